@@ -1,0 +1,27 @@
+// What the rest of promot asks of a tokenizer.
+
+/** A tokenizer as a checkpoint carries it. Ids are those of the model's embedding rows. */
+export interface Tokenizer {
+  /** Number of ids the tokenizer knows; the model may have more rows (padding of the vocabulary). */
+  readonly vocabularySize: number;
+  /** Ids of the special tokens; undefined where the tokenizer has none. */
+  readonly beginningOfSequence: number | undefined;
+  readonly endOfSequence: number;
+  readonly padding: number;
+  /** Ids of T5's `<extra_id_0>`, `<extra_id_1>`, ... in that order; empty where the tokenizer has none. */
+  readonly sentinels: readonly number[];
+  /**
+   * Token ids of a text, never cut and never padded.
+   * With `specialTokens` (default true) the tokenizer's own template is applied: T5 ends with `</s>`, Llama 2 begins with `<s>`.
+   */
+  encode(text: string, options?: { specialTokens?: boolean }): number[];
+  /**
+   * Text of token ids; ids that the tokenizer lacks are dropped.
+   * With `specialTokens` false (the default) special tokens and sentinels are left out; with true they are written as they are.
+   */
+  decode(ids: readonly number[], options?: { specialTokens?: boolean }): string;
+  /** The id of a token by its exact spelling in the vocabulary. */
+  idOf(token: string): number | undefined;
+  /** The files (name to content) that stand for this tokenizer in a Hugging Face folder: tokenizer.json and tokenizer_config.json. */
+  files(): ReadonlyMap<string, string>;
+}

@@ -1,0 +1,21 @@
+// Tests run from the TypeScript sources: the workspace's packages resolve to src/, not to dist/.
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+
+const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: '@promot/torch/setup', replacement: source('packages/torch/src/setup/index.ts') },
+      { find: '@promot/torch', replacement: source('packages/torch/src/index.ts') },
+    ],
+  },
+  test: {
+    include: ['packages/*/{src,test,lab}/**/*.test.ts'],
+    pool: 'forks',
+    // One test file at a time: two libtorch processes on two cores slow each other down.
+    fileParallelism: false,
+    testTimeout: 120_000,
+  },
+});
