@@ -1,0 +1,6 @@
+// The error of set-up: libtorch, the compiler or the addon is missing or does not fit this machine.
+
+/** Set-up cannot go on: the message says what is missing and what to do. Meant for people; print it without a stack. */
+export class SetupError extends Error {
+  override name = 'SetupError';
+}
