@@ -1,0 +1,99 @@
+// promot::dropout: inverted dropout whose mask is a pure function of (seed, position).
+// libtorch draws its masks with one serial generator (20 % of a training step on two cores) and keeps them for the backward
+// pass. Here the mask is hashed from the position, in parallel, and hashed again in the backward pass: nothing is stored, and
+// the result does not depend on the number of threads.
+#include <ATen/Functions.h>
+#include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__linux__)
+#define VECTORIZED __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), optimize("O3")))
+#elif defined(__GNUC__) && !defined(__clang__)
+#define VECTORIZED __attribute__((optimize("O3")))
+#else
+#define VECTORIZED
+#endif
+
+namespace {
+
+/** 32 well-mixed bits of a position (the "lowbias32" mixing steps: two multiplications, three shifts). */
+inline uint32_t mix(uint32_t x) {
+  x ^= x >> 16;
+  x *= 0x7feb352dU;
+  x ^= x >> 15;
+  x *= 0x846ca68bU;
+  x ^= x >> 16;
+  return x;
+}
+
+VECTORIZED void dropFloat(const float* in, float* out, int64_t n, uint32_t key, uint32_t threshold, float scale, uint32_t first) {
+  for (int64_t i = 0; i < n; ++i) out[i] = mix((first + static_cast<uint32_t>(i)) ^ key) < threshold ? 0.0f : in[i] * scale;
+}
+
+/** bf16 to fp32, scaled, and back, rounded to nearest even (the values are finite or become NaN as they should). */
+VECTORIZED void dropBFloat16(const uint16_t* in, uint16_t* out, int64_t n, uint32_t key, uint32_t threshold, float scale, uint32_t first) {
+  for (int64_t i = 0; i < n; ++i) {
+    uint32_t bits = static_cast<uint32_t>(in[i]) << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    value *= scale;
+    std::memcpy(&bits, &value, 4);
+    uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
+    rounded = value != value ? 0x7fc0U : rounded;
+    out[i] = mix((first + static_cast<uint32_t>(i)) ^ key) < threshold ? 0 : static_cast<uint16_t>(rounded);
+  }
+}
+
+at::Tensor masked(const at::Tensor& x, double p, int64_t seed) {
+  TORCH_CHECK(p >= 0 && p < 1, "dropout rate must be in [0, 1), got ", p);
+  if (!x.device().is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16)) {
+    auto generator = x.device().is_cpu() ? at::detail::createCPUGenerator(seed)
+                                         : at::globalContext().getAcceleratorHooksInterface(x.device().type()).getNewGenerator(x.device().index());
+    generator.set_current_seed(static_cast<uint64_t>(seed));
+    auto keep = at::rand(x.sizes(), generator, x.options().dtype(at::kFloat)).ge(p);
+    return x * keep.to(x.scalar_type()).div_(1 - p);
+  }
+  auto in = x.contiguous();
+  auto out = at::empty_like(in);
+  auto threshold = static_cast<uint32_t>(p * 4294967296.0);
+  auto scale = static_cast<float>(1.0 / (1.0 - p));
+  auto low = mix(static_cast<uint32_t>(seed)), high = static_cast<uint32_t>(static_cast<uint64_t>(seed) >> 32);
+  at::parallel_for(0, in.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
+    // Positions above 2^32 take another key.
+    for (int64_t at = begin; at < end;) {
+      int64_t stop = std::min(end, ((at >> 32) + 1) << 32);
+      uint32_t key = mix(low ^ mix(high + static_cast<uint32_t>(at >> 32)));
+      if (in.scalar_type() == at::kFloat) {
+        dropFloat(in.const_data_ptr<float>() + at, out.mutable_data_ptr<float>() + at, stop - at, key, threshold, scale, static_cast<uint32_t>(at));
+      } else {
+        dropBFloat16(reinterpret_cast<const uint16_t*>(in.const_data_ptr()) + at, reinterpret_cast<uint16_t*>(out.mutable_data_ptr()) + at, stop - at,
+                     key, threshold, scale, static_cast<uint32_t>(at));
+      }
+      at = stop;
+    }
+  });
+  return out;
+}
+
+struct Dropout : torch::autograd::Function<Dropout> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, double p, int64_t seed) {
+    context->saved_data["p"] = p;
+    context->saved_data["seed"] = seed;
+    return masked(x, p, seed);
+  }
+  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context, torch::autograd::tensor_list gradients) {
+    return {masked(gradients[0], context->saved_data["p"].toDouble(), context->saved_data["seed"].toInt()), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+TORCH_LIBRARY(promot, library) {
+  library.def("dropout(Tensor x, float p, int seed) -> Tensor",
+              torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, [](const at::Tensor& x, double p, int64_t seed) { return Dropout::apply(x, p, seed); }));
+}

@@ -1,0 +1,84 @@
+// Making tensors: from numbers, constant, and random as a function of a seed.
+import { native } from './native.js';
+import { type DType, op, Tensor } from './tensor.js';
+
+const arrays = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int32: Int32Array,
+  int16: Int16Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+} as const;
+
+const dtypeOfArray = new Map<unknown, DType>([
+  [Float32Array, 'float32'],
+  [Float64Array, 'float64'],
+  [BigInt64Array, 'int64'],
+  [Int32Array, 'int32'],
+  [Int16Array, 'int16'],
+  [Int8Array, 'int8'],
+  [Uint8Array, 'uint8'],
+]);
+
+export interface TensorOptions {
+  /** Default float32 for plain numbers; the array's own type for typed arrays. */
+  dtype?: DType;
+  /** Default: one dimension with all elements. */
+  shape?: readonly number[];
+}
+
+/** A tensor with a copy of the numbers, in row-major order. Throws where the shape does not hold them all. */
+export function tensor(data: readonly number[] | NodeJS.TypedArray, options: TensorOptions = {}): Tensor {
+  const shape = options.shape ?? [data.length];
+  if (ArrayBuffer.isView(data)) {
+    const own = dtypeOfArray.get(data.constructor);
+    if (!own) throw new Error(`a ${data.constructor.name} cannot become a tensor`);
+    const made = new Tensor(native.fromData(data, own, shape));
+    return options.dtype && options.dtype !== own ? made.to(options.dtype) : made;
+  }
+  const dtype = options.dtype ?? 'float32';
+  if (dtype === 'int64') return new Tensor(native.fromData(BigInt64Array.from(data, BigInt), dtype, shape));
+  if (dtype === 'bool') return new Tensor(native.fromData(Uint8Array.from(data, Number), dtype, shape));
+  if (dtype === 'bfloat16' || dtype === 'float16')
+    return new Tensor(native.fromData(Float32Array.from(data), 'float32', shape)).to(dtype);
+  return new Tensor(native.fromData(arrays[dtype].from(data), dtype, shape));
+}
+
+/** A tensor over bytes that already have the element type's layout, such as a piece of a file. Copies once. */
+export function fromBytes(bytes: Uint8Array, dtype: DType, shape: readonly number[]): Tensor {
+  return new Tensor(native.fromData(bytes, dtype, shape));
+}
+
+export function zeros(shape: readonly number[], dtype: DType = 'float32'): Tensor {
+  return op('aten::zeros', shape, dtype);
+}
+
+export function ones(shape: readonly number[], dtype: DType = 'float32'): Tensor {
+  return op('aten::ones', shape, dtype);
+}
+
+export function full(shape: readonly number[], value: number, dtype: DType = 'float32'): Tensor {
+  return op('aten::full', shape, value, dtype);
+}
+
+export function zerosLike(like: Tensor, dtype: DType = like.dtype): Tensor {
+  return op('aten::zeros_like', like, dtype);
+}
+
+/** 0, 1, ..., end-1. */
+export function arange(end: number, dtype: DType = 'int64'): Tensor {
+  return op('aten::arange', end, dtype);
+}
+
+/** Standard normal numbers that depend on the seed alone. */
+export function randn(shape: readonly number[], seed: number, dtype: DType = 'float32'): Tensor {
+  return op('aten::randn.generator', shape, seed, dtype);
+}
+
+/** Numbers uniform in [low, high) that depend on the seed alone. */
+export function uniform(shape: readonly number[], low: number, high: number, seed: number): Tensor {
+  return op('aten::rand.generator', shape, seed, 'float32')
+    .mul_(high - low)
+    .add_(low);
+}

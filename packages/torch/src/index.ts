@@ -1,0 +1,33 @@
+// libtorch for Node.js: everything that the package offers.
+export { grad, noGrad } from './autograd.js';
+export {
+  arange,
+  fromBytes,
+  full,
+  ones,
+  randn,
+  type TensorOptions,
+  tensor,
+  uniform,
+  zeros,
+  zerosLike,
+} from './creation.js';
+export * from './functional.js';
+export { Embedding, Linear, type Parameters, RMSNorm } from './nn.js';
+export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';
+export { AdamW, type AdamWOptions } from './optim/adamw.js';
+export { clipScale, gradientNorm, Optimizer } from './optim/optimizer.js';
+export { Sgd, type SgdOptions } from './optim/sgd.js';
+export { deriveSeed } from './random.js';
+export { libtorch, threads } from './runtime.js';
+export {
+  FileFormatError,
+  mapFile,
+  mappedTensor,
+  openSafetensors,
+  type SafetensorsEntry,
+  SafetensorsFile,
+  writeSafetensors,
+} from './safetensors.js';
+export { keep, liveTensors, scope } from './scope.js';
+export { type Argument, call, type DType, op, schema, Tensor } from './tensor.js';

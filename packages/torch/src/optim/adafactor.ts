@@ -1,0 +1,63 @@
+// Adafactor with T5X's semantics (t5x/adafactor.py; Shazeer and Stern 2018).
+
+import { zeros, zerosLike } from '../creation.js';
+import type { Parameters } from '../nn.js';
+import type { Tensor } from '../tensor.js';
+import { Optimizer } from './optimizer.js';
+
+export interface AdafactorOptions {
+  /** Keep row and column means of the squared gradient in place of the whole (for matrices with both sides >= 128). Default true. */
+  factored?: boolean;
+  /** Multiply the step by max(RMS of the parameter, 1e-3). Default true. */
+  scaleByParameter?: boolean;
+  /** The step number of the first step, for the decay 1 - (t + 1)^-0.8. Default 0. */
+  firstStep?: number;
+}
+
+// T5X: min_dim_size_to_factor. Smaller matrices and vectors keep the whole second moment.
+const smallestFactoredSide = 128;
+// T5X: epsilon1 keeps the second moment above zero, epsilon2 the parameter scale.
+const epsilonGradient = 1e-30;
+const epsilonParameter = 1e-3;
+// T5X: clipping_threshold, on the RMS of the update.
+const clippingThreshold = 1;
+const decayExponent = 0.8;
+
+/**
+ * Adafactor without momentum. With v the (factored) running mean of g^2 and decay 1 - (t + 1)^-0.8, the update is
+ * u = g / sqrt(v), divided by max(1, RMS(u)), times the learning rate, times the parameter's scale where asked.
+ * The T5 setting is the default; prompts train with `{ factored: false, scaleByParameter: false }`.
+ */
+export class Adafactor extends Optimizer {
+  readonly #options: Required<AdafactorOptions>;
+
+  constructor(parameters: Parameters, options: AdafactorOptions = {}) {
+    super(parameters);
+    this.#options = { factored: true, scaleByParameter: true, firstStep: 0, ...options };
+  }
+
+  protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
+    const decay = 1 - (this.#options.firstStep + this.steps + 1) ** -decayExponent;
+    const shape = parameter.shape;
+    const [rows, columns] = shape.length === 2 ? (shape as [number, number]) : [0, 0];
+    let update: Tensor;
+    if (this.#options.factored && Math.min(rows, columns) >= smallestFactoredSide) {
+      // Means of g^2 over each row and each column, from norms: g^2 itself is never stored.
+      const row = this.slot(name, 'row', () => zeros([rows]));
+      const column = this.slot(name, 'column', () => zeros([columns]));
+      row.mul_(decay).add_(gradient.norm(1).square().div_(columns).add_(epsilonGradient), 1 - decay);
+      column.mul_(decay).add_(gradient.norm(0).square().div_(rows).add_(epsilonGradient), 1 - decay);
+      const rowFactor = row.div(row.mean()).rsqrt();
+      update = gradient.mul(rowFactor.unsqueeze(1)).mul_(column.rsqrt());
+    } else {
+      const moment = this.slot(name, 'moment', () => zerosLike(parameter, 'float32'));
+      moment.mul_(decay).add_(gradient.square().add_(epsilonGradient), 1 - decay);
+      update = gradient.mul(moment.rsqrt());
+    }
+    const size = Math.sqrt(parameter.numel);
+    let rate = learningRate;
+    if (this.#options.scaleByParameter) rate *= Math.max(parameter.norm().item() / size, epsilonParameter);
+    const updateRms = update.norm().item() / size;
+    parameter.add_(update, -rate / Math.max(1, updateRms / clippingThreshold));
+  }
+}

@@ -1,0 +1,41 @@
+// AdamW (Loshchilov and Hutter 2019), as torch.optim.AdamW.
+
+import { zerosLike } from '../creation.js';
+import type { Parameters } from '../nn.js';
+import type { Tensor } from '../tensor.js';
+import { Optimizer } from './optimizer.js';
+
+export interface AdamWOptions {
+  /** Decay of the first moment. Default 0.9. */
+  beta1?: number;
+  /** Decay of the second moment. Default 0.999. */
+  beta2?: number;
+  /** Added to the root of the second moment. Default 1e-8. */
+  epsilon?: number;
+  /** Decoupled: the parameter shrinks by rate * weightDecay each step. Default 0 (torch: 0.01). */
+  weightDecay?: number;
+}
+
+export class AdamW extends Optimizer {
+  readonly #options: Required<AdamWOptions>;
+
+  constructor(parameters: Parameters, options: AdamWOptions = {}) {
+    super(parameters);
+    this.#options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ...options };
+  }
+
+  protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
+    const { beta1, beta2, epsilon, weightDecay } = this.#options;
+    const first = this.slot(name, 'first', () => zerosLike(parameter, 'float32'));
+    const second = this.slot(name, 'second', () => zerosLike(parameter, 'float32'));
+    const t = this.steps + 1;
+    if (weightDecay) parameter.mul_(1 - learningRate * weightDecay);
+    first.lerp_(gradient, 1 - beta1);
+    second.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);
+    const denominator = second
+      .sqrt()
+      .div_(Math.sqrt(1 - beta2 ** t))
+      .add_(epsilon);
+    parameter.addcdiv_(first, denominator, -learningRate / (1 - beta1 ** t));
+  }
+}

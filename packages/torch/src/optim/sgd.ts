@@ -1,0 +1,33 @@
+// Stochastic gradient descent with momentum, as torch.optim.SGD.
+import type { Parameters } from '../nn.js';
+import type { Tensor } from '../tensor.js';
+import { Optimizer } from './optimizer.js';
+
+export interface SgdOptions {
+  /** Default 0: no momentum. */
+  momentum?: number;
+  /** Added to the gradient as weightDecay * parameter. Default 0. */
+  weightDecay?: number;
+}
+
+export class Sgd extends Optimizer {
+  readonly #options: Required<SgdOptions>;
+
+  constructor(parameters: Parameters, options: SgdOptions = {}) {
+    super(parameters);
+    this.#options = { momentum: 0, weightDecay: 0, ...options };
+  }
+
+  protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
+    const { momentum, weightDecay } = this.#options;
+    const decayed = weightDecay ? gradient.add(parameter, weightDecay) : gradient;
+    if (momentum === 0) {
+      parameter.add_(decayed, -learningRate);
+      return;
+    }
+    // torch starts the velocity at the first gradient.
+    const velocity = this.slot(name, 'velocity', () => decayed.clone().zero_());
+    velocity.mul_(momentum).add_(decayed);
+    parameter.add_(velocity, -learningRate);
+  }
+}

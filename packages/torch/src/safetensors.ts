@@ -1,0 +1,192 @@
+// The safetensors format: read lazily through a memory map, written piece by piece and renamed into place.
+// Format: 8 bytes little-endian header length, a JSON header { name: { dtype, shape, data_offsets } }, the data.
+import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { keep, scope } from './scope.js';
+import { type DType, op, type Tensor } from './tensor.js';
+
+const dtypes: Record<string, { dtype: DType; bytes: number }> = {
+  F64: { dtype: 'float64', bytes: 8 },
+  F32: { dtype: 'float32', bytes: 4 },
+  F16: { dtype: 'float16', bytes: 2 },
+  BF16: { dtype: 'bfloat16', bytes: 2 },
+  I64: { dtype: 'int64', bytes: 8 },
+  I32: { dtype: 'int32', bytes: 4 },
+  I16: { dtype: 'int16', bytes: 2 },
+  I8: { dtype: 'int8', bytes: 1 },
+  U8: { dtype: 'uint8', bytes: 1 },
+  BOOL: { dtype: 'bool', bytes: 1 },
+};
+const names = new Map(Object.entries(dtypes).map(([name, { dtype }]) => [dtype, name]));
+
+// The reference implementation refuses headers above 100 MB, too.
+const largestHeader = 100_000_000;
+const pieceBytes = 1 << 24;
+
+/** A file that is not what it should be; the message names the file and what is wrong. */
+export class FileFormatError extends Error {
+  override name = 'FileFormatError';
+}
+
+export interface SafetensorsEntry {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** Where the bytes lie in the file. */
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** An open safetensors file: entries are known, data is read when a tensor is asked for. */
+export class SafetensorsFile {
+  #bytes: Tensor | undefined;
+  constructor(
+    readonly path: string,
+    readonly entries: ReadonlyMap<string, SafetensorsEntry>,
+    readonly metadata: Readonly<Record<string, string>>,
+    readonly size: number,
+  ) {}
+
+  /** The tensor of this name, over the file's own pages (copied where the file is not aligned). Throws for an unknown name. */
+  tensor(name: string): Tensor {
+    const entry = this.entries.get(name);
+    if (!entry) throw new FileFormatError(`${this.path}: no tensor named ${name}`);
+    this.#bytes ??= keep(mapFile(this.path, this.size));
+    return mappedTensor(this.#bytes, entry);
+  }
+
+  /** Lets go of the map; tensors already given stay valid. */
+  close(): void {
+    this.#bytes?.dispose();
+    this.#bytes = undefined;
+  }
+}
+
+/** All bytes of a file as a uint8 tensor over a private memory map: written pages never reach the file. */
+export function mapFile(path: string, size: number): Tensor {
+  return op('aten::from_file', path, false, size, 'uint8');
+}
+
+/** A contiguous piece of mapped bytes as a tensor of this type and shape; copied where the offset is not aligned. */
+export function mappedTensor(
+  file: Tensor,
+  entry: { dtype: DType; shape: readonly number[]; offset: number; bytes: number },
+): Tensor {
+  return scope(() => {
+    const width = [...Object.values(dtypes)].find((d) => d.dtype === entry.dtype)?.bytes ?? 1;
+    const piece = file.narrow(0, entry.offset, entry.bytes);
+    const aligned = entry.offset % width === 0 ? piece : piece.clone();
+    return aligned.viewDtype(entry.dtype).view(...entry.shape);
+  });
+}
+
+/** Reads and checks the header. Throws FileFormatError for anything that does not fit, before any data is read. */
+export function openSafetensors(path: string): SafetensorsFile {
+  const wrong = (why: string) => new FileFormatError(`${path}: not a safetensors file: ${why}`);
+  const size = statSync(path).size;
+  const file = openSync(path, 'r');
+  let header: Buffer;
+  try {
+    const start = Buffer.alloc(8);
+    if (readSync(file, start, 0, 8, 0) < 8) throw wrong(`${size} bytes are too few`);
+    const length = start.readBigUInt64LE();
+    if (length > BigInt(largestHeader) || Number(length) + 8 > size)
+      throw wrong(`its header claims ${length} bytes, the file has ${size}`);
+    header = Buffer.alloc(Number(length));
+    if (readSync(file, header, 0, header.length, 8) < header.length) throw wrong('the header is cut short');
+  } finally {
+    closeSync(file);
+  }
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header));
+  } catch {
+    throw wrong('its header is not JSON');
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw wrong('its header is not an object');
+  const base = 8 + header.length;
+  const entries = new Map<string, SafetensorsEntry>();
+  let metadata: Record<string, string> = {};
+  for (const [name, value] of Object.entries(parsed as Record<string, unknown>)) {
+    if (name === '__metadata__') {
+      metadata = value as Record<string, string>;
+      continue;
+    }
+    const {
+      dtype,
+      shape,
+      data_offsets: offsets,
+    } = (value ?? {}) as { dtype?: string; shape?: number[]; data_offsets?: number[] };
+    const type = dtypes[dtype ?? ''];
+    if (!type) throw wrong(`${name} has the element type ${dtype}, which is not supported`);
+    const whole = (list: unknown): list is number[] =>
+      Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
+    if (!whole(shape) || !whole(offsets) || offsets.length !== 2) throw wrong(`the entry of ${name} is malformed`);
+    const [begin, end] = offsets as [number, number];
+    const bytes = shape.reduce((product, side) => product * side, type.bytes);
+    if (end - begin !== bytes || !Number.isSafeInteger(bytes))
+      throw wrong(`${name} of shape [${shape}] has ${end - begin} bytes`);
+    if (base + end > size)
+      throw new FileFormatError(`${path}: cut short: ${name} ends at byte ${base + end}, the file at ${size}`);
+    entries.set(name, { dtype: type.dtype, shape, offset: base + begin, bytes });
+  }
+  const sorted = [...entries.values()].sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
+  for (let i = 1; i < sorted.length; i++) {
+    const before = sorted[i - 1]!;
+    if (before.offset + before.bytes > sorted[i]!.offset) throw wrong('two of its tensors overlap');
+  }
+  return new SafetensorsFile(path, entries, metadata, size);
+}
+
+/**
+ * Writes tensors as a safetensors file: to a temporary name, synced, then renamed, so that `path` is always whole.
+ * Data goes out in pieces of 16 MB; nothing is held twice.
+ */
+export function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, Tensor>,
+  metadata: Record<string, string> = {},
+): void {
+  const header: Record<string, unknown> = {};
+  if (Object.keys(metadata).length) header.__metadata__ = metadata;
+  let offset = 0;
+  for (const [name, tensor] of tensors) {
+    const dtype = names.get(tensor.dtype)!;
+    const bytes = tensor.numel * dtypes[dtype]!.bytes;
+    header[name] = { dtype, shape: tensor.shape, data_offsets: [offset, offset + bytes] };
+    offset += bytes;
+  }
+  let text = JSON.stringify(header);
+  // Data begins at a multiple of 8, so that it can be mapped.
+  text += ' '.repeat((8 - (Buffer.byteLength(text) % 8)) % 8);
+  const json = Buffer.from(text);
+  const start = Buffer.alloc(8);
+  start.writeBigUInt64LE(BigInt(json.length));
+  const temporary = `${path}.${process.pid}.tmp`;
+  const file = openSync(temporary, 'w');
+  try {
+    writeAll(file, start);
+    writeAll(file, json);
+    for (const tensor of tensors.values()) {
+      scope(() => {
+        const flat = tensor.detach().contiguous().reshape(-1);
+        const width = dtypes[names.get(tensor.dtype)!]!.bytes;
+        const step = pieceBytes / width;
+        for (let at = 0; at < flat.numel; at += step)
+          scope(() => writeAll(file, flat.narrow(0, at, Math.min(step, flat.numel - at)).toBytes()));
+      });
+    }
+    fsyncSync(file);
+    closeSync(file);
+    renameSync(temporary, path);
+  } catch (error) {
+    try {
+      closeSync(file);
+    } catch {} // already closed
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function writeAll(file: number, bytes: Uint8Array): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+}

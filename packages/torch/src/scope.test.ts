@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest';
+import { keep, liveTensors, type Tensor, tensor, scope, zeros } from './index.js';
+
+describe('scope', () => {
+  test('frees all but the result, also inside arrays, objects and maps', () => {
+    const before = liveTensors();
+    const result = scope(() => {
+      const kept = [zeros([1]), zeros([2])];
+      zeros([3]).add(1).mul(2);
+      return { list: kept, map: new Map([['a', zeros([4])]]) };
+    });
+    expect(liveTensors() - before).toBe(3);
+    expect(result.map.get('a')!.shape).toEqual([4]);
+    for (const t of [...result.list, ...result.map.values()]) t.dispose();
+    expect(liveTensors()).toBe(before);
+  });
+
+  test('a result passes to the scope around it', () => {
+    const before = liveTensors();
+    scope(() => {
+      const inner = scope(() => zeros([2]).add(1));
+      expect(inner.toNumbers()).toEqual([1, 1]);
+    });
+    expect(liveTensors()).toBe(before);
+  });
+
+  test('frees on an error and on a rejected promise', async () => {
+    const before = liveTensors();
+    expect(() =>
+      scope(() => {
+        zeros([2]).add(zeros([3]));
+      }),
+    ).toThrow();
+    await expect(
+      scope(async () => {
+        zeros([2]);
+        await null;
+        zeros([2]);
+        throw new Error('no');
+      }),
+    ).rejects.toThrow('no');
+    expect(liveTensors()).toBe(before);
+  });
+
+  test('two asynchronous scopes do not take each other’s tensors', async () => {
+    const before = liveTensors();
+    const slow = scope(async () => {
+      const mine = zeros([1]);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      expect(mine.toNumbers()).toEqual([0]);
+      return mine.add(1);
+    });
+    await scope(async () => {
+      zeros([1]);
+      await null;
+    });
+    const result = await slow;
+    expect(result.item()).toBe(1);
+    result.dispose();
+    expect(liveTensors()).toBe(before);
+  });
+
+  test('keep takes a tensor out of all scopes', () => {
+    let kept: Tensor | undefined;
+    scope(() => scope(() => void (kept = keep(tensor([5])))));
+    expect(kept!.item()).toBe(5);
+    kept!.dispose();
+  });
+});

@@ -1,0 +1,81 @@
+// Who frees tensors: a scope frees every tensor made inside it that it does not return. The garbage collector is only a
+// safety net for tensors made outside any scope.
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { native } from './native.js';
+import { Tensor } from './tensor.js';
+
+interface Scope {
+  readonly tensors: Set<Tensor>;
+  readonly parent: Scope | undefined;
+}
+
+// Follows asynchronous functions, so that two of them may have scopes open at the same time.
+const current = new AsyncLocalStorage<Scope | undefined>();
+
+/** Called by the Tensor constructor: the innermost open scope owns it; returns false where there is none. */
+export function adopt(tensor: Tensor): boolean {
+  const scope = current.getStore();
+  scope?.tensors.add(tensor);
+  return scope !== undefined;
+}
+
+/**
+ * Runs `body` and frees every tensor made in it, except those in its result (a tensor, or arrays, plain objects and maps of
+ * them), which pass to the scope around it. Works for functions that return a promise; frees on errors too.
+ *
+ * @example const loss = scope(() => logits.float().logSoftmax(-1).neg().mean());
+ */
+export function scope<T>(body: () => T): T {
+  const parent = current.getStore();
+  const own: Scope = { tensors: new Set(), parent };
+  const close = (result?: unknown) => {
+    const kept = new Set<Tensor>();
+    collect(result, kept);
+    for (const tensor of own.tensors) {
+      if (!kept.has(tensor)) tensor.dispose();
+      else if (parent) parent.tensors.add(tensor);
+      else tensor.guard();
+    }
+  };
+  let result: T;
+  try {
+    result = current.run(own, body);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  if (result instanceof Promise) {
+    return result.then(
+      (value) => {
+        close(value);
+        return value;
+      },
+      (error) => {
+        close();
+        throw error;
+      },
+    ) as T;
+  }
+  close(result);
+  return result;
+}
+
+/** Takes a tensor out of all open scopes: it lives until `dispose`. For parameters and optimizer state. */
+export function keep<T extends Tensor>(tensor: T): T {
+  for (let scope = current.getStore(); scope; scope = scope.parent) scope.tensors.delete(tensor);
+  tensor.guard();
+  return tensor;
+}
+
+/** The number of live tensor handles in this thread, for tests of leaks. */
+export function liveTensors(): number {
+  return native.liveTensors();
+}
+
+function collect(value: unknown, into: Set<Tensor>): void {
+  if (value instanceof Tensor) into.add(value);
+  else if (Array.isArray(value)) for (const item of value) collect(item, into);
+  else if (value instanceof Map) for (const item of value.values()) collect(item, into);
+  else if (value !== null && typeof value === 'object' && !ArrayBuffer.isView(value))
+    for (const item of Object.values(value)) collect(item, into);
+}
