@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { cacheFolder, exists, publishFolder, sweep, withLock, writeAtomically } from './cache.js';
 import { SetupError } from './errors.js';
 import { fingerprint, type Libtorch, PINNED_VERSION } from './locate.js';
-import type { OnProgress } from './progress.js';
+import { type OnProgress, waiting } from './progress.js';
 import { run } from './run.js';
 
 /** The file name of the compiled addon. */
@@ -144,6 +144,7 @@ export async function buildAddon(libtorch: Libtorch, compiler: Compiler, onProgr
       await mkdir(objects, { recursive: true });
       await sweep(objects);
       await sweep(join(cache, 'addons'));
+      await sweep(join(cache, 'stamps'));
       await dropUnused(objects);
 
       // An object depends on its source, on every header of ours, and on the surroundings.
@@ -168,13 +169,14 @@ export async function buildAddon(libtorch: Libtorch, compiler: Compiler, onProgr
         done++;
         onProgress({ kind: 'progress', message: 'compiling', done, total: jobs.length, unit: 'files' });
       });
-      return publishFolder(folder, async (temporary) => {
+      await publishFolder(folder, async (temporary) => {
         await linkLibraries(libtorch, temporary);
         const objectPaths = jobs.map((job) => job.object);
         await compile(compiler, [...objectPaths, ...flags.link, '-o', join(temporary, ADDON)], 'linking');
         const problem = await loadProblem(join(temporary, ADDON));
         if (problem) throw new SetupError(`The compiled addon does not load: ${problem}`);
-      }).then(() => addon);
+      });
+      return addon;
     },
     waiting(onProgress),
   );
@@ -272,9 +274,4 @@ async function inParallel<T>(items: T[], workers: number, work: (item: T) => Pro
   };
   const results = await Promise.allSettled(Array.from({ length: Math.min(workers, items.length) }, worker));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
-}
-
-/** Says once that another process is at it. */
-export function waiting(onProgress: OnProgress): (pid: number) => void {
-  return (pid) => onProgress({ kind: 'note', message: `Waiting for process ${pid}, which is doing the same set-up` });
 }

@@ -24,23 +24,29 @@ export async function exists(path: string): Promise<boolean> {
   );
 }
 
-/**
- * Makes a folder whole or not at all: `fill` works in a temporary folder beside it, which is then renamed.
- * @returns `folder`. If another process was first, its folder stays and ours is dropped.
- */
-export async function publishFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<string> {
-  const temporary = `${folder}.tmp-${randomUUID().slice(0, 8)}`;
+/** Runs `work` with a fresh folder named after `path` and beside it, which is removed afterwards whatever happens. */
+export async function withTemporaryFolder<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
+  const temporary = `${path}.tmp-${randomUUID().slice(0, 8)}`;
   await mkdir(temporary, { recursive: true });
   try {
-    await fill(temporary);
-    await rename(temporary, folder).catch(async (error: NodeJS.ErrnoException) => {
-      const taken = error.code === 'ENOTEMPTY' || error.code === 'EEXIST';
-      if (!taken) throw error;
-    });
-    return folder;
+    return await work(temporary);
   } finally {
     await rm(temporary, { recursive: true, force: true });
   }
+}
+
+/**
+ * Makes a folder whole or not at all: `fill` works in a temporary folder beside it, which is then renamed.
+ * If another process was first, its folder stays and ours is dropped.
+ */
+export async function publishFolder(folder: string, fill: (temporary: string) => Promise<void>): Promise<void> {
+  await withTemporaryFolder(folder, async (temporary) => {
+    await fill(temporary);
+    await rename(temporary, folder).catch((error: NodeJS.ErrnoException) => {
+      const taken = error.code === 'ENOTEMPTY' || error.code === 'EEXIST';
+      if (!taken) throw error;
+    });
+  });
 }
 
 /** Writes a small file whole or not at all. */

@@ -38,9 +38,9 @@ export function libraryName(name: string, platform: NodeJS.Platform = process.pl
   return `lib${name}.${platform === 'darwin' ? 'dylib' : 'so'}`;
 }
 
-/** Where downloads are kept: one folder a release. */
+/** The libtorch folder of the cached download; what it needs beside it (CUDA libraries) is in its parent. */
 export function downloadedLibtorch(version = PINNED_VERSION, env: NodeJS.ProcessEnv = process.env): string {
-  return join(cacheFolder(env), `libtorch-${version}-${process.platform}-${process.arch}`);
+  return join(cacheFolder(env), `libtorch-${version}-${process.platform}-${process.arch}`, 'torch');
 }
 
 /**

@@ -73,3 +73,8 @@ export function formatProgress(event: SetupEvent, seconds: number): string {
   const percent = String(Math.floor(share * 100)).padStart(3);
   return `  ${event.message}  [${bar}] ${percent} %  ${amount(done)} of ${amount(event.total)} ${unit}${left}`;
 }
+
+/** Says once that another process is at it. */
+export function waiting(onProgress: OnProgress): (pid: number) => void {
+  return (pid) => onProgress({ kind: 'note', message: `Waiting for process ${pid}, which is doing the same set-up` });
+}
