@@ -1,0 +1,470 @@
+// The Llama family: Llama 2 and 3, SmolLM2, Mistral, Qwen2 and 2.5, with Hugging Face's parameter names.
+// Shapes: B batch, L sequence length (prompt, input and target), E width, H heads, G key/value heads, D head width, V rows.
+import {
+  cat,
+  type Embedding,
+  keep,
+  type Linear,
+  ones,
+  type Parameters,
+  type RMSNorm,
+  scaledDotProductAttention,
+  scope,
+  type Tensor,
+  tensor,
+  tril,
+  zeros,
+} from '@promot/torch';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { type Dropout, maybe } from './dropout.js';
+import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from './model.js';
+import { idTensor, pad } from './padding.js';
+import type { Weights } from './weights.js';
+
+const ropeConfig = z.looseObject({
+  rope_type: z.string().optional(),
+  type: z.string().optional(),
+  rope_theta: z.number().positive().optional(),
+  factor: z.number().positive().optional(),
+  low_freq_factor: z.number().positive().optional(),
+  high_freq_factor: z.number().positive().optional(),
+  original_max_position_embeddings: z.number().positive().optional(),
+});
+
+/** The keys of config.json that matter, with Transformers' defaults. */
+export const llamaConfig = z.looseObject({
+  model_type: z.enum(['llama', 'mistral', 'qwen2']),
+  vocab_size: z.int().positive(),
+  hidden_size: z.int().positive(),
+  intermediate_size: z.int().positive(),
+  num_hidden_layers: z.int().positive(),
+  num_attention_heads: z.int().positive(),
+  num_key_value_heads: z.int().positive().nullish(),
+  head_dim: z.int().positive().nullish(),
+  rms_norm_eps: z.number().positive().default(1e-6),
+  rope_theta: z.number().positive().nullish(),
+  rope_scaling: ropeConfig.nullish(),
+  rope_parameters: ropeConfig.nullish(),
+  attention_bias: z.boolean().nullish(),
+  mlp_bias: z.boolean().nullish(),
+  hidden_act: z.literal('silu').default('silu'),
+  sliding_window: z.int().positive().nullish(),
+  use_sliding_window: z.boolean().nullish(),
+  tie_word_embeddings: z.boolean().nullish(),
+  initializer_range: z.number().positive().default(0.02),
+  pad_token_id: z.int().nullish(),
+  eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
+});
+export type LlamaConfig = z.infer<typeof llamaConfig>;
+
+/** Scores far below any real one: attention never looks there, and nothing becomes infinite. */
+const never = -1e9;
+
+export class Llama implements LanguageModel {
+  readonly kind = 'decoder-only';
+  readonly shape: ModelShape;
+  readonly parameters: Parameters;
+  readonly #config: LlamaConfig;
+  readonly #embed: Embedding;
+  readonly #layers: Layer[];
+  readonly #norm: RMSNorm;
+  readonly #head: Tensor;
+  readonly #rope: Rope;
+  readonly #window: number;
+
+  constructor(config: LlamaConfig, weights: Weights) {
+    this.#config = config;
+    const { hidden_size: width, vocab_size: rows, initializer_range: std } = config;
+    this.#embed = weights.embedding('model.embed_tokens', rows, width, std);
+    this.#layers = Array.from(
+      { length: config.num_hidden_layers },
+      (_, i) => new Layer(config, weights, `model.layers.${i}`),
+    );
+    this.#norm = weights.norm('model.norm', width, config.rms_norm_eps);
+    this.#head = takeHead(config, weights, this.#embed.weight);
+    this.#rope = new Rope(config);
+    // Qwen2 files carry a window that they do not use.
+    const windowed = config.model_type === 'mistral' || config.use_sliding_window === true;
+    this.#window = windowed ? (config.sliding_window ?? Infinity) : Infinity;
+    this.parameters = new Map(weights.parameters);
+    const ends = [config.eos_token_id ?? []].flat();
+    this.shape = {
+      vocabularySize: rows,
+      width,
+      endOfSequence: ends,
+      padding: config.pad_token_id ?? ends[0] ?? 0,
+    };
+  }
+
+  get embedding(): Tensor {
+    return this.#embed.weight;
+  }
+
+  config(): Record<string, unknown> {
+    const names = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', qwen2: 'Qwen2ForCausalLM' };
+    return {
+      ...this.#config,
+      architectures: [names[this.#config.model_type]],
+      tie_word_embeddings: this.#head === this.#embed.weight,
+    };
+  }
+
+  logits(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
+    return scope(() => {
+      const rows = prompt?.size(0) ?? 0;
+      if (rows === 0 && batch.some((e) => e.input.length === 0))
+        throw new UserError(
+          'an empty input has nothing to predict the first target token from: give it a start token or a soft prompt',
+        );
+      // The last target token is predicted, never read. Padding stands at the end, where causal attention does not look.
+      const { ids, longest } = pad(
+        batch.map((e) => [...e.input, ...e.target.slice(0, -1)]),
+        this.shape.padding,
+      );
+      let x = this.#embed.forward(ids);
+      if (prompt) x = cat([prompt.to(x.dtype).unsqueeze(0).expand(batch.length, -1, -1), x], 1);
+      const length = rows + longest;
+      x = this.#run(maybe(dropout, x), positions(length), this.#trainingMask(length, x), dropout);
+      // Target token j of an input of n tokens is predicted at place rows + n - 1 + j.
+      const places = batch.flatMap((e, b) => e.target.map((_, j) => b * length + rows + e.input.length - 1 + j));
+      return this.#toLogits(x.reshape(-1, x.size(2)).indexSelect(0, idTensor(places)));
+    });
+  }
+
+  startDecoding(inputs: readonly Ids[], { prompt }: { prompt?: Tensor } = {}): Decoding {
+    const rows = prompt?.size(0) ?? 0;
+    if (rows === 0 && inputs.some((input) => input.length === 0))
+      throw new UserError('an empty input has nothing to go on from: give it a start token or a soft prompt');
+    return scope(() => {
+      const cache = new Cache(
+        inputs.map((input) => rows + input.length),
+        rows,
+        Math.max(0, ...inputs.map((i) => i.length)),
+      );
+      const first = () =>
+        scope(() => {
+          // Padding at the start, between prompt and input, so that all rows end at the same place.
+          const { ids, mask, longest } = pad(inputs, this.shape.padding, 'left');
+          let x = this.#embed.forward(ids);
+          if (prompt) x = cat([prompt.to(x.dtype).unsqueeze(0).expand(inputs.length, -1, -1), x], 1);
+          const length = rows + longest;
+          const real = rows ? cat([ones([inputs.length, rows], 'bool'), mask], 1) : mask;
+          const causal = this.#visible(length);
+          const allowed = real.unsqueeze(1).unsqueeze(1).logicalAnd(causal);
+          const bias = zeros([1], x.dtype)
+            .expand(...allowed.shape)
+            .maskedFill(allowed.logicalNot(), never);
+          cache.bias = keep(
+            zeros([1], x.dtype)
+              .expand(...real.shape)
+              .maskedFill(real.logicalNot(), never)
+              .unsqueeze(1)
+              .unsqueeze(1),
+          );
+          const places = inputs.flatMap((input) =>
+            Array.from({ length }, (_, i) => (i < rows ? i : Math.max(0, i - (longest - input.length)))),
+          );
+          const hidden = this.#run(x, { places, rows: inputs.length, length }, { bias }, undefined, cache);
+          return this.#toLogits(hidden.select(1, length - 1));
+        });
+      const next = (tokens: readonly number[]) =>
+        scope(() => {
+          const x = this.#embed.forward(idTensor(tokens).unsqueeze(1));
+          const { bias, places } = cache.grow(this.#window);
+          const hidden = this.#run(x, { places, rows: tokens.length, length: 1 }, { bias }, undefined, cache);
+          return this.#toLogits(hidden.select(1, 0));
+        });
+      return {
+        first,
+        next,
+        reorder: (order) => scope(() => cache.reorder(order)),
+        dispose: () => cache.dispose(),
+      };
+    });
+  }
+
+  #run(x: Tensor, at: Places, mask: Mask, dropout: Dropout | undefined, cache?: Cache): Tensor {
+    return scope(() => {
+      const turn = this.#rope.at(at, x);
+      let y = x;
+      this.#layers.forEach((layer, i) => {
+        y = layer.forward(y, turn, mask, dropout, cache, i);
+      });
+      return this.#norm.forward(y);
+    });
+  }
+
+  #toLogits(hidden: Tensor): Tensor {
+    return hidden.matmul(this.#head.transpose(0, 1));
+  }
+
+  /** Right padding needs no mask beside causality, which the fused kernel has built in; a window needs one of its own. */
+  #trainingMask(length: number, like: Tensor): Mask {
+    if (length <= this.#window) return { causal: true };
+    const allowed = this.#visible(length);
+    return { bias: zeros([1], like.dtype).expand(1, 1, length, length).maskedFill(allowed.logicalNot(), never) };
+  }
+
+  /** [L, L]: true where place t may look at place s: s <= t, and t - s < window. */
+  #visible(length: number): Tensor {
+    const square = ones([length, length], 'bool');
+    const causal = tril(square);
+    return length <= this.#window ? causal : causal.logicalAnd(tril(square, -this.#window).logicalNot());
+  }
+}
+
+/** What attention may see: everything before (fused), or a bias added to the scores. */
+type Mask = { causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor };
+
+/** Places in the sequence of every token, row after row (or the same for all rows, with rows = 1). */
+interface Places {
+  readonly places: readonly number[];
+  readonly rows: number;
+  readonly length: number;
+}
+
+function positions(length: number): Places {
+  return { places: Array.from({ length }, (_, i) => i), rows: 1, length };
+}
+
+/** The output matrix [V, E]; a head in the file that differs from the embedding counts, whatever the config says. */
+function takeHead(config: LlamaConfig, weights: Weights, embedding: Tensor): Tensor {
+  const name = 'lm_head.weight';
+  const tied = config.tie_word_embeddings === true;
+  if (!weights.stores(name) && tied) return embedding;
+  const head = weights.take(name, [config.vocab_size, config.hidden_size], config.initializer_range);
+  if (!tied || !head.equal(embedding)) return head;
+  weights.forget(name);
+  return embedding;
+}
+
+/** Keys and values [B * K, G, length, D] per layer, and where each row stands. */
+class Cache {
+  /** Added to the scores of all later tokens: [B * K, 1, 1, length], `never` at padding. */
+  bias: Tensor | undefined;
+  readonly #layers: [keys: Tensor, values: Tensor][] = [];
+
+  constructor(
+    /** The place of each row's next token. */
+    private places: number[],
+    readonly promptRows: number,
+    readonly longest: number,
+  ) {}
+
+  /** Makes room for one more token; gives the bias and the places for it. */
+  grow(window: number): { bias: Tensor; places: number[] } {
+    const before = this.bias!;
+    const rows = before.size(0);
+    this.bias = keep(cat([before, zeros([rows, 1, 1, 1], before.dtype)], 3));
+    before.dispose();
+    const places = this.places;
+    this.places = places.map((place) => place + 1);
+    const length = this.bias.size(3);
+    if (length <= window) return { bias: this.bias, places };
+    // Older than the window: out of sight. Rows are aligned at their ends, so the same columns are meant for all.
+    const old = zeros([1], before.dtype)
+      .expand(rows, 1, 1, length - window)
+      .maskedFill(ones([1], 'bool'), never);
+    return { bias: cat([old, this.bias.narrow(3, length - window, window)], 3), places };
+  }
+
+  append(layer: number, keys: Tensor, values: Tensor): [Tensor, Tensor] {
+    const before = this.#layers[layer];
+    const joined: [Tensor, Tensor] = before
+      ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
+      : [keys.contiguous(), values.contiguous()];
+    for (const t of before ?? []) t.dispose();
+    this.#layers[layer] = [keep(joined[0]), keep(joined[1])];
+    return joined;
+  }
+
+  reorder(rows: readonly number[]): void {
+    const index = idTensor(rows);
+    const pick = (t: Tensor) => {
+      const picked = keep(t.indexSelect(0, index));
+      t.dispose();
+      return picked;
+    };
+    this.#layers.forEach(([keys, values], i) => {
+      this.#layers[i] = [pick(keys), pick(values)];
+    });
+    this.bias = this.bias && pick(this.bias);
+    this.places = rows.map((row) => this.places[row]!);
+  }
+
+  dispose(): void {
+    this.bias?.dispose();
+    for (const t of this.#layers.flat()) t.dispose();
+  }
+}
+
+/** Attention and gated feed-forward, each normed before and added after. */
+class Layer {
+  readonly #attention: Attention;
+  readonly #attentionNorm: RMSNorm;
+  readonly #gate: Linear;
+  readonly #up: Linear;
+  readonly #down: Linear;
+  readonly #mlpNorm: RMSNorm;
+
+  constructor(config: LlamaConfig, weights: Weights, name: string) {
+    const { hidden_size: width, intermediate_size: inner, initializer_range: std, rms_norm_eps: epsilon } = config;
+    const bias = config.model_type === 'llama' && config.mlp_bias === true;
+    this.#attention = new Attention(config, weights, `${name}.self_attn`);
+    this.#gate = weights.linear(`${name}.mlp.gate_proj`, width, inner, std, bias);
+    this.#up = weights.linear(`${name}.mlp.up_proj`, width, inner, std, bias);
+    this.#down = weights.linear(`${name}.mlp.down_proj`, inner, width, std, bias);
+    this.#attentionNorm = weights.norm(`${name}.input_layernorm`, width, epsilon);
+    this.#mlpNorm = weights.norm(`${name}.post_attention_layernorm`, width, epsilon);
+  }
+
+  /** Dropout falls on what each half adds (Llama itself trains without; the attention weights are left alone). */
+  forward(
+    x: Tensor,
+    turn: Turn,
+    mask: Mask,
+    dropout: Dropout | undefined,
+    cache: Cache | undefined,
+    index: number,
+  ): Tensor {
+    return scope(() => {
+      const y = x.add(
+        maybe(dropout, this.#attention.forward(this.#attentionNorm.forward(x), turn, mask, cache, index)),
+      );
+      return y.add(maybe(dropout, this.#feedForward(this.#mlpNorm.forward(y))));
+    });
+  }
+
+  #feedForward(x: Tensor): Tensor {
+    return scope(() => this.#down.forward(this.#gate.forward(x).silu().mul(this.#up.forward(x))));
+  }
+}
+
+/** Attention with rotary positions and G <= H key/value heads, each shared by H / G query heads. */
+class Attention {
+  readonly #q: Linear;
+  readonly #k: Linear;
+  readonly #v: Linear;
+  readonly #o: Linear;
+  readonly #heads: number;
+  readonly #groups: number;
+
+  constructor(config: LlamaConfig, weights: Weights, name: string) {
+    const { hidden_size: width, num_attention_heads: heads, initializer_range: std } = config;
+    this.#heads = heads;
+    this.#groups = config.num_key_value_heads ?? heads;
+    if (heads % this.#groups)
+      throw new UserError(
+        `config.json: num_attention_heads ${heads} is not a multiple of num_key_value_heads ${this.#groups}`,
+      );
+    const headWidth = headWidthOf(config);
+    const biased = config.model_type === 'qwen2' || (config.model_type === 'llama' && config.attention_bias === true);
+    this.#q = weights.linear(`${name}.q_proj`, width, heads * headWidth, std, biased);
+    this.#k = weights.linear(`${name}.k_proj`, width, this.#groups * headWidth, std, biased);
+    this.#v = weights.linear(`${name}.v_proj`, width, this.#groups * headWidth, std, biased);
+    this.#o = weights.linear(`${name}.o_proj`, heads * headWidth, width, std, biased && config.model_type === 'llama');
+  }
+
+  forward(x: Tensor, turn: Turn, mask: Mask, cache: Cache | undefined, index: number): Tensor {
+    return scope(() => {
+      const query = turn(this.#split(this.#q.forward(x), this.#heads));
+      let keys = turn(this.#split(this.#k.forward(x), this.#groups));
+      let values = this.#split(this.#v.forward(x), this.#groups);
+      if (cache) [keys, values] = cache.append(index, keys, values);
+      const mixed = scaledDotProductAttention(query, this.#share(keys), this.#share(values), {
+        mask: mask.bias,
+        causal: mask.causal,
+      });
+      return this.#o.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
+    });
+  }
+
+  /** [B, L, heads * D] -> [B, heads, L, D] */
+  #split(x: Tensor, heads: number): Tensor {
+    return x.view(x.size(0), x.size(1), heads, -1).transpose(1, 2);
+  }
+
+  /** [B, G, L, D] -> [B, H, L, D] */
+  #share(x: Tensor): Tensor {
+    const repeats = this.#heads / this.#groups;
+    if (repeats === 1) return x;
+    const [b, g, l, d] = x.shape as [number, number, number, number];
+    return x
+      .unsqueeze(2)
+      .expand(b, g, repeats, l, d)
+      .reshape(b, g * repeats, l, d);
+  }
+}
+
+function headWidthOf(config: LlamaConfig): number {
+  return config.head_dim ?? config.hidden_size / config.num_attention_heads;
+}
+
+/** Turns queries or keys [B, heads, L, D] to their places. */
+type Turn = (x: Tensor) => Tensor;
+
+/** Rotary position embedding (Su et al. 2021) in Hugging Face's layout: the halves of a head's width are the two axes of each plane. */
+class Rope {
+  readonly #frequencies: number[];
+
+  constructor(config: LlamaConfig) {
+    // Transformers 5 writes rope_parameters; before it was rope_theta and rope_scaling.
+    const scaling = { ...config.rope_scaling, ...config.rope_parameters };
+    const theta = scaling.rope_theta ?? config.rope_theta ?? 10_000;
+    const width = headWidthOf(config);
+    const plain = Array.from({ length: width / 2 }, (_, i) => theta ** ((-2 * i) / width));
+    this.#frequencies = plain.map(scale(scaling));
+  }
+
+  at({ places, rows, length }: Places, like: Tensor): Turn {
+    const width = this.#frequencies.length;
+    const angles = new Float32Array(places.length * width);
+    places.forEach((place, i) => {
+      for (let j = 0; j < width; j++) angles[i * width + j] = place * this.#frequencies[j]!;
+    });
+    const half = tensor(angles, { shape: [rows, 1, length, width] });
+    const both = cat([half, half], 3);
+    const cos = both.cos().to(like.dtype);
+    const sin = both.sin().to(like.dtype);
+    return (x) =>
+      scope(() => {
+        const [first, second] = x.split(width, 3) as [Tensor, Tensor];
+        return x.mul(cos).add(cat([second.neg(), first], 3).mul(sin));
+      });
+  }
+}
+
+/** How a frequency changes under rope scaling. */
+function scale(scaling: z.infer<typeof ropeConfig>): (frequency: number) => number {
+  const kind = scaling.rope_type ?? scaling.type ?? 'default';
+  const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings') => {
+    const value = scaling[key];
+    if (value === undefined) throw new UserError(`config.json: rope scaling "${kind}" needs ${key}`);
+    return value;
+  };
+  switch (kind) {
+    case 'default':
+      return (frequency) => frequency;
+    case 'linear': {
+      const factor = need('factor');
+      return (frequency) => frequency / factor;
+    }
+    case 'llama3': {
+      // Llama 3.1: short wavelengths stay, long ones are stretched, and between the two a linear blend.
+      const factor = need('factor');
+      const low = need('low_freq_factor');
+      const high = need('high_freq_factor');
+      const original = need('original_max_position_embeddings');
+      return (frequency) => {
+        const turns = (original * frequency) / (2 * Math.PI);
+        if (turns < low) return frequency / factor;
+        if (turns > high) return frequency;
+        const share = (turns - low) / (high - low);
+        return (1 - share) * (frequency / factor) + share * frequency;
+      };
+    }
+    default:
+      throw new UserError(`config.json: rope scaling "${kind}" is not supported (known: default, linear, llama3)`);
+  }
+}

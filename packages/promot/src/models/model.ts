@@ -1,0 +1,69 @@
+// What training, generation and scoring ask of a language model, whatever its architecture.
+import type { Parameters, Tensor } from '@promot/torch';
+import type { Dropout } from './dropout.js';
+
+/** Token ids of the inputs of a batch, not padded. */
+export type Ids = readonly number[];
+
+/** One example as token ids. The target ends with the end-of-sequence token; an empty input is legal. */
+export interface TokenizedExample {
+  readonly input: Ids;
+  readonly target: Ids;
+}
+
+export interface ForwardOptions {
+  /** Soft prompt [P, E], in front of every input. */
+  prompt?: Tensor;
+  /** Absent: no dropout (evaluation). */
+  dropout?: Dropout;
+}
+
+/** The facts of an architecture that the rest of promot needs. */
+export interface ModelShape {
+  /** Rows of the output layer (V); may exceed what the tokenizer knows. */
+  readonly vocabularySize: number;
+  /** Width of the embeddings (E). */
+  readonly width: number;
+  /** Ids that end a generated sequence. */
+  readonly endOfSequence: readonly number[];
+  readonly padding: number;
+}
+
+/**
+ * A language model. Inputs and targets are ragged lists of token ids; padding is the model's own business.
+ * Tensors returned belong to the caller's scope.
+ */
+export interface LanguageModel {
+  readonly kind: 'encoder-decoder' | 'decoder-only';
+  readonly shape: ModelShape;
+  /** Every parameter by its Hugging Face name; a tied head appears once. */
+  readonly parameters: Parameters;
+  /** The input embedding table [rows, E]. */
+  readonly embedding: Tensor;
+  /** config.json for a Hugging Face folder that gives these very logits. */
+  config(): Record<string, unknown>;
+  /**
+   * Logits [N, V] before each of the N target tokens of the batch, example after example, and nowhere else.
+   * Encoder-decoder: the prompt stands before the encoder's embedded input. Decoder-only: before the whole sequence.
+   */
+  logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor;
+  /** Reads the inputs (B of them) once and is then asked for one token after the other. Call inside `noGrad`. */
+  startDecoding(inputs: readonly Ids[], options?: { prompt?: Tensor }): Decoding;
+}
+
+/**
+ * Cached generation for B inputs with K rows (beams) each: row b * K + k is beam k of input b. K is 1 until `reorder` changes it.
+ * Holds tensors of its own until `dispose`; never frees the caller's.
+ */
+export interface Decoding {
+  /** Logits [B, V] before the first generated token. Call once, first. */
+  first(): Tensor;
+  /** Logits [B * K, V] after feeding each row's newest token. */
+  next(tokens: readonly number[]): Tensor;
+  /**
+   * New rows: row i goes on from old row `rows[i]`. Inputs may be left out (finished) and K may change; `inputs` lists the old
+   * numbers of the inputs that stay, in order, and `rows.length` is a multiple of `inputs.length`.
+   */
+  reorder(rows: readonly number[], inputs: readonly number[]): void;
+  dispose(): void;
+}

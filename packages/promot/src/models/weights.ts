@@ -1,0 +1,112 @@
+// Where a model takes its parameters from: a checkpoint, or random numbers for a model that is to be trained from scratch.
+import {
+  type DType,
+  deriveSeed,
+  Embedding,
+  keep,
+  Linear,
+  noGrad,
+  ones,
+  RMSNorm,
+  randn,
+  scope,
+  type Tensor,
+} from '@promot/torch';
+import { UserError } from '../errors.js';
+
+/** How a parameter starts where there is no checkpoint: a normal distribution's standard deviation, or all ones. */
+export type Initial = number | 'ones';
+
+/** Gives parameters by their Hugging Face names and remembers what it gave. */
+export abstract class Weights {
+  readonly #taken = new Map<string, Tensor>();
+
+  constructor(
+    /** The element type that all parameters get. */
+    readonly dtype: DType,
+  ) {}
+
+  /** All parameters given so far, in order. */
+  get parameters(): ReadonlyMap<string, Tensor> {
+    return this.#taken;
+  }
+
+  /** The parameter of this name; asked again, the same tensor. Throws UserError where it is missing or of another shape. */
+  take(name: string, shape: readonly number[], initial: Initial): Tensor {
+    const known = this.#taken.get(name);
+    if (known) return known;
+    const tensor = noGrad(() => scope(() => this.read(name, shape, initial).to(this.dtype).contiguous()));
+    keep(tensor);
+    this.#taken.set(name, tensor);
+    return tensor;
+  }
+
+  /** Takes back a parameter that turned out to be another one's copy. */
+  forget(name: string): void {
+    this.#taken.get(name)?.dispose();
+    this.#taken.delete(name);
+  }
+
+  /** Whether a checkpoint holds this parameter; false for random weights. */
+  abstract stores(name: string): boolean;
+  /** The raw tensor, of this very shape. */
+  protected abstract read(name: string, shape: readonly number[], initial: Initial): Tensor;
+
+  linear(name: string, inputs: number, outputs: number, std: number, bias = false): Linear {
+    return new Linear(
+      this.take(`${name}.weight`, [outputs, inputs], std),
+      bias ? this.take(`${name}.bias`, [outputs], 0) : undefined,
+    );
+  }
+  norm(name: string, width: number, epsilon: number): RMSNorm {
+    return new RMSNorm(this.take(`${name}.weight`, [width], 'ones'), epsilon);
+  }
+  embedding(name: string, rows: number, width: number, std: number): Embedding {
+    return new Embedding(this.take(`${name}.weight`, [rows, width], std));
+  }
+}
+
+/** Parameters drawn from normal distributions, each a function of (seed, order). */
+export class RandomWeights extends Weights {
+  #count = 0;
+  constructor(
+    readonly seed: number,
+    dtype: DType,
+  ) {
+    super(dtype);
+  }
+  override stores(): boolean {
+    return false;
+  }
+  protected override read(_name: string, shape: readonly number[], initial: Initial): Tensor {
+    const seed = deriveSeed(this.seed, this.#count++);
+    return initial === 'ones' ? ones(shape) : randn(shape, seed).mul_(initial);
+  }
+}
+
+/** Parameters of a checkpoint, converted as they are read. */
+export class CheckpointWeights extends Weights {
+  constructor(
+    /** What to call the checkpoint in messages. */
+    readonly place: string,
+    readonly tensors: ReadonlyMap<string, { shape: readonly number[]; load: () => Tensor }>,
+    dtype: DType,
+  ) {
+    super(dtype);
+  }
+  override stores(name: string): boolean {
+    return this.tensors.has(name);
+  }
+  protected override read(name: string, shape: readonly number[]): Tensor {
+    const found = this.tensors.get(name);
+    if (!found)
+      throw new UserError(
+        `${this.place}: the weights have no tensor ${name}; config.json promises one of shape [${shape}]`,
+      );
+    if (found.shape.length !== shape.length || found.shape.some((side, i) => side !== shape[i]))
+      throw new UserError(`${this.place}: ${name} has shape [${found.shape}], but config.json asks for [${shape}]`);
+    const loaded = found.load();
+    // A copy: training writes into parameters, and must never write into the file's pages or another tensor's.
+    return loaded.dtype === this.dtype ? loaded.clone() : loaded;
+  }
+}
