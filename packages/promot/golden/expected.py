@@ -92,8 +92,8 @@ def save_prompt(folder, model, encoder_decoder, rows, sets):
     wrapped = get_peft_model(model, config)
     with torch.no_grad():
         wrapped.prompt_encoder["default"].embedding.weight.copy_(rows)
-    wrapped.peft_config["default"].base_model_name_or_path = None
     wrapped.save_pretrained(folder)
+    tiny.patch_json(folder / "adapter_config.json", {"base_model_name_or_path": None})  # PEFT wrote this machine's path
     (folder / "README.md").unlink(missing_ok=True)
     return folder
 
@@ -213,7 +213,6 @@ def generate(model, base, prompt, inputs, encoder_decoder, padding, options, emb
         look_up = base.get_input_embeddings()
         rows = [torch.cat([look_up(torch.full((ids.shape[1] - len(i),), padding)), prompt, look_up(torch.tensor(i))])
                 for i in inputs]
-        full = torch.cat([mask[:, : 0], torch.ones(len(inputs), prompt.shape[0], dtype=torch.long)], dim=1)
         full, _ = pad([[1] * (prompt.shape[0] + len(i)) for i in inputs], 0, left=True)
         arguments, before = dict(inputs_embeds=torch.stack(rows), attention_mask=full), 0
     beams = options["num_beams"]
