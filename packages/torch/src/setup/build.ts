@@ -231,7 +231,7 @@ async function linkLibraries(libtorch: Libtorch, folder: string): Promise<void> 
 }
 
 /** Loads the addon in a process of its own. @returns what went wrong, in one line, or undefined. */
-async function loadProblem(addon: string): Promise<string | undefined> {
+export async function loadProblem(addon: string): Promise<string | undefined> {
   const script = 'process.dlopen({ exports: {} }, process.argv[1])';
   const answer = await run(process.execPath, ['-e', script, addon], { timeout: 120_000 });
   if (answer.code === 0) return undefined;
