@@ -1,0 +1,24 @@
+// lab-openbookqa: a question about the fixed world with four answers to choose from.
+
+import { pick, shuffled } from './random.js';
+import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
+import { WORLD } from './world.js';
+
+const LETTERS = ['A', 'B', 'C', 'D'] as const;
+
+/** `Q: QUESTION A) ... B) ... C) ... D) ... A:`; the target is the letter of the right option. */
+export function multipleChoiceExample(split: LabSplit, index: number): LabExample {
+  const target = balancedLabel('lab-openbookqa', split, index, LETTERS);
+  return drawInSplit('lab-openbookqa', split, index, (random) => {
+    const { land, relation, value } = pick(random, WORLD);
+    const options = shuffled(
+      random,
+      relation.values.filter((other) => other !== value),
+    ).slice(0, LETTERS.length);
+    options[LETTERS.indexOf(target)] = value;
+    const question = pick(random, relation.questions).replace('$l', land);
+    const choices = LETTERS.map((letter, i) => `${letter}) ${options[i]}`).join(' ');
+    const input = `Q: ${question} ${choices} A:`;
+    return { content: input, value: { input, target } };
+  });
+}
