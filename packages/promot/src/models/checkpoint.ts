@@ -1,0 +1,65 @@
+// The tensors of a checkpoint folder, whatever its format, by name and not yet read.
+import { statSync } from 'node:fs';
+import { FileFormatError, keep, mapFile, mappedTensor, openSafetensors, scope, type Tensor } from '@promot/torch';
+import { UserError } from '../errors.js';
+import { checkpointFiles } from '../files/checkpoint-files.js';
+import { readPytorchBin } from '../files/pytorch-bin.js';
+import { dtypeSizes } from '../files/stored-tensor.js';
+
+/** One tensor of a checkpoint: its shape is known, `load` reads it (over the file's own pages where it can). */
+export interface CheckpointTensor {
+  readonly shape: readonly number[];
+  load(): Tensor;
+}
+
+export interface Checkpoint {
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** Lets go of the files; tensors already read stay valid. */
+  close(): void;
+}
+
+/** Opens the weights of a Hugging Face folder. Throws UserError where there are none or a file is damaged. */
+export function openCheckpoint(folder: string): Checkpoint {
+  const { format, paths } = checkpointFiles(folder);
+  const tensors = new Map<string, CheckpointTensor>();
+  const closers: (() => void)[] = [];
+  for (const path of paths)
+    closers.push(format === 'safetensors' ? addSafetensors(path, tensors) : addPytorch(path, tensors));
+  return {
+    tensors,
+    close: () => {
+      for (const close of closers) close();
+    },
+  };
+}
+
+function addSafetensors(path: string, tensors: Map<string, CheckpointTensor>): () => void {
+  try {
+    const file = openSafetensors(path);
+    for (const [name, { shape }] of file.entries) tensors.set(name, { shape, load: () => file.tensor(name) });
+    return () => file.close();
+  } catch (error) {
+    throw error instanceof FileFormatError ? new UserError(error.message) : error;
+  }
+}
+
+function addPytorch(path: string, tensors: Map<string, CheckpointTensor>): () => void {
+  let bytes: Tensor | undefined;
+  for (const stored of readPytorchBin(path)) {
+    const { name, dtype, shape, strides, byteOffset, byteLength } = stored;
+    const load = () =>
+      scope(() => {
+        bytes ??= keep(mapFile(path, statSync(path).size));
+        // The elements in the order of the storage, then the tensor's own strides over them.
+        const flat = mappedTensor(bytes, {
+          dtype,
+          shape: [byteLength / dtypeSizes[dtype]],
+          offset: byteOffset,
+          bytes: byteLength,
+        });
+        return flat.asStrided(shape, strides, 0).contiguous();
+      });
+    tensors.set(name, { shape, load });
+  }
+  return () => bytes?.dispose();
+}
