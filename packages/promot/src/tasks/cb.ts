@@ -1,0 +1,16 @@
+// CommitmentBank (SuperGLUE).
+
+import { threeWayInput } from './families.js';
+import { answerOf } from './fields.js';
+import type { TaskDefinition } from './task.js';
+
+export const cb: TaskDefinition = {
+  name: 'cb',
+  version: '1',
+  labels: ['True', 'False', 'Neither'],
+  metric: 'accuracy',
+  evaluationSplits: ['validation'],
+  paperSizes: { train: 250, validation: 56 },
+  input: threeWayInput,
+  target: (record) => answerOf(record, 'label', { entailment: 'True', contradiction: 'False', neutral: 'Neither' }),
+};

@@ -1,0 +1,16 @@
+// Stanford Natural Language Inference.
+
+import { threeWayInput } from './families.js';
+import { answerOf } from './fields.js';
+import type { TaskDefinition } from './task.js';
+
+export const snli: TaskDefinition = {
+  name: 'snli',
+  version: '1',
+  labels: ['True', 'False', 'Neither'],
+  metric: 'accuracy',
+  evaluationSplits: ['test'],
+  keep: (record) => record.label !== -1 && record.label !== '-', // the annotators did not agree
+  input: threeWayInput,
+  target: (record) => answerOf(record, 'label', { entailment: 'True', neutral: 'Neither', contradiction: 'False' }),
+};

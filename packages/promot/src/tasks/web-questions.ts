@@ -1,0 +1,12 @@
+// WebQuestions: closed-book questions with one or more answers.
+
+import { questionAnswering } from './families.js';
+import type { TaskDefinition } from './task.js';
+
+export const webQuestions: TaskDefinition = questionAnswering({
+  name: 'web-questions',
+  version: '1',
+  metricSettings: { normalize: 'squad' },
+  evaluationSplits: ['test'],
+  paperSizes: { train: 3778, test: 2032 },
+});

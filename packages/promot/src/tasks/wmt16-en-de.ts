@@ -1,0 +1,9 @@
+// WMT 2016, English to German.
+
+import { translationFromEnglish } from './families.js';
+import type { TaskDefinition } from './task.js';
+
+export const wmt16EnDe: TaskDefinition = translationFromEnglish(
+  { name: 'German', code: 'de' },
+  { name: 'wmt16-en-de', version: '1', paperSizes: { train: 4_548_885, validation: 2169, test: 2999 } },
+);

@@ -1,0 +1,9 @@
+// WMT 2016, English to Romanian.
+
+import { translationFromEnglish } from './families.js';
+import type { TaskDefinition } from './task.js';
+
+export const wmt16EnRo: TaskDefinition = translationFromEnglish(
+  { name: 'Romanian', code: 'ro' },
+  { name: 'wmt16-en-ro', version: '1', paperSizes: { train: 610_320, validation: 1999, test: 1999 } },
+);
