@@ -2,6 +2,9 @@
 // Pretraining holds no such task; the facts and their wordings are those of lab-reading.
 
 import type { RandomStream } from '../data/random.js';
+import type { DataRecord } from '../data/records.js';
+import { threeWayInput } from '../tasks/families.js';
+import { rte } from '../tasks/rte.js';
 import { contentOf, drawFacts, type Fact, passage, RELATIONS, statement } from './facts.js';
 import { chance, pick, pickOther } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
@@ -36,20 +39,25 @@ function judgement(random: RandomStream, label: Label, count: number): Judgement
   return { premise: [elsewhere, other, ...rest].slice(0, count), hypothesis };
 }
 
-function entailmentExample(name: string, labels: readonly Label[], counts: readonly number[], question: string) {
+function entailmentExample(
+  name: string,
+  labels: readonly Label[],
+  counts: readonly number[],
+  template: (record: DataRecord) => string,
+) {
   return (split: LabSplit, index: number): LabExample => {
     const target = balancedLabel(name, split, index, labels);
     return drawInSplit(name, split, index, (random) => {
       const { premise, hypothesis } = judgement(random, target, pick(random, counts));
-      const input = `${passage(random, premise)} question: ${statement(random, hypothesis)} ${question} answer:`;
+      const input = template({ premise: passage(random, premise), hypothesis: statement(random, hypothesis) });
       return { content: contentOf(premise), value: { input, target } };
     });
   };
 }
 
 /** `PREMISE question: HYPOTHESIS Is it true or false? answer:`, True or False, over two or three facts. */
-export const rteExample = entailmentExample('lab-rte', TWO_WAY, [2, 3], 'Is it true or false?');
+export const rteExample = entailmentExample('lab-rte', TWO_WAY, [2, 3], rte.input);
 /** `PREMISE question: HYPOTHESIS Is it true or false or neither? answer:`, three labels, over two facts. */
-export const snliExample = entailmentExample('lab-snli', THREE_WAY, [2], 'Is it true or false or neither?');
+export const snliExample = entailmentExample('lab-snli', THREE_WAY, [2], threeWayInput);
 /** As lab-snli, over four facts: longer premises, as CB's are. Evaluation only. */
-export const cbExample = entailmentExample('lab-cb', THREE_WAY, [4], 'Is it true or false or neither?');
+export const cbExample = entailmentExample('lab-cb', THREE_WAY, [4], threeWayInput);

@@ -1,5 +1,6 @@
 // lab-openbookqa: a question about the fixed world with four answers to choose from.
 
+import { openbookqa } from '../tasks/openbookqa.js';
 import { pick, shuffled } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
 import { WORLD } from './world.js';
@@ -16,9 +17,10 @@ export function multipleChoiceExample(split: LabSplit, index: number): LabExampl
       relation.values.filter((other) => other !== value),
     ).slice(0, LETTERS.length);
     options[LETTERS.indexOf(target)] = value;
-    const question = pick(random, relation.questions).replace('$l', land);
-    const choices = LETTERS.map((letter, i) => `${letter}) ${options[i]}`).join(' ');
-    const input = `Q: ${question} ${choices} A:`;
+    const input = openbookqa.input({
+      question_stem: pick(random, relation.questions).replace('$l', land),
+      choices: { text: options, label: LETTERS },
+    });
     return { content: input, value: { input, target } };
   });
 }

@@ -19,10 +19,10 @@ export function pick<T>(random: RandomStream, list: readonly T[]): T {
 
 /** An element other than those given; the list must hold one. */
 export function pickOther<T>(random: RandomStream, list: readonly T[], taken: readonly T[]): T {
-  return pick(
-    random,
-    list.filter((element) => !taken.includes(element)),
-  );
+  for (;;) {
+    const element = pick(random, list);
+    if (!taken.includes(element)) return element;
+  }
 }
 
 /** True once in `percent` of a hundred draws. */

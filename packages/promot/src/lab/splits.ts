@@ -13,7 +13,7 @@ export type SplitSizes = Readonly<Record<Exclude<LabSplit, 'pretrain'>, number>>
 export const SPLIT_SIZES: SplitSizes = { train: 2000, validation: 256, test: 500 };
 
 /** The sizes of the tasks to fine-tune on: enough that a few hundred steps of batch 64 hardly repeat an example. */
-export const TARGET_SIZES: SplitSizes = { ...SPLIT_SIZES, train: 20_000 };
+export const TARGET_SIZES: SplitSizes = { ...SPLIT_SIZES, train: 10_000 };
 
 /** An input and the answer asked of the model, without the space that joins them. */
 export interface LabExample {

@@ -1,5 +1,7 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { LANGUAGES } from './languages.js';
+import { pretrainExample } from './pretraining.js';
 import type { LabExample, LabSplit } from './splits.js';
 import { LAB_TASKS, type LabTask } from './tasks.js';
 import * as words from './words.js';
@@ -260,4 +262,13 @@ test('no English word, name or word of a language is another one too', () => {
     ...Object.values(LANGUAGES).flatMap((language) => language.words),
   ] as string[];
   expect(everything.filter((word, i) => everything.indexOf(word) !== i)).toEqual([]);
+});
+
+test('the first examples of every task are the pinned ones: recorded scores and shipped weights depend on them', () => {
+  const first = TASKS.flatMap(([, task]) => [0, 1, 2].map((i) => task.example('test', i)));
+  const pretraining = [0, 1, 2, 3].map((i) => pretrainExample(0, i, 1));
+  const fingerprint = createHash('sha256')
+    .update(JSON.stringify([first, pretraining]))
+    .digest('hex');
+  expect(fingerprint).toBe('d9936bcbce9edff559185c34e6e868a03d3d2f4500df803227d8f4ac3644459f');
 });

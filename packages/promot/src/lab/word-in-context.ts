@@ -1,5 +1,6 @@
 // lab-wic: is a word of two senses (bat, seal, crane ...) used in the same sense in two sentences? Evaluation only.
 
+import { wic } from '../tasks/wic.js';
 import { eventSentence, type Sense } from './events.js';
 import { chance, pick } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
@@ -12,11 +13,9 @@ export function wordInContextExample(split: LabSplit, index: number): LabExample
     const word = pick(random, AMBIGUOUS);
     const first: Sense = chance(random, 50) ? 'animal' : 'thing';
     const opposite: Sense = first === 'animal' ? 'thing' : 'animal';
-    const sentences = [
-      eventSentence(random, first, word),
-      eventSentence(random, target === 'True' ? first : opposite, word),
-    ].join(' ');
-    const question = `The word ${word} is used in the same way in the two sentences. Is it true or False?`;
-    return { content: sentences, value: { input: `${sentences} question: ${question} answer:`, target } };
+    const sentence1 = eventSentence(random, first, word);
+    const sentence2 = eventSentence(random, target === 'True' ? first : opposite, word);
+    const input = wic.input({ sentence1, sentence2, word });
+    return { content: `${sentence1} ${sentence2}`, value: { input, target } };
   });
 }

@@ -1,0 +1,47 @@
+// The lab's tasks behind the interface of every task: their generators stand in for data files.
+
+import type { RecordSource } from '../data/source.js';
+import { createTask, type Task } from '../tasks/task.js';
+import { LAB_TASKS, type LabTask, type LabTaskName } from './tasks.js';
+
+/** Changes whenever an example of any lab task does. */
+const VERSION = '1';
+
+/** Whether a name is a lab task's. */
+export function isLabTask(name: string): name is LabTaskName {
+  return Object.hasOwn(LAB_TASKS, name);
+}
+
+/**
+ * A lab task, to train and evaluate like any other; it needs no data folder. Scores are reported on the test split.
+ *
+ * @example
+ * const examples = await loadLabTask('lab-rte').load('validation');
+ */
+export function loadLabTask(name: LabTaskName): Task {
+  const task: LabTask = LAB_TASKS[name];
+  return createTask(
+    {
+      name,
+      version: VERSION,
+      ...(task.labels === undefined ? {} : { labels: task.labels }),
+      metric: task.metric,
+      ...(task.metric === 'bleu' ? { metricSettings: { tokenize: 'intl' } } : {}),
+      evaluationSplits: ['test'],
+      input: (record) => record.input as string,
+      target: (record) => record.target as string,
+    },
+    generatedSource(name, task),
+  );
+}
+
+function generatedSource(name: string, task: LabTask): RecordSource {
+  return {
+    description: `generator of ${name}`,
+    splits: ['train', 'validation', 'test'],
+    read: async (split) => ({
+      records: Array.from({ length: task.sizes[split] }, (_, index) => ({ ...task.example(split, index) })),
+      location: (index) => `${name} ${split} example ${index + 1}`,
+    }),
+  };
+}
