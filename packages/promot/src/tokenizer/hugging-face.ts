@@ -213,7 +213,7 @@ function usesT5Splitting(description: JsonObject): void {
       : [normalizer]
     : [];
   const map = steps.find((step) => isJsonObject(step) && step.type === 'Precompiled') ?? null;
-  const split = map
+  const split: JsonObject = map
     ? { type: 'Split', pattern: { Regex: ' +' }, behavior: 'Removed', invert: false }
     : { type: 'WhitespaceSplit' };
   const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
