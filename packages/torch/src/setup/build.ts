@@ -118,11 +118,17 @@ async function flagsFor(libtorch: Libtorch): Promise<{ compile: string[]; link: 
 
 /**
  * Compiles and links the addon, or finds it in the cache.
+ * @param native the folder with the C++ sources.
  * @returns the path of the `.node` file.
  * @throws SetupError with the compiler's first errors if it does not compile, link or load.
  */
-export async function buildAddon(libtorch: Libtorch, compiler: Compiler, onProgress: OnProgress): Promise<string> {
-  const { sources, headers, hash } = await readSources();
+export async function buildAddon(
+  libtorch: Libtorch,
+  compiler: Compiler,
+  onProgress: OnProgress,
+  native = nativeFolder,
+): Promise<string> {
+  const { sources, headers, hash } = await readSources(native);
   const flags = await flagsFor(libtorch);
   const surroundings = [
     compiler.command,
