@@ -1,7 +1,7 @@
 // lab-openbookqa: a question about the fixed world with four answers to choose from.
 
 import { openbookqa } from '../tasks/openbookqa.js';
-import { pick, shuffled } from './random.js';
+import { pick, pickOther } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
 import { WORLD } from './world.js';
 
@@ -12,10 +12,8 @@ export function multipleChoiceExample(split: LabSplit, index: number): LabExampl
   const target = balancedLabel('lab-openbookqa', split, index, LETTERS);
   return drawInSplit('lab-openbookqa', split, index, (random) => {
     const { land, relation, value } = pick(random, WORLD);
-    const options = shuffled(
-      random,
-      relation.values.filter((other) => other !== value),
-    ).slice(0, LETTERS.length);
+    const options: string[] = [];
+    while (options.length < LETTERS.length) options.push(pickOther(random, relation.values, [value, ...options]));
     options[LETTERS.indexOf(target)] = value;
     const input = openbookqa.input({
       question_stem: pick(random, relation.questions).replace('$l', land),
