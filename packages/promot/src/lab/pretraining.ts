@@ -1,8 +1,8 @@
 // The mixture that the lab's models are pretrained on: which task, how many exemplars in front, and the prompt.
 
+import { exemplarSeparator, joinExemplars } from '../data/few-shot.js';
 import { RandomStream } from '../data/random.js';
 import { hashText } from './random.js';
-import { EXEMPLAR_SEPARATOR } from './separator.js';
 import type { LabExample } from './splits.js';
 import { LAB_TASKS, type LabTaskName } from './tasks.js';
 
@@ -74,13 +74,12 @@ export function pretrainExample(seed: number, index: number, progress: number): 
     ...exemplars.flatMap((exemplar) => [
       { text: exemplar.input, isAnswer: false },
       { text: ` ${exemplar.target}`, isAnswer: true },
-      { text: EXEMPLAR_SEPARATOR, isAnswer: false },
+      { text: exemplarSeparator, isAnswer: false },
     ]),
     { text: input, isAnswer: false },
     { text: ` ${target}`, isAnswer: true },
   ];
-  const prompt = segments.slice(0, -1).map((segment) => segment.text);
-  return { task: name, exemplars, input: prompt.join(''), target, segments };
+  return { task: name, exemplars, input: joinExemplars(exemplars, input), target, segments };
 }
 
 function drawTask(random: RandomStream): PretrainingTask {

@@ -60,9 +60,9 @@ describe('every lab task', () => {
 
   test.each(TASKS)('%s has splits that share no input', (_, task) => {
     const owner = new Map<string, string>();
-    const sizes = { pretrain: task.role === 'pretrained' ? 3000 : 0, ...task.sizes };
+    const sizes = { pretrain: task.role === 'pretrained' ? 1500 : 0, ...task.sizes };
     for (const [split, size] of Object.entries(sizes)) {
-      for (let i = 0; i < Math.min(size, 3000); i++) {
+      for (let i = 0; i < Math.min(size, 1500); i++) {
         const { input } = task.example(split as LabSplit, i);
         expect(owner.get(input) ?? split, input).toBe(split);
         owner.set(input, split);

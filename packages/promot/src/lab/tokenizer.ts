@@ -4,8 +4,8 @@
 // splits `Lund?` into `Lund ##?` and keeps the marks of the templates (`Q:`, `answer:`) whole. A WordLevel model would
 // do as well, but `@huggingface/tokenizers` has none. The line break between exemplars is a piece of its own.
 
+import { exemplarSeparator } from '../data/few-shot.js';
 import { LANGUAGES } from './languages.js';
-import { EXEMPLAR_SEPARATOR } from './separator.js';
 import {
   ADJECTIVES,
   AMBIGUOUS,
@@ -39,7 +39,7 @@ const FUNCTION_WORDS = (
 export const LAB_VOCABULARY: readonly string[] = [
   ...new Set([
     ...SPECIAL,
-    EXEMPLAR_SEPARATOR,
+    exemplarSeparator,
     ...PUNCTUATION,
     ...MARKS,
     ...SAYINGS,
@@ -104,8 +104,8 @@ export function labTokenizerFiles(kind: 'encoder-decoder' | 'decoder'): Readonly
       decoders: [
         { type: 'WordPiece', prefix: '##', cleanup: false },
         { type: 'Fuse' },
-        replace(` ${EXEMPLAR_SEPARATOR}`, EXEMPLAR_SEPARATOR),
-        replace(`${EXEMPLAR_SEPARATOR} `, EXEMPLAR_SEPARATOR),
+        replace(` ${exemplarSeparator}`, exemplarSeparator),
+        replace(`${exemplarSeparator} `, exemplarSeparator),
       ],
     },
     model: {
