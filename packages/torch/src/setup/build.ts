@@ -89,22 +89,29 @@ async function hashFiles(paths: string[]): Promise<string> {
 const shortHash = (...parts: string[]) => createHash('sha256').update(parts.join('\0')).digest('hex').slice(0, 24);
 
 /** What the compiler and the linker are given. */
-async function flagsFor(libtorch: Libtorch): Promise<{ compile: string[]; link: string[] }> {
-  const require = createRequire(import.meta.url);
-  const dependency = (name: string, ...path: string[]) =>
-    join(dirname(require.resolve(`${name}/package.json`)), ...path);
-  const include = join(libtorch.root, 'include');
-  const compile = [
+interface Flags {
+  compile: string[];
+  link: string[];
+  /** Says all that matters of the flags; unlike them it does not say where this package is installed. */
+  identity: string;
+}
+
+async function flagsFor(libtorch: Libtorch): Promise<Flags> {
+  const mac = process.platform === 'darwin';
+  const options = [
     ...['-std=c++20', '-O2', '-fPIC', '-fvisibility=hidden'],
     `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.cxx11Abi ? 1 : 0}`,
     '-DNAPI_VERSION=8',
     '-DNODE_ADDON_API_CPP_EXCEPTIONS',
     `-DNODE_GYP_MODULE_NAME=${basename(ADDON, '.node')}`,
-    // -isystem: warnings in other people's headers are no use to anyone here.
-    ...[include, join(include, 'torch', 'csrc', 'api', 'include')].flatMap((path) => ['-isystem', path]),
-    ...['-isystem', dependency('node-addon-api'), '-isystem', dependency('node-api-headers', 'include')],
   ];
-  const mac = process.platform === 'darwin';
+  const addonApi = await dependency('node-addon-api');
+  const headers = await dependency('node-api-headers');
+  const include = join(libtorch.root, 'include');
+  const folders = [
+    ...[include, join(include, 'torch', 'csrc', 'api', 'include')],
+    ...[addonApi.folder, join(headers.folder, 'include')],
+  ];
   const link = [
     ...(mac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
     `-L${join(libtorch.root, 'lib')}`,
@@ -113,7 +120,19 @@ async function flagsFor(libtorch: Libtorch): Promise<{ compile: string[]; link: 
     ...(libtorch.cuda ? ['-ltorch_cuda', '-lc10_cuda'] : []),
     `-Wl,-rpath,${mac ? '@loader_path' : '$ORIGIN'}/libtorch`,
   ];
-  return { compile, link };
+  return {
+    // -isystem: warnings in other people's headers are no use to anyone here.
+    compile: [...options, ...folders.flatMap((folder) => ['-isystem', folder])],
+    link,
+    identity: [...options, ...link, addonApi.version, headers.version].join(' '),
+  };
+}
+
+/** Where npm has put a package that we depend on, and its version. */
+async function dependency(name: string): Promise<{ folder: string; version: string }> {
+  const path = createRequire(import.meta.url).resolve(`${name}/package.json`);
+  const { version } = JSON.parse(await readFile(path, 'utf8')) as { version: string };
+  return { folder: dirname(path), version };
 }
 
 /**
@@ -136,9 +155,10 @@ export async function buildAddon(
     libtorch.version,
     libtorch.root,
     await fingerprint(libtorch.root),
+    flags.identity,
   ];
   const cache = cacheFolder();
-  const folder = join(cache, 'addons', `built-${shortHash(hash, ...surroundings, ...flags.compile, ...flags.link)}`);
+  const folder = join(cache, 'addons', `built-${shortHash(hash, ...surroundings)}`);
   const addon = join(folder, ADDON);
   if (await exists(addon)) return addon;
 
@@ -157,7 +177,7 @@ export async function buildAddon(
       const headersHash = await hashFiles(headers);
       const jobs = await Promise.all(
         sources.map(async (source) => {
-          const key = shortHash(await hashFiles([source]), headersHash, ...surroundings, ...flags.compile);
+          const key = shortHash(await hashFiles([source]), headersHash, ...surroundings);
           return { source, object: join(objects, `${basename(source, '.cc')}-${key}.o`) };
         }),
       );
