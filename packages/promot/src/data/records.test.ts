@@ -21,6 +21,13 @@ describe('JSON Lines', () => {
     expect(recordLocation(path, 0)).toBe(`${path} line 1`);
   });
 
+  test('only the first records', async () => {
+    const path = file('limit.jsonl', '{"a":1}\n{"a":2}\nbad\n');
+    expect(await readRecords(path, 2)).toEqual([{ a: 1 }, { a: 2 }]);
+    const parquet = fileURLToPath(new URL('fixtures/snappy.parquet', import.meta.url));
+    expect((await readRecords(parquet, 2)).map(({ label }) => label)).toEqual([0, 1]);
+  });
+
   test('lines longer than the read buffer', async () => {
     const long = 'é'.repeat(3_000_000);
     const path = file('long.jsonl', `{"a":"${long}"}\n{"a":2}\n`);

@@ -21,27 +21,28 @@ export function recordLocation(file: string, index: number): string {
  * All records of a data file, in its order. `.jsonl` holds one JSON object a line (a final newline is optional),
  * `.json` one array of objects (or lines as `.jsonl`), `.parquet` a table (snappy, gzip, brotli or uncompressed).
  *
+ * @param limit reads only so many records from the beginning.
  * Errors: a UserError with file and 1-based line for an empty line, malformed JSON, text that is not UTF-8, a line that
  * is not an object; one with the file for a missing, empty or unreadable file.
  */
-export async function readRecords(file: string): Promise<DataRecord[]> {
+export async function readRecords(file: string, limit = Number.POSITIVE_INFINITY): Promise<DataRecord[]> {
   const info = await stat(file).catch(() => undefined);
   if (info === undefined) throw new UserError(`no such data file: ${file}`);
   if (!info.isFile()) throw new UserError(`not a data file: ${file}`);
   if (info.size === 0) throw new UserError(`${file} is empty: it should hold one record a line`);
-  const records = await readByEnding(file);
+  const records = await readByEnding(file, limit);
   if (records.length === 0) throw new UserError(`${file} holds no records`);
   return records;
 }
 
-async function readByEnding(file: string): Promise<DataRecord[]> {
+async function readByEnding(file: string, limit: number): Promise<DataRecord[]> {
   switch (extname(file)) {
     case '.jsonl':
-      return readLines(file);
+      return readLines(file, limit);
     case '.json':
-      return (await firstCharacter(file)) === '[' ? readArray(file) : readLines(file);
+      return (await firstCharacter(file)) === '[' ? (await readArray(file)).slice(0, limit) : readLines(file, limit);
     case '.parquet':
-      return readParquet(file);
+      return readParquet(file, limit);
     default:
       throw new UserError(`${file}: unknown kind of data file; known endings are ${recordFileEndings.join(', ')}`);
   }
@@ -54,7 +55,7 @@ function isRecord(value: unknown): value is DataRecord {
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
 /** Split at newline bytes only: U+2028 and its like are legal inside a JSON string, and readline would split there. */
-async function readLines(file: string): Promise<DataRecord[]> {
+async function readLines(file: string, limit: number): Promise<DataRecord[]> {
   const records: DataRecord[] = [];
   let emptySince = 0;
   let line = 0;
@@ -94,6 +95,7 @@ async function readLines(file: string): Promise<DataRecord[]> {
       for (let end = bytes.indexOf(10); end !== -1; end = bytes.indexOf(10, start)) {
         pending.push(bytes.subarray(start, end));
         readLine(pending.length === 1 ? pending[0]! : Buffer.concat(pending));
+        if (records.length >= limit) return records;
         pending = [];
         start = end + 1;
       }
@@ -141,10 +143,14 @@ const compressors = {
     new Uint8Array(brotliDecompressSync(input, { maxOutputLength: length })),
 };
 
-async function readParquet(file: string): Promise<DataRecord[]> {
+async function readParquet(file: string, limit: number): Promise<DataRecord[]> {
   let rows: Record<string, unknown>[];
   try {
-    rows = await parquetReadObjects({ file: await asyncBufferFromFile(file), compressors });
+    rows = await parquetReadObjects({
+      file: await asyncBufferFromFile(file),
+      compressors,
+      rowEnd: Number.isFinite(limit) ? limit : undefined,
+    });
   } catch (error) {
     throw new UserError(`${file}: not a readable Parquet file (${(error as Error).message})`);
   }

@@ -10,6 +10,7 @@ export const cb: TaskDefinition = {
   labels: ['True', 'False', 'Neither'],
   metric: 'accuracy',
   evaluationSplits: ['validation'],
+  hub: { name: 'aps/super_glue', config: 'cb', splits: ['train', 'validation'] },
   paperSizes: { train: 250, validation: 56 },
   input: threeWayInput,
   target: (record) => answerOf(record, 'label', { entailment: 'True', contradiction: 'False', neutral: 'Neither' }),

@@ -13,7 +13,7 @@ export function threeWayInput(record: DataRecord): string {
 
 /** Closed-book question answering: `question`, and `answers` as a list (the first is trained on, each counts). */
 export function questionAnswering(
-  settings: Pick<TaskDefinition, 'name' | 'version' | 'metricSettings' | 'evaluationSplits' | 'paperSizes'>,
+  settings: Pick<TaskDefinition, 'name' | 'version' | 'metricSettings' | 'evaluationSplits' | 'hub' | 'paperSizes'>,
   answers: (record: DataRecord) => readonly string[] = (record) => texts(record, 'answers'),
 ): TaskDefinition {
   const some = (record: DataRecord): readonly string[] => {
@@ -34,7 +34,7 @@ export function questionAnswering(
 /** Translation from English: fields `source` and `target`, or the hub's `translation: { en, fr }`. */
 export function translationFromEnglish(
   language: { readonly name: string; readonly code: string },
-  settings: Pick<TaskDefinition, 'name' | 'version' | 'paperSizes' | 'standsInFor'>,
+  settings: Pick<TaskDefinition, 'name' | 'version' | 'hub' | 'paperSizes' | 'standsInFor'>,
 ): TaskDefinition {
   const sides = (record: DataRecord): { source: string; target: string } => {
     if (record.translation === undefined) return { source: text(record, 'source'), target: text(record, 'target') };
@@ -55,7 +55,7 @@ export function translationFromEnglish(
 
 /** One-sentence summaries, inputs cut at 1,024 tokens (the article is shortened, the words around it stay). */
 export function summarization(
-  settings: Pick<TaskDefinition, 'name' | 'version' | 'paperSizes'>,
+  settings: Pick<TaskDefinition, 'name' | 'version' | 'hub' | 'paperSizes'>,
   fields: { article(record: DataRecord): string; summary(record: DataRecord): string },
 ): TaskDefinition {
   return {

@@ -27,6 +27,7 @@ export const openbookqa: TaskDefinition = {
   labels: letters,
   metric: 'accuracy',
   evaluationSplits: ['test'],
+  hub: { name: 'allenai/openbookqa', config: 'main' },
   input: (record) => `Q: ${text(record, 'question_stem')} ${choices(record)} A:`,
   target: (record) => text(record, 'answerKey'),
 };

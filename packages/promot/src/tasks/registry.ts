@@ -2,6 +2,8 @@
 
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
+import type { HubOptions } from '../data/hub.js';
+import { hubSource } from '../data/hub-source.js';
 import { nearestNames } from '../data/nearest-name.js';
 import { folderSource, type RecordSource } from '../data/source.js';
 import { UserError } from '../errors.js';
@@ -42,8 +44,10 @@ export const builtinTasks: readonly TaskDefinition[] = [
 
 /** Where a task's data comes from and who hears of warnings. */
 export interface LoadTaskOptions {
-  /** A folder with one folder a data set: `data/rte/train.jsonl`, `data/trivia_qa/test.jsonl`. */
+  /** A folder with one folder a data set: `data/rte/train.jsonl`, `data/trivia_qa/test.jsonl`; else the hub is asked. */
   readonly data?: string;
+  /** How to reach the hub. */
+  readonly hub?: HubOptions;
   /** Hears of things that do not stop the work but belong in its results (a split of another size than the paper's). */
   readonly onWarning?: (message: string) => void;
 }
@@ -78,6 +82,7 @@ function unknownTask(name: string): UserError {
 
 async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): Promise<RecordSource> {
   if (options.data === undefined) {
+    if (definition.hub !== undefined) return hubSource(definition.hub, options.hub);
     throw new UserError(`task ${definition.name} needs its data: name the folder that holds it with --data`);
   }
   // Data folders are commonly named as the hub names data sets, with underscores.

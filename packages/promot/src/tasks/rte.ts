@@ -9,6 +9,7 @@ export const rte: TaskDefinition = {
   labels: ['True', 'False'],
   metric: 'accuracy',
   evaluationSplits: ['validation'], // SuperGLUE's test labels are not public
+  hub: { name: 'aps/super_glue', config: 'rte', splits: ['train', 'validation'] },
   paperSizes: { train: 2490, validation: 277 },
   input: (record) => `${text(record, 'premise')} question: ${text(record, 'hypothesis')} Is it true or false? answer:`,
   target: (record) => answerOf(record, 'label', { entailment: 'True', not_entailment: 'False' }),

@@ -10,6 +10,7 @@ export const snli: TaskDefinition = {
   labels: ['True', 'False', 'Neither'],
   metric: 'accuracy',
   evaluationSplits: ['test'],
+  hub: { name: 'stanfordnlp/snli', config: 'plain_text' },
   keep: (record) => record.label !== -1 && record.label !== '-', // the annotators did not agree
   input: threeWayInput,
   target: (record) => answerOf(record, 'label', { entailment: 'True', neutral: 'Neither', contradiction: 'False' }),

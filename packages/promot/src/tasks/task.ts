@@ -1,6 +1,7 @@
 // A task: how the records of a data set become inputs, targets and references, and how outputs are scored.
 
 import { createHash } from 'node:crypto';
+import type { HubDataset } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
 import type { RecordSource, Split } from '../data/source.js';
 import { UserError } from '../errors.js';
@@ -41,6 +42,8 @@ export interface TaskDefinition {
   readonly evaluationSplits: readonly Split[];
   /** The data set whose place this one takes; results must say so. */
   readonly standsInFor?: string;
+  /** The data set on the Hugging Face hub. */
+  readonly hub?: HubDataset;
   /** Sizes of the splits in the paper's Table 5. */
   readonly paperSizes?: Readonly<Partial<Record<Split, number>>>;
   /** False for records to leave out (unlabelled ones). */

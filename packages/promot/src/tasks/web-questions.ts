@@ -8,5 +8,6 @@ export const webQuestions: TaskDefinition = questionAnswering({
   version: '1',
   metricSettings: { normalize: 'squad' },
   evaluationSplits: ['test'],
+  hub: { name: 'stanfordnlp/web_questions', splits: ['train', 'test'] },
   paperSizes: { train: 3778, test: 2032 },
 });

@@ -9,6 +9,7 @@ export const wic: TaskDefinition = {
   labels: ['True', 'False'],
   metric: 'accuracy',
   evaluationSplits: ['validation'],
+  hub: { name: 'aps/super_glue', config: 'wic', splits: ['train', 'validation'] },
   paperSizes: { train: 5428, validation: 638 },
   // "true or False" is the paper's spelling.
   input: (record) =>

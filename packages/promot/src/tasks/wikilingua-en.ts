@@ -5,6 +5,11 @@ import { text } from './fields.js';
 import type { TaskDefinition } from './task.js';
 
 export const wikilinguaEn: TaskDefinition = summarization(
-  { name: 'wikilingua-en', version: '1', paperSizes: { train: 99_020, validation: 13_823, test: 28_614 } },
+  {
+    name: 'wikilingua-en',
+    version: '1',
+    hub: { name: 'GEM/wiki_lingua', config: 'en' },
+    paperSizes: { train: 99_020, validation: 13_823, test: 28_614 },
+  },
   { article: (record) => text(record, 'source'), summary: (record) => text(record, 'target') },
 );

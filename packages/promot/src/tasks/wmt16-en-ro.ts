@@ -5,5 +5,10 @@ import type { TaskDefinition } from './task.js';
 
 export const wmt16EnRo: TaskDefinition = translationFromEnglish(
   { name: 'Romanian', code: 'ro' },
-  { name: 'wmt16-en-ro', version: '1', paperSizes: { train: 610_320, validation: 1999, test: 1999 } },
+  {
+    name: 'wmt16-en-ro',
+    version: '1',
+    hub: { name: 'wmt/wmt16', config: 'ro-en' },
+    paperSizes: { train: 610_320, validation: 1999, test: 1999 },
+  },
 );
