@@ -1,6 +1,7 @@
 // The Llama family: Llama 2 and 3, SmolLM2, Mistral, Qwen2 and 2.5, with Hugging Face's parameter names.
 // Shapes: B batch, L sequence length (prompt, input and target), E width, H heads, G key/value heads, D head width, V rows.
 import {
+  arange,
   cat,
   type Embedding,
   keep,
@@ -137,19 +138,17 @@ export class Llama implements LanguageModel {
     if (rows === 0 && inputs.some((input) => input.length === 0))
       throw new UserError('an empty input has nothing to go on from: give it a start token or a soft prompt');
     return scope(() => {
-      const cache = new Cache(
-        inputs.map((input) => rows + input.length),
-        rows,
-        Math.max(0, ...inputs.map((i) => i.length)),
-      );
+      const cache = new Cache(inputs.map((input) => rows + input.length));
       const first = () =>
         scope(() => {
-          // Padding at the start, between prompt and input, so that all rows end at the same place.
-          const { ids, mask, longest } = pad(inputs, this.shape.padding, 'left');
+          // Padding at the start, before the prompt: all rows end at the same place, and places are as far apart as columns,
+          // which a window relies on.
+          const { ids, longest } = pad(inputs, this.shape.padding, 'left');
+          const gaps = inputs.map((input) => longest - input.length);
           let x = this.#embed.forward(ids);
-          if (prompt) x = cat([prompt.to(x.dtype).unsqueeze(0).expand(inputs.length, -1, -1), x], 1);
+          if (prompt) x = insertPrompt(prompt.to(x.dtype), x, gaps);
           const length = rows + longest;
-          const real = rows ? cat([ones([inputs.length, rows], 'bool'), mask], 1) : mask;
+          const real = arange(length).unsqueeze(0).ge(idTensor(gaps).unsqueeze(1));
           const causal = this.#visible(length);
           const allowed = real.unsqueeze(1).unsqueeze(1).logicalAnd(causal);
           const bias = zeros([1], x.dtype)
@@ -162,9 +161,7 @@ export class Llama implements LanguageModel {
               .unsqueeze(1)
               .unsqueeze(1),
           );
-          const places = inputs.flatMap((input) =>
-            Array.from({ length }, (_, i) => (i < rows ? i : Math.max(0, i - (longest - input.length)))),
-          );
+          const places = gaps.flatMap((gap) => Array.from({ length }, (_, i) => Math.max(0, i - gap)));
           const hidden = this.#run(x, { places, rows: inputs.length, length }, { bias }, undefined, cache);
           return this.#toLogits(hidden.select(1, length - 1));
         });
@@ -214,6 +211,24 @@ export class Llama implements LanguageModel {
   }
 }
 
+/** Puts the prompt [P, E] into each row of x [B, L, E] after its padding, which is `gaps[row]` wide: [B, P + L, E]. */
+function insertPrompt(prompt: Tensor, x: Tensor, gaps: readonly number[]): Tensor {
+  return scope(() => {
+    const [batch, length, width] = x.shape as [number, number, number];
+    const rows = prompt.size(0);
+    // Every place's number in the prompt's rows followed by all rows of x.
+    const places = gaps.flatMap((gap, b) =>
+      Array.from({ length: rows + length }, (_, i) => {
+        if (i < gap) return rows + b * length + i;
+        return i < gap + rows ? i - gap : b * length + i;
+      }),
+    );
+    return cat([prompt, x.reshape(-1, width)])
+      .indexSelect(0, idTensor(places))
+      .view(batch, rows + length, width);
+  });
+}
+
 /** What attention may see: everything before (fused), or a bias added to the scores. */
 type Mask = { causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor };
 
@@ -248,8 +263,6 @@ class Cache {
   constructor(
     /** The place of each row's next token. */
     private places: number[],
-    readonly promptRows: number,
-    readonly longest: number,
   ) {}
 
   /** Makes room for one more token; gives the bias and the places for it. */
