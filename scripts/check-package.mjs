@@ -14,7 +14,16 @@ try {
   const app = join(folder, 'app');
   mkdirSync(tarballs);
   mkdirSync(app);
-  step('Packing', root, 'npm', ['pack', '-w', '@promot/torch', '-w', 'promot', '--pack-destination', tarballs]);
+  step('Packing', root, 'npm', [
+    'pack',
+    '--loglevel=error',
+    '-w',
+    '@promot/torch',
+    '-w',
+    'promot',
+    '--pack-destination',
+    tarballs,
+  ]);
   writeFileSync(join(app, 'package.json'), '{ "private": true, "type": "module" }\n');
   const files = readdirSync(tarballs).map((name) => join(tarballs, name));
   step('Installing the tarballs', app, 'npm', ['install', '--no-audit', '--no-fund', ...files]);
