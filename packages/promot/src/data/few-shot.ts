@@ -90,7 +90,14 @@ export function fewShotPrompts(options: FewShotOptions): (example: Example) => F
   if (countTokens === undefined && maxInputTokens !== Number.POSITIVE_INFINITY) {
     throw new RangeError('a token limit needs countTokens');
   }
-  const count = countTokens ?? (() => 0);
+  // Long texts take milliseconds to count, and the same ones are asked for again and again.
+  const counted = new Map<string, number>();
+  const count = (text: string): number => {
+    const known = counted.get(text) ?? countTokens?.(text) ?? 0;
+    if (counted.size > 1000) counted.clear();
+    counted.set(text, known);
+    return known;
+  };
   const order = shots === 0 ? [] : permutation(train.length, seed);
   const cutExemplars = new Map<number, { input: string; target: string }>();
   const exemplar = (index: number): { input: string; target: string } => {
@@ -101,13 +108,6 @@ export function fewShotPrompts(options: FewShotOptions): (example: Example) => F
     cutExemplars.set(index, made);
     return made;
   };
-  const prefixLengths = new Map<string, number>();
-  const prefixLength = (prefix: string): number => {
-    const length = prefixLengths.get(prefix) ?? count(prefix);
-    prefixLengths.set(prefix, length);
-    return length;
-  };
-
   return (example) => {
     const exemplars: number[] = [];
     for (let i = 0; exemplars.length < shots && i < order.length; i++) {
@@ -123,9 +123,10 @@ export function fewShotPrompts(options: FewShotOptions): (example: Example) => F
     for (;;) {
       const prefix = joinExemplars(exemplars.map(exemplar), '');
       const text = prefix + input;
-      // Tokens of the two parts and of the whole differ by a few at most, so most prompts need no count of their own.
-      const bound = prefixLength(prefix) + inputLength + 8;
-      const overLimit = bound > maxPromptTokens && count(text) > maxPromptTokens;
+      // Tokens of the two parts and of the whole differ by a few at most: only prompts near the limit are counted whole.
+      const estimate = count(prefix) + inputLength;
+      const overLimit =
+        estimate > maxPromptTokens + 8 || (estimate > maxPromptTokens - 8 && count(text) > maxPromptTokens);
       if (!overLimit || exemplars.length === 0) {
         const dropped = shots - exemplars.length;
         return { text, prefix, input, exemplars, dropped, cut: input !== example.input, overLimit };

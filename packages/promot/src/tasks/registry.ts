@@ -76,7 +76,7 @@ export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}
 function unknownTask(name: string): UserError {
   const names = builtinTasks.map((task) => task.name);
   const nearest = nearestNames(name, names);
-  const hint = nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `known tasks are ${names.join(', ')}`;
+  const hint = nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `known tasks are ${names.join(', ')}.`;
   return new UserError(`unknown task "${name}": ${hint} A task of your own is a path that ends in .yaml`);
 }
 
