@@ -70,7 +70,9 @@ export async function sweep(folder: string, age = 24 * 3600_000): Promise<void> 
     if (!/\.tmp-[0-9a-f]{8}$/.test(name)) continue;
     const path = join(folder, name);
     const info = await stat(path).catch(() => undefined);
-    if (info && Date.now() - info.mtimeMs >= age) await rm(path, { recursive: true, force: true });
+    if (!info || Date.now() - info.mtimeMs < age) continue;
+    // A program that a killed set-up had started may still be writing there; then the next sweep gets it.
+    await rm(path, { recursive: true, force: true }).catch(() => undefined);
   }
 }
 
