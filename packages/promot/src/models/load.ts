@@ -2,13 +2,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DType, writeSafetensors } from '@promot/torch';
+import { type DType, tensor, writeSafetensors } from '@promot/torch';
 import type { z } from 'zod';
 import { UserError } from '../errors.js';
+import { openGguf } from '../files/gguf-checkpoint.js';
 import { writeText } from '../files/write.js';
+import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { openCheckpoint } from './checkpoint.js';
+import { type CheckpointTensor, openCheckpoint } from './checkpoint.js';
 import { Llama, llamaConfig } from './llama.js';
 import type { LanguageModel } from './model.js';
 import { T5, t5Config } from './t5.js';
@@ -56,6 +58,17 @@ export function loadFolder(folder: string, dtype: DType): LoadedModel {
   } finally {
     checkpoint.close();
   }
+}
+
+/** Loads a GGUF file of the Llama family, dequantized, with the tokenizer that it carries. */
+export function loadGguf(path: string, dtype: DType): LoadedModel {
+  const { config, tensors, metadata } = openGguf(path);
+  const tokenizer = tokenizerFromGguf(metadata, path);
+  const loadable = [...tensors].map(([name, { shape, read }]): [string, CheckpointTensor] => [
+    name,
+    { shape, load: () => tensor(read(), { shape }) },
+  ]);
+  return { model: buildModel(config, new CheckpointWeights(path, new Map(loadable), dtype), path), tokenizer };
 }
 
 /** generation_config.json may know more ids that end a sequence than config.json does (Llama 3's chat models). */

@@ -1,0 +1,90 @@
+// Scores a model on examples of a task: generate, trim, compare.
+import type { Tensor } from '@promot/torch';
+import { generate } from '../generation/generate.js';
+import { score } from '../generation/score.js';
+import { metrics } from '../metrics/index.js';
+import type { LoadedModel } from '../models/load.js';
+import type { Example, Task } from '../tasks/task.js';
+import { tokenizeExample } from '../training/tokenize.js';
+
+export interface EvaluateOptions {
+  /** Soft prompt [P, E] in front of every input. */
+  readonly prompt?: Tensor;
+  readonly beams?: number;
+  /** Longer inputs are cut; 0: never. */
+  readonly maxInputLength?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/** One example with what the model said. */
+export interface Sample {
+  readonly input: string;
+  /** As generated, sentinels included. */
+  readonly output: string;
+  /** What is compared with the references. */
+  readonly trimmed: string;
+  readonly references: readonly string[];
+  /** 0 to 100; absent for metrics of a whole corpus. */
+  readonly score?: number;
+}
+
+export interface Evaluation {
+  readonly metric: string;
+  /** 0 to 100. */
+  readonly score: number;
+  readonly n: number;
+  readonly signature: string;
+  readonly samples: readonly Sample[];
+}
+
+/** Most tokens that an answer may take, the end of sequence and T5's sentinels included. */
+export function maxNewTokens(task: Task): number {
+  // Label words are one to three tokens; answers to questions are names; the rest are sentences.
+  if (task.labels) return 8;
+  return task.metric === 'exact-match' ? 32 : 128;
+}
+
+/** Generates an answer to every example and scores them. Throws UserError where there are no examples. */
+export async function evaluateExamples(
+  { model, tokenizer }: LoadedModel,
+  task: Task,
+  examples: readonly Example[],
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
+  const generated = await generate(
+    model,
+    tokenized.map((e) => e.input),
+    { ...options, maxNewTokens: maxNewTokens(task) },
+  );
+  const outputs = generated.map(({ ids }) => tokenizer.decode(ids, { specialTokens: true }));
+  const trimmed = outputs.map((output) => task.trim(output));
+  const references = examples.map((e) => e.references);
+  const result = metrics[task.metric](trimmed, references, task.metricSettings);
+  return {
+    metric: task.metric,
+    score: result.score,
+    n: result.n,
+    signature: result.signature,
+    samples: examples.map((example, i) => ({
+      input: example.input,
+      output: outputs[i]!,
+      trimmed: trimmed[i]!,
+      references: example.references,
+      score: result.perExample?.[i],
+    })),
+  };
+}
+
+/** Mean negative log-likelihood of the targets, nats per target token over all examples. */
+export async function targetLoss(
+  { model, tokenizer }: LoadedModel,
+  examples: readonly Example[],
+  options: EvaluateOptions = {},
+): Promise<number> {
+  const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
+  const scored = await score(model, tokenized, options);
+  const tokens = scored.reduce((n, s) => n + s.tokens, 0);
+  return scored.reduce((sum, s) => sum + s.loss * s.tokens, 0) / tokens;
+}

@@ -1,0 +1,120 @@
+// The settings of a training run: names, defaults and the reason for each default.
+import { z } from 'zod';
+import { didYouMean } from '../data/nearest-name.js';
+import { UserError } from '../errors.js';
+import type { LanguageModel } from '../models/model.js';
+import { schedules } from './schedule.js';
+
+const stageSchema = z.strictObject({
+  /** Optimizer steps. */
+  steps: z.int().positive(),
+  learningRate: z.number().positive(),
+  /** A checkpoint is kept, evaluated and becomes a candidate every so many steps, and at the last one. */
+  keepEvery: z.int().positive(),
+  schedule: z.enum(schedules),
+  /** Steps over which the rate climbs from 0 to its value. */
+  warmupSteps: z.int().nonnegative(),
+  /** Gradients longer than this are scaled down; 0: never. */
+  gradientClip: z.number().nonnegative(),
+  optimizer: z.enum(['adafactor', 'adamw', 'sgd']),
+  /** Adafactor's step number at the first step; prompt-tuning's runs counted on from T5's 1,100,000. */
+  firstStep: z.int().nonnegative(),
+  weightDecay: z.number().nonnegative(),
+});
+
+const configSchema = z.strictObject({
+  seed: z.int().nonnegative(),
+  precision: z.enum(['fp32', 'bf16']),
+  batchSize: z.int().positive(),
+  /** Examples in one forward pass; the gradient of a batch is summed over its passes. */
+  microBatchSize: z.int().positive(),
+  dropout: z.number().min(0).lt(1),
+  labelSmoothing: z.number().min(0).lt(1),
+  zLoss: z.number().nonnegative(),
+  /** Longer inputs are cut at this many tokens; 0: never. */
+  maxInputLength: z.int().nonnegative(),
+  promptLength: z.int().positive(),
+  promptInit: z.string().min(1),
+  /** Beams of the validation's generation. */
+  beams: z.int().positive(),
+  /** At most so many validation examples at each kept checkpoint; 0: all. */
+  validationLimit: z.int().nonnegative(),
+  stage1: stageSchema,
+  stage2: stageSchema,
+});
+
+export type StageConfig = z.infer<typeof stageSchema>;
+export type TrainingConfig = z.infer<typeof configSchema>;
+
+/** Settings as a person gives them: any part of the keys. */
+export type ConfigInput = { readonly [key: string]: unknown };
+
+const stageDefaults = {
+  // The paper is silent on all of these: no schedule, no warm-up, no clipping, no decay.
+  schedule: 'constant',
+  warmupSteps: 0,
+  gradientClip: 0,
+  optimizer: 'adafactor',
+  firstStep: 0,
+  weightDecay: 0,
+} as const;
+
+/** The paper's settings (A.2.4, A.3.5) for a kind of model. */
+export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean): TrainingConfig {
+  const seq2seq = kind === 'encoder-decoder';
+  return {
+    seed: 0,
+    // bf16 pays where the processor multiplies it; T5 never runs in fp16.
+    precision: bf16Units ? 'bf16' : 'fp32',
+    batchSize: 64,
+    // Small enough for a laptop; the gradient does not depend on it.
+    microBatchSize: 16,
+    dropout: 0.1,
+    labelSmoothing: 0.1,
+    zLoss: 0,
+    maxInputLength: 0,
+    promptLength: seq2seq ? 100 : 50,
+    promptInit: 'vocabulary',
+    beams: 4,
+    validationLimit: 0,
+    stage1: { steps: 5000, learningRate: seq2seq ? 0.2 : 0.3, keepEvery: 1000, ...stageDefaults },
+    // The paper gives no rate for decoder-only models ("default"): docs/real-models.md has the sweep behind ours.
+    stage2: { steps: 1000, learningRate: seq2seq ? 0.001 : 0.0001, keepEvery: 100, ...stageDefaults },
+  };
+}
+
+/** Defaults overlaid with what was given. Throws UserError naming the key for anything unknown or out of range. */
+export function resolveConfig(defaults: TrainingConfig, given: ConfigInput): TrainingConfig {
+  const merged: Record<string, unknown> = { ...defaults };
+  for (const [key, value] of Object.entries(given)) {
+    if (!(key in defaults)) throw unknownKey(key, Object.keys(defaults));
+    const before = defaults[key as keyof TrainingConfig];
+    if (typeof before !== 'object') merged[key] = value;
+    else {
+      if (typeof value !== 'object' || value === null || Array.isArray(value))
+        throw new UserError(`${key}: expected settings such as ${key}.steps`);
+      for (const inner of Object.keys(value))
+        if (!(inner in before))
+          throw unknownKey(
+            `${key}.${inner}`,
+            Object.keys(before).map((k) => `${key}.${k}`),
+          );
+      merged[key] = { ...before, ...value };
+    }
+  }
+  const parsed = configSchema.safeParse(merged);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new UserError(`setting ${issue.path.join('.')}: ${issue.message}`);
+}
+
+function unknownKey(key: string, known: string[]): UserError {
+  return new UserError(`unknown setting ${key}.${didYouMean(key, known)}`);
+}
+
+/** Every key that people may set, dotted. */
+export function configKeys(): string[] {
+  return Object.entries(defaultConfig('encoder-decoder', false)).flatMap(([key, value]) =>
+    typeof value === 'object' ? Object.keys(value).map((inner) => `${key}.${inner}`) : [key],
+  );
+}

@@ -1,0 +1,121 @@
+// The training loop: batches in, parameters moved, metrics and checkpoints out. It knows nothing of tasks, methods or files.
+import {
+  clipScale,
+  deriveSeed,
+  gradientNorm,
+  type Optimizer,
+  type Parameters,
+  scope,
+  type Tensor,
+} from '@promot/torch';
+import { Dropout } from '../models/dropout.js';
+import type { LanguageModel, TokenizedExample } from '../models/model.js';
+import { idTensor } from '../models/padding.js';
+import { type LossOptions, sumOfLosses } from './loss.js';
+
+/** Examples of one forward pass, with the soft prompt that stands in front of them. */
+export interface MicroBatch {
+  readonly examples: readonly TokenizedExample[];
+  readonly prompt?: Tensor;
+}
+
+export interface LoopOptions {
+  readonly model: LanguageModel;
+  /** What the optimizer moves; everything else keeps its bits. */
+  readonly trained: Parameters;
+  readonly optimizer: Optimizer;
+  /** The batch of a step (from 1), in passes: a pure function of the step, so that a resumed run sees the same. */
+  readonly batch: (step: number) => readonly MicroBatch[];
+  readonly learningRate: (step: number) => number;
+  readonly steps: number;
+  readonly loss: LossOptions;
+  readonly dropout: number;
+  /** Seed of the dropout masks. */
+  readonly seed: number;
+  /** Gradients longer than this are scaled down; 0: never. */
+  readonly gradientClip: number;
+  /** Called after each step; the loop waits for it. Return false to stop after this step. */
+  readonly afterStep: (metrics: StepMetrics) => Promise<boolean>;
+}
+
+export interface StepMetrics {
+  /** From 1. */
+  readonly step: number;
+  /** Mean over the batch's target tokens, in nats, smoothed, at the weights before this step's update. */
+  readonly loss: number;
+  readonly learningRate: number;
+  /** Euclidean norm of the gradient, before clipping. */
+  readonly gradientNorm: number;
+  /** Real tokens read and predicted in this step, prompts not counted. */
+  readonly tokens: number;
+  /** Seconds that this step took. */
+  readonly seconds: number;
+}
+
+/**
+ * Trains from the optimizer's step on to `steps`, or until `afterStep` returns false. Returns whether it reached the end.
+ * The gradient of a batch is that of the mean loss over all its target tokens, whatever its division into passes.
+ * Throws where the loss or a gradient is not finite, before any parameter is moved.
+ */
+export async function trainLoop(options: LoopOptions): Promise<boolean> {
+  const { model, trained, optimizer, steps } = options;
+  for (const parameter of trained.values()) parameter.requiresGrad = true;
+  try {
+    while (optimizer.steps < steps) {
+      const step = optimizer.steps + 1;
+      const metrics = trainStep(model, step, options);
+      if (!(await options.afterStep(metrics))) return optimizer.steps >= steps;
+    }
+    return true;
+  } finally {
+    for (const parameter of trained.values()) {
+      parameter.clearGrad();
+      parameter.requiresGrad = false;
+    }
+  }
+}
+
+function trainStep(model: LanguageModel, step: number, options: LoopOptions): StepMetrics {
+  const started = performance.now();
+  const passes = options.batch(step);
+  const targets = passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + e.target.length, 0), 0);
+  const inputs = passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + e.input.length, 0), 0);
+  let loss = 0;
+  passes.forEach(({ examples, prompt }, pass) => {
+    scope(() => {
+      const dropout =
+        options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
+      const logits = model.logits(examples, { prompt, dropout });
+      const mean = sumOfLosses(logits, idTensor(examples.flatMap((e) => e.target)), options.loss).div(targets);
+      loss += mean.item();
+      mean.backward();
+    });
+  });
+  const norm = gradientNorm(options.trained);
+  if (!Number.isFinite(loss) || !Number.isFinite(norm))
+    throw new Error(
+      `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
+    );
+  const learningRate = options.learningRate(step);
+  options.optimizer.step(learningRate, options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1);
+  return {
+    step,
+    loss,
+    learningRate,
+    gradientNorm: norm,
+    tokens: inputs + targets,
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/**
+ * The batch of a step as passes of at most `size` examples, sorted by length so that little is padding.
+ * Sorting is stable: equal lengths keep their order.
+ */
+export function toMicroBatches(examples: readonly TokenizedExample[], size: number, prompt?: Tensor): MicroBatch[] {
+  const sorted = [...examples].sort((a, b) => a.input.length - b.input.length || a.target.length - b.target.length);
+  return Array.from({ length: Math.ceil(sorted.length / size) }, (_, i) => ({
+    examples: sorted.slice(i * size, (i + 1) * size),
+    prompt,
+  }));
+}

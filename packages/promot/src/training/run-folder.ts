@@ -1,0 +1,226 @@
+// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, prompt/, model/.
+import { appendFileSync, closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { cpus, platform, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { libtorch, noGrad, openSafetensors, scope, type Tensor, threads, writeSafetensors } from '@promot/torch';
+import { stringify } from 'yaml';
+import { UserError } from '../errors.js';
+import { writeText } from '../files/write.js';
+import type { TrainingConfig } from './config.js';
+
+/** What a run is, beside its settings. */
+export interface RunInfo {
+  readonly method: string;
+  /** The base model, as it was named. */
+  readonly model: string;
+  readonly task: string;
+  readonly data?: string;
+}
+
+/** A kept checkpoint as a candidate for the best. */
+export interface Candidate {
+  readonly step: number;
+  /** The task's metric on the validation split, 0 to 100. */
+  readonly score: number;
+  /** Mean negative log-likelihood of the validation targets, nats per token. */
+  readonly evalLoss: number;
+}
+
+/** Where a stage stands. */
+export interface StageState {
+  readonly stage: string;
+  readonly step: number;
+  /** Kept checkpoints so far. */
+  readonly candidates: readonly Candidate[];
+  /** Seconds of training so far. */
+  readonly seconds: number;
+}
+
+const runFile = 'run.json';
+
+/** True where a folder is a run folder. */
+export function isRun(folder: string): boolean {
+  return existsSync(join(folder, runFile));
+}
+
+export function readRun(folder: string): RunInfo & { readonly config: TrainingConfig } {
+  try {
+    return JSON.parse(readFileSync(join(folder, runFile), 'utf8')) as RunInfo & { config: TrainingConfig };
+  } catch {
+    throw new UserError(`${join(folder, runFile)}: not JSON: this is not a run folder, or a damaged one`);
+  }
+}
+
+/** The best of the candidates: the highest score, of equals the later one. */
+export function bestOf(candidates: readonly Candidate[]): Candidate {
+  return candidates.reduce((best, next) => (next.score >= best.score ? next : best));
+}
+
+export class RunFolder {
+  constructor(readonly path: string) {}
+
+  static async create(path: string, info: RunInfo, config: TrainingConfig): Promise<RunFolder> {
+    await mkdir(join(path, 'checkpoints'), { recursive: true });
+    await mkdir(join(path, 'samples'), { recursive: true });
+    await writeText(join(path, 'config.yaml'), stringify(config));
+    await writeText(join(path, 'environment.json'), `${JSON.stringify(environment(), null, 2)}\n`);
+    // Last: a folder with this file is a run.
+    await writeText(join(path, runFile), `${JSON.stringify({ ...info, config }, null, 2)}\n`);
+    return new RunFolder(path);
+  }
+
+  get promptPath(): string {
+    return join(this.path, 'prompt');
+  }
+  get modelPath(): string {
+    return join(this.path, 'model');
+  }
+
+  appendMetrics(line: object): void {
+    appendFileSync(join(this.path, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
+  }
+
+  /** Takes back the lines of steps that a resumed run takes again, and a last line that was cut off. */
+  async rewindMetrics(keep: (line: { stage: string; step: number }) => boolean): Promise<void> {
+    const path = join(this.path, 'metrics.jsonl');
+    if (!existsSync(path)) return;
+    const lines = readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((line) => {
+        try {
+          return keep(JSON.parse(line) as { stage: string; step: number });
+        } catch {
+          return false;
+        }
+      });
+    await writeText(path, lines.map((line) => `${line}\n`).join(''));
+  }
+
+  async writeSamples(stage: string, step: number, samples: readonly object[]): Promise<void> {
+    const path = join(this.path, 'samples', `${stage}-${digits(step)}.jsonl`);
+    await writeText(path, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+  }
+
+  /** Writes a checkpoint under a temporary name and renames it: a checkpoint folder is whole or not there. */
+  async saveCheckpoint(
+    state: StageState,
+    trained: ReadonlyMap<string, Tensor>,
+    optimizer: ReadonlyMap<string, Tensor>,
+  ): Promise<void> {
+    const final = this.checkpointPath(state.stage, state.step);
+    const temporary = `${final}.tmp`;
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary);
+    noGrad(() => {
+      writeSafetensors(join(temporary, 'trained.safetensors'), trained);
+      writeSafetensors(join(temporary, 'optimizer.safetensors'), optimizer);
+    });
+    await writeText(join(temporary, 'state.json'), JSON.stringify(state));
+    await rm(final, { recursive: true, force: true });
+    await rename(temporary, final);
+  }
+
+  /** Keeps the newest checkpoint, the best and the `keepLast` newest kept ones of the stage; of all but the newest only the weights. */
+  async prune(state: StageState, keepLast: number): Promise<void> {
+    const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
+    if (state.candidates.length) kept.add(bestOf(state.candidates).step);
+    for (const step of this.checkpointSteps(state.stage)) {
+      if (step === state.step) continue;
+      const folder = this.checkpointPath(state.stage, step);
+      await rm(kept.has(step) ? join(folder, 'optimizer.safetensors') : folder, { recursive: true, force: true });
+    }
+  }
+
+  /** The newest whole checkpoint of a stage from which training can go on; undefined where there is none. */
+  newestState(stage: string): StageState | undefined {
+    for (const step of this.checkpointSteps(stage).reverse()) {
+      const folder = this.checkpointPath(stage, step);
+      try {
+        const state = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as StageState;
+        for (const name of ['trained', 'optimizer']) openSafetensors(join(folder, `${name}.safetensors`)).close();
+        return state;
+      } catch {
+        // Damaged, or only weights left: the one before it.
+      }
+    }
+    return undefined;
+  }
+
+  /** Copies a checkpoint's weights into the trained tensors. */
+  loadTrained(stage: string, step: number, into: ReadonlyMap<string, Tensor>): void {
+    const file = openSafetensors(join(this.checkpointPath(stage, step), 'trained.safetensors'));
+    noGrad(() =>
+      scope(() => {
+        for (const [name, tensor] of into) tensor.copy_(file.tensor(name));
+      }),
+    );
+    file.close();
+  }
+
+  /** A checkpoint's optimizer state; the caller's scope owns the tensors. */
+  readOptimizer(stage: string, step: number): Map<string, Tensor> {
+    const file = openSafetensors(join(this.checkpointPath(stage, step), 'optimizer.safetensors'));
+    return new Map([...file.entries.keys()].map((name) => [name, file.tensor(name)]));
+  }
+
+  checkpointPath(stage: string, step: number): string {
+    return join(this.path, 'checkpoints', `${stage}-${digits(step)}`);
+  }
+
+  /** Steps that have a checkpoint folder, ascending. */
+  checkpointSteps(stage: string): number[] {
+    return readdirSync(join(this.path, 'checkpoints'))
+      .filter((name) => name.startsWith(`${stage}-`) && /-\d{6}$/.test(name))
+      .map((name) => Number(name.slice(stage.length + 1)))
+      .sort((a, b) => a - b);
+  }
+
+  /** Refuses a second process in the same folder; the lock goes with the process that holds it. */
+  async lock(): Promise<() => Promise<void>> {
+    const path = join(this.path, 'lock');
+    if (existsSync(path)) {
+      const holder = Number(readFileSync(path, 'utf8'));
+      if (holder !== process.pid && alive(holder))
+        throw new UserError(`${this.path}: process ${holder} is training in this folder`);
+      await rm(path, { force: true });
+    }
+    try {
+      const file = openSync(path, 'wx');
+      appendFileSync(file, String(process.pid));
+      closeSync(file);
+    } catch {
+      throw new UserError(`${this.path}: another process is training in this folder`);
+    }
+    return () => rm(path, { force: true });
+  }
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function digits(step: number): string {
+  return String(step).padStart(6, '0');
+}
+
+/** What a later reader needs to know to get the same bits again. */
+function environment(): Record<string, unknown> {
+  const build = libtorch();
+  return {
+    date: new Date().toISOString(),
+    node: process.version,
+    libtorch: build.version,
+    cpuCapability: build.cpuCapability,
+    threads: threads(),
+    processor: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    system: `${platform()} ${release()}`,
+  };
+}

@@ -1,0 +1,375 @@
+// One training run: checks everything, makes the run folder, walks through the method's stages, resumes where it stopped.
+import { existsSync, readdirSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
+import { Adafactor, AdamW, deriveSeed, type Optimizer, type Parameters, Sgd, scope, type Tensor } from '@promot/torch';
+import { cpuFeatures } from '@promot/torch/setup';
+import { UserError } from '../errors.js';
+import { evaluateExamples, targetLoss } from '../evaluation/evaluate.js';
+import { findMethod, type Stage } from '../methods/index.js';
+import { type LoadedModel, saveModel } from '../models/load.js';
+import type { TokenizedExample } from '../models/model.js';
+import { openModel } from '../models/open.js';
+import { loadTask } from '../tasks/registry.js';
+import type { Example, Task } from '../tasks/task.js';
+import { writePromptAdapter } from '../tuning/peft.js';
+import { initPrompt } from '../tuning/soft-prompt.js';
+import { type ConfigInput, defaultConfig, resolveConfig, type StageConfig, type TrainingConfig } from './config.js';
+import { toMicroBatches, trainLoop } from './loop.js';
+import { ExampleOrder } from './order.js';
+import { bestOf, type Candidate, isRun, RunFolder, readRun, type StageState } from './run-folder.js';
+import { learningRateAt } from './schedule.js';
+import { tokenizeExample } from './tokenize.js';
+
+export interface TrainRequest {
+  /** Model folder, GGUF file or run folder. */
+  readonly model: string;
+  /** Name of a built-in task or path of a YAML file. */
+  readonly task: string;
+  readonly method: string;
+  /** The run folder, which must not hold anything yet (unless `resume`). */
+  readonly out: string;
+  /** Folder with the data of built-in tasks. */
+  readonly data?: string;
+  /** Settings other than the defaults. */
+  readonly settings?: ConfigInput;
+  /** Go on from the last good checkpoint in `out`; a run that has none starts at the beginning. */
+  readonly resume?: boolean;
+  /** Ends the run after the current step, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  readonly onEvent?: (event: TrainEvent) => void;
+}
+
+/** What happens in a run, as it happens. */
+export type TrainEvent =
+  | {
+      readonly type: 'start';
+      readonly config: TrainingConfig;
+      readonly trainExamples: number;
+      readonly validationExamples: number;
+    }
+  | {
+      readonly type: 'stage';
+      readonly stage: string;
+      readonly step: number;
+      readonly steps: number;
+      readonly trainedParameters: number;
+    }
+  | ({ readonly type: 'step'; readonly steps: number } & MetricsLine)
+  | {
+      readonly type: 'evaluating';
+      readonly stage: string;
+      readonly step: number;
+      readonly done: number;
+      readonly total: number;
+    }
+  | {
+      readonly type: 'evaluation';
+      readonly stage: string;
+      readonly step: number;
+      readonly metric: string;
+      readonly score: number;
+      readonly evalLoss: number;
+    }
+  | { readonly type: 'best'; readonly stage: string; readonly step: number; readonly score: number }
+  | { readonly type: 'note'; readonly text: string };
+
+/** A line of metrics.jsonl for a training step. */
+export interface MetricsLine {
+  readonly stage: string;
+  readonly step: number;
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly gradientNorm: number;
+  readonly tokensPerSecond: number;
+  /** Seconds of training in this stage so far, and estimated to its end. */
+  readonly elapsed: number;
+  readonly remaining: number;
+  /** Resident memory of the process, bytes. */
+  readonly memory: number;
+}
+
+export interface TrainResult {
+  readonly out: string;
+  /** False where the signal ended the run early. */
+  readonly finished: boolean;
+  readonly metric: string;
+  /** The best checkpoint of each finished stage. */
+  readonly stages: readonly { readonly stage: string; readonly best: Candidate; readonly seconds: number }[];
+  /** Highest resident memory of the process, bytes. */
+  readonly peakMemory: number;
+}
+
+/** Checkpoints between the kept ones, so that little is lost when the machine goes down. */
+const minutesBetweenSaves = 10;
+/** Kept checkpoints that stay on disk beside the best and the newest. */
+const keepLast = 1;
+const samplesPerEvaluation = 50;
+
+/**
+ * Trains a model on a task. Throws UserError for bad input before anything is written.
+ * @example
+ * await train({ model: 't5-small', task: 'rte', data: 'data', method: 'promot', out: 'runs/rte', settings: { batchSize: 16 } });
+ */
+export async function train(request: TrainRequest): Promise<TrainResult> {
+  const run = await prepare(request);
+  const release = await run.folder.lock();
+  try {
+    return await run.walk();
+  } finally {
+    await release();
+    run.dispose();
+  }
+}
+
+/** Everything that a run needs, checked. */
+async function prepare(request: TrainRequest): Promise<Run> {
+  const { out, resume = false, onEvent = () => {} } = request;
+  const before = isRun(out) ? readRun(out) : undefined;
+  if (before && !resume) throw new UserError(`${out} already holds a run: go on with --resume, or name another folder`);
+  if (!before && existsSync(out) && readdirSync(out).length > 0)
+    throw new UserError(`${out} is not empty and not a run: name another folder`);
+  const method = findMethod(request.method);
+  const { loaded, config, task } = await resolveRun(request);
+  if (before) {
+    for (const key of ['model', 'task', 'method'] as const)
+      if (before[key] !== request[key])
+        throw new UserError(`${out} is a run of ${key} ${before[key]}, not ${request[key]}: resume it as it began`);
+    if (JSON.stringify(before.config) !== JSON.stringify(config))
+      throw new UserError(
+        `${out} began with other settings (see its config.yaml): resume it with the same, or name another folder`,
+      );
+  }
+  const training = await task.load('train');
+  const validation = await task.load('validation');
+  if (training.length === 0 || validation.length === 0)
+    throw new UserError(`task ${task.name}: the training and the validation split must not be empty`);
+  const limited = config.validationLimit > 0 ? validation.slice(0, config.validationLimit) : validation;
+  const prompt = method.prompt
+    ? initPrompt(config.promptInit, config.promptLength, { ...loaded, labels: task.labels, seed: config.seed })
+    : undefined;
+  for (const stage of method.stages) makeOptimizer(new Map(), config[stage.settings]);
+  const info = { method: method.name, model: request.model, task: request.task, data: request.data };
+  const folder = before ? new RunFolder(out) : await RunFolder.create(out, info, config);
+  onEvent({ type: 'start', config, trainExamples: training.length, validationExamples: limited.length });
+  return new Run(folder, loaded, task, method.stages, config, training, limited, prompt, request);
+}
+
+/** The model, the task and the resolved settings of a request; shared with the dry run. */
+export async function resolveRun(
+  request: TrainRequest,
+): Promise<{ loaded: LoadedModel; config: TrainingConfig; task: Task }> {
+  const onWarning = (text: string) => request.onEvent?.({ type: 'note', text });
+  const task = await loadTask(request.task, { data: request.data, onWarning });
+  const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
+  const bf16 = avx512Bf16 || amxBf16 || armBf16;
+  // The kind of model sets some defaults, the settings set the type of its weights: read the settings twice.
+  const given = request.settings ?? {};
+  const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
+  const loaded = await openModel(request.model, precision === 'bf16' ? 'bfloat16' : 'float32');
+  return { loaded, config: resolveConfig(defaultConfig(loaded.model.kind, bf16), given), task };
+}
+
+function makeOptimizer(
+  trained: Parameters,
+  { optimizer, firstStep, weightDecay }: StageConfig,
+  prompt = false,
+): Optimizer {
+  switch (optimizer) {
+    case 'adafactor':
+      if (weightDecay > 0) throw new UserError('weightDecay needs the optimizer adamw or sgd; Adafactor has none');
+      // Prompts: unfactored and not scaled by the parameter's size (prompt-tuning's settings); models: T5's.
+      return new Adafactor(trained, prompt ? { factored: false, scaleByParameter: false, firstStep } : { firstStep });
+    case 'adamw':
+      return new AdamW(trained, { weightDecay });
+    case 'sgd':
+      return new Sgd(trained, { weightDecay });
+  }
+}
+
+class Run {
+  readonly #tokenized: (TokenizedExample | undefined)[] = [];
+
+  constructor(
+    readonly folder: RunFolder,
+    readonly loaded: LoadedModel,
+    readonly task: Task,
+    readonly stages: readonly Stage[],
+    readonly config: TrainingConfig,
+    readonly training: readonly Example[],
+    readonly validation: readonly Example[],
+    readonly prompt: Tensor | undefined,
+    readonly request: TrainRequest,
+  ) {}
+
+  /** All stages in turn; what is done already is not done again. */
+  async walk(): Promise<TrainResult> {
+    const done: { stage: string; best: Candidate; seconds: number }[] = [];
+    let finished = true;
+    for (const [index, stage] of this.stages.entries()) {
+      const state = await this.#runStage(stage, index);
+      if (state.step < this.config[stage.settings].steps || !state.candidates.some((c) => c.step === state.step)) {
+        finished = false;
+        break;
+      }
+      const best = bestOf(state.candidates);
+      await this.#handOver(stage, best);
+      done.push({ stage: stage.name, best, seconds: state.seconds });
+      this.#tell({ type: 'best', stage: stage.name, step: best.step, score: best.score });
+    }
+    return {
+      out: this.folder.path,
+      finished,
+      metric: this.task.metric,
+      stages: done,
+      peakMemory: process.resourceUsage().maxRSS * 1024,
+    };
+  }
+
+  dispose(): void {
+    this.prompt?.dispose();
+    for (const parameter of this.loaded.model.parameters.values()) parameter.dispose();
+  }
+
+  /** Trains a stage to its end or until the signal; returns where it stands. Fresh optimizer state at its first step. */
+  async #runStage(stage: Stage, index: number): Promise<StageState> {
+    const { signal } = this.request;
+    const settings = this.config[stage.settings];
+    // The model's stage draws the same batches and masks whether a prompt stage came before it or not.
+    const place = stage.name === 'prompt' ? 0 : 1;
+    const trained: Parameters =
+      stage.name === 'prompt' ? new Map([['prompt', this.prompt!]]) : this.loaded.model.parameters;
+    const optimizer = makeOptimizer(trained, settings, stage.name === 'prompt');
+    let state: StageState = this.folder.newestState(stage.name) ?? {
+      stage: stage.name,
+      step: 0,
+      candidates: [],
+      seconds: 0,
+    };
+    if (state.step > 0) {
+      this.folder.loadTrained(stage.name, state.step, trained);
+      scope(() => optimizer.restore(this.folder.readOptimizer(stage.name, state.step), state.step));
+    }
+    const earlier = this.stages.slice(0, index).map((s) => s.name as string);
+    await this.folder.rewindMetrics(
+      (line) =>
+        earlier.includes(line.stage) ||
+        (line.stage === stage.name &&
+          line.step <= state.step &&
+          (!('evalLoss' in line) || state.candidates.some((c) => c.step === line.step))),
+    );
+    const parameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
+    this.#tell({
+      type: 'stage',
+      stage: stage.name,
+      step: state.step,
+      steps: settings.steps,
+      trainedParameters: parameters,
+    });
+
+    const order = new ExampleOrder(this.training.length, this.config.batchSize, this.config.seed, place);
+    const save = async () => {
+      await this.folder.saveCheckpoint(state, trained, optimizer.state());
+      await this.folder.prune(state, keepLast);
+    };
+    /** A kept checkpoint is saved first and evaluated then, so that a run killed meanwhile evaluates it when it resumes. */
+    const evaluateIfDue = async () => {
+      const due = state.step > 0 && (state.step % settings.keepEvery === 0 || state.step === settings.steps);
+      if (!due || state.candidates.some((c) => c.step === state.step)) return;
+      const candidate = await this.#evaluate(stage.name, state.step);
+      state = { ...state, candidates: [...state.candidates, candidate] };
+      await save();
+    };
+    let lastSave = performance.now();
+    try {
+      await evaluateIfDue();
+      await trainLoop({
+        model: this.loaded.model,
+        trained,
+        optimizer,
+        batch: (step) =>
+          toMicroBatches(
+            order.at(step).map(({ index: i }) => this.#example(i)),
+            this.config.microBatchSize,
+            this.prompt,
+          ),
+        learningRate: (step) => learningRateAt(step, settings),
+        steps: settings.steps,
+        loss: this.config,
+        dropout: this.config.dropout,
+        seed: deriveSeed(this.config.seed, place),
+        gradientClip: settings.gradientClip,
+        afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
+          state = { ...state, step, seconds: state.seconds + seconds };
+          const line: MetricsLine = {
+            stage: stage.name,
+            step,
+            loss,
+            learningRate,
+            gradientNorm,
+            tokensPerSecond: tokens / seconds,
+            elapsed: state.seconds,
+            remaining: (state.seconds / step) * (settings.steps - step),
+            memory: process.memoryUsage.rss(),
+          };
+          this.folder.appendMetrics(line);
+          this.#tell({ type: 'step', steps: settings.steps, ...line });
+          const due = step % settings.keepEvery === 0 || step === settings.steps;
+          if (due || signal?.aborted || performance.now() - lastSave > minutesBetweenSaves * 60_000) {
+            await save();
+            lastSave = performance.now();
+          }
+          if (due && !signal?.aborted) await evaluateIfDue();
+          // Lets timers, signals and the caller's own work run between steps.
+          await setImmediate();
+          return !signal?.aborted;
+        },
+      });
+    } catch (error) {
+      // An evaluation that the signal cut short is done anew when the run resumes.
+      if (!signal?.aborted) throw error;
+    } finally {
+      optimizer.dispose();
+    }
+    return state;
+  }
+
+  /** The best checkpoint's weights become the stage's result: the prompt for the next stage, or the model. */
+  async #handOver(stage: Stage, best: Candidate): Promise<void> {
+    if (stage.name === 'prompt') {
+      this.folder.loadTrained(stage.name, best.step, new Map([['prompt', this.prompt!]]));
+      await writePromptAdapter(this.folder.promptPath, this.prompt!, this.loaded.model, this.request.model);
+    } else {
+      this.folder.loadTrained(stage.name, best.step, this.loaded.model.parameters);
+      await saveModel(this.folder.modelPath, this.loaded);
+    }
+  }
+
+  async #evaluate(stage: string, step: number): Promise<Candidate> {
+    const { beams, maxInputLength } = this.config;
+    const options = { prompt: this.prompt, beams, maxInputLength, signal: this.request.signal };
+    const evaluation = await evaluateExamples(this.loaded, this.task, this.validation, {
+      ...options,
+      onProgress: (done, total) => this.#tell({ type: 'evaluating', stage, step, done, total }),
+    });
+    const evalLoss = await targetLoss(this.loaded, this.validation, options);
+    this.folder.appendMetrics({ stage, step, evalLoss, [evaluation.metric]: evaluation.score });
+    await this.folder.writeSamples(stage, step, evaluation.samples.slice(0, samplesPerEvaluation));
+    this.#tell({ type: 'evaluation', stage, step, metric: evaluation.metric, score: evaluation.score, evalLoss });
+    return { step, score: evaluation.score, evalLoss };
+  }
+
+  #example(index: number): TokenizedExample {
+    const { model, tokenizer } = this.loaded;
+    this.#tokenized[index] ??= tokenizeExample(
+      this.training[index]!,
+      tokenizer,
+      model.kind,
+      this.config.maxInputLength,
+    );
+    return this.#tokenized[index];
+  }
+
+  #tell(event: TrainEvent): void {
+    this.request.onEvent?.(event);
+  }
+}
