@@ -60,7 +60,7 @@ export function bestOf(candidates: readonly Candidate[]): Candidate {
 export class RunFolder {
   constructor(readonly path: string) {}
 
-  static async create(path: string, info: RunInfo, config: TrainingConfig): Promise<RunFolder> {
+  static async create(path: string, info: RunInfo, config: object): Promise<RunFolder> {
     await mkdir(join(path, 'checkpoints'), { recursive: true });
     await mkdir(join(path, 'samples'), { recursive: true });
     await writeText(join(path, 'config.yaml'), stringify(config));
