@@ -43,7 +43,9 @@ export function huggingFaceTokenizer({ place, description, config, modelIds = {}
     );
   }
   return new HuggingFaceTokenizer(library, complete, config, {
-    beginningOfSequence: idOf(tokenName(config.bos_token)) ?? modelIds.beginningOfSequence,
+    // Qwen2's files say null: the tokenizer has none, whatever id the model's configuration gives.
+    beginningOfSequence:
+      config.bos_token === null ? undefined : (idOf(tokenName(config.bos_token)) ?? modelIds.beginningOfSequence),
     endOfSequence,
     padding: idOf(tokenName(config.pad_token)) ?? modelIds.padding ?? idOf('<pad>') ?? endOfSequence,
   });
@@ -119,7 +121,9 @@ class HuggingFaceTokenizer implements Tokenizer {
       eos_token: token(this.endOfSequence),
       pad_token: token(this.padding),
     };
-    for (const [key, value] of Object.entries(defaults)) if (value !== undefined) config[key] ??= value;
+    for (const [key, value] of Object.entries(defaults)) {
+      if (value !== undefined && config[key] === undefined) config[key] = value;
+    }
     return new Map([
       ['tokenizer.json', `${JSON.stringify(this.#description)}\n`],
       ['tokenizer_config.json', `${JSON.stringify(config, null, 2)}\n`],

@@ -156,6 +156,23 @@ test("ByT5's tokens are bytes", () => {
   expectIds(reloaded(tokenizer), expected.texts.slice(0, ids.length), ids);
 });
 
+describe.each(['t5-v1.1', 't5-v1.0', 'llama', 'qwen2'])('the golden model %s', (name) => {
+  test('tokens, with and without special tokens, and texts are those of Transformers', () => {
+    const folder = join(golden, '../models', name);
+    const tokenizer = loadTokenizer(folder);
+    const { tokens, tokenizer: ids } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'));
+    for (const token of tokens) {
+      expect(tokenizer.encode(token.text)).toEqual(token.ids);
+      expect(tokenizer.encode(token.text, { specialTokens: false })).toEqual(token.idsWithoutSpecialTokens);
+      expect(tokenizer.decode(token.ids)).toBe(token.decoded);
+      expect(tokenizer.decode(token.ids, { specialTokens: true })).toBe(token.decodedWithSpecialTokens);
+    }
+    expect(tokenizer.vocabularySize).toBe(ids.size);
+    expect(tokenizer.beginningOfSequence ?? null).toBe(ids.beginningOfSequence);
+    expect([tokenizer.endOfSequence, tokenizer.padding]).toEqual([ids.endOfSequence, ids.padding ?? ids.endOfSequence]);
+  });
+});
+
 describe('special tokens from the files beside tokenizer.json', () => {
   const json = { copy: join(golden, 'smollm/tokenizer.json') };
 
