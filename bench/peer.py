@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+"""The peer of the benchmarks: the same work with PyTorch + Transformers + PEFT, on the CPU. One JSON line on standard output.
+
+    python bench/peer.py train-step --model t5-v1.1-small --stage 1 --steps 5
+    python bench/peer.py train-step --model smollm2-135m --stage 2 --prompt 50 --steps 5
+    python bench/peer.py generate --model t5-v1.1-small --beams 4 --new-tokens 32 --batch 16
+
+Models have their real sizes and random weights (nothing is downloaded). The settings are the peer's best: fused attention
+(sdpa), no cache while training, the loss's logits only where there is a target, bf16 by autocast while the model is trained,
+and bf16 weights where they are frozen (stage 1, generation) unless `--frozen autocast` asks otherwise. On a CPU without bf16
+units PyTorch's bf16 products are ten to a hundred times slower than fp32's: there the default is fp32. Label smoothing 0.1;
+dropout 0.1 for T5 (the Llama family has none). Transformers' Adafactor factors the prompt's second moment, which T5X does not;
+the prompt is small. Times are seconds: the median of `--steps` after one warm-up step.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import sys
+import time
+import warnings
+
+os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
+warnings.filterwarnings("ignore")
+
+import peft
+import torch
+import transformers
+from torch.nn.functional import cross_entropy
+from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+from transformers.optimization import Adafactor
+
+# model -> (encoder-decoder?, batch, source length, target length, prompt rows). A decoder-only sequence is source + target.
+SHAPES = {"t5-v1.1-small": (True, 16, 128, 8, 100), "smollm2-135m": (False, 8, 120, 8, 50)}
+
+
+def make_model(name):
+    torch.manual_seed(0)
+    if name == "t5-v1.1-small":
+        config = T5Config(vocab_size=32128, d_model=512, d_kv=64, d_ff=1024, num_layers=8, num_decoder_layers=8, num_heads=6,
+                          feed_forward_proj="gated-gelu", dropout_rate=0.1, decoder_start_token_id=0, use_cache=False,
+                          tie_word_embeddings=False)  # read by Transformers 5 as: do not scale the output
+        model = T5ForConditionalGeneration._from_config(config, attn_implementation=fused(T5ForConditionalGeneration))
+        model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone() * 0.05)  # it ties every T5
+        assert model.lm_head.weight is not model.shared.weight
+        return model
+    config = LlamaConfig(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
+                         num_key_value_heads=3, tie_word_embeddings=True, max_position_embeddings=8192, use_cache=False,
+                         rope_parameters={"rope_type": "default", "rope_theta": 100000.0}, bos_token_id=1, eos_token_id=2)
+    return LlamaForCausalLM._from_config(config, attn_implementation=fused(LlamaForCausalLM))
+
+
+def fused(kind):
+    return "sdpa" if kind._supports_sdpa else "eager"
+
+
+def with_prompt(model, encoder_decoder, rows):
+    task = "SEQ_2_SEQ_LM" if encoder_decoder else "CAUSAL_LM"
+    config = peft.PromptTuningConfig(task_type=task, num_virtual_tokens=rows, num_transformer_submodules=1)
+    return peft.get_peft_model(model, config)
+
+
+def precision_of(arguments, frozen):
+    """(dtype of the weights, autocast?)"""
+    if arguments.precision == "fp32":
+        return torch.float32, False
+    return (torch.bfloat16, False) if frozen and arguments.frozen == "bf16" else (torch.float32, True)
+
+
+def bf16_units():
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def peak_rss():
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kib if sys.platform == "darwin" else kib * 1024
+
+
+def report(arguments, seconds, **more):
+    print(json.dumps({
+        "peer": "pytorch+transformers+peft", **{k: v for k, v in vars(arguments).items() if v is not None}, **more,
+        "medianSeconds": round(statistics.median(seconds), 4), "seconds": [round(s, 4) for s in seconds],
+        "peakRssBytes": peak_rss(), "threads": torch.get_num_threads(),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}}))
+
+
+def timed(run, steps):
+    run()
+    seconds = []
+    for _ in range(steps):
+        begin = time.perf_counter()
+        run()
+        seconds.append(time.perf_counter() - begin)
+    return seconds
+
+
+def train_step(arguments):
+    encoder_decoder = SHAPES[arguments.model][0]
+    dtype, autocast = precision_of(arguments, frozen=arguments.stage == "1")
+    base = make_model(arguments.model).to(dtype)
+    vocabulary = base.config.vocab_size
+    if arguments.stage == "bare":
+        arguments.prompt, model = 0, base
+    else:
+        model = with_prompt(base, encoder_decoder, arguments.prompt)  # freezes the base model
+        if arguments.stage == "2":
+            for p in model.parameters():
+                p.requires_grad_(True)
+            for p in model.prompt_encoder.parameters():
+                p.requires_grad_(False)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    model.train()
+    if arguments.stage == "1":
+        setting = dict(lr=0.2 if encoder_decoder else 0.3, scale_parameter=False)
+    else:
+        setting = dict(lr=1e-3, scale_parameter=True)
+    optimizer = Adafactor(trained, relative_step=False, warmup_init=False, **setting)
+    source = torch.randint(3, vocabulary, (arguments.batch, arguments.source))
+    target = torch.randint(3, vocabulary, (arguments.batch, arguments.target))
+    if encoder_decoder:
+        decoder = torch.cat([torch.zeros(arguments.batch, 1, dtype=torch.long), target[:, :-1]], dim=1)
+        inputs = dict(input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=decoder)
+    else:
+        whole = torch.cat([source, target], dim=1)
+        inputs = dict(input_ids=whole, attention_mask=torch.ones_like(whole), logits_to_keep=arguments.target + 1)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            logits = model(**inputs, use_cache=False).logits
+        if not encoder_decoder:
+            logits = logits[:, :-1]
+        assert logits.shape[1] == arguments.target
+        cross_entropy(logits.flatten(0, 1).float(), target.flatten(), label_smoothing=0.1).backward()
+        optimizer.step()
+
+    seconds = timed(step, arguments.steps)
+    report(arguments, seconds, weights=str(dtype).removeprefix("torch."), autocast=autocast,
+           attention=base.config._attn_implementation, trainedParameters=sum(p.numel() for p in trained))
+
+
+def generate(arguments):
+    encoder_decoder = SHAPES[arguments.model][0]
+    dtype, autocast = precision_of(arguments, frozen=True)
+    base = make_model(arguments.model).to(dtype)
+    model = with_prompt(base, encoder_decoder, arguments.prompt) if arguments.prompt else base
+    model.eval()
+    source = torch.randint(3, base.config.vocab_size, (arguments.batch, arguments.source))
+
+    def run():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out = model.generate(input_ids=source, attention_mask=torch.ones_like(source), num_beams=arguments.beams,
+                                 min_new_tokens=arguments.new_tokens, max_new_tokens=arguments.new_tokens, do_sample=False,
+                                 use_cache=True, pad_token_id=0)
+        assert out.shape == (arguments.batch, arguments.new_tokens + (1 if encoder_decoder else arguments.source))
+
+    seconds = timed(run, arguments.steps)
+    report(arguments, seconds, weights=str(dtype).removeprefix("torch."), autocast=autocast,
+           attention=base.config._attn_implementation)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("train-step", "generate"):
+        command = commands.add_parser(name)
+        command.add_argument("--model", choices=SHAPES, required=True)
+        command.add_argument("--batch", type=int, help="default: 16 for T5, 8 for SmolLM2")
+        command.add_argument("--source", type=int, help="input tokens; default 128 for T5, 120 for SmolLM2")
+        command.add_argument("--prompt", type=int, help="soft prompt rows; default when training 100 for T5, 50 for SmolLM2")
+        command.add_argument("--precision", choices=("bf16", "fp32"), help="default: bf16 where the CPU has units for it")
+        command.add_argument("--frozen", choices=("bf16", "autocast"), default="bf16", help="frozen weights under --precision bf16")
+        command.add_argument("--steps", type=int, default=5)
+        if name == "train-step":
+            command.add_argument("--stage", choices=("1", "2", "bare"), required=True)
+            command.add_argument("--target", type=int, help="target tokens; default 8")
+        else:
+            command.add_argument("--beams", type=int, default=4)
+            command.add_argument("--new-tokens", type=int, default=32)
+    arguments = parser.parse_args()
+    _, batch, source, target, prompt = SHAPES[arguments.model]
+    defaults = dict(precision="bf16" if bf16_units() else "fp32", batch=batch, source=source, prompt=prompt if arguments.command == "train-step" else 0)
+    if arguments.command == "train-step":
+        defaults["target"] = target
+    for key, value in defaults.items():
+        if getattr(arguments, key) is None:
+            setattr(arguments, key, value)
+    (train_step if arguments.command == "train-step" else generate)(arguments)
+
+
+if __name__ == "__main__":
+    main()
