@@ -1,6 +1,6 @@
 // Finds libtorch on this machine: the LIBTORCH variable, then a Python that has torch, then our own cached download.
 // Python is only asked where its torch folder is; torch is never imported.
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readFile, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder, exists } from './cache.js';
 import { SetupError } from './errors.js';
@@ -156,10 +156,4 @@ export function pythons(env: NodeJS.ProcessEnv = process.env): string[] {
 export async function fingerprint(root: string): Promise<string> {
   const info = await stat(join(root, 'lib', libraryName('torch_cpu'))).catch(() => undefined);
   return info ? `${info.size}-${Math.floor(info.mtimeMs)}` : '';
-}
-
-/** Names of the CUDA libraries beside libtorch, for the report. */
-export async function cudaLibraries(root: string): Promise<string[]> {
-  const names = await readdir(join(root, 'lib')).catch(() => []);
-  return names.filter((name) => /^lib(torch_cuda|c10_cuda|cudart|cublas)/.test(name)).sort();
 }
