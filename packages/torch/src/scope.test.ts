@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { keep, liveTensors, type Tensor, tensor, scope, zeros } from './index.js';
+import { keep, liveTensors, scope, type Tensor, tensor, zeros } from './index.js';
 
 describe('scope', () => {
   test('frees all but the result, also inside arrays, objects and maps', () => {
@@ -61,9 +61,13 @@ describe('scope', () => {
   });
 
   test('keep takes a tensor out of all scopes', () => {
-    let kept: Tensor | undefined;
-    scope(() => scope(() => void (kept = keep(tensor([5])))));
-    expect(kept!.item()).toBe(5);
-    kept!.dispose();
+    const kept: Tensor[] = [];
+    scope(() => {
+      scope(() => {
+        kept.push(keep(tensor([5])));
+      });
+    });
+    expect(kept[0]!.item()).toBe(5);
+    kept[0]!.dispose();
   });
 });

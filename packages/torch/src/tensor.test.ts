@@ -3,7 +3,17 @@ import { arange, call, grad, linear, noGrad, randn, schema, tensor, zeros } from
 
 describe('tensors', () => {
   test('numbers go in and come out as they were, in every element type', () => {
-    for (const dtype of ['float32', 'float64', 'bfloat16', 'float16', 'int64', 'int32', 'int16', 'int8', 'uint8'] as const) {
+    for (const dtype of [
+      'float32',
+      'float64',
+      'bfloat16',
+      'float16',
+      'int64',
+      'int32',
+      'int16',
+      'int8',
+      'uint8',
+    ] as const) {
       const made = tensor([1, 2, 3, 4, 5, 6], { shape: [2, 3], dtype });
       expect(made.dtype).toBe(dtype);
       expect(made.shape).toEqual([2, 3]);
@@ -62,7 +72,9 @@ describe('autograd', () => {
 
 describe('errors', () => {
   test('name the operator, the shapes and the element types', () => {
-    expect(() => zeros([2, 3]).matmul(zeros([4, 5]))).toThrow(/aten::matmul\(float32\[2,3\], float32\[4,5\]\).*2x3 and 4x5/);
+    expect(() => zeros([2, 3]).matmul(zeros([4, 5]))).toThrow(
+      /aten::matmul\(float32\[2,3\], float32\[4,5\]\).*2x3 and 4x5/,
+    );
   });
   test('a wrong argument is named', () => {
     expect(() => call('aten::narrow', zeros([3]), 0.5, 0, 1)).toThrow(/aten::narrow.*argument 'dim'.*integer/);

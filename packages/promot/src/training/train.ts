@@ -205,8 +205,9 @@ class Run {
   async walk(): Promise<TrainResult> {
     const done: { stage: string; best: Candidate; seconds: number }[] = [];
     let finished = true;
-    for (const [index, stage] of this.stages.entries()) {
-      const state = await this.#runStage(stage, index);
+    await this.#rewindMetrics();
+    for (const stage of this.stages) {
+      const state = await this.#runStage(stage);
       if (state.step < this.config[stage.settings].steps || !state.candidates.some((c) => c.step === state.step)) {
         finished = false;
         break;
@@ -225,13 +226,23 @@ class Run {
     };
   }
 
+  /** Takes back the lines of steps and evaluations that no checkpoint knows of: they are made anew. */
+  async #rewindMetrics(): Promise<void> {
+    const states = new Map(this.stages.map(({ name }) => [name as string, this.folder.newestState(name)]));
+    await this.folder.rewindMetrics((line) => {
+      const state = states.get(line.stage);
+      if (!state || line.step > state.step) return false;
+      return !('evalLoss' in line) || state.candidates.some((c) => c.step === line.step);
+    });
+  }
+
   dispose(): void {
     this.prompt?.dispose();
     for (const parameter of this.loaded.model.parameters.values()) parameter.dispose();
   }
 
   /** Trains a stage to its end or until the signal; returns where it stands. Fresh optimizer state at its first step. */
-  async #runStage(stage: Stage, index: number): Promise<StageState> {
+  async #runStage(stage: Stage): Promise<StageState> {
     const { signal } = this.request;
     const settings = this.config[stage.settings];
     // The model's stage draws the same batches and masks whether a prompt stage came before it or not.
@@ -249,14 +260,6 @@ class Run {
       this.folder.loadTrained(stage.name, state.step, trained);
       scope(() => optimizer.restore(this.folder.readOptimizer(stage.name, state.step), state.step));
     }
-    const earlier = this.stages.slice(0, index).map((s) => s.name as string);
-    await this.folder.rewindMetrics(
-      (line) =>
-        earlier.includes(line.stage) ||
-        (line.stage === stage.name &&
-          line.step <= state.step &&
-          (!('evalLoss' in line) || state.candidates.some((c) => c.step === line.step))),
-    );
     const parameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
     this.#tell({
       type: 'stage',

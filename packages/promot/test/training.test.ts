@@ -1,0 +1,184 @@
+// What a training run promises: only what should move moves, a resumed run equals an uninterrupted one, nothing leaks.
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { liveTensors, openSafetensors, scope } from '@promot/torch';
+import { afterAll, describe, expect, test } from 'vitest';
+import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { goldenModel, smallSettings, smallTask } from './small-task.js';
+
+const { folder, task } = smallTask();
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
+  model: goldenModel('t5-v1.1'),
+  task,
+  method: 'promot',
+  out: join(folder, out),
+  settings: smallSettings,
+  ...more,
+});
+
+/** SHA-256 of the results of a run: the prompt and the model. */
+function fingerprint(out: string): Record<string, string> {
+  const files = ['prompt/adapter_model.safetensors', 'model/model.safetensors'].filter((f) =>
+    existsSync(join(folder, out, f)),
+  );
+  return Object.fromEntries(
+    files.map((f) => [
+      f,
+      createHash('sha256')
+        .update(readFileSync(join(folder, out, f)))
+        .digest('hex'),
+    ]),
+  );
+}
+
+interface Line {
+  stage: string;
+  step: number;
+  loss?: number;
+  evalLoss?: number;
+  accuracy?: number;
+}
+function metricsOf(out: string): Line[] {
+  return readFileSync(join(folder, out, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line);
+}
+const losses = (out: string) =>
+  metricsOf(out).map(({ stage, step, loss, evalLoss, accuracy }) => ({ stage, step, loss, evalLoss, accuracy }));
+
+describe('the two stages', () => {
+  test('move the prompt alone, then the model alone; no tensor is left behind', async () => {
+    const before = liveTensors();
+    const events: TrainEvent[] = [];
+    const result = await train(request('promot', { onEvent: (event) => events.push(event) }));
+    expect(liveTensors()).toBe(before);
+    expect(result.finished).toBe(true);
+    expect(result.stages.map((s) => s.stage)).toEqual(['prompt', 'model']);
+
+    scope(() => {
+      const base = openSafetensors(join(goldenModel('t5-v1.1'), 'model.safetensors'));
+      const trained = openSafetensors(join(folder, 'promot/model/model.safetensors'));
+      // Every matrix moved in stage 2 ...
+      const moved = [...trained.entries.keys()].filter((name) => !trained.tensor(name).equal(base.tensor(name)));
+      expect(moved.length).toBe(trained.entries.size);
+      // ... and the prompt is the one that stage 1 chose, bit for bit.
+      const best = result.stages[0]!.best.step;
+      const checkpoint = openSafetensors(
+        join(folder, `promot/checkpoints/prompt-${String(best).padStart(6, '0')}/trained.safetensors`),
+      );
+      const prompt = openSafetensors(join(folder, 'promot/prompt/adapter_model.safetensors'));
+      expect(prompt.tensor('prompt_embeddings').equal(checkpoint.tensor('prompt'))).toBe(true);
+    });
+  });
+
+  test('prompt-tune is stage 1 alone: the same prompt, and no model', async () => {
+    await train(request('prompt-tune', { method: 'prompt-tune' }));
+    expect(fingerprint('prompt-tune')).toEqual({
+      'prompt/adapter_model.safetensors': fingerprint('promot')['prompt/adapter_model.safetensors'],
+    });
+    expect(losses('prompt-tune')).toEqual(losses('promot').filter((line) => line.stage === 'prompt'));
+  });
+
+  test('metrics.jsonl has a line a step, from 1, and one an evaluation', () => {
+    const lines = metricsOf('promot');
+    for (const stage of ['prompt', 'model']) {
+      const own = lines.filter((line) => line.stage === stage);
+      expect(own.filter((line) => line.loss !== undefined).map((line) => line.step)).toEqual([1, 2, 3, 4, 5, 6]);
+      expect(own.filter((line) => line.evalLoss !== undefined).map((line) => line.step)).toEqual([2, 4, 6]);
+    }
+  });
+
+  test('of equal scores the later checkpoint is taken, and step 0 never', async () => {
+    // A rate too small to change any answer: all candidates score the same.
+    const settings = { ...smallSettings, stage1: { ...smallSettings.stage1, learningRate: 1e-9 } };
+    const result = await train(request('equal', { method: 'prompt-tune', settings }));
+    expect(result.stages[0]!.best.step).toBe(6);
+  });
+
+  test('gradient accumulation: the division into passes does not change the run', async () => {
+    const settings = { ...smallSettings, dropout: 0, microBatchSize: 6 };
+    await train(request('whole', { method: 'fine-tune', settings }));
+    await train(request('parts', { method: 'fine-tune', settings: { ...settings, microBatchSize: 1 } }));
+    const [whole, parts] = [losses('whole'), losses('parts')];
+    parts.forEach((line, i) => {
+      if (line.loss !== undefined) expect(line.loss).toBeCloseTo(whole[i]!.loss!, 3);
+    });
+  });
+});
+
+describe('a refused run makes no folder', () => {
+  test.each<[string, Partial<TrainRequest>, RegExp]>([
+    ['unknown method', { method: 'promott' }, /unknown method "promott".*promot/],
+    ['missing model', { model: '/nowhere/model' }, /nowhere/],
+    ['unknown setting', { settings: { batchSze: 4 } }, /unknown setting batchSze.*batchSize/],
+    ['setting out of range', { settings: { dropout: 1.5 } }, /dropout/],
+    ['adapter of another width', { settings: { promptInit: 'nowhere' } }, /nowhere/],
+  ])('%s', async (_name, more, message) => {
+    await expect(train(request('refused', more))).rejects.toThrow(message);
+    expect(existsSync(join(folder, 'refused'))).toBe(false);
+  });
+});
+
+describe('a run that stops', () => {
+  test('by its signal: goes on to the same bits', async () => {
+    const controller = new AbortController();
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === 'step' && event.stage === 'model' && event.step === 3) controller.abort();
+    };
+    const stopped = await train(request('stopped', { signal: controller.signal, onEvent }));
+    expect(stopped.finished).toBe(false);
+    await expect(train(request('stopped'))).rejects.toThrow(/already holds a run.*--resume/);
+    await expect(train(request('stopped', { resume: true, settings: { ...smallSettings, seed: 9 } }))).rejects.toThrow(
+      /other settings/,
+    );
+    const resumed = await train(request('stopped', { resume: true }));
+    expect(resumed.finished).toBe(true);
+    expect(fingerprint('stopped')).toEqual(fingerprint('promot'));
+    expect(losses('stopped')).toEqual(losses('promot'));
+  });
+
+  test('by SIGKILL at random moments, also while a checkpoint is written: goes on to the same bits', async () => {
+    const out = 'killed';
+    const kills: number[] = [];
+    for (let attempt = 0; attempt < 40; attempt++) {
+      // Kills fall anywhere in both stages; at last the run may finish.
+      const finished = await trainUntilKilled(
+        request(out, { resume: true }),
+        attempt < 14 ? 1 + (attempt % 4) : Infinity,
+        kills,
+      );
+      if (finished) break;
+    }
+    expect(kills.length).toBeGreaterThan(3);
+    expect(fingerprint(out)).toEqual(fingerprint('promot'));
+    expect(losses(out)).toEqual(losses('promot'));
+    expect(readdirSync(join(folder, out, 'checkpoints')).filter((name) => name.endsWith('.tmp'))).toEqual([]);
+  }, 300_000);
+});
+
+/** Runs train-child.mjs, kills it a random moment after some number of events; true where it finished before. */
+function trainUntilKilled(child: TrainRequest, afterEvents: number, kills: number[]): Promise<boolean> {
+  const script = fileURLToPath(new URL('train-child.mjs', import.meta.url));
+  const running = spawn(process.execPath, [script, JSON.stringify(child)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  let seen = 0;
+  let finished = false;
+  running.stdout.on('data', (data: Buffer) => {
+    const events = data.toString().split('\n').filter(Boolean);
+    if (events.some((line) => line.includes('"type":"result"'))) finished = true;
+    seen += events.filter((line) => line.includes('"type":"step"') || line.includes('"type":"evaluating"')).length;
+    if (seen >= afterEvents && !finished) {
+      afterEvents = Infinity;
+      setTimeout(() => {
+        kills.push(seen);
+        running.kill('SIGKILL');
+      }, Math.random() * 60);
+    }
+  });
+  return new Promise((resolve) => running.on('exit', () => resolve(finished)));
+}
