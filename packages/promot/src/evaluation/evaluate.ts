@@ -3,6 +3,7 @@ import type { Tensor } from '@promot/torch';
 import { generate } from '../generation/generate.js';
 import { score } from '../generation/score.js';
 import { metrics } from '../metrics/index.js';
+import type { MetricResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Example, Task } from '../tasks/task.js';
 import { tokenizeExample } from '../training/tokenize.js';
@@ -10,7 +11,14 @@ import { tokenizeExample } from '../training/tokenize.js';
 export interface EvaluateOptions {
   /** Soft prompt [P, E] in front of every input. */
   readonly prompt?: Tensor;
+  /** Default 4, the paper's. */
   readonly beams?: number;
+  /** Most tokens of an answer; by default what the task needs. */
+  readonly maxNewTokens?: number;
+  /** Inputs in one batch; by default as many as fit a fixed amount of memory. */
+  readonly batchSize?: number;
+  /** See `generate`. */
+  readonly lengthPenalty?: number;
   /** Longer inputs are cut; 0: never. */
   readonly maxInputLength?: number;
   readonly signal?: AbortSignal;
@@ -35,6 +43,8 @@ export interface Evaluation {
   readonly score: number;
   readonly n: number;
   readonly signature: string;
+  /** What a bootstrap needs. */
+  readonly result: MetricResult;
   readonly samples: readonly Sample[];
 }
 
@@ -56,7 +66,7 @@ export async function evaluateExamples(
   const generated = await generate(
     model,
     tokenized.map((e) => e.input),
-    { ...options, maxNewTokens: maxNewTokens(task) },
+    { ...options, maxNewTokens: options.maxNewTokens ?? maxNewTokens(task) },
   );
   const outputs = generated.map(({ ids }) => tokenizer.decode(ids, { specialTokens: true }));
   const trimmed = outputs.map((output) => task.trim(output));
@@ -67,6 +77,7 @@ export async function evaluateExamples(
     score: result.score,
     n: result.n,
     signature: result.signature,
+    result,
     samples: examples.map((example, i) => ({
       input: example.input,
       output: outputs[i]!,

@@ -1,15 +1,23 @@
-// What a person names as a model or a prompt: a Hugging Face folder, a GGUF file, a PEFT adapter, or a run folder.
+// What a person names as a model or a prompt: a Hugging Face folder or name, a GGUF file, a PEFT adapter, or a run folder.
 import { existsSync, statSync } from 'node:fs';
 import type { DType, Tensor } from '@promot/torch';
+import type { HubOptions } from '../data/hub.js';
 import { UserError } from '../errors.js';
 import { isRun, RunFolder, readRun } from '../training/run-folder.js';
 import { readPromptAdapter } from '../tuning/peft.js';
 import { type LoadedModel, loadFolder, loadGguf } from './load.js';
+import { locateModel } from './locate.js';
 import type { LanguageModel } from './model.js';
 
-/** Loads a model by what a person calls it. A run that trained only a prompt stands for its base model. */
-export async function openModel(path: string, dtype: DType): Promise<LoadedModel> {
-  if (!existsSync(path)) throw new UserError(`${path}: no such model: name a folder, a GGUF file or a run folder`);
+/**
+ * Loads a model by what a person calls it: a folder, a GGUF file, a run folder, `lab`, or a name on the hub (downloaded once).
+ * A run that trained only a prompt stands for its base model. The caller disposes the parameters.
+ * Errors: a UserError for anything that is missing, damaged or not supported.
+ *
+ * @example const { model, tokenizer } = await openModel('google/mt5-small', 'float32');
+ */
+export async function openModel(name: string, dtype: DType, hub?: HubOptions): Promise<LoadedModel> {
+  const path = await locateModel(name, hub);
   if (statSync(path).isFile()) {
     if (!path.endsWith('.gguf')) throw new UserError(`${path}: a model is a folder or a .gguf file`);
     return loadGguf(path, dtype);
@@ -20,11 +28,13 @@ export async function openModel(path: string, dtype: DType): Promise<LoadedModel
   const { method, model } = readRun(path);
   if (method !== 'prompt-tune')
     throw new UserError(`${path}: the run has no trained model yet: let it finish with --resume`);
-  return openModel(model, dtype);
+  return openModel(model, dtype, hub);
 }
 
 /** The soft prompt [P, E] of an adapter folder or a run. */
 export function openPrompt(path: string, model: LanguageModel): Tensor {
+  if (!existsSync(path))
+    throw new UserError(`${path}: no such soft prompt: name a PEFT adapter folder or a run folder`);
   if (!isRun(path)) return readPromptAdapter(path, model);
   const folder = new RunFolder(path);
   if (!existsSync(folder.promptPath))

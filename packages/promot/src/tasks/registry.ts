@@ -7,6 +7,8 @@ import { hubSource } from '../data/hub-source.js';
 import { nearestNames } from '../data/nearest-name.js';
 import { folderSource, type RecordSource } from '../data/source.js';
 import { UserError } from '../errors.js';
+import { isLabTask, loadLabTask } from '../lab/load.js';
+import { LAB_TASKS } from '../lab/tasks.js';
 import { cb } from './cb.js';
 import { multi30kEnCs, multi30kEnDe, multi30kEnFr } from './multi30k.js';
 import { openbookqa } from './openbookqa.js';
@@ -42,6 +44,9 @@ export const builtinTasks: readonly TaskDefinition[] = [
   multi30kEnCs,
 ];
 
+/** Names of the built-in lab's tasks, which need no data. */
+export const labTaskNames: readonly string[] = Object.keys(LAB_TASKS);
+
 /** Where a task's data comes from and who hears of warnings. */
 export interface LoadTaskOptions {
   /** A folder with one folder a data set: `data/rte/train.jsonl`, `data/trivia_qa/test.jsonl`; else the hub is asked. */
@@ -53,7 +58,8 @@ export interface LoadTaskOptions {
 }
 
 /**
- * A task by built-in name (`rte`, or `rte@1` to insist on a version; `_` reads as `-`) or by the path of a YAML file.
+ * A task by built-in name (`rte`, or `rte@1` to insist on a version; `_` reads as `-`; `lab-rte` and its like need no
+ * data) or by the path of a YAML file.
  * Errors: a UserError for an unknown name (with the nearest known ones), another version, absent data, a bad YAML file.
  *
  * @example
@@ -63,18 +69,20 @@ export interface LoadTaskOptions {
 export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}): Promise<Task> {
   if (['.yaml', '.yml'].includes(extname(nameOrPath))) return loadYamlTask(nameOrPath, options.onWarning);
   const [name = '', version] = nameOrPath.toLowerCase().replaceAll('_', '-').split('@', 2);
-  const definition = builtinTasks.find((task) => task.name === name);
+  const lab = isLabTask(name) ? loadLabTask(name) : undefined;
+  const definition = lab ?? builtinTasks.find((task) => task.name === name);
   if (definition === undefined) throw unknownTask(nameOrPath);
   if (version !== undefined && version !== definition.version) {
     throw new UserError(
       `this release has ${name}@${definition.version}, not ${nameOrPath}: scores would not be comparable`,
     );
   }
+  if (lab) return lab;
   return createTask(definition, await sourceOf(definition, options), options.onWarning);
 }
 
 function unknownTask(name: string): UserError {
-  const names = builtinTasks.map((task) => task.name);
+  const names = [...builtinTasks.map((task) => task.name), ...labTaskNames];
   const nearest = nearestNames(name, names);
   const hint = nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `known tasks are ${names.join(', ')}.`;
   return new UserError(`unknown task "${name}": ${hint} A task of your own is a path that ends in .yaml`);

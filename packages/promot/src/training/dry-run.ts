@@ -77,7 +77,7 @@ const measureSeconds = 0.3;
 /** Share of the measured speed that a training step reaches: small products, attention, dropout and the optimizer are slower. */
 const efficiency = 0.4;
 /** Node.js, libtorch's code and buffers. */
-const programBytes = 350e6;
+const programBytes = 220e6;
 
 /**
  * Looks at a run without training it; writes nothing.

@@ -1,0 +1,48 @@
+// The dry run as text for people.
+import type { DryRun, LengthStatistics, ShownExample, ShownToken } from '../training/dry-run.js';
+import { duration, gigabytes } from './progress.js';
+
+export function describeDryRun(found: DryRun): string {
+  const { config, cutInputs, trainExamples, inputLengths, targetLengths } = found;
+  const share = ((100 * cutInputs) / trainExamples).toFixed(1);
+  const stages = found.stages.flatMap(({ stage, steps, trainedParameters, memory, seconds }) => [
+    `Stage ${stage}: ${steps} steps, ${count(trainedParameters)} trained parameters, about ${duration(seconds)}`,
+    `  memory about ${gigabytes(memory.total)}: weights ${gigabytes(memory.weights)}, gradients ${gigabytes(memory.gradients)}, ` +
+      `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}`,
+  ]);
+  return [
+    ...found.examples.flatMap(describeExample),
+    `${count(trainExamples)} training examples, ${count(found.validationExamples)} validation examples`,
+    `Input tokens:  ${describeLengths(inputLengths)}`,
+    `Target tokens: ${describeLengths(targetLengths)}`,
+    config.maxInputLength > 0
+      ? `Cut at ${config.maxInputLength} input tokens: ${count(cutInputs)} training inputs (${share} %)`
+      : 'No input is cut (maxInputLength 0)',
+    '',
+    `${found.kind} model, ${count(found.parameters)} parameters, ${config.precision}; ` +
+      `matrix products at ${(found.operationsPerSecond / 1e9).toFixed(0)} GFLOP/s here`,
+    ...stages,
+    'Evaluations at kept checkpoints come on top of these times. Nothing was trained or written.',
+  ].join('\n');
+}
+
+function describeExample(example: ShownExample, index: number): string[] {
+  const { input, target, promptRows, inputTokens, targetTokens, cutTokens } = example;
+  const rows = promptRows > 0 ? `[${promptRows} prompt rows] ` : '';
+  return [
+    `Example ${index + 1}`,
+    `  input:   ${JSON.stringify(input)}`,
+    `  target:  ${JSON.stringify(target)}`,
+    `  model reads: ${rows}${tokens(inputTokens)}${cutTokens > 0 ? ` (${cutTokens} tokens cut)` : ''}`,
+    `  and learns:  ${tokens(targetTokens)}`,
+    '',
+  ];
+}
+
+const tokens = (list: readonly ShownToken[]): string => list.map(({ id, text }) => `${text}|${id}`).join(' ');
+
+const count = (number: number): string => number.toLocaleString('en');
+
+function describeLengths({ mean, median, p95, longest }: LengthStatistics): string {
+  return `mean ${mean.toFixed(1)}, median ${median}, 95 % up to ${p95}, longest ${longest}`;
+}

@@ -1,0 +1,26 @@
+// Opening the model and the soft prompt that a command names; what can be checked before libtorch is loaded, is.
+import { existsSync } from 'node:fs';
+import type { Tensor } from '@promot/torch';
+import { UserError } from '../errors.js';
+import type { LoadedModel } from '../models/load.js';
+import { locateModel } from '../models/locate.js';
+import type { Progress } from './progress.js';
+
+/** Errors: a UserError for a model or prompt that is not there. Downloads a model from the hub. */
+export async function checkPlaces(model: string, prompt: string | undefined, progress: Progress): Promise<void> {
+  if (prompt !== undefined && !existsSync(prompt))
+    throw new UserError(`${prompt}: no such soft prompt: name a PEFT adapter folder or a run folder`);
+  await locateModel(model, progress.hub);
+}
+
+export async function openForUse(
+  model: string,
+  prompt: string | undefined,
+  precision: 'fp32' | 'bf16' | undefined,
+  progress: Progress,
+): Promise<LoadedModel & { prompt: Tensor | undefined }> {
+  await checkPlaces(model, prompt, progress);
+  const { openModel, openPrompt } = await import('../models/open.js');
+  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
+  return { ...loaded, prompt: prompt === undefined ? undefined : openPrompt(prompt, loaded.model) };
+}

@@ -1,0 +1,86 @@
+// Progress for people on standard error: a live bar on a terminal, a plain line every few seconds elsewhere.
+import cliProgress from 'cli-progress';
+import type { HubProgress } from '../data/hub.js';
+import type { Io } from './io.js';
+
+const secondsBetweenLines = 5;
+
+/** One bar at a time, with lines in between. */
+export class Progress {
+  readonly #io: Io;
+  #bars: cliProgress.MultiBar | undefined;
+  #bar: cliProgress.SingleBar | undefined;
+  #title = '';
+  #started = 0;
+  #from = 0;
+  #lastLine = 0;
+
+  constructor(io: Io) {
+    this.#io = io;
+  }
+
+  /** Shows how far `title` is; a new title begins a new bar. `remaining` is in seconds, estimated where it is not given. */
+  update(title: string, done: number, total: number, details = '', remaining?: number): void {
+    const now = Date.now();
+    if (title !== this.#title) {
+      this.stop();
+      this.#title = title;
+      this.#started = now;
+      this.#from = done;
+      this.#lastLine = now;
+    }
+    const took = (now - this.#started) / 1000;
+    const rest = remaining ?? (done > this.#from ? (took / (done - this.#from)) * (total - done) : undefined);
+    const tail = [details, rest === undefined ? '' : `${duration(rest)} left`].filter((part) => part !== '').join('  ');
+    if (this.#io.stderr.isTTY) {
+      this.#bars ??= new cliProgress.MultiBar({
+        format: '{title} [{bar}] {value}/{total}  {tail}',
+        stream: this.#io.stderr,
+        barsize: 20,
+        hideCursor: true,
+        gracefulExit: false,
+      });
+      this.#bar ??= this.#bars.create(total, done, { title, tail });
+      this.#bar.update(done, { title, tail });
+    } else if (now - this.#lastLine >= secondsBetweenLines * 1000) {
+      this.#lastLine = now;
+      this.#io.stderr.write(`${title} ${done}/${total}  ${tail}\n`);
+    }
+  }
+
+  /** A line above the bar. */
+  line(text: string): void {
+    if (this.#bars) this.#bars.log(`${text}\n`);
+    else this.#io.stderr.write(`${text}\n`);
+  }
+
+  /** Ends the bar; what it showed last stays. */
+  stop(): void {
+    this.#bars?.stop();
+    this.#bars = undefined;
+    this.#bar = undefined;
+    this.#title = '';
+  }
+
+  /** For downloads. */
+  readonly hub = {
+    onProgress: ({ file, received, total }: HubProgress): void => {
+      const megabytes = (bytes: number) => Math.ceil(bytes / 1e6);
+      this.update(`download ${file} (MB)`, megabytes(received), megabytes(total ?? received));
+      if (received === total) this.stop();
+    },
+  };
+}
+
+/** Seconds for people: `45 s`, `3 min 20 s`, `2 h 5 min`. */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** Bytes for people. */
+export function gigabytes(bytes: number): string {
+  return bytes < 1e9 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e9).toFixed(2)} GB`;
+}

@@ -1,0 +1,29 @@
+// `promot quickstart`: the whole job on the built-in lab model, with a table of what each method learned and forgot.
+import { Command } from 'commander';
+import { answer, type Io } from './io.js';
+import { duration, Progress } from './progress.js';
+
+export function quickstartCommand(io: Io): Command {
+  return new Command('quickstart')
+    .description('Fine-tune a small built-in model plainly and with ProMoT, and show what each has forgotten.')
+    .option('--out <DIR>', 'where the runs and the report go (replaced if it is there)', 'quickstart')
+    .option('--json', 'print one JSON object on standard output')
+    .action(async (options: { out: string; json?: boolean }) => {
+      const { quickstart } = await import('../quickstart/quickstart.js');
+      const { resultTable } = await import('../quickstart/report.js');
+      const progress = new Progress(io);
+      const result = await quickstart({
+        out: options.out,
+        onProgress: ({ title, done, total, details }) => progress.update(title, done, total, details),
+        onLine: (text) => progress.line(text),
+      });
+      progress.stop();
+      answer(io, options.json, result, () =>
+        [
+          resultTable(result),
+          '',
+          `Took ${duration(result.seconds)}. Outputs side by side: ${options.out}/index.html and ${options.out}/report.md`,
+        ].join('\n'),
+      );
+    });
+}

@@ -1,0 +1,151 @@
+// `promot train`: a training run with live progress; Ctrl-C saves and says how to go on. `--dry-run`: what it would do.
+import { Command } from 'commander';
+import { findMethod, methods } from '../methods/index.js';
+import { loadTask } from '../tasks/registry.js';
+import { defaultConfig, resolveConfig } from '../training/config.js';
+import type { TrainEvent, TrainRequest, TrainResult } from '../training/train.js';
+import { describeDryRun } from './dry-run.js';
+import { answer, type Io } from './io.js';
+import { checkPlaces } from './open.js';
+import { type CommonOptions, dataOption, modelOption, requireFlags, taskOption, withCommonOptions } from './options.js';
+import { duration, gigabytes, Progress } from './progress.js';
+import { readSettings } from './settings.js';
+
+interface Options extends CommonOptions {
+  readonly model: string;
+  readonly task: string;
+  readonly method: string;
+  readonly out: string;
+  readonly data?: string;
+  readonly resume?: boolean;
+  readonly dryRun?: boolean;
+}
+
+export function trainCommand(io: Io): Command {
+  const command = new Command('train')
+    .description('Train a model on a task.')
+    .addOption(modelOption())
+    .addOption(taskOption())
+    .option(
+      '--method <X>',
+      methods
+        .map(({ name, summary }) => `${name}: ${summary}`)
+        .join('; ')
+        .concat(' (required)'),
+    )
+    .option('--out <DIR>', 'the run folder to make (required)')
+    .addOption(dataOption())
+    .option('--resume', 'go on from the last good checkpoint in the run folder')
+    .option('--dry-run', 'show examples, sizes, memory and time, without training');
+  return requireFlags(withCommonOptions(command), '--model', '--task', '--method', '--out').action(
+    async (options: Options) => {
+      const { model, task: taskName, method, out, data, resume, json } = options;
+      findMethod(method);
+      const defaults = defaultConfig('encoder-decoder', false);
+      const settings = readSettings(options, (one) => resolveConfig(defaults, one));
+      const progress = new Progress(io);
+      // Data at fault and downloads come before libtorch does.
+      const task = await loadTask(taskName, { data, hub: progress.hub });
+      for (const split of ['train', 'validation'] as const) await task.load(split);
+      await checkPlaces(model, undefined, progress);
+      const request: TrainRequest = { model, task: taskName, method, out, data, settings, resume };
+
+      if (options.dryRun) {
+        const { dryRun } = await import('../training/dry-run.js');
+        const found = await dryRun({ ...request, onEvent: (event) => show(event, progress) });
+        answer(io, json, found, () => describeDryRun(found));
+        return;
+      }
+      const { train } = await import('../training/train.js');
+      const abort = new AbortController();
+      // Once: the second Ctrl-C finds no handler and ends the process.
+      const interrupt = () => {
+        progress.line('Finishing the step and saving a checkpoint; Ctrl-C again ends at once.');
+        abort.abort();
+      };
+      process.once('SIGINT', interrupt);
+      try {
+        const onEvent = (event: TrainEvent) => show(event, progress);
+        const result = await train({ ...request, signal: abort.signal, onEvent });
+        progress.stop();
+        if (!result.finished) io.exitCode = 130;
+        const next = result.finished ? evalCommandLine(options) : resumeCommandLine(options);
+        answer(io, json, { ...result, next }, () => summary(result, next));
+      } finally {
+        process.removeListener('SIGINT', interrupt);
+        progress.stop();
+      }
+    },
+  );
+}
+
+function show(event: TrainEvent, progress: Progress): void {
+  switch (event.type) {
+    case 'start':
+      progress.line(`${event.trainExamples} training examples, ${event.validationExamples} validation examples`);
+      break;
+    case 'stage':
+      progress.line(
+        `Stage ${event.stage}: ${event.trainedParameters.toLocaleString('en')} parameters, ${event.steps} steps${
+          event.step > 0 ? `, goes on after step ${event.step}` : ''
+        }`,
+      );
+      break;
+    case 'step': {
+      const rate = event.step / event.elapsed;
+      const speed = rate >= 1 ? `${rate.toFixed(1)} steps/s` : `${(1 / rate).toFixed(1)} s/step`;
+      const details = `loss ${event.loss.toFixed(4)}  ${speed}  ${event.tokensPerSecond.toFixed(0)} tokens/s`;
+      progress.update(event.stage, event.step, event.steps, details, event.remaining);
+      break;
+    }
+    case 'evaluating':
+      progress.update(`${event.stage}, evaluation at step ${event.step}`, event.done, event.total);
+      break;
+    case 'evaluation':
+      progress.line(
+        `${event.stage} step ${event.step}: ${event.metric} ${event.score.toFixed(2)}, evaluation loss ${event.evalLoss.toFixed(4)}`,
+      );
+      break;
+    case 'best':
+      progress.stop();
+      progress.line(`Stage ${event.stage}: best checkpoint at step ${event.step} (${event.score.toFixed(2)})`);
+      break;
+    case 'note':
+      progress.line(`note: ${event.text}`);
+      break;
+  }
+}
+
+function summary(result: TrainResult, next: string): string {
+  const stages = result.stages.map(
+    ({ stage, best, seconds }) =>
+      `${stage}: ${result.metric} ${best.score.toFixed(2)} at step ${best.step}, trained in ${duration(seconds)}`,
+  );
+  return [
+    ...stages,
+    `Peak memory ${gigabytes(result.peakMemory)}. ${result.finished ? 'Finished' : 'Stopped and saved'}: ${result.out}`,
+    `${result.finished ? 'Next' : 'To go on'}: ${next}`,
+  ].join('\n');
+}
+
+function evalCommandLine({ out, task, method, data }: Options): string {
+  const prompt = findMethod(method).prompt ? ['--prompt', out] : [];
+  return commandLine(['eval', '--model', out, ...prompt, '--task', task, '--shots', '0', ...flag('--data', data)]);
+}
+
+function resumeCommandLine({ model, task, method, out, data, config, set }: Options): string {
+  return commandLine([
+    ...['train', '--model', model, '--task', task, '--method', method, '--out', out],
+    ...[...flag('--data', data), ...flag('--config', config), ...(set ?? []).flatMap((s) => ['--set', s]), '--resume'],
+  ]);
+}
+
+function flag(name: string, value: string | undefined): string[] {
+  return value === undefined ? [] : [name, value];
+}
+
+/** A command that a POSIX shell reads as these words. */
+function commandLine(words: readonly string[]): string {
+  const quoted = words.map((word) => (/^[\w./=:@,+-]+$/u.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
+  return `promot ${quoted.join(' ')}`;
+}

@@ -1,0 +1,34 @@
+// The public interface of promot. Importing it loads libtorch (and sets it up at the first use on a machine).
+// Every command of `promot` is a thin face of a function here.
+
+export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './data/hub.js';
+export { UserError } from './errors.js';
+export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
+export {
+  type EvaluateRequest,
+  evaluate,
+  evaluateTask,
+  type TaskOptions,
+  type TaskResult,
+} from './evaluation/evaluate-task.js';
+export { type LikelihoodAccuracy, likelihoodAccuracy } from './evaluation/likelihood.js';
+export { type Generated, type GenerateOptions, generate } from './generation/generate.js';
+export { type Scored, type ScoreOptions, score } from './generation/score.js';
+export { generateTexts, scoreText } from './generation/texts.js';
+export { type PretrainEvent, pretrainLab } from './lab/pretrain.js';
+export { findMethod, type Method, methods, type Stage } from './methods/index.js';
+export { bootstrapInterval, type Interval, type PairedComparison, pairedBootstrap } from './metrics/bootstrap.js';
+export { metrics } from './metrics/index.js';
+export type { Metric, MetricName, MetricResult, MetricSettings } from './metrics/metric.js';
+export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.js';
+export { type LoadedModel, saveModel } from './models/load.js';
+export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
+export { openModel, openPrompt } from './models/open.js';
+export { type QuickstartOptions, type QuickstartResult, quickstart } from './quickstart/quickstart.js';
+export { builtinTasks, type LoadTaskOptions, labTaskNames, loadTask } from './tasks/registry.js';
+export type { Example, Task, TaskDefinition } from './tasks/task.js';
+export type { Tokenizer } from './tokenizer/tokenizer.js';
+export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './training/config.js';
+export { type DryRun, dryRun } from './training/dry-run.js';
+export { type MetricsLine, type TrainEvent, type TrainRequest, type TrainResult, train } from './training/train.js';
+export { writePromptAdapter } from './tuning/peft.js';

@@ -1,0 +1,28 @@
+// From what a person calls a model to where it lies: a path, the built-in `lab`, or a name on the hub. Loads no libtorch.
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type HubOptions, isHubName } from '../data/hub.js';
+import { hubModel } from '../data/hub-source.js';
+import { UserError } from '../errors.js';
+
+/** The folder of the lab's model that ships with the package. */
+export const labModelFolder = fileURLToPath(new URL('../../lab/model', import.meta.url));
+
+/**
+ * The path of a model's folder or file: `text` itself where it exists, the shipped folder for `lab`, and for a name such as
+ * `google/mt5-small` the cached snapshot from the hub, which is downloaded first if need be.
+ * Errors: a UserError where there is no such model; those of the hub.
+ */
+export async function locateModel(text: string, hub?: HubOptions): Promise<string> {
+  if (text === 'lab') {
+    if (existsSync(labModelFolder)) return labModelFolder;
+    throw new UserError(
+      'the built-in model "lab" is not in this copy of promot: make one with `promot pretrain --out DIR`, then name DIR',
+    );
+  }
+  if (existsSync(text)) return text;
+  if (isHubName(text)) return hubModel(text, hub);
+  throw new UserError(
+    `${text}: no such model: name a folder, a .gguf file, a run folder, "lab", or OWNER/NAME on the Hugging Face hub`,
+  );
+}

@@ -1,0 +1,208 @@
+// The whole job in minutes on the built-in lab: the pretrained model, plain fine-tuning, and ProMoT; what each scores on the
+// target task and what is left of the others. Ends with a report.
+import { existsSync } from 'node:fs';
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../errors.js';
+import type { Sample } from '../evaluation/evaluate.js';
+import { evaluateTask, type TaskResult } from '../evaluation/evaluate-task.js';
+import { writeText } from '../files/write.js';
+import { pretrainLab } from '../lab/pretrain.js';
+import { labModelFolder } from '../models/locate.js';
+import { openModel, openPrompt } from '../models/open.js';
+import { loadTask } from '../tasks/registry.js';
+import { isRun } from '../training/run-folder.js';
+import { type TrainEvent, train } from '../training/train.js';
+import { htmlReport, markdownReport } from './report.js';
+
+// What it does. Chosen so that it all takes less than five minutes on two cores.
+const targetTask = 'lab-rte';
+const otherTasks = ['lab-reading', 'lab-closed-book', 'lab-translation', 'lab-summary'];
+/** Exemplars in front of the other tasks' inputs; the target task is always asked without. */
+const shots = 0;
+const settings = {
+  precision: 'fp32',
+  batchSize: 32,
+  microBatchSize: 32,
+  beams: 1,
+  promptLength: 20,
+  validationLimit: 100,
+  stage1: { steps: 150, keepEvery: 50 },
+  stage2: { steps: 150, keepEvery: 50 },
+} as const;
+const evaluation = { beams: 1, limit: 100 } as const;
+/** Prompts of each other task whose outputs the report shows. */
+const shownPrompts = 2;
+/** Seconds of pretraining in place, where the lab's model is not in this copy. */
+const pretrainSeconds = 60;
+
+export interface QuickstartOptions {
+  /** Folder of the runs and the report; an earlier quickstart there is replaced. */
+  readonly out: string;
+  readonly onProgress?: (progress: { title: string; done: number; total: number; details?: string }) => void;
+  readonly onLine?: (text: string) => void;
+}
+
+/** A model of the comparison and its scores. */
+export interface Contender {
+  readonly name: string;
+  readonly target: ScoreOf;
+  readonly others: readonly ScoreOf[];
+  /** Percent of the outputs on the other tasks that begin with one of the target task's labels. */
+  readonly formShare: number;
+}
+
+export interface ScoreOf {
+  readonly task: string;
+  readonly metric: string;
+  /** 0 to 100. */
+  readonly score: number;
+}
+
+/** What every contender says to one prompt. */
+export interface SideBySide {
+  readonly task: string;
+  readonly input: string;
+  readonly reference: string;
+  /** In the contenders' order. */
+  readonly outputs: readonly string[];
+}
+
+export interface QuickstartResult {
+  readonly labels: readonly string[];
+  readonly contenders: readonly Contender[];
+  readonly sideBySide: readonly SideBySide[];
+  /** Whether the model was made in place, in a minute, and knows little. */
+  readonly pretrainedInPlace: boolean;
+  readonly seconds: number;
+}
+
+/**
+ * Runs it all and writes report.md and index.html beside the two runs.
+ * Errors: a UserError where `out` is a folder that no quickstart made.
+ */
+export async function quickstart({ out, onProgress, onLine }: QuickstartOptions): Promise<QuickstartResult> {
+  const started = performance.now();
+  const say = (text: string) => onLine?.(text);
+  const tell = (title: string, done: number, total: number, details?: string) =>
+    onProgress?.({ title, done, total, details });
+  await clear(out);
+  const { model, pretrainedInPlace } = await ensureLabModel(out, say, tell);
+
+  const run = async (method: string) => {
+    say(`Training with the method ${method}`);
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === 'step')
+        tell(`${method}, stage ${event.stage}`, event.step, event.steps, `loss ${event.loss.toFixed(3)}`);
+      if (event.type === 'evaluation')
+        say(`${event.stage} step ${event.step}: ${event.metric} ${event.score.toFixed(1)}`);
+    };
+    const folder = join(out, method);
+    await train({ model, task: targetTask, method, out: folder, settings, onEvent });
+    return folder;
+  };
+  const plain = await run('fine-tune');
+  const promot = await run('promot');
+
+  say('Evaluating');
+  const models = [
+    { name: 'pretrained', model },
+    { name: 'fine-tuned', model: plain },
+    { name: 'ProMoT', model: promot, prompt: promot },
+  ];
+  const { labels = [] } = await loadTask(targetTask);
+  const contenders: Contender[] = [];
+  const samples: (readonly (readonly Sample[])[])[] = [];
+  for (const { name, model: path, prompt } of models) {
+    const results = await evaluateAll(name, path, prompt, labels, tell);
+    contenders.push(contenderOf(name, results));
+    samples.push(results.slice(1).map((result) => result.samples));
+  }
+  const result: QuickstartResult = {
+    labels,
+    contenders,
+    sideBySide: otherTasks.flatMap((task, t) =>
+      Array.from({ length: shownPrompts }, (_, i) => {
+        const { input, references } = samples[0]![t]![i]!;
+        return { task, input, reference: references[0]!, outputs: samples.map((own) => own[t]![i]!.trimmed) };
+      }),
+    ),
+    pretrainedInPlace,
+    seconds: (performance.now() - started) / 1000,
+  };
+  await writeText(join(out, 'report.md'), markdownReport(result));
+  await writeText(join(out, 'index.html'), htmlReport(result));
+  return result;
+}
+
+/** The target task first, with the prompt where there is one; then the other tasks, without. */
+async function evaluateAll(
+  name: string,
+  path: string,
+  promptPath: string | undefined,
+  labels: readonly string[],
+  tell: (title: string, done: number, total: number) => void,
+): Promise<TaskResult[]> {
+  const loaded = await openModel(path, 'float32');
+  const prompt = promptPath === undefined ? undefined : openPrompt(promptPath, loaded.model);
+  try {
+    const results: TaskResult[] = [];
+    for (const taskName of [targetTask, ...otherTasks]) {
+      const isTarget = taskName === targetTask;
+      const onProgress = (done: number, total: number) => tell(`${name} on ${taskName}`, done, total);
+      const options = { ...evaluation, labels, shots: isTarget ? 0 : shots, onProgress };
+      const task = await loadTask(taskName);
+      results.push(await evaluateTask(loaded, task, { ...options, prompt: isTarget ? prompt : undefined }));
+    }
+    return results;
+  } finally {
+    prompt?.dispose();
+    for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+  }
+}
+
+function contenderOf(name: string, [target, ...others]: readonly TaskResult[]): Contender {
+  const scoreOf = ({ task, metric, score }: TaskResult): ScoreOf => ({ task, metric, score });
+  const outputs = others.reduce((n, result) => n + result.n, 0);
+  const inForm = others.reduce((n, result) => n + result.formShare! * result.n, 0);
+  return { name, target: scoreOf(target!), others: others.map(scoreOf), formShare: inForm / outputs };
+}
+
+/** The folder of the lab's model. Where this copy has none, a poor one is made in a minute. */
+async function ensureLabModel(
+  out: string,
+  say: (text: string) => void,
+  tell: (title: string, done: number, total: number, details?: string) => void,
+): Promise<{ model: string; pretrainedInPlace: boolean }> {
+  if (existsSync(labModelFolder)) return { model: labModelFolder, pretrainedInPlace: false };
+  say(`The built-in model is not in this copy: pretraining a poor one for ${pretrainSeconds} s`);
+  const folder = join(out, 'pretrained');
+  let spent = 0;
+  const abort = new AbortController();
+  await pretrainLab(folder, {
+    signal: abort.signal,
+    onStep: ({ step, loss, seconds }) => {
+      spent += seconds;
+      if (spent > pretrainSeconds) abort.abort();
+      tell(
+        'pretrain (s)',
+        Math.min(Math.round(spent), pretrainSeconds),
+        pretrainSeconds,
+        `step ${step}, loss ${loss.toFixed(2)}`,
+      );
+    },
+  });
+  return { model: join(folder, 'model'), pretrainedInPlace: true };
+}
+
+/** Removes what an earlier quickstart left, and nothing else. */
+async function clear(out: string): Promise<void> {
+  if (existsSync(out) && !existsSync(join(out, marker)))
+    throw new UserError(`${out} is there already, and no quickstart made it: name another folder with --out`);
+  if (isRun(out)) throw new UserError(`${out} is a training run: name another folder with --out`);
+  await rm(out, { recursive: true, force: true });
+  await mkdir(out, { recursive: true });
+  await writeText(join(out, marker), 'Made by promot quickstart; the next one replaces this folder.\n');
+}
+
+const marker = '.quickstart';
