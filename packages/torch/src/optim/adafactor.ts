@@ -1,9 +1,8 @@
 // Adafactor with T5X's semantics (t5x/adafactor.py; Shazeer and Stern 2018).
 
-import { zeros, zerosLike } from '../creation.js';
 import type { Parameters } from '../nn.js';
 import type { Tensor } from '../tensor.js';
-import { Optimizer } from './optimizer.js';
+import { Optimizer, type Slots } from './optimizer.js';
 
 export interface AdafactorOptions {
   /** Keep row and column means of the squared gradient in place of the whole (for matrices with both sides >= 128). Default true. */
@@ -32,25 +31,30 @@ export class Adafactor extends Optimizer {
   readonly #options: Required<AdafactorOptions>;
 
   constructor(parameters: Parameters, options: AdafactorOptions = {}) {
-    super(parameters);
+    const factored = options.factored ?? true;
+    super(
+      parameters,
+      ({ shape }): Slots =>
+        factored && isFactorable(shape) ? { row: [shape[0]!], column: [shape[1]!] } : { moment: shape },
+    );
     this.#options = { factored: true, scaleByParameter: true, firstStep: 0, ...options };
   }
 
   protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
     const decay = 1 - (this.#options.firstStep + this.steps + 1) ** -decayExponent;
     const shape = parameter.shape;
-    const [rows, columns] = shape.length === 2 ? (shape as [number, number]) : [0, 0];
     let update: Tensor;
-    if (this.#options.factored && Math.min(rows, columns) >= smallestFactoredSide) {
+    if (this.#options.factored && isFactorable(shape)) {
+      const [rows, columns] = shape as [number, number];
       // Means of g^2 over each row and each column, from norms: g^2 itself is never stored.
-      const row = this.slot(name, 'row', () => zeros([rows]));
-      const column = this.slot(name, 'column', () => zeros([columns]));
+      const row = this.slot(name, 'row');
+      const column = this.slot(name, 'column');
       row.mul_(decay).add_(gradient.norm(1).square().div_(columns).add_(epsilonGradient), 1 - decay);
       column.mul_(decay).add_(gradient.norm(0).square().div_(rows).add_(epsilonGradient), 1 - decay);
       const rowFactor = row.div(row.mean()).rsqrt();
       update = gradient.mul(rowFactor.unsqueeze(1)).mul_(column.rsqrt());
     } else {
-      const moment = this.slot(name, 'moment', () => zerosLike(parameter, 'float32'));
+      const moment = this.slot(name, 'moment');
       moment.mul_(decay).add_(gradient.square().add_(epsilonGradient), 1 - decay);
       update = gradient.mul(moment.rsqrt());
     }
@@ -60,4 +64,8 @@ export class Adafactor extends Optimizer {
     const updateRms = update.norm().item() / size;
     parameter.add_(update, -rate / Math.max(1, updateRms / clippingThreshold));
   }
+}
+
+function isFactorable(shape: readonly number[]): boolean {
+  return shape.length === 2 && Math.min(...shape) >= smallestFactoredSide;
 }

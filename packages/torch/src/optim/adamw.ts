@@ -1,6 +1,5 @@
 // AdamW (Loshchilov and Hutter 2019), as torch.optim.AdamW.
 
-import { zerosLike } from '../creation.js';
 import type { Parameters } from '../nn.js';
 import type { Tensor } from '../tensor.js';
 import { Optimizer } from './optimizer.js';
@@ -20,14 +19,14 @@ export class AdamW extends Optimizer {
   readonly #options: Required<AdamWOptions>;
 
   constructor(parameters: Parameters, options: AdamWOptions = {}) {
-    super(parameters);
+    super(parameters, ({ shape }) => ({ first: shape, second: shape }));
     this.#options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ...options };
   }
 
   protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
-    const first = this.slot(name, 'first', () => zerosLike(parameter, 'float32'));
-    const second = this.slot(name, 'second', () => zerosLike(parameter, 'float32'));
+    const first = this.slot(name, 'first');
+    const second = this.slot(name, 'second');
     const t = this.steps + 1;
     if (weightDecay) parameter.mul_(1 - learningRate * weightDecay);
     first.lerp_(gradient, 1 - beta1);

@@ -2,7 +2,10 @@
 import { noGrad } from '../autograd.js';
 import type { Parameters } from '../nn.js';
 import { keep, scope } from '../scope.js';
-import type { Tensor } from '../tensor.js';
+import { op, type Tensor } from '../tensor.js';
+
+/** The state that an optimizer keeps of one parameter: the shape of each kind of tensor. They are fp32 and start at zero. */
+export type Slots = Readonly<Record<string, readonly number[]>>;
 
 /**
  * Base of the optimizers. A parameter in a 16-bit type gets an fp32 master copy here: updates are added to the master, and
@@ -14,10 +17,16 @@ export abstract class Optimizer {
   readonly #masters = new Map<string, Tensor>();
   readonly #state = new Map<string, Tensor>();
 
-  constructor(readonly parameters: Parameters) {
+  constructor(
+    readonly parameters: Parameters,
+    slotsOf: (parameter: Tensor) => Slots,
+  ) {
     noGrad(() => {
-      for (const [name, parameter] of parameters)
+      for (const [name, parameter] of parameters) {
         if (parameter.dtype !== 'float32') this.#masters.set(name, keep(parameter.detach().to('float32')));
+        for (const [kind, shape] of Object.entries(slotsOf(parameter)))
+          this.#state.set(`${kind}.${name}`, keep(op('aten::new_zeros', parameter, shape, 'float32')));
+      }
     });
   }
 
@@ -50,16 +59,22 @@ export abstract class Optimizer {
     return all;
   }
 
-  /** Takes over saved state; throws where a tensor is missing or of another shape. */
+  /**
+   * Takes over what `state` gave after `steps` steps. Throws an Error, and changes nothing, where a tensor is missing, is of
+   * another shape, or belongs to no parameter here.
+   */
   restore(saved: ReadonlyMap<string, Tensor>, steps: number): void {
+    const own = this.state();
+    for (const name of saved.keys())
+      if (!own.has(name)) throw new Error(`saved optimizer state has ${name}, which this optimizer does not keep`);
+    for (const [name, tensor] of own) {
+      const found = saved.get(name);
+      if (!found) throw new Error(`saved optimizer state lacks ${name}`);
+      if (found.shape.join() !== tensor.shape.join())
+        throw new Error(`saved optimizer state: ${name} has shape [${found.shape}], not [${tensor.shape}]`);
+    }
     noGrad(() => {
-      for (const [name, tensor] of saved) {
-        if (name.startsWith('master.')) {
-          const master = this.#masters.get(name.slice('master.'.length));
-          if (!master) throw new Error(`saved optimizer state has ${name}, which this run does not train`);
-          master.copy_(tensor);
-        } else this.#state.set(name, keep(tensor.clone()));
-      }
+      for (const [name, tensor] of own) tensor.copy_(saved.get(name)!);
     });
     this.steps = steps;
   }
@@ -73,15 +88,9 @@ export abstract class Optimizer {
   /** Moves `parameter` (fp32) in place. `gradient` is fp32 and not needed afterwards. */
   protected abstract update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void;
 
-  /** A state tensor of this parameter, made at first use. */
-  protected slot(name: string, kind: string, make: () => Tensor): Tensor {
-    const key = `${kind}.${name}`;
-    let tensor = this.#state.get(key);
-    if (!tensor) {
-      tensor = keep(make());
-      this.#state.set(key, tensor);
-    }
-    return tensor;
+  /** A state tensor of this parameter, of a kind that the constructor named. */
+  protected slot(name: string, kind: string): Tensor {
+    return this.#state.get(`${kind}.${name}`)!;
   }
 }
 

@@ -1,7 +1,7 @@
 // Stochastic gradient descent with momentum, as torch.optim.SGD.
 import type { Parameters } from '../nn.js';
 import type { Tensor } from '../tensor.js';
-import { Optimizer } from './optimizer.js';
+import { Optimizer, type Slots } from './optimizer.js';
 
 export interface SgdOptions {
   /** Default 0: no momentum. */
@@ -14,7 +14,7 @@ export class Sgd extends Optimizer {
   readonly #options: Required<SgdOptions>;
 
   constructor(parameters: Parameters, options: SgdOptions = {}) {
-    super(parameters);
+    super(parameters, ({ shape }): Slots => (options.momentum ? { velocity: shape } : {}));
     this.#options = { momentum: 0, weightDecay: 0, ...options };
   }
 
@@ -25,8 +25,8 @@ export class Sgd extends Optimizer {
       parameter.add_(decayed, -learningRate);
       return;
     }
-    // torch starts the velocity at the first gradient.
-    const velocity = this.slot(name, 'velocity', () => decayed.clone().zero_());
+    // From zero, so that it starts at the first gradient, as torch's.
+    const velocity = this.slot(name, 'velocity');
     velocity.mul_(momentum).add_(decayed);
     parameter.add_(velocity, -learningRate);
   }
