@@ -64,10 +64,11 @@ at::Tensor masked(const at::Tensor& x, double p, int64_t seed) {
   auto scale = static_cast<float>(1.0 / (1.0 - p));
   auto low = mix(static_cast<uint32_t>(seed)), high = static_cast<uint32_t>(static_cast<uint64_t>(seed) >> 32);
   at::parallel_for(0, in.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
-    // Positions above 2^32 take another key.
+    // Positions above 2^32 take another key. The constant tells the halves of the seed apart: without it all seeds with equal
+    // halves, 0 among them, had one key.
     for (int64_t at = begin; at < end;) {
       int64_t stop = std::min(end, ((at >> 32) + 1) << 32);
-      uint32_t key = mix(low ^ mix(high + static_cast<uint32_t>(at >> 32)));
+      uint32_t key = mix(low ^ mix(high + 0x9e3779b9U + static_cast<uint32_t>(at >> 32)));
       if (in.scalar_type() == at::kFloat) {
         dropFloat(in.const_data_ptr<float>() + at, out.mutable_data_ptr<float>() + at, stop - at, key, threshold, scale, static_cast<uint32_t>(at));
       } else {
