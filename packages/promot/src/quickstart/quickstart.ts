@@ -22,19 +22,19 @@ const otherTasks = ['lab-reading', 'lab-closed-book', 'lab-translation', 'lab-su
 const shots = 0;
 const settings = {
   precision: 'fp32',
-  batchSize: 32,
-  microBatchSize: 32,
+  batchSize: 16,
+  microBatchSize: 16,
   beams: 1,
   promptLength: 20,
-  validationLimit: 100,
-  stage1: { steps: 150, keepEvery: 50 },
-  stage2: { steps: 150, keepEvery: 50 },
+  validationLimit: 60,
+  stage1: { steps: 120, keepEvery: 60 },
+  stage2: { steps: 80, keepEvery: 40 },
 } as const;
-const evaluation = { beams: 1, limit: 100 } as const;
+const evaluation = { beams: 1, limit: 60 } as const;
 /** Prompts of each other task whose outputs the report shows. */
 const shownPrompts = 2;
 /** Seconds of pretraining in place, where the lab's model is not in this copy. */
-const pretrainSeconds = 60;
+const pretrainSeconds = 40;
 
 export interface QuickstartOptions {
   /** Folder of the runs and the report; an earlier quickstart there is replaced. */
