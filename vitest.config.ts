@@ -16,8 +16,6 @@ export default defineConfig({
     pool: 'forks',
     // One test file at a time: two libtorch processes on two cores slow each other down.
     fileParallelism: false,
-    // Tests are many small operators: threads that spin while they wait only take time from each other.
-    env: { OMP_WAIT_POLICY: 'passive' },
     testTimeout: 120_000,
   },
 });

@@ -1,0 +1,48 @@
+// Runs promot and PyTorch + Transformers + PEFT in turn on the same work and prints times, memory and their ratios.
+//
+//   node bench/compare.mjs --python venv/bin/python [--steps 3] [--rounds 2] [--only t5]
+//
+// The Python environment needs: pip install torch==2.13.0 transformers==5.17.0 peft==0.21.0
+import { spawnSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    python: { type: 'string', default: 'python3' },
+    steps: { type: 'string', default: '3' },
+    rounds: { type: 'string', default: '2' },
+    only: { type: 'string', default: '' },
+  },
+});
+const here = (name) => fileURLToPath(new URL(name, import.meta.url));
+const work = [
+  ...['bare', '1', '2'].map((stage) => ['train-step', '--model', 't5-v1.1-small', '--stage', stage]),
+  ...['1', '2'].map((stage) => ['train-step', '--model', 'smollm2-135m', '--stage', stage]),
+  ['generate', '--model', 't5-v1.1-small', '--beams', '4', '--new-tokens', '32'],
+].filter((args) => args.join(' ').includes(values.only));
+
+function measure(command, script, args) {
+  const { stdout, stderr, status } = spawnSync(command, [here(script), ...args, '--steps', values.steps], {
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`${script} ${args.join(' ')} failed:\n${stderr}`);
+  return JSON.parse(stdout.trim().split('\n').at(-1));
+}
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const gigabytes = (bytes) => (bytes / 1e9).toFixed(2);
+
+console.log('| work | promot s | peer s | time ratio | promot GB | peer GB |\n|---|---|---|---|---|---|');
+for (const args of work) {
+  const ours = [];
+  const theirs = [];
+  for (let round = 0; round < Number(values.rounds); round++) {
+    ours.push(measure(process.execPath, 'promot.mjs', args));
+    theirs.push(measure(values.python, 'peer.py', args));
+  }
+  const [a, b] = [ours, theirs].map((runs) => median(runs.flatMap((run) => run.seconds)));
+  const [m, n] = [ours, theirs].map((runs) => Math.max(...runs.map((run) => run.peakRssBytes)));
+  console.log(
+    `| ${args.join(' ').replaceAll('--', '')} | ${a.toFixed(2)} | ${b.toFixed(2)} | ${(a / b).toFixed(2)} | ${gigabytes(m)} | ${gigabytes(n)} |`,
+  );
+}

@@ -1,0 +1,128 @@
+// promot's side of the benchmarks: the same work as peer.py, with the same options. One JSON line on standard output.
+//
+//   node bench/promot.mjs train-step --model t5-v1.1-small --stage 1 --steps 5
+//   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
+//
+// Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of `--steps` after
+// one warm-up step.
+import { parseArgs } from 'node:util';
+import { generate } from '../packages/promot/dist/generation/generate.js';
+import { buildModel } from '../packages/promot/dist/models/load.js';
+import { RandomWeights } from '../packages/promot/dist/models/weights.js';
+import { defaultConfig } from '../packages/promot/dist/training/config.js';
+import { toMicroBatches, trainLoop } from '../packages/promot/dist/training/loop.js';
+import { Adafactor, keep, libtorch, randn, threads } from '../packages/torch/dist/index.js';
+import { cpuFeatures } from '../packages/torch/dist/setup/index.js';
+
+const models = {
+  't5-v1.1-small': {
+    batch: 16,
+    source: 128,
+    prompt: 100,
+    dropout: 0.1,
+    config: {
+      model_type: 't5',
+      vocab_size: 32128,
+      d_model: 512,
+      d_kv: 64,
+      d_ff: 1024,
+      num_layers: 8,
+      num_heads: 6,
+      feed_forward_proj: 'gated-gelu',
+      tie_word_embeddings: false,
+    },
+  },
+  'smollm2-135m': {
+    batch: 8,
+    source: 120,
+    prompt: 50,
+    // The peer's Llama has no dropout.
+    dropout: 0,
+    config: {
+      model_type: 'llama',
+      vocab_size: 49152,
+      hidden_size: 576,
+      intermediate_size: 1536,
+      num_hidden_layers: 30,
+      num_attention_heads: 9,
+      num_key_value_heads: 3,
+      tie_word_embeddings: true,
+      rope_theta: 100000,
+      eos_token_id: 2,
+    },
+  },
+};
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    model: { type: 'string', default: 't5-v1.1-small' },
+    stage: { type: 'string', default: '2' },
+    batch: { type: 'string' },
+    source: { type: 'string' },
+    target: { type: 'string', default: '8' },
+    prompt: { type: 'string' },
+    precision: { type: 'string' },
+    steps: { type: 'string', default: '5' },
+    beams: { type: 'string', default: '4' },
+    'new-tokens': { type: 'string', default: '32' },
+  },
+});
+const shape = models[values.model];
+const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
+const precision = values.precision ?? (avx512Bf16 || amxBf16 || armBf16 ? 'bf16' : 'fp32');
+const batch = Number(values.batch ?? shape.batch);
+const source = Number(values.source ?? shape.source);
+const steps = Number(values.steps);
+const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
+const model = buildModel(shape.config, new RandomWeights(0, dtype), 'benchmark');
+const ids = (length, row) => Array.from({ length }, (_, i) => 3 + ((i * 7919 + row * 104729) % 30000));
+const seconds = [];
+
+if (positionals[0] === 'train-step') {
+  const target = Number(values.target);
+  const promptStage = values.stage === '1';
+  const rows = values.stage === 'bare' ? 0 : Number(values.prompt ?? shape.prompt);
+  const prompt = rows ? keep(randn([rows, model.shape.width], 1)) : undefined;
+  const trained = promptStage ? new Map([['prompt', prompt]]) : model.parameters;
+  const examples = Array.from({ length: batch }, (_, row) => ({
+    input: ids(source, row),
+    target: ids(target, row + batch),
+  }));
+  await trainLoop({
+    model,
+    trained,
+    optimizer: new Adafactor(trained, promptStage ? { factored: false, scaleByParameter: false } : {}),
+    batch: () => toMicroBatches(examples, defaultConfig(model.kind, false).microBatchSize, prompt),
+    learningRate: () => (promptStage ? 0.3 : 0.001),
+    steps: steps + 1,
+    loss: { labelSmoothing: 0.1, zLoss: 0 },
+    dropout: shape.dropout,
+    seed: 0,
+    gradientClip: 0,
+    afterStep: async ({ step, seconds: took }) => {
+      if (step > 1) seconds.push(took);
+      return true;
+    },
+  });
+} else if (positionals[0] === 'generate') {
+  const newTokens = Number(values['new-tokens']);
+  const inputs = Array.from({ length: batch }, (_, row) => ids(source, row));
+  for (let step = 0; step <= steps; step++) {
+    const started = performance.now();
+    await generate(model, inputs, { beams: Number(values.beams), minNewTokens: newTokens, maxNewTokens: newTokens });
+    if (step > 0) seconds.push((performance.now() - started) / 1000);
+  }
+} else throw new Error('name what to measure: train-step or generate');
+
+const sorted = [...seconds].sort((a, b) => a - b);
+console.log(
+  JSON.stringify({
+    medianSeconds: sorted[Math.floor(sorted.length / 2)],
+    seconds,
+    peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    threads: threads(),
+    precision,
+    versions: { node: process.version, libtorch: libtorch().version },
+  }),
+);
