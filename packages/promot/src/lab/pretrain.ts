@@ -110,12 +110,13 @@ export async function pretrainLab(
       state = { ...state, step, seconds: state.seconds + seconds };
       folder.appendMetrics({ stage: 'pretrain', step, loss, gradientNorm, elapsed: state.seconds });
       onStep?.({ step, steps: recipe.steps, loss, seconds });
+      // Signals are heard here, before the question whether to save.
+      await setImmediate();
       if (step % saveEvery === 0 || step === recipe.steps || signal?.aborted) {
         await folder.saveCheckpoint(state, model.parameters, optimizer.state());
         await folder.prune(state, 0);
         await saveModel(folder.modelPath, loaded);
       }
-      await setImmediate();
       return !signal?.aborted;
     },
   });

@@ -316,14 +316,14 @@ class Run {
           };
           this.folder.appendMetrics(line);
           this.#tell({ type: 'step', steps: settings.steps, ...line });
+          // Timers, signals and the caller's own work run here. A Ctrl-C is heard now, before the question whether to save.
+          await setImmediate();
           const due = step % settings.keepEvery === 0 || step === settings.steps;
           if (due || signal?.aborted || performance.now() - lastSave > minutesBetweenSaves * 60_000) {
             await save();
             lastSave = performance.now();
           }
           if (due && !signal?.aborted) await evaluateIfDue();
-          // Lets timers, signals and the caller's own work run between steps.
-          await setImmediate();
           return !signal?.aborted;
         },
       });
