@@ -4,20 +4,22 @@ import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync,
 import { keep, scope } from './scope.js';
 import { type DType, op, type Tensor } from './tensor.js';
 
-const dtypes: Record<string, { dtype: DType; bytes: number }> = {
-  F64: { dtype: 'float64', bytes: 8 },
-  F32: { dtype: 'float32', bytes: 4 },
-  F16: { dtype: 'float16', bytes: 2 },
-  BF16: { dtype: 'bfloat16', bytes: 2 },
-  I64: { dtype: 'int64', bytes: 8 },
-  I32: { dtype: 'int32', bytes: 4 },
-  I16: { dtype: 'int16', bytes: 2 },
-  I8: { dtype: 'int8', bytes: 1 },
-  U8: { dtype: 'uint8', bytes: 1 },
-  BOOL: { dtype: 'bool', bytes: 1 },
-};
-const names = new Map(Object.entries(dtypes).map(([name, { dtype }]) => [dtype, name]));
+const dtypes = new Map<string, { dtype: DType; bytes: number }>([
+  ['F64', { dtype: 'float64', bytes: 8 }],
+  ['F32', { dtype: 'float32', bytes: 4 }],
+  ['F16', { dtype: 'float16', bytes: 2 }],
+  ['BF16', { dtype: 'bfloat16', bytes: 2 }],
+  ['I64', { dtype: 'int64', bytes: 8 }],
+  ['I32', { dtype: 'int32', bytes: 4 }],
+  ['I16', { dtype: 'int16', bytes: 2 }],
+  ['I8', { dtype: 'int8', bytes: 1 }],
+  ['U8', { dtype: 'uint8', bytes: 1 }],
+  ['BOOL', { dtype: 'bool', bytes: 1 }],
+]);
+const names = new Map([...dtypes].map(([name, { dtype }]) => [dtype, name]));
+const bytesOf = (dtype: DType) => dtypes.get(names.get(dtype)!)!.bytes;
 
+const metadataKey = '__metadata__';
 // The reference implementation refuses headers above 100 MB, too.
 const largestHeader = 100_000_000;
 const pieceBytes = 1 << 24;
@@ -71,9 +73,8 @@ export function mappedTensor(
   entry: { dtype: DType; shape: readonly number[]; offset: number; bytes: number },
 ): Tensor {
   return scope(() => {
-    const width = [...Object.values(dtypes)].find((d) => d.dtype === entry.dtype)?.bytes ?? 1;
     const piece = file.narrow(0, entry.offset, entry.bytes);
-    const aligned = entry.offset % width === 0 ? piece : piece.clone();
+    const aligned = entry.offset % bytesOf(entry.dtype) === 0 ? piece : piece.clone();
     return aligned.viewDtype(entry.dtype).view(...entry.shape);
   });
 }
@@ -107,24 +108,23 @@ export function openSafetensors(path: string): SafetensorsFile {
   const entries = new Map<string, SafetensorsEntry>();
   let metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(parsed as Record<string, unknown>)) {
-    if (name === '__metadata__') {
-      metadata = value as Record<string, string>;
+    if (name === metadataKey) {
+      if (!isTexts(value)) throw wrong(`its ${metadataKey} is not an object of strings`);
+      metadata = value;
       continue;
     }
-    const {
-      dtype,
-      shape,
-      data_offsets: offsets,
-    } = (value ?? {}) as { dtype?: string; shape?: number[]; data_offsets?: number[] };
-    const type = dtypes[dtype ?? ''];
-    if (!type) throw wrong(`${name} has the element type ${dtype}, which is not supported`);
-    const whole = (list: unknown): list is number[] =>
-      Array.isArray(list) && list.every((n) => Number.isSafeInteger(n) && n >= 0);
-    if (!whole(shape) || !whole(offsets) || offsets.length !== 2) throw wrong(`the entry of ${name} is malformed`);
+    const { dtype, shape, data_offsets: offsets } = (value ?? {}) as Record<string, unknown>;
+    const type = typeof dtype === 'string' ? dtypes.get(dtype) : undefined;
+    if (!type) throw wrong(`${name} has the element type ${JSON.stringify(dtype)}, which is not supported`);
+    if (!isCounts(shape) || !isCounts(offsets) || offsets.length !== 2)
+      throw wrong(`the entry of ${name} is malformed`);
     const [begin, end] = offsets as [number, number];
-    const bytes = shape.reduce((product, side) => product * side, type.bytes);
-    if (end - begin !== bytes || !Number.isSafeInteger(bytes))
-      throw wrong(`${name} of shape [${shape}] has ${end - begin} bytes`);
+    let bytes = type.bytes;
+    for (const side of shape) {
+      bytes *= side;
+      if (!Number.isSafeInteger(bytes)) throw wrong(`${name} of shape [${shape}] is too large`);
+    }
+    if (end - begin !== bytes) throw wrong(`${name} of shape [${shape}] has ${end - begin} bytes in place of ${bytes}`);
     if (base + end > size)
       throw new FileFormatError(`${path}: cut short: ${name} ends at byte ${base + end}, the file at ${size}`);
     entries.set(name, { dtype: type.dtype, shape, offset: base + begin, bytes });
@@ -137,21 +137,37 @@ export function openSafetensors(path: string): SafetensorsFile {
   return new SafetensorsFile(path, entries, metadata, size);
 }
 
+function isCounts(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+}
+
+function isTexts(value: unknown): value is Record<string, string> {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    Object.values(value).every((text) => typeof text === 'string')
+  );
+}
+
 /**
  * Writes tensors as a safetensors file: to a temporary name, synced, then renamed, so that `path` is always whole.
- * Data goes out in pieces of 16 MB; nothing is held twice.
+ * Data goes out in pieces of 16 MB; nothing is held twice. Where it fails the old file stays. No tensor may be called
+ * `__metadata__`.
  */
 export function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Record<string, string> = {},
 ): void {
-  const header: Record<string, unknown> = {};
-  if (Object.keys(metadata).length) header.__metadata__ = metadata;
+  if (tensors.has(metadataKey)) throw new Error(`a safetensors file cannot hold a tensor named ${metadataKey}`);
+  // Without a prototype, so that every name is a name.
+  const header = Object.create(null) as Record<string, unknown>;
+  if (Object.keys(metadata).length) header[metadataKey] = metadata;
   let offset = 0;
   for (const [name, tensor] of tensors) {
-    const dtype = names.get(tensor.dtype)!;
-    const bytes = tensor.numel * dtypes[dtype]!.bytes;
+    const dtype = names.get(tensor.dtype);
+    const bytes = tensor.numel * bytesOf(tensor.dtype);
     header[name] = { dtype, shape: tensor.shape, data_offsets: [offset, offset + bytes] };
     offset += bytes;
   }
@@ -162,29 +178,30 @@ export function writeSafetensors(
   const start = Buffer.alloc(8);
   start.writeBigUInt64LE(BigInt(json.length));
   const temporary = `${path}.${process.pid}.tmp`;
-  const file = openSync(temporary, 'w');
   try {
-    writeAll(file, start);
-    writeAll(file, json);
-    for (const tensor of tensors.values()) {
-      scope(() => {
-        const flat = tensor.detach().contiguous().reshape(-1);
-        const width = dtypes[names.get(tensor.dtype)!]!.bytes;
-        const step = pieceBytes / width;
-        for (let at = 0; at < flat.numel; at += step)
-          scope(() => writeAll(file, flat.narrow(0, at, Math.min(step, flat.numel - at)).toBytes()));
-      });
+    const file = openSync(temporary, 'w');
+    try {
+      writeAll(file, start);
+      writeAll(file, json);
+      for (const tensor of tensors.values()) writeData(file, tensor);
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
     }
-    fsyncSync(file);
-    closeSync(file);
     renameSync(temporary, path);
   } catch (error) {
-    try {
-      closeSync(file);
-    } catch {} // already closed
     rmSync(temporary, { force: true });
     throw error;
   }
+}
+
+function writeData(file: number, tensor: Tensor): void {
+  scope(() => {
+    const flat = tensor.detach().contiguous().reshape(-1);
+    const step = pieceBytes / bytesOf(tensor.dtype);
+    for (let at = 0; at < flat.numel; at += step)
+      scope(() => writeAll(file, flat.narrow(0, at, Math.min(step, flat.numel - at)).toBytes()));
+  });
 }
 
 function writeAll(file: number, bytes: Uint8Array): void {
