@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { AdamW, deriveSeed, scope } from '@promot/torch';
-import { type LoadedModel, buildModel, saveModel } from '../models/load.js';
+import { buildModel, type LoadedModel, saveModel } from '../models/load.js';
 import { RandomWeights } from '../models/weights.js';
 import { huggingFaceTokenizer } from '../tokenizer/hugging-face.js';
 import { toMicroBatches, trainLoop } from '../training/loop.js';
@@ -70,14 +70,22 @@ export function newLabModel(seed: number): LoadedModel {
  */
 export async function pretrainLab(
   out: string,
-  { signal, onStep, saveEvery = 250 }: { signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
+  {
+    signal,
+    onStep,
+    saveEvery = 250,
+  }: { signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
 ): Promise<void> {
   const loaded = newLabModel(recipe.seed);
   const { model, tokenizer } = loaded;
   const folder =
     existsSync(out) && isRun(out)
       ? new RunFolder(out)
-      : await RunFolder.create(out, { method: 'pretrain', model: 'lab', task: 'lab mixture' }, { recipe, architecture });
+      : await RunFolder.create(
+          out,
+          { method: 'pretrain', model: 'lab', task: 'lab mixture' },
+          { recipe, architecture },
+        );
   const optimizer = new AdamW(model.parameters, { weightDecay: recipe.weightDecay });
   let state: StageState = folder.newestState('pretrain') ?? { stage: 'pretrain', step: 0, candidates: [], seconds: 0 };
   if (state.step > 0) {
