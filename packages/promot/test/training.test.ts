@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { liveTensors, openSafetensors, scope } from '@promot/torch';
+import { liveTensors, openSafetensors, scope, uniform } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
@@ -109,6 +109,50 @@ describe('the two stages', () => {
     parts.forEach((line, i) => {
       if (line.loss !== undefined) expect(line.loss).toBeCloseTo(whole[i]!.loss!, 3);
     });
+  });
+});
+
+describe('the other methods', () => {
+  const parts = ['prompt/adapter_model.safetensors', 'model/model.safetensors'];
+  const moved = (out: string) =>
+    scope(() => {
+      const base = openSafetensors(join(goldenModel('t5-v1.1'), 'model.safetensors'));
+      const trained = openSafetensors(join(folder, out, 'model/model.safetensors'));
+      return [...trained.entries.keys()].some((name) => !trained.tensor(name).equal(base.tensor(name)));
+    });
+  const promptOf = (out: string) =>
+    scope(() =>
+      openSafetensors(join(folder, out, parts[0]!))
+        .tensor('prompt_embeddings')
+        .toNumbers(),
+    );
+
+  test('random-prompt: the prompt stays at its uniform start, the model moves', async () => {
+    await train(request('random', { method: 'random-prompt' }));
+    const prompt = promptOf('random');
+    expect(Math.max(...prompt.map(Math.abs))).toBeLessThanOrEqual(0.5);
+    expect(moved('random')).toBe(true);
+    const start = scope(() => uniform([3, 128], -0.5, 0.5, smallSettings.seed).toNumbers());
+    expect(prompt).toEqual(start);
+  });
+
+  test('joint: prompt and model move in one stage', async () => {
+    await train(request('joint', { method: 'joint', settings: { ...smallSettings, promptInit: 'uniform' } }));
+    expect(moved('joint')).toBe(true);
+    expect(promptOf('joint')).not.toEqual(promptOf('random'));
+  });
+
+  test('+1-shot: training and validation inputs begin with an exemplar, never the example itself', async () => {
+    const result = await train(request('one-shot', { method: 'fine-tune', settings: { ...smallSettings, shots: 1 } }));
+    expect(result.finished).toBe(true);
+    const samples = readFileSync(join(folder, 'one-shot/samples/model-000006.jsonl'), 'utf8').trim().split('\n');
+    expect(samples.length).toBe(6);
+    for (const sample of samples) {
+      const [exemplar, input] = (JSON.parse(sample) as { input: string }).input.split('\n\n');
+      expect(exemplar).toMatch(/answer: (True|False)$/);
+      expect(input).toMatch(/answer:$/);
+      expect(exemplar).not.toContain(input);
+    }
   });
 });
 

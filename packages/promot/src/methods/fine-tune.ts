@@ -5,5 +5,5 @@ export const fineTune: Method = {
   name: 'fine-tune',
   summary: 'fine-tune the model, without a prompt',
   prompt: false,
-  stages: [{ name: 'model', settings: 'stage2' }],
+  stages: [{ name: 'model', settings: 'stage2', trains: ['model'] }],
 };

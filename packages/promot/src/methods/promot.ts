@@ -6,7 +6,7 @@ export const promot: Method = {
   summary: 'tune a soft prompt, then fine-tune the model behind it (two stages)',
   prompt: true,
   stages: [
-    { name: 'prompt', settings: 'stage1' },
-    { name: 'model', settings: 'stage2' },
+    { name: 'prompt', settings: 'stage1', trains: ['prompt'] },
+    { name: 'model', settings: 'stage2', trains: ['model'] },
   ],
 };

@@ -5,5 +5,5 @@ export const promptTune: Method = {
   name: 'prompt-tune',
   summary: 'tune a soft prompt only, with the model frozen',
   prompt: true,
-  stages: [{ name: 'prompt', settings: 'stage1' }],
+  stages: [{ name: 'prompt', settings: 'stage1', trains: ['prompt'] }],
 };

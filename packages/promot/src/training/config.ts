@@ -35,6 +35,8 @@ const configSchema = z.strictObject({
   maxInputLength: z.int().nonnegative(),
   promptLength: z.int().positive(),
   promptInit: z.string().min(1),
+  /** Exemplars in front of every training input, drawn anew each time; validation has as many. */
+  shots: z.union([z.literal(0), z.literal(1)]),
   /** Beams of the validation's generation. */
   beams: z.int().positive(),
   /** At most so many validation examples at each kept checkpoint; 0: all. */
@@ -75,6 +77,8 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean): 
     maxInputLength: 0,
     promptLength: seq2seq ? 100 : 50,
     promptInit: 'vocabulary',
+    // 1 is the paper's "+1-shot".
+    shots: 0,
     beams: 4,
     validationLimit: 0,
     stage1: { steps: 5000, learningRate: seq2seq ? 0.2 : 0.3, keepEvery: 1000, ...stageDefaults },

@@ -2,7 +2,7 @@
 // Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H heads, V rows.
 import { noGrad, scope, uniform } from '@promot/torch';
 import { UserError } from '../errors.js';
-import { findMethod } from '../methods/index.js';
+import { findMethod, type Stage } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
 import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -122,7 +122,7 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
       targetLengths,
       cutInputs: Math.round((cut * training.length) / measured.length),
       operationsPerSecond,
-      stages: method.stages.map(({ name, settings }) => estimateStage(name, config[settings], estimate)),
+      stages: method.stages.map((stage) => estimateStage(stage, config[stage.settings], estimate)),
     };
   } finally {
     for (const parameter of model.parameters.values()) parameter.dispose();
@@ -221,13 +221,14 @@ interface EstimateInput {
   readonly kind: LanguageModel['kind'];
 }
 
-function estimateStage(stage: 'prompt' | 'model', settings: StageConfig, input: EstimateInput): StageEstimate {
+function estimateStage({ name, trains }: Stage, settings: StageConfig, input: EstimateInput): StageEstimate {
   const { config, promptRows, inputLengths, targetLengths, sizes, operationsPerSecond, kind } = input;
   const seq2seq = kind === 'encoder-decoder';
-  const trainedParameters = stage === 'prompt' ? promptRows * sizes.width : sizes.all;
+  const trainsModel = trains.includes('model');
+  const trainedParameters = (trainsModel ? sizes.all : 0) + (trains.includes('prompt') ? promptRows * sizes.width : 0);
 
   // A matrix of N parameters costs 2N operations a token forward, 2N for the gradient of its input, 2N for its own.
-  const passes = stage === 'prompt' ? 4 : 6;
+  const passes = trainsModel ? 6 : 4;
   const source = promptRows + inputLengths.mean + (seq2seq ? 0 : targetLengths.mean);
   const attention = 2 * sizes.sourceLayers * source * sizes.width;
   const perExample = source * (sizes.source + attention) + targetLengths.mean * (sizes.target + sizes.head);
@@ -235,9 +236,9 @@ function estimateStage(stage: 'prompt' | 'model', settings: StageConfig, input: 
 
   const bytes = config.precision === 'bf16' ? 2 : 4;
   const weights = sizes.all * bytes + promptRows * sizes.width * 4;
-  const gradients = trainedParameters * (stage === 'prompt' ? 4 : bytes);
-  const moments = { adamw: 2, sgd: 0, adafactor: stage === 'prompt' ? 1 : 0.01 }[settings.optimizer];
-  const masterCopy = stage === 'model' && bytes === 2 ? 1 : 0;
+  const gradients = trainedParameters * (trainsModel ? bytes : 4);
+  const moments = { adamw: 2, sgd: 0, adafactor: trainsModel ? 0.01 : 1 }[settings.optimizer];
+  const masterCopy = trainsModel && bytes === 2 ? 1 : 0;
   const optimizer = trainedParameters * 4 * (moments + masterCopy);
   // What autograd keeps of a layer for a token: about ten vectors of the width, three of the inner width, and its row of
   // attention weights for each head. Padded to the longest of a pass: the 95th percentile stands for it.
@@ -249,7 +250,7 @@ function estimateStage(stage: 'prompt' | 'model', settings: StageConfig, input: 
     Math.min(config.microBatchSize, config.batchSize) *
     (sizes.sourceLayers * layer(longSource) + sizes.targetLayers * layer(targetLengths.p95) + logits);
   return {
-    stage,
+    stage: name,
     steps: settings.steps,
     trainedParameters,
     memory: {

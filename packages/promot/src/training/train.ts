@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { Adafactor, AdamW, deriveSeed, type Optimizer, type Parameters, Sgd, scope, type Tensor } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
+import { fewShotPrompts, joinExemplars, trainingExemplar } from '../data/few-shot.js';
 import { UserError } from '../errors.js';
 import { evaluateExamples, targetLoss } from '../evaluation/evaluate.js';
 import { findMethod, type Stage } from '../methods/index.js';
@@ -104,6 +105,8 @@ const minutesBetweenSaves = 10;
 /** Kept checkpoints that stay on disk beside the best and the newest. */
 const keepLast = 1;
 const samplesPerEvaluation = 50;
+/** The soft prompt's name among trained tensors; no model has a parameter of this name. */
+const promptName = 'prompt';
 
 /**
  * Trains a model on a task. Throws UserError for bad input before anything is written.
@@ -144,6 +147,8 @@ async function prepare(request: TrainRequest): Promise<Run> {
   if (training.length === 0 || validation.length === 0)
     throw new UserError(`task ${task.name}: the training and the validation split must not be empty`);
   const limited = config.validationLimit > 0 ? validation.slice(0, config.validationLimit) : validation;
+  const withExemplars = fewShotPrompts({ train: training, shots: config.shots, seed: config.seed });
+  const validated = limited.map((example) => ({ ...example, input: withExemplars(example).text }));
   const prompt = method.prompt
     ? initPrompt(config.promptInit, config.promptLength, { ...loaded, labels: task.labels, seed: config.seed })
     : undefined;
@@ -151,7 +156,7 @@ async function prepare(request: TrainRequest): Promise<Run> {
   const info = { method: method.name, model: request.model, task: request.task, data: request.data };
   const folder = before ? new RunFolder(out) : await RunFolder.create(out, info, config);
   onEvent({ type: 'start', config, trainExamples: training.length, validationExamples: limited.length });
-  return new Run(folder, loaded, task, method.stages, config, training, limited, prompt, request);
+  return new Run(folder, loaded, task, method.stages, config, training, validated, prompt, request);
 }
 
 /** The model, the task and the resolved settings of a request; shared with the dry run. */
@@ -166,7 +171,9 @@ export async function resolveRun(
   const given = request.settings ?? {};
   const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
   const loaded = await openModel(request.model, precision === 'bf16' ? 'bfloat16' : 'float32');
-  return { loaded, config: resolveConfig(defaultConfig(loaded.model.kind, bf16), given), task };
+  const { promptInit } = findMethod(request.method);
+  const defaults = { ...defaultConfig(loaded.model.kind, bf16), ...(promptInit && { promptInit }) };
+  return { loaded, config: resolveConfig(defaults, given), task };
 }
 
 function makeOptimizer(
@@ -246,10 +253,9 @@ class Run {
     const { signal } = this.request;
     const settings = this.config[stage.settings];
     // The model's stage draws the same batches and masks whether a prompt stage came before it or not.
-    const place = stage.name === 'prompt' ? 0 : 1;
-    const trained: Parameters =
-      stage.name === 'prompt' ? new Map([['prompt', this.prompt!]]) : this.loaded.model.parameters;
-    const optimizer = makeOptimizer(trained, settings, stage.name === 'prompt');
+    const place = stage.trains.includes('model') ? 1 : 0;
+    const trained = this.#trainedBy(stage);
+    const optimizer = makeOptimizer(trained, settings, !stage.trains.includes('model'));
     let state: StageState = this.folder.newestState(stage.name) ?? {
       stage: stage.name,
       step: 0,
@@ -291,7 +297,7 @@ class Run {
         optimizer,
         batch: (step) =>
           toMicroBatches(
-            order.at(step).map(({ index: i }) => this.#example(i)),
+            order.at(step).map((place) => this.#example(place)),
             this.config.microBatchSize,
             this.prompt,
           ),
@@ -336,15 +342,19 @@ class Run {
     return state;
   }
 
-  /** The best checkpoint's weights become the stage's result: the prompt for the next stage, or the model. */
+  /** The tensors that a stage moves, by name. */
+  #trainedBy({ trains }: Stage): Parameters {
+    const prompt: [string, Tensor][] = trains.includes('prompt') ? [[promptName, this.prompt!]] : [];
+    return new Map([...prompt, ...(trains.includes('model') ? this.loaded.model.parameters : [])]);
+  }
+
+  /** The best checkpoint's weights become the stage's result: a prompt folder, a model folder, or both. */
   async #handOver(stage: Stage, best: Candidate): Promise<void> {
-    if (stage.name === 'prompt') {
-      this.folder.loadTrained(stage.name, best.step, new Map([['prompt', this.prompt!]]));
-      await writePromptAdapter(this.folder.promptPath, this.prompt!, this.loaded.model, this.request.model);
-    } else {
-      this.folder.loadTrained(stage.name, best.step, this.loaded.model.parameters);
-      await saveModel(this.folder.modelPath, this.loaded);
-    }
+    this.folder.loadTrained(stage.name, best.step, this.#trainedBy(stage));
+    // A fixed prompt is part of the result, too: the task is asked with it.
+    if (this.prompt)
+      await writePromptAdapter(this.folder.promptPath, this.prompt, this.loaded.model, this.request.model);
+    if (stage.trains.includes('model')) await saveModel(this.folder.modelPath, this.loaded);
   }
 
   async #evaluate(stage: string, step: number): Promise<Candidate> {
@@ -361,14 +371,17 @@ class Run {
     return { step, score: evaluation.score, evalLoss };
   }
 
-  #example(index: number): TokenizedExample {
-    const { model, tokenizer } = this.loaded;
-    this.#tokenized[index] ??= tokenizeExample(
-      this.training[index]!,
-      tokenizer,
-      model.kind,
-      this.config.maxInputLength,
-    );
+  /** A training example; with `shots`, one exemplar in front, drawn anew in every epoch and never the example itself. */
+  #example({ index, epoch }: { index: number; epoch: number }): TokenizedExample {
+    const { seed, shots, maxInputLength } = this.config;
+    const tokenize = (example: Pick<Example, 'input' | 'target'>) =>
+      tokenizeExample(example, this.loaded.tokenizer, this.loaded.model.kind, maxInputLength);
+    const example = this.training[index]!;
+    if (shots === 1) {
+      const exemplar = trainingExemplar(this.training, index, seed, epoch);
+      return tokenize({ ...example, input: joinExemplars([exemplar], example.input) });
+    }
+    this.#tokenized[index] ??= tokenize(example);
     return this.#tokenized[index];
   }
 
