@@ -5,12 +5,13 @@ import type { Io } from './io.js';
 
 const secondsBetweenLines = 5;
 
-/** One bar at a time, with lines in between. */
+/** One bar at a time, with lines above it. What has ended is wiped away: lines tell what came of it. */
 export class Progress {
   readonly #io: Io;
-  #bars: cliProgress.MultiBar | undefined;
   #bar: cliProgress.SingleBar | undefined;
   #title = '';
+  #done = 0;
+  #total = 0;
   #started = 0;
   #from = 0;
   #lastLine = 0;
@@ -29,37 +30,56 @@ export class Progress {
       this.#from = done;
       this.#lastLine = now;
     }
+    this.#done = done;
+    this.#total = total;
     const took = (now - this.#started) / 1000;
     const rest = remaining ?? (done > this.#from ? (took / (done - this.#from)) * (total - done) : undefined);
-    const tail = [details, rest === undefined ? '' : `${duration(rest)} left`].filter((part) => part !== '').join('  ');
+    this.#draw([details, rest === undefined ? '' : `${duration(rest)} left`].filter((part) => part !== '').join('  '));
+  }
+
+  /** Says what the present bar is waiting for; without one, begins one with this title. */
+  waiting(title: string, what: string, done: number, total: number): void {
+    if (this.#title === '') this.update(title, done, total, what);
+    else this.#draw(`${what} ${done}/${total}`);
+  }
+
+  #draw(tail: string): void {
+    const title = this.#title;
     if (this.#io.stderr.isTTY) {
-      this.#bars ??= new cliProgress.MultiBar({
-        format: '{title} [{bar}] {value}/{total}  {tail}',
-        stream: this.#io.stderr,
-        barsize: 20,
-        hideCursor: true,
-        gracefulExit: false,
-      });
-      this.#bar ??= this.#bars.create(total, done, { title, tail });
-      this.#bar.update(done, { title, tail });
-    } else if (now - this.#lastLine >= secondsBetweenLines * 1000) {
-      this.#lastLine = now;
-      this.#io.stderr.write(`${title} ${done}/${total}  ${tail}\n`);
+      if (this.#bar) this.#bar.update(this.#done, { title, tail });
+      else {
+        // Its own handling of signals would take Ctrl-C from us.
+        this.#bar = new cliProgress.SingleBar({
+          format: '{title} [{bar}] {value}/{total}  {tail}',
+          stream: this.#io.stderr,
+          barsize: 20,
+          hideCursor: true,
+          clearOnComplete: true,
+          gracefulExit: false,
+        });
+        this.#bar.start(this.#total, this.#done, { title, tail });
+      }
+    } else if (Date.now() - this.#lastLine >= secondsBetweenLines * 1000) {
+      this.#lastLine = Date.now();
+      this.#io.stderr.write(`${title} ${this.#done}/${this.#total}  ${tail}\n`);
     }
   }
 
   /** A line above the bar. */
   line(text: string): void {
-    if (this.#bars) this.#bars.log(`${text}\n`);
-    else this.#io.stderr.write(`${text}\n`);
+    this.#wipe();
+    this.#io.stderr.write(`${text}\n`);
   }
 
-  /** Ends the bar; what it showed last stays. */
+  /** Ends the bar. */
   stop(): void {
-    this.#bars?.stop();
-    this.#bars = undefined;
-    this.#bar = undefined;
+    this.#wipe();
     this.#title = '';
+  }
+
+  #wipe(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
   }
 
   /** For downloads. */

@@ -99,7 +99,7 @@ function show(event: TrainEvent, progress: Progress): void {
       break;
     }
     case 'evaluating':
-      progress.update(`${event.stage}, evaluation at step ${event.step}`, event.done, event.total);
+      progress.waiting(event.stage, 'evaluating', event.done, event.total);
       break;
     case 'evaluation':
       progress.line(

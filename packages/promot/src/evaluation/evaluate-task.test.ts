@@ -1,0 +1,86 @@
+// What a task's result says, on a tiny golden model and examples made here.
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { RecordSource } from '../data/source.js';
+import { scoreText } from '../generation/texts.js';
+import { type LoadedModel, loadFolder } from '../models/load.js';
+import { createTask, type Task, type TaskDefinition } from '../tasks/task.js';
+import { evaluateTask } from './evaluate-task.js';
+import { likelihoodAccuracy } from './likelihood.js';
+
+let loaded: LoadedModel;
+beforeAll(() => {
+  loaded = loadFolder(fileURLToPath(new URL('../../golden/models/llama', import.meta.url)), 'float32');
+});
+afterAll(() => {
+  for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+});
+
+/** A task whose question i has the answer `answers[i]`. */
+function makeTask(answers: readonly string[], more: Partial<TaskDefinition> = {}): Task {
+  const source: RecordSource = {
+    description: 'made here',
+    splits: ['train', 'test'],
+    read: async () => ({
+      records: answers.map((answer, i) => ({ question: `The garden ${i}`, answer })),
+      location: (i) => `example ${i}`,
+    }),
+  };
+  const definition: TaskDefinition = {
+    name: 'made',
+    version: '1',
+    metric: 'exact-match',
+    evaluationSplits: ['test'],
+    input: ({ question }) => question as string,
+    target: ({ answer }) => answer as string,
+    ...more,
+  };
+  return createTask(definition, source);
+}
+
+test('labels are ranked by the log-probability that score gives, raw and per token', async () => {
+  const labels = ['river', 'morning'];
+  const task = makeTask(['river', 'morning', 'river'], { labels, metric: 'accuracy' });
+  const examples = await task.load('test');
+  const right = { raw: 0, perToken: 0 };
+  for (const { input, target } of examples) {
+    const scored = await Promise.all(labels.map((label) => scoreText(loaded, input, ` ${label}`)));
+    const [a, b] = scored as [(typeof scored)[0], (typeof scored)[0]];
+    if (labels[a.loss * a.tokens <= b.loss * b.tokens ? 0 : 1] === target) right.raw++;
+    if (labels[a.loss <= b.loss ? 0 : 1] === target) right.perToken++;
+  }
+  const found = await likelihoodAccuracy(loaded, labels, examples);
+  expect(found.raw).toBeCloseTo((100 * right.raw) / 3, 9);
+  expect(found.perToken).toBeCloseTo((100 * right.perToken) / 3, 9);
+
+  const result = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 3, decide: 'likelihood' });
+  expect(result).toMatchObject({ score: found.raw, likelihood: found, generation: expect.any(Number), n: 3 });
+});
+
+test('form share, interval, limit, samples', async () => {
+  const task = makeTask(['one', 'two', 'three', 'four']);
+  const plain = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 4, limit: 3 });
+  expect(plain).toMatchObject({ n: 3, metric: 'exact-match', split: 'test', notes: [] });
+  expect(plain.formShare).toBeUndefined();
+  expect(plain.interval.low).toBeLessThanOrEqual(plain.score);
+  expect(plain.interval.high).toBeGreaterThanOrEqual(plain.score);
+  expect(plain.samples.map(({ input }) => input)).toEqual(['The garden 0', 'The garden 1', 'The garden 2']);
+  // The first words that this model really says make the form: all of its outputs have it, but for those that say nothing.
+  const words = plain.samples.map(({ trimmed }) =>
+    trimmed.split(/\s/u)[0]!.replace(/^[\p{P}\p{S}]+|[\p{P}\p{S}]+$/gu, ''),
+  );
+  const same = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 4, limit: 3, labels: words.slice(0, 1) });
+  expect(same.formShare).toBeCloseTo((100 * words.filter((word) => word === words[0]).length) / 3, 9);
+});
+
+test('exemplars stand in front and are dropped, with a note, where they do not fit', async () => {
+  const task = makeTask(['one', 'two', 'three']);
+  const options = { beams: 1, maxNewTokens: 2, limit: 1, shots: 1 };
+  const fits = await evaluateTask(loaded, task, options);
+  expect(fits.samples[0]!.input).toMatch(/^The garden [12] (two|three)\n\nThe garden 0$/u);
+  const tight = await evaluateTask(loaded, task, { ...options, maxInputLength: 12 });
+  expect(tight.samples[0]!.input).toBe('The garden 0');
+  expect(tight.notes).toEqual(['1 of 1 prompts have fewer than 1 exemplars, to fit']);
+  await expect(evaluateTask(loaded, task, { ...options, shots: 3 })).rejects.toThrow(/3 shots/u);
+  await expect(evaluateTask(loaded, task, { decide: 'likelihood' })).rejects.toThrow(/has none/u);
+});

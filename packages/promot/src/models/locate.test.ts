@@ -1,0 +1,28 @@
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { startHubServer } from '../data/fixtures/hub-server.js';
+import { UserError } from '../errors.js';
+import { labModelFolder, locateModel } from './locate.js';
+
+test('a path, the lab, a hub name, nothing', async () => {
+  const here = import.meta.dirname;
+  expect(await locateModel(here)).toBe(here);
+  if (existsSync(labModelFolder)) expect(await locateModel('lab')).toBe(labModelFolder);
+  else await expect(locateModel('lab')).rejects.toThrow(/promot pretrain/u);
+  await expect(locateModel('./no/where')).rejects.toThrow(UserError);
+  await expect(locateModel('nowhere')).rejects.toThrow(/nowhere: no such model/u);
+
+  const files = { 'config.json': '{"a":1}', 'model.safetensors': 'weights', 'tf_model.h5': 'not wanted' };
+  const server = await startHubServer({ 'models/some/model': { revisions: { main: files } } });
+  try {
+    const hub = { endpoint: server.endpoint, cacheFolder: mkdtempSync(join(tmpdir(), 'promot-hub-')), retryDelay: 0 };
+    const folder = await locateModel('some/model', hub);
+    expect(readFileSync(join(folder, 'config.json'), 'utf8')).toBe('{"a":1}');
+    expect(existsSync(join(folder, 'tf_model.h5'))).toBe(false);
+    await expect(locateModel('some/other', hub)).rejects.toThrow(UserError);
+  } finally {
+    await server.close();
+  }
+});
