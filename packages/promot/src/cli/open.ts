@@ -20,7 +20,7 @@ export async function openForUse(
   progress: Progress,
 ): Promise<LoadedModel & { prompt: Tensor | undefined }> {
   await checkPlaces(model, prompt, progress);
-  const { openModel, openPrompt } = await import('../models/open.js');
+  const { openModel, openPrompt } = await import('../runs/open.js');
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
   return { ...loaded, prompt: prompt === undefined ? undefined : openPrompt(prompt, loaded.model) };
 }

@@ -11,10 +11,10 @@ import { writeText } from '../files/write.js';
 import { firstWord } from '../metrics/accuracy.js';
 import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
 import type { LoadedModel } from '../models/load.js';
-import { openModel, openPrompt } from '../models/open.js';
+import { openModel, openPrompt } from '../runs/open.js';
 import { loadTask } from '../tasks/registry.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
-import { tokenizeInput } from '../training/tokenize.js';
+import { tokenizeInput } from '../models/tokenize.js';
 import { type EvaluateOptions, evaluateExamples, maxNewTokens, type Sample } from './evaluate.js';
 import { type LikelihoodAccuracy, likelihoodAccuracy } from './likelihood.js';
 

@@ -6,7 +6,7 @@ import { metrics } from '../metrics/index.js';
 import type { MetricResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Example, Task } from '../tasks/task.js';
-import { tokenizeExample } from '../training/tokenize.js';
+import { tokenizeExample } from '../models/tokenize.js';
 
 export interface EvaluateOptions {
   /** Soft prompt [P, E] in front of every input. */

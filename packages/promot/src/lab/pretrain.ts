@@ -6,9 +6,9 @@ import { buildModel, type LoadedModel, saveModel } from '../models/load.js';
 import { RandomWeights } from '../models/weights.js';
 import { huggingFaceTokenizer } from '../tokenizer/hugging-face.js';
 import { toMicroBatches, trainLoop } from '../training/loop.js';
-import { isRun, RunFolder, type StageState } from '../training/run-folder.js';
+import { isRun, RunFolder, type StageState } from '../runs/run-folder.js';
 import { learningRateAt } from '../training/schedule.js';
-import { tokenizeExample } from '../training/tokenize.js';
+import { tokenizeExample } from '../models/tokenize.js';
 import { pretrainExample } from './pretraining.js';
 import { LAB_VOCABULARY, labTokenizerFiles } from './tokenizer.js';
 

@@ -19,7 +19,7 @@ import {
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { type Dropout, maybe } from './dropout.js';
-import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from './model.js';
+import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, Prefix, TokenizedExample } from './model.js';
 import { idTensor, pad } from './padding.js';
 import type { Weights } from './weights.js';
 
@@ -111,13 +111,17 @@ export class Llama implements LanguageModel {
     };
   }
 
-  logits(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
+  logits(batch: readonly TokenizedExample[], { prompt, prefix, dropout }: ForwardOptions = {}): Tensor {
     return scope(() => {
+      const context = contextOf(prefix);
       const rows = prompt?.size(0) ?? 0;
-      if (rows === 0 && batch.some((e) => e.input.length === 0))
+      const read = context?.prefix?.length ?? 0;
+      if (rows + read === 0 && batch.some((e) => e.input.length === 0))
         throw new UserError(
           'an empty input has nothing to predict the first target token from: give it a start token or a soft prompt',
         );
+      if (read > 0 && batch.some((e) => e.input.length === 0))
+        throw new UserError('an input behind a prefix needs a token of its own');
       // The last target token is predicted, never read. Padding stands at the end, where causal attention does not look.
       const { ids, longest } = pad(
         batch.map((e) => [...e.input, ...e.target.slice(0, -1)]),
@@ -126,42 +130,52 @@ export class Llama implements LanguageModel {
       let x = this.#embed.forward(ids);
       if (prompt) x = cat([prompt.to(x.dtype).unsqueeze(0).expand(batch.length, -1, -1), x], 1);
       const length = rows + longest;
-      x = this.#run(maybe(dropout, x), positions(length), this.#trainingMask(length, x), dropout);
+      const mask = this.#trainingMask(length, read, x);
+      x = this.#run(maybe(dropout, x), positions(length, read), mask, dropout, context);
       // Target token j of an input of n tokens is predicted at place rows + n - 1 + j.
       const places = batch.flatMap((e, b) => e.target.map((_, j) => b * length + rows + e.input.length - 1 + j));
       return this.#toLogits(x.reshape(-1, x.size(2)).indexSelect(0, idTensor(places)));
     });
   }
 
-  startDecoding(inputs: readonly Ids[], { prompt }: { prompt?: Tensor } = {}): Decoding {
+  /** A window measures places in columns, which padding behind a prefix would falsify: such models read all anew. */
+  readPrefix(ids: Ids, prompt?: Tensor): Prefix | undefined {
+    const length = (prompt?.size(0) ?? 0) + ids.length;
+    if (length === 0 || this.#window < Infinity) return undefined;
+    return scope(() => {
+      const embedded = ids.length > 0 ? [this.#embed.forward(idTensor(ids))] : [];
+      const x = cat(prompt ? [prompt.to(this.embedding.dtype), ...embedded] : embedded).unsqueeze(0);
+      const read = new ReadPrefix(length);
+      this.#run(x, positions(length), { causal: true }, undefined, read);
+      return read;
+    });
+  }
+
+  startDecoding(inputs: readonly Ids[], { prompt, prefix }: { prompt?: Tensor; prefix?: Prefix } = {}): Decoding {
     const rows = prompt?.size(0) ?? 0;
     if (rows === 0 && inputs.some((input) => input.length === 0))
       throw new UserError('an empty input has nothing to go on from: give it a start token or a soft prompt');
     return scope(() => {
-      const cache = new Cache(inputs.map((input) => rows + input.length));
+      const shared = contextOf(prefix)?.prefix;
+      const read = shared?.length ?? 0;
+      const cache = new Cache(
+        inputs.map((input) => read + rows + input.length),
+        shared,
+      );
       const first = () =>
         scope(() => {
           // Padding at the start, before the prompt: all rows end at the same place, and places are as far apart as columns,
-          // which a window relies on.
+          // which a window relies on. A prefix stands before it all.
           const { ids, longest } = pad(inputs, this.shape.padding, 'left');
           const gaps = inputs.map((input) => longest - input.length);
           let x = this.#embed.forward(ids);
           if (prompt) x = insertPrompt(prompt.to(x.dtype), x, gaps);
           const length = rows + longest;
-          const real = arange(length).unsqueeze(0).ge(idTensor(gaps).unsqueeze(1));
+          const real = arange(length).unsqueeze(0).ge(idTensor(gaps).unsqueeze(1)).unsqueeze(1).unsqueeze(1);
           const causal = this.#visible(length);
-          const allowed = real.unsqueeze(1).unsqueeze(1).logicalAnd(causal);
-          const bias = zeros([1], x.dtype)
-            .expand(...allowed.shape)
-            .maskedFill(allowed.logicalNot(), never);
-          cache.bias = keep(
-            zeros([1], x.dtype)
-              .expand(...real.shape)
-              .maskedFill(real.logicalNot(), never)
-              .unsqueeze(1)
-              .unsqueeze(1),
-          );
-          const places = gaps.flatMap((gap) => Array.from({ length }, (_, i) => Math.max(0, i - gap)));
+          const bias = biasOf(behindPrefix(real.logicalAnd(causal), read), x);
+          cache.bias = keep(biasOf(behindPrefix(real, read), x));
+          const places = gaps.flatMap((gap) => Array.from({ length }, (_, i) => read + Math.max(0, i - gap)));
           const hidden = this.#run(x, { places, rows: inputs.length, length }, { bias }, undefined, cache);
           return this.#toLogits(hidden.select(1, length - 1));
         });
@@ -181,12 +195,12 @@ export class Llama implements LanguageModel {
     });
   }
 
-  #run(x: Tensor, at: Places, mask: Mask, dropout: Dropout | undefined, cache?: Cache): Tensor {
+  #run(x: Tensor, at: Places, mask: Mask, dropout: Dropout | undefined, context?: Context): Tensor {
     return scope(() => {
       const turn = this.#rope.at(at, x);
       let y = x;
       this.#layers.forEach((layer, i) => {
-        y = layer.forward(y, turn, mask, dropout, cache, i);
+        y = layer.forward(y, turn, mask, dropout, context, i);
       });
       return this.#norm.forward(y);
     });
@@ -196,11 +210,13 @@ export class Llama implements LanguageModel {
     return hidden.matmul(this.#head.transpose(0, 1));
   }
 
-  /** Right padding needs no mask beside causality, which the fused kernel has built in; a window needs one of its own. */
-  #trainingMask(length: number, like: Tensor): Mask {
-    if (length <= this.#window) return { causal: true };
-    const allowed = this.#visible(length);
-    return { bias: zeros([1], like.dtype).expand(1, 1, length, length).maskedFill(allowed.logicalNot(), never) };
+  /**
+   * Right padding needs no mask beside causality, which the fused kernel has built in; a window needs one of its own, and so do
+   * places behind a prefix of `read` places.
+   */
+  #trainingMask(length: number, read: number, like: Tensor): Mask {
+    if (read === 0 && length <= this.#window) return { causal: true };
+    return { bias: biasOf(behindPrefix(this.#visible(length), read), like).unsqueeze(0).unsqueeze(0) };
   }
 
   /** [L, L]: true where place t may look at place s: s <= t, and t - s < window. */
@@ -209,6 +225,20 @@ export class Llama implements LanguageModel {
     const causal = tril(square);
     return length <= this.#window ? causal : causal.logicalAnd(tril(square, -this.#window).logicalNot());
   }
+}
+
+/** What attention adds to its scores: 0 where `allowed` (bool, any shape) is true, else `never`. */
+function biasOf(allowed: Tensor, like: Tensor): Tensor {
+  return scope(() =>
+    zeros([1], like.dtype)
+      .expand(...allowed.shape)
+      .maskedFill(allowed.logicalNot(), never),
+  );
+}
+
+/** [..., L] -> [..., read + L]: a prefix of `read` places can always be seen. */
+function behindPrefix(allowed: Tensor, read: number): Tensor {
+  return read === 0 ? allowed : cat([ones([...allowed.shape.slice(0, -1), read], 'bool'), allowed], -1);
 }
 
 /** Puts the prompt [P, E] into each row of x [B, L, E] after its padding, which is `gaps[row]` wide: [B, P + L, E]. */
@@ -239,8 +269,8 @@ interface Places {
   readonly length: number;
 }
 
-function positions(length: number): Places {
-  return { places: Array.from({ length }, (_, i) => i), rows: 1, length };
+function positions(length: number, start = 0): Places {
+  return { places: Array.from({ length }, (_, i) => start + i), rows: 1, length };
 }
 
 /** The output matrix [V, E]; a head in the file that differs from the embedding counts, whatever the config says. */
@@ -254,15 +284,47 @@ function takeHead(config: LlamaConfig, weights: Weights, embedding: Tensor): Ten
   return embedding;
 }
 
+type KeysAndValues = [keys: Tensor, values: Tensor];
+
+/** What attention looks at beside the tokens that are being read. */
+interface Context {
+  /** Keys and values of the tokens being read [B, G, L, D] -> those of all tokens so far, without the prefix. */
+  append(layer: number, keys: Tensor, values: Tensor): KeysAndValues;
+  readonly prefix?: ReadPrefix | undefined;
+}
+
+/** Keys and values [1, G, length, D] per layer of what stands in front of many inputs. */
+class ReadPrefix implements Prefix, Context {
+  readonly layers: KeysAndValues[] = [];
+  constructor(readonly length: number) {}
+
+  append(layer: number, keys: Tensor, values: Tensor): KeysAndValues {
+    this.layers[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
+    return [keys, values];
+  }
+
+  dispose(): void {
+    for (const t of this.layers.flat()) t.dispose();
+  }
+}
+
+/** The context of a pass that looks at a prefix and keeps nothing. */
+function contextOf(prefix: Prefix | undefined): Context | undefined {
+  if (prefix === undefined) return undefined;
+  if (!(prefix instanceof ReadPrefix)) throw new TypeError('a prefix belongs to the model that read it');
+  return { prefix, append: (_, keys, values) => [keys, values] };
+}
+
 /** Keys and values [B * K, G, length, D] per layer, and where each row stands. */
-class Cache {
-  /** Added to the scores of all later tokens: [B * K, 1, 1, length], `never` at padding. */
+class Cache implements Context {
+  /** Added to the scores of all later tokens: [B * K, 1, 1, prefix and length], `never` at padding. */
   bias: Tensor | undefined;
-  readonly #layers: [keys: Tensor, values: Tensor][] = [];
+  readonly #layers: KeysAndValues[] = [];
 
   constructor(
     /** The place of each row's next token. */
     private places: number[],
+    readonly prefix: ReadPrefix | undefined,
   ) {}
 
   /** Makes room for one more token; gives the bias and the places for it. */
@@ -282,9 +344,9 @@ class Cache {
     return { bias: cat([old, this.bias.narrow(3, length - window, window)], 3), places };
   }
 
-  append(layer: number, keys: Tensor, values: Tensor): [Tensor, Tensor] {
+  append(layer: number, keys: Tensor, values: Tensor): KeysAndValues {
     const before = this.#layers[layer];
-    const joined: [Tensor, Tensor] = before
+    const joined: KeysAndValues = before
       ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
       : [keys.contiguous(), values.contiguous()];
     for (const t of before ?? []) t.dispose();
@@ -338,12 +400,12 @@ class Layer {
     turn: Turn,
     mask: Mask,
     dropout: Dropout | undefined,
-    cache: Cache | undefined,
+    context: Context | undefined,
     index: number,
   ): Tensor {
     return scope(() => {
       const y = x.add(
-        maybe(dropout, this.#attention.forward(this.#attentionNorm.forward(x), turn, mask, cache, index)),
+        maybe(dropout, this.#attention.forward(this.#attentionNorm.forward(x), turn, mask, context, index)),
       );
       return y.add(maybe(dropout, this.#feedForward(this.#mlpNorm.forward(y))));
     });
@@ -379,17 +441,60 @@ class Attention {
     this.#o = weights.linear(`${name}.o_proj`, heads * headWidth, width, std, biased && config.model_type === 'llama');
   }
 
-  forward(x: Tensor, turn: Turn, mask: Mask, cache: Cache | undefined, index: number): Tensor {
+  forward(x: Tensor, turn: Turn, mask: Mask, context: Context | undefined, index: number): Tensor {
     return scope(() => {
       const query = turn(this.#split(this.#q.forward(x), this.#heads));
       let keys = turn(this.#split(this.#k.forward(x), this.#groups));
       let values = this.#split(this.#v.forward(x), this.#groups);
-      if (cache) [keys, values] = cache.append(index, keys, values);
+      if (context) [keys, values] = context.append(index, keys, values);
+      const prefix = context?.prefix?.layers[index];
+      if (x.size(1) === 1 && mask.bias)
+        return this.#o.forward(this.#attendFromOnePlace(query, keys, values, mask.bias, prefix));
+      if (prefix) {
+        const [k, v] = prefix.map((t) => t.expand(x.size(0), -1, -1, -1)) as KeysAndValues;
+        [keys, values] = [cat([k, keys], 2), cat([v, values], 2)];
+      }
       const mixed = scaledDotProductAttention(query, this.#share(keys), this.#share(values), {
         mask: mask.bias,
         causal: mask.causal,
       });
       return this.#o.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
+    });
+  }
+
+  /**
+   * One new place per row: query [B, H, 1, D], keys and values [B, G, L, D], bias [B, 1, 1, prefix and L] -> [B, 1, H * D].
+   * Copies no keys: the H / G heads of a group stand side by side as if they were places, and so do all rows before the prefix.
+   */
+  #attendFromOnePlace(
+    query: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    bias: Tensor,
+    prefix: KeysAndValues | undefined,
+  ): Tensor {
+    return scope(() => {
+      const [batch, groups, , width] = keys.shape as [number, number, number, number];
+      const grouped = query.reshape(batch, groups, -1, width);
+      if (!prefix)
+        return scaledDotProductAttention(grouped, keys, values, { mask: bias }).reshape(batch, 1, -1);
+      const [prefixKeys, prefixValues] = prefix;
+      const read = prefixKeys.size(2);
+      const together = (t: Tensor) => t.transpose(0, 1).reshape(1, groups, -1, t.size(3));
+      const apart = (t: Tensor) => t.view(groups, batch, -1, t.size(3)).transpose(0, 1);
+      const scores = cat(
+        [apart(together(grouped).matmul(prefixKeys.transpose(2, 3))), grouped.matmul(keys.transpose(2, 3))],
+        3,
+      );
+      const weights = scores
+        .mul(width ** -0.5)
+        .add(bias)
+        .float()
+        .softmax(3)
+        .to(values.dtype);
+      const fromPrefix = apart(together(weights.narrow(3, 0, read)).matmul(prefixValues));
+      const fromOwn = weights.narrow(3, read, weights.size(3) - read).matmul(values);
+      return fromPrefix.add(fromOwn).reshape(batch, 1, -1);
     });
   }
 

@@ -87,9 +87,31 @@ export async function saveModel(folder: string, { model, tokenizer }: LoadedMode
   await mkdir(folder, { recursive: true });
   writeSafetensors(join(folder, 'model.safetensors'), model.parameters, { format: 'pt' });
   const [first] = model.parameters.values();
-  await writeText(
-    join(folder, 'config.json'),
-    `${JSON.stringify({ ...model.config(), dtype: first!.dtype }, null, 2)}\n`,
-  );
+  await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: first!.dtype }));
   for (const [name, content] of tokenizer.files()) await writeText(join(folder, name), content);
+}
+
+/** Keys whose values Transformers wants as Python floats: it refuses `"initializer_factor": 1`. */
+const floatKeys = [
+  'initializer_factor',
+  'initializer_range',
+  'layer_norm_epsilon',
+  'rms_norm_eps',
+  'dropout_rate',
+  'classifier_dropout',
+  'attention_dropout',
+  'rope_theta',
+  'factor',
+  'low_freq_factor',
+  'high_freq_factor',
+  'attention_factor',
+  'partial_rotary_factor',
+  'beta_fast',
+  'beta_slow',
+];
+
+/** config.json, with a fraction on every number that is a float; JavaScript itself writes 1.0 as 1. */
+function configText(config: Record<string, unknown>): string {
+  const whole = new RegExp(`^( *"(?:${floatKeys.join('|')})": -?\\d+)(,?)$`, 'gm');
+  return `${JSON.stringify(config, null, 2).replace(whole, '$1.0$2')}\n`;
 }

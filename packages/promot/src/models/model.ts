@@ -14,8 +14,20 @@ export interface TokenizedExample {
 export interface ForwardOptions {
   /** Soft prompt [P, E], in front of every input. */
   prompt?: Tensor;
+  /** In place of `prompt`: what stands in front of every input, read beforehand. */
+  prefix?: Prefix;
   /** Absent: no dropout (evaluation). */
   dropout?: Dropout;
+}
+
+/**
+ * What stands in front of many inputs (a soft prompt, exemplars), read once by `readPrefix`. Gives no gradient. Belongs to the
+ * model that read it, and holds tensors of its own until `dispose`.
+ */
+export interface Prefix {
+  /** Rows of the prompt and token ids together. */
+  readonly length: number;
+  dispose(): void;
 }
 
 /** The facts of an architecture that the rest of promot needs. */
@@ -48,7 +60,12 @@ export interface LanguageModel {
    */
   logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor;
   /** Reads the inputs (B of them) once and is then asked for one token after the other. Call inside `noGrad`. */
-  startDecoding(inputs: readonly Ids[], options?: { prompt?: Tensor }): Decoding;
+  startDecoding(inputs: readonly Ids[], options?: { prompt?: Tensor; prefix?: Prefix }): Decoding;
+  /**
+   * Reads the prompt's rows and `ids` once, for inputs that all begin with them; those are then given without. Undefined where
+   * the model cannot share them. Absent: encoder-decoders, whose inputs are read as a whole. Call inside `noGrad`.
+   */
+  readPrefix?(ids: Ids, prompt?: Tensor): Prefix | undefined;
 }
 
 /**

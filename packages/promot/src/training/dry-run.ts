@@ -4,11 +4,11 @@ import { noGrad, scope, uniform } from '@promot/torch';
 import { UserError } from '../errors.js';
 import { findMethod, type Stage } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
+import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { initPrompt } from '../tuning/soft-prompt.js';
 import type { StageConfig, TrainingConfig } from './config.js';
-import { tokenizeExample, tokenizeInput } from './tokenize.js';
 import { resolveRun, type TrainRequest } from './train.js';
 
 export interface ShownToken {

@@ -9,7 +9,9 @@ import { evaluateExamples, targetLoss } from '../evaluation/evaluate.js';
 import { findMethod, type Stage } from '../methods/index.js';
 import { type LoadedModel, saveModel } from '../models/load.js';
 import type { TokenizedExample } from '../models/model.js';
-import { openModel } from '../models/open.js';
+import { tokenizeExample } from '../models/tokenize.js';
+import { openModel } from '../runs/open.js';
+import { bestOf, type Candidate, isRun, RunFolder, readRun, type StageState } from '../runs/run-folder.js';
 import { loadTask } from '../tasks/registry.js';
 import type { Example, Task } from '../tasks/task.js';
 import { writePromptAdapter } from '../tuning/peft.js';
@@ -17,9 +19,7 @@ import { initPrompt } from '../tuning/soft-prompt.js';
 import { type ConfigInput, defaultConfig, resolveConfig, type StageConfig, type TrainingConfig } from './config.js';
 import { toMicroBatches, trainLoop } from './loop.js';
 import { ExampleOrder } from './order.js';
-import { bestOf, type Candidate, isRun, RunFolder, readRun, type StageState } from './run-folder.js';
 import { learningRateAt } from './schedule.js';
-import { tokenizeExample } from './tokenize.js';
 
 export interface TrainRequest {
   /** Model folder, GGUF file or run folder. */

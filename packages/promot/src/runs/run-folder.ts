@@ -7,7 +7,6 @@ import { libtorch, noGrad, openSafetensors, scope, type Tensor, threads, writeSa
 import { stringify } from 'yaml';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
-import type { TrainingConfig } from './config.js';
 
 /** What a run is, beside its settings. */
 export interface RunInfo {
@@ -44,9 +43,9 @@ export function isRun(folder: string): boolean {
   return existsSync(join(folder, runFile));
 }
 
-export function readRun(folder: string): RunInfo & { readonly config: TrainingConfig } {
+export function readRun(folder: string): RunInfo & { readonly config: object } {
   try {
-    return JSON.parse(readFileSync(join(folder, runFile), 'utf8')) as RunInfo & { config: TrainingConfig };
+    return JSON.parse(readFileSync(join(folder, runFile), 'utf8')) as RunInfo & { config: object };
   } catch {
     throw new UserError(`${join(folder, runFile)}: not JSON: this is not a run folder, or a damaged one`);
   }

@@ -1,6 +1,7 @@
 // From texts to the token ids that a model trains on: the conventions that score, generate and train share.
-import type { LanguageModel, TokenizedExample } from '../models/model.js';
+
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import type { LanguageModel, TokenizedExample } from './model.js';
 
 type Kind = LanguageModel['kind'];
 

@@ -3,11 +3,11 @@ import { existsSync, statSync } from 'node:fs';
 import type { DType, Tensor } from '@promot/torch';
 import type { HubOptions } from '../data/hub.js';
 import { UserError } from '../errors.js';
-import { isRun, RunFolder, readRun } from '../training/run-folder.js';
+import { type LoadedModel, loadFolder, loadGguf } from '../models/load.js';
+import { locateModel } from '../models/locate.js';
+import type { LanguageModel } from '../models/model.js';
 import { readPromptAdapter } from '../tuning/peft.js';
-import { type LoadedModel, loadFolder, loadGguf } from './load.js';
-import { locateModel } from './locate.js';
-import type { LanguageModel } from './model.js';
+import { isRun, RunFolder, readRun } from './run-folder.js';
 
 /**
  * Loads a model by what a person calls it: a folder, a GGUF file, a run folder, `lab`, or a name on the hub (downloaded once).
