@@ -1,5 +1,6 @@
 // What promot saves, it loads again: equal logits bit for bit, for models, prompts, and the untidy files of the world.
 // That Transformers and PEFT load the same logits from these folders: golden/round-trip.mjs and golden/verify.py.
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -99,13 +100,24 @@ describe.each(['t5-v1.0', 't5-v1.1', 'llama', 'qwen2'])('%s', (name) => {
       const second = `${folder}-again`;
       await saveModel(second, again);
       expect(readdirSync(second).sort()).toEqual(readdirSync(folder).sort());
-      const content = (place: string, file: string): unknown =>
-        file.endsWith('.json') ? JSON.parse(readFileSync(join(place, file), 'utf8')) : readFileSync(join(place, file));
+      const content = (place: string, file: string): unknown => {
+        const bytes = readFileSync(join(place, file));
+        return file.endsWith('.json') ? JSON.parse(bytes.toString()) : createHash('sha256').update(bytes).digest('hex');
+      };
       for (const file of readdirSync(folder)) expect(content(second, file), file).toEqual(content(folder, file));
       expect(readdirSync(folder)).toEqual(
         expect.arrayContaining(['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json']),
       );
       expect(readdirSync(folder).filter((file) => file.endsWith('.tmp'))).toEqual([]);
+    });
+
+    test('numbers that Transformers wants as floats have a fraction', () => {
+      const text = readFileSync(join(folder, 'config.json'), 'utf8');
+      const floats = name.startsWith('t5')
+        ? ['"initializer_factor": 1.0', '"classifier_dropout": 0.0', '"layer_norm_epsilon": 0.000001']
+        : ['"attention_dropout": 0.0', name === 'llama' ? '"factor": 8.0' : '"rope_theta": 1000000.0'];
+      for (const line of floats) expect(text).toContain(line);
+      expect(text).toMatch(/"(num_heads|num_attention_heads)": \d+,/);
     });
 
     test('a soft prompt', async () => {
