@@ -187,6 +187,19 @@ describe('a run that stops', () => {
     expect(losses('stopped')).toEqual(losses('promot'));
   });
 
+  test('in bf16: the fp32 masters are part of the checkpoint, and it goes on to the same bits', async () => {
+    const settings = { ...smallSettings, precision: 'bf16' };
+    await train(request('bf16', { method: 'fine-tune', settings }));
+    const controller = new AbortController();
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === 'step' && event.step === 3) controller.abort();
+    };
+    await train(request('bf16-stopped', { method: 'fine-tune', settings, signal: controller.signal, onEvent }));
+    await train(request('bf16-stopped', { method: 'fine-tune', settings, resume: true }));
+    expect(fingerprint('bf16-stopped')).toEqual(fingerprint('bf16'));
+    expect(losses('bf16-stopped')).toEqual(losses('bf16'));
+  });
+
   test('by SIGKILL at random moments, also while a checkpoint is written: goes on to the same bits', async () => {
     const out = 'killed';
     const kills: number[] = [];

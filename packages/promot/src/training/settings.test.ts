@@ -1,0 +1,96 @@
+// Settings, schedules and the order of examples: pure functions that people script against.
+import { describe, expect, test } from 'vitest';
+import { configKeys, defaultConfig, resolveConfig } from './config.js';
+import { ExampleOrder } from './order.js';
+import { learningRateAt } from './schedule.js';
+
+describe('settings', () => {
+  const defaults = defaultConfig('encoder-decoder', false);
+
+  test('the defaults are the paper’s (A.2.4, A.3.5)', () => {
+    expect(defaults).toMatchObject({
+      batchSize: 64,
+      dropout: 0.1,
+      labelSmoothing: 0.1,
+      zLoss: 0,
+      promptLength: 100,
+      beams: 4,
+    });
+    expect(defaults.stage1).toMatchObject({
+      steps: 5000,
+      learningRate: 0.2,
+      keepEvery: 1000,
+      schedule: 'constant',
+      warmupSteps: 0,
+    });
+    expect(defaults.stage2).toMatchObject({
+      steps: 1000,
+      learningRate: 0.001,
+      keepEvery: 100,
+      firstStep: 0,
+      gradientClip: 0,
+    });
+    expect(defaultConfig('decoder-only', false)).toMatchObject({ promptLength: 50, stage1: { learningRate: 0.3 } });
+    expect([defaults.precision, defaultConfig('encoder-decoder', true).precision]).toEqual(['fp32', 'bf16']);
+  });
+
+  test('what is given overlays the defaults, key by key', () => {
+    const config = resolveConfig(defaults, { seed: 3, stage1: { steps: 10 } });
+    expect(config).toEqual({ ...defaults, seed: 3, stage1: { ...defaults.stage1, steps: 10 } });
+    expect(resolveConfig(defaults, {})).toEqual(defaults);
+  });
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ['an unknown key', { bachSize: 3 }, /unknown setting bachSize.*batchSize/],
+    ['an unknown inner key', { stage1: { stepz: 3 } }, /unknown setting stage1\.stepz.*stage1\.steps/],
+    ['a value for a group', { stage2: 4 }, /stage2: expected settings/],
+    ['a wrong type', { batchSize: 'many' }, /setting batchSize/],
+    ['out of range', { stage2: { steps: 0 } }, /setting stage2\.steps/],
+    ['an unknown choice', { stage1: { schedule: 'cosin' } }, /setting stage1\.schedule/],
+  ])('%s is refused by name', (_name, given, message) => {
+    expect(() => resolveConfig(defaults, given)).toThrow(message);
+  });
+
+  test('every key is known by its dotted name', () => {
+    expect(configKeys()).toEqual(
+      expect.arrayContaining(['seed', 'precision', 'zLoss', 'stage1.steps', 'stage2.keepEvery']),
+    );
+  });
+});
+
+describe('schedules', () => {
+  const at = (schedule: 'constant' | 'linear' | 'inverse-sqrt' | 'cosine', step: number, warmupSteps = 4) =>
+    learningRateAt(step, { schedule, warmupSteps, learningRate: 2, steps: 12 });
+
+  test('climb linearly over the warm-up, then follow their formula', () => {
+    for (const schedule of ['constant', 'linear', 'inverse-sqrt', 'cosine'] as const)
+      expect([1, 2, 4].map((step) => at(schedule, step))).toEqual([0.5, 1, 2]);
+    expect([5, 12].map((step) => at('constant', step))).toEqual([2, 2]);
+    expect([5, 9, 12].map((step) => at('linear', step))).toEqual([2, 1, 0.25]);
+    expect(at('inverse-sqrt', 16)).toBeCloseTo(1);
+    expect(at('cosine', 9)).toBeCloseTo(1);
+    expect(at('constant', 1, 0)).toBe(2);
+    expect(at('inverse-sqrt', 4, 0)).toBe(1);
+  });
+});
+
+describe('the order of examples', () => {
+  test('every epoch is a permutation of all examples, read on across batches', () => {
+    const order = new ExampleOrder(10, 4, 7, 0);
+    const seen = Array.from({ length: 10 }, (_, i) => order.at(i + 1)).flat();
+    for (const epoch of [0, 1, 2, 3]) {
+      const own = seen.filter((place) => place.epoch === epoch).map((place) => place.index);
+      expect(own.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+    expect(seen.slice(0, 10).map((p) => p.index)).not.toEqual(seen.slice(10, 20).map((p) => p.index));
+  });
+
+  test('is a pure function of the step, the seed and the stage', () => {
+    const fresh = (seed: number, stage: number) => new ExampleOrder(100, 8, seed, stage).at(30);
+    const walked = new ExampleOrder(100, 8, 1, 0);
+    for (let step = 1; step < 30; step++) walked.at(step);
+    expect(walked.at(30)).toEqual(fresh(1, 0));
+    expect(fresh(2, 0)).not.toEqual(fresh(1, 0));
+    expect(fresh(1, 1)).not.toEqual(fresh(1, 0));
+  });
+});
