@@ -241,6 +241,8 @@ describe('answers', () => {
     expect(example!.inputTokens).toHaveLength(6);
     expect(example!.cutTokens).toBeGreaterThan(0);
     expect((await promot('train', ...flags, '--dry-run')).out).toContain('[7 prompt rows]');
+    const oneShot = await json('train', ...flags, '--set', 'shots=1', '--dry-run');
+    expect((oneShot.examples as { input: string }[])[0]!.input).toMatch(/answer: (True|False)\n\nIs 0 odd\? answer:$/u);
     expect(existsSync(out)).toBe(false);
   });
 
@@ -300,7 +302,12 @@ describe('bad input: one message of a line or two, exit 2', () => {
   });
 
   test('settings', async () => {
-    await refusedRun(/--set batchSiz=3: unknown setting batchSiz.*"batchSize"/u, {}, '--set', 'batchSiz=3');
+    await refusedRun(
+      /--set batchSiz=3: unknown setting batchSiz \(did you mean "batchSize"\?\)/u,
+      {},
+      '--set',
+      'batchSiz=3',
+    );
     await refusedRun(/--set stage1\.stps=3: .*"stage1\.steps"/u, {}, '--set', 'stage1.stps=3');
     await refusedRun(/--set batchSize=many: setting batchSize: .*number/u, {}, '--set', 'batchSize=many');
     await refusedRun(/--set batchSize: write it as key=value/u, {}, '--set', 'batchSize');

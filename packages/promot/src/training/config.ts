@@ -113,7 +113,7 @@ export function resolveConfig(defaults: TrainingConfig, given: ConfigInput): Tra
 }
 
 function unknownKey(key: string, known: string[]): UserError {
-  return new UserError(`unknown setting ${key}.${didYouMean(key, known)}`);
+  return new UserError(`unknown setting ${key}${didYouMean(key, known) || `; known are ${known.join(', ')}`}`);
 }
 
 /** Every key that people may set, dotted. */

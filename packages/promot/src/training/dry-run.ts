@@ -1,6 +1,7 @@
 // What a training run would do, without training: examples as the model sees them, lengths, sizes, memory, time.
 // Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H heads, V rows.
 import { noGrad, scope, uniform } from '@promot/torch';
+import { joinExemplars, trainingExemplar } from '../data/few-shot.js';
 import { UserError } from '../errors.js';
 import { findMethod, type Stage } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
@@ -100,8 +101,16 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
       initPrompt(config.promptInit, promptRows, { ...loaded, labels: task.labels, seed: config.seed }).dispose();
 
     const every = Math.max(1, Math.ceil(training.length / measuredExamples));
-    const measured = training.filter((_, i) => i % every === 0);
-    const whole = measured.map((e) => tokenizeExample(e, tokenizer, model.kind));
+    // As the first epoch sees them.
+    const seen = (example: Example, index: number): Example =>
+      config.shots === 0
+        ? example
+        : {
+            ...example,
+            input: joinExemplars([trainingExemplar(training, index, config.seed, 0)], example.input),
+          };
+    const measured = training.map((e, i) => [e, i] as const).filter(([, i]) => i % every === 0);
+    const whole = measured.map(([e, i]) => tokenizeExample(seen(e, i), tokenizer, model.kind));
     const { maxInputLength } = config;
     const inputs = whole.map(({ input }) => (maxInputLength ? Math.min(input.length, maxInputLength) : input.length));
     const targets = whole.map(({ target }) => target.length);
@@ -117,7 +126,9 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
       config,
       trainExamples: training.length,
       validationExamples: validation.length,
-      examples: training.slice(0, shownExamples).map((e) => showExample(e, loaded, promptRows, maxInputLength)),
+      examples: training
+        .slice(0, shownExamples)
+        .map((e, i) => showExample(seen(e, i), loaded, promptRows, maxInputLength)),
       inputLengths,
       targetLengths,
       cutInputs: Math.round((cut * training.length) / measured.length),
