@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Rebuilds golden/files: python packages/promot/golden/make_files.py
 
-Small checkpoint files (torch.save archives, sound and hostile; GGUF files of every tensor type and two small models) and
-the numbers in them. Needs torch, transformers, gguf, numpy (expected.json holds the versions); a few seconds.
+Small checkpoint files (torch.save archives, sound and hostile; GGUF files of every tensor type and two small models; one
+model folder in each form that hubs hold) and the numbers in them. Needs torch, transformers, gguf, numpy (expected.json holds the versions); a few seconds.
 """
 
 import base64
@@ -24,7 +24,9 @@ import gguf
 import numpy
 import torch
 import transformers
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from safetensors.torch import save_file
+from transformers import (AutoModelForCausalLM, AutoModelForSeq2SeqLM, LlamaConfig, LlamaForCausalLM, MT5Config, MT5ForConditionalGeneration,
+                          Qwen2Config, Qwen2ForCausalLM)  # fmt: skip
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 OUT = Path(__file__).resolve().parent / "files"
@@ -108,6 +110,56 @@ def save_hostile():
         (OUT / f"hostile_{name}.bin").write_bytes(buffer.getvalue())
     with zipfile.ZipFile(OUT / "compressed.bin", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(zipfile.ZipInfo("archive/data.pkl"), pickle.dumps({}, protocol=2), compress_type=zipfile.ZIP_DEFLATED)
+
+
+# --- whole folders ---
+
+
+def save_folders():
+    """A ByT5 in little: pytorch_model.bin alone and in shards, model.safetensors alone and in shards; and its logits."""
+    torch.manual_seed(4)
+    config = MT5Config(vocab_size=384, d_model=8, d_kv=4, num_heads=2, d_ff=12, num_layers=1, num_decoder_layers=1,
+                       relative_attention_num_buckets=8, tie_word_embeddings=False, decoder_start_token_id=0)  # fmt: skip
+    config.architectures = ["MT5ForConditionalGeneration"]
+    model = MT5ForConditionalGeneration(config).eval()
+    model.lm_head.weight = torch.nn.Parameter(torch.randn(384, 8))  # Transformers 5 ties every T5 when it makes one
+    # As the hub's old files have it: the embedding three times, one storage.
+    state = model.state_dict()
+    assert state["encoder.embed_tokens.weight"].data_ptr() == state["shared.weight"].data_ptr()
+    distinct = {name: value.contiguous() for name, value in state.items() if "embed_tokens" not in name}
+    names = list(state)
+    half = [names[: len(names) // 2], names[len(names) // 2 :]]
+    for folder in ("bin", "bin-sharded", "safetensors", "safetensors-sharded"):
+        out = OUT / "folders" / folder
+        out.mkdir(parents=True)
+        config.save_pretrained(out)
+        description = json.loads((out / "config.json").read_text())
+        description.pop("scale_decoder_outputs", None)
+        (out / "config.json").write_text(json.dumps({**description, "tie_word_embeddings": False}, indent=2) + "\n")
+        (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "ByT5Tokenizer", "extra_ids": 125}) + "\n")
+        kind, _, sharded = folder.partition("-")
+        stem, end = ("pytorch_model", "bin") if kind == "bin" else ("model", "safetensors")
+        content = state if kind == "bin" else distinct
+        save = torch.save if kind == "bin" else (lambda tensors, path: save_file(tensors, path, metadata={"format": "pt"}))
+        if not sharded:
+            save(content, out / f"{stem}.{end}")
+            continue
+        place = {}
+        for number, part in enumerate(half, 1):
+            shard = f"{stem}-{number:05}-of-00002.{end}"
+            tensors = {name: content[name] for name in part if name in content}
+            save(tensors, out / shard)
+            place.update(dict.fromkeys(tensors, shard))
+        (out / f"{stem}.{end}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": place}) + "\n")
+    inputs, targets = [75, 104, 111, 1], [120, 33, 1]
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor([inputs]), decoder_input_ids=torch.tensor([[0, *targets[:-1]]])).logits[0]
+        # Transformers must find the same model in the folders that it still reads.
+        for folder in ("safetensors", "safetensors-sharded", "bin", "bin-sharded"):
+            back = AutoModelForSeq2SeqLM.from_pretrained(OUT / "folders" / folder).eval()
+            again = back(input_ids=torch.tensor([inputs]), decoder_input_ids=torch.tensor([[0, *targets[:-1]]])).logits[0]
+            assert torch.equal(again, logits), folder
+    return {"inputIds": inputs, "targetIds": targets, "logits": floats(logits)}
 
 
 # --- GGUF ---
@@ -234,6 +286,7 @@ def main():
     save_hostile()
     expected["types"] = save_types()
     expected["models"] = save_models()
+    expected["folders"] = save_folders()
     (OUT / "expected.json").write_text(json.dumps(expected) + "\n")
 
 
