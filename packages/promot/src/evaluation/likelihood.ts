@@ -2,8 +2,8 @@
 import type { Tensor } from '@promot/torch';
 import { score } from '../generation/score.js';
 import type { LoadedModel } from '../models/load.js';
+import { tokenizeExample } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
-import { tokenizeExample } from '../training/tokenize.js';
 
 export interface LikelihoodAccuracy {
   /** Percent right when labels are ranked by their log-probability, end of sequence included. */

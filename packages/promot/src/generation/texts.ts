@@ -1,6 +1,6 @@
 // Generation and scoring of texts: exactly as given, tokenized apart, never cut; outputs untrimmed.
 import type { LoadedModel } from '../models/load.js';
-import { tokenizeInput, tokenizeTarget } from '../training/tokenize.js';
+import { tokenizeInput, tokenizeTarget } from '../models/tokenize.js';
 import { type GenerateOptions, generate } from './generate.js';
 import { type Scored, type ScoreOptions, score } from './score.js';
 
