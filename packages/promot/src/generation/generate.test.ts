@@ -9,6 +9,7 @@ import { T5, t5Config } from '../models/t5.js';
 import { RandomWeights } from '../models/weights.js';
 import { type Generated, type GenerateOptions, generate } from './generate.js';
 import { score } from './score.js';
+import { scoreChoices } from './score-choices.js';
 
 const vocabulary = 64;
 const width = 16;
@@ -214,6 +215,41 @@ describe.each(cases)('%s', (_, model) => {
     const seen: number[] = [];
     await generate(model, inputs, { maxNewTokens: 6, batchSize: 2, onProgress: (done, of) => seen.push(done / of) });
     expect(seen).toEqual(inputs.map((_, i) => (i + 1) / inputs.length));
+  });
+
+  test.each([1, 4])('%i beams: a shared beginning that is read once changes nothing', async (beams) => {
+    const beginning = Array.from({ length: 20 }, (_, i) => 2 + ((7 * i) % 40));
+    // One input does not share it, one is nothing but it.
+    const some = [...inputs.map((input) => [...beginning, ...input]), [4, 4, 9], beginning];
+    const before = liveTensors();
+    for (const attached of [undefined, prompt]) {
+      const options = { beams, maxNewTokens: 12, prompt: attached };
+      const seen: number[] = [];
+      const together = await generate(model, some, { ...options, onResult: (i) => seen.push(i) });
+      // Alone, an input shares nothing.
+      expectSame(together, await Promise.all(some.map((input) => one(input, options))));
+      expect(seen.sort((a, b) => a - b)).toEqual(some.map((_, i) => i));
+    }
+    expect(liveTensors()).toBe(before);
+  });
+
+  test('a shared beginning changes no score; choices have the score of targets', async () => {
+    const beginning = Array.from({ length: 20 }, (_, i) => 2 + ((7 * i) % 40));
+    const some = inputs.map((input) => [...beginning, ...input]);
+    const targets = [[3, 1], [8, 9, 10, 1], [40]];
+    const before = liveTensors();
+    for (const attached of [undefined, prompt]) {
+      const pairs = some.flatMap((input) => targets.map((target) => ({ input, target })));
+      const together = await score(model, pairs, { prompt: attached });
+      const choices = await scoreChoices(model, some, targets, { prompt: attached });
+      for (const [i, pair] of pairs.entries()) {
+        const alone = (await score(model, [pair], { prompt: attached }))[0]!;
+        expect(together[i]!.loss).toBeCloseTo(alone.loss, 4);
+        const sum = alone.logprobs.reduce((a, b) => a + b);
+        expect(choices[Math.floor(i / targets.length)]![i % targets.length]).toBeCloseTo(sum, 3);
+      }
+    }
+    expect(liveTensors()).toBe(before);
   });
 
   test('no inputs, no outputs; options that make no sense are refused', async () => {

@@ -6,6 +6,7 @@ import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
 import { BeamSearch, type Candidate, GreedySearch, type Hypothesis, type Search, type SearchRules } from './search.js';
+import { forSharedPrefix, type InputGroup } from './shared-prefix.js';
 import { cutAtStop, endsWithStop, type StopStrings } from './stop.js';
 
 export interface GenerateOptions extends RunOptions {
@@ -23,6 +24,8 @@ export interface GenerateOptions extends RunOptions {
   brevityPenalty?: number;
   /** Strings that end a sequence, too. */
   stop?: StopStrings;
+  /** Hears of every result as soon as it is there, with its input's number. */
+  onResult?: (number: number, result: Generated) => void;
 }
 
 export interface Generated extends Hypothesis {
@@ -33,7 +36,7 @@ export interface Generated extends Hypothesis {
 /**
  * Generates a continuation of every input; the results stand in the inputs' order and do not depend on the batches, but for
  * rounding. Scores are in nats, computed in float32. Gives what Transformers' `generate` gives (greedy, or beam search with
- * `early_stopping` false). An input that is finished leaves its batch.
+ * `early_stopping` false). An input that is finished leaves its batch. A beginning that many inputs share is read once.
  *
  * Throws UserError for options that make no sense, and the signal's reason when aborted.
  *
@@ -66,30 +69,33 @@ export async function generate(
     penalty: penalty(options),
   };
 
-  // What a batch holds is the keys of its tokens: per beam, or of an encoder's per input.
-  const rows = model.kind === 'decoder-only' ? beams : 1;
-  const tokens = (input: Ids) => rows * ((prompt?.size(0) ?? 0) + input.length + maxNewTokens);
-  const lengths = inputs.map((input) => input.length);
-  const batches = lengthSortedBatches(
-    lengths,
-    options.batchSize,
-    (batch) => batch.length * tokens(inputs[batch[0]!]!) <= largestBatchTokens,
-  );
-
   const results: Generated[] = [];
   let done = 0;
-  for (const batch of batches) {
-    const searches = batch.map((number) => ({
-      number,
-      search: beams === 1 ? new GreedySearch(rules) : new BeamSearch(beams, rules),
-    }));
-    const finish = ({ number, search }: Searched) => {
-      const best = search.best();
-      results[number] = stop ? { ...best, text: cutAtStop(stop.decode(best.ids), stop.strings) } : best;
-      options.onProgress?.(++done, inputs.length);
-    };
-    await searchBatch(model, inputs, searches, { prompt, count, minNewTokens, signal: options.signal, finish });
-  }
+  await forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
+    const own = inputs.map((input) => input.slice(skip));
+    // What a batch holds is the keys of its tokens: per beam, or of an encoder's per input.
+    const rows = model.kind === 'decoder-only' ? beams : 1;
+    const before = attach.prompt?.size(0) ?? 0;
+    const batches = lengthSortedBatches(
+      numbers.map((number) => own[number]!.length),
+      options.batchSize,
+      (batch) => batch.length * rows * (before + own[numbers[batch[0]!]!]!.length + maxNewTokens) <= largestBatchTokens,
+    );
+    for (const batch of batches) {
+      const searches = batch.map((place) => ({
+        number: numbers[place]!,
+        search: beams === 1 ? new GreedySearch(rules) : new BeamSearch(beams, rules),
+      }));
+      const finish = ({ number, search }: Searched) => {
+        const best = search.best();
+        const result = stop ? { ...best, text: cutAtStop(stop.decode(best.ids), stop.strings) } : best;
+        results[number] = result;
+        options.onResult?.(number, result);
+        options.onProgress?.(++done, inputs.length);
+      };
+      await searchBatch(model, own, searches, { attach, count, minNewTokens, signal: options.signal, finish });
+    }
+  });
   return results;
 }
 
@@ -114,20 +120,20 @@ async function searchBatch(
   inputs: readonly Ids[],
   searches: readonly Searched[],
   options: {
-    prompt: Tensor | undefined;
+    attach: InputGroup['attach'];
     count: number;
     minNewTokens: number;
     signal: AbortSignal | undefined;
     finish: (searched: Searched) => void;
   },
 ): Promise<void> {
-  const { prompt, count, minNewTokens, signal, finish } = options;
+  const { attach, count, minNewTokens, signal, finish } = options;
   const { endOfSequence } = model.shape;
   await breathe(signal);
   const decoding = noGrad(() =>
     model.startDecoding(
       searches.map(({ number }) => inputs[number]!),
-      { prompt },
+      attach,
     ),
   );
   try {
