@@ -9,8 +9,19 @@ import type { Tensor } from './tensor.js';
  */
 export type Parameters = ReadonlyMap<string, Tensor>;
 
+/** A low-rank addition to a linear layer (LoRA, Hu et al. 2021): scale * B A x. */
+export interface LowRank {
+  /** [r, I] */
+  readonly a: Tensor;
+  /** [O, r] */
+  readonly b: Tensor;
+  readonly scale: number;
+}
+
 /** x [..., I] -> [..., O]. */
 export class Linear {
+  /** What is added to the layer's own product, where something is attached. */
+  lowRank: LowRank | undefined;
   constructor(
     /** [O, I] */
     readonly weight: Tensor,
@@ -18,7 +29,10 @@ export class Linear {
     readonly bias?: Tensor,
   ) {}
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    const y = linear(x, this.weight, this.bias);
+    if (!this.lowRank) return y;
+    const { a, b, scale } = this.lowRank;
+    return scope(() => y.add(linear(linear(x, a.to(x.dtype)), b.to(x.dtype)), scale));
   }
 }
 

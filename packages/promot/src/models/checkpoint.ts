@@ -1,6 +1,15 @@
 // The tensors of a checkpoint folder, whatever its format, by name and not yet read.
 import { statSync } from 'node:fs';
-import { FileFormatError, keep, mapFile, mappedTensor, openSafetensors, scope, type Tensor } from '@promot/torch';
+import {
+  type DType,
+  FileFormatError,
+  keep,
+  mapFile,
+  mappedTensor,
+  openSafetensors,
+  scope,
+  type Tensor,
+} from '@promot/torch';
 import { UserError } from '../errors.js';
 import { checkpointFiles } from '../files/checkpoint-files.js';
 import { readPytorchBin } from '../files/pytorch-bin.js';
@@ -18,7 +27,10 @@ export interface Checkpoint {
   close(): void;
 }
 
-/** Opens the weights of a Hugging Face folder. Throws UserError where there are none or a file is damaged. */
+/**
+ * Opens the weights of a Hugging Face folder. Throws UserError where there are none or a file is damaged; reading a tensor
+ * throws one where it does not hold floating-point numbers.
+ */
 export function openCheckpoint(folder: string): Checkpoint {
   const { format, paths } = checkpointFiles(folder);
   const tensors = new Map<string, CheckpointTensor>();
@@ -36,11 +48,27 @@ export function openCheckpoint(folder: string): Checkpoint {
 function addSafetensors(path: string, tensors: Map<string, CheckpointTensor>): () => void {
   try {
     const file = openSafetensors(path);
-    for (const [name, { shape }] of file.entries) tensors.set(name, { shape, load: () => file.tensor(name) });
+    for (const [name, { dtype, shape }] of file.entries)
+      tensors.set(name, {
+        shape,
+        load: () => {
+          checkType(path, name, dtype);
+          return file.tensor(name);
+        },
+      });
     return () => file.close();
   } catch (error) {
-    throw error instanceof FileFormatError ? new UserError(error.message) : error;
+    if (error instanceof FileFormatError) throw new UserError(error.message);
+    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
   }
+}
+
+/** Weights of whole numbers are quantized by some scheme of their own, and mean nothing as they stand. */
+function checkType(path: string, name: string, dtype: DType): void {
+  if (!/float/.test(dtype))
+    throw new UserError(
+      `${path}: ${name} holds ${dtype}: quantized weights are not supported; take the original model`,
+    );
 }
 
 function addPytorch(path: string, tensors: Map<string, CheckpointTensor>): () => void {
@@ -49,6 +77,7 @@ function addPytorch(path: string, tensors: Map<string, CheckpointTensor>): () =>
     const { name, dtype, shape, strides, byteOffset, byteLength } = stored;
     const load = () =>
       scope(() => {
+        checkType(path, name, dtype);
         bytes ??= keep(mapFile(path, statSync(path).size));
         // The elements in the order of the storage, then the tensor's own strides over them.
         const flat = mappedTensor(bytes, {

@@ -66,6 +66,7 @@ export class Llama implements LanguageModel {
   readonly kind = 'decoder-only';
   readonly shape: ModelShape;
   readonly parameters: Parameters;
+  readonly linears: ReadonlyMap<string, Linear>;
   readonly #config: LlamaConfig;
   readonly #embed: Embedding;
   readonly #layers: Layer[];
@@ -89,6 +90,7 @@ export class Llama implements LanguageModel {
     const windowed = config.model_type === 'mistral' || config.use_sliding_window === true;
     this.#window = windowed ? (config.sliding_window ?? Infinity) : Infinity;
     this.parameters = new Map(weights.parameters);
+    this.linears = new Map(weights.linears);
     const ends = [config.eos_token_id ?? []].flat();
     this.shape = {
       vocabularySize: rows,
@@ -216,7 +218,11 @@ export class Llama implements LanguageModel {
    */
   #trainingMask(length: number, read: number, like: Tensor): Mask {
     if (read === 0 && length <= this.#window) return { causal: true };
-    return { bias: biasOf(behindPrefix(this.#visible(length), read), like).unsqueeze(0).unsqueeze(0) };
+    return {
+      bias: biasOf(behindPrefix(this.#visible(length), read), like)
+        .unsqueeze(0)
+        .unsqueeze(0),
+    };
   }
 
   /** [L, L]: true where place t may look at place s: s <= t, and t - s < window. */
@@ -476,8 +482,7 @@ class Attention {
     return scope(() => {
       const [batch, groups, , width] = keys.shape as [number, number, number, number];
       const grouped = query.reshape(batch, groups, -1, width);
-      if (!prefix)
-        return scaledDotProductAttention(grouped, keys, values, { mask: bias }).reshape(batch, 1, -1);
+      if (!prefix) return scaledDotProductAttention(grouped, keys, values, { mask: bias }).reshape(batch, 1, -1);
       const [prefixKeys, prefixValues] = prefix;
       const read = prefixKeys.size(2);
       const together = (t: Tensor) => t.transpose(0, 1).reshape(1, groups, -1, t.size(3));

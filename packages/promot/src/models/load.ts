@@ -1,5 +1,4 @@
 // From a path to a model with its tokenizer: a Hugging Face folder or a GGUF file; and back to a Hugging Face folder.
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type DType, tensor, writeSafetensors } from '@promot/torch';
@@ -8,6 +7,7 @@ import { UserError } from '../errors.js';
 import { openGguf } from '../files/gguf-checkpoint.js';
 import { writeText } from '../files/write.js';
 import { tokenizerFromGguf } from '../tokenizer/gguf.js';
+import { readJsonObject } from '../tokenizer/json.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type CheckpointTensor, openCheckpoint } from './checkpoint.js';
@@ -21,38 +21,66 @@ export interface LoadedModel {
   readonly tokenizer: Tokenizer;
 }
 
-/** Builds the architecture that a config.json names. Throws UserError for one that promot does not have, or a bad key. */
+/**
+ * Builds the architecture that a configuration (with config.json's keys) names. Throws UserError, which begins with `place`,
+ * for an architecture that promot does not have and for a bad key.
+ */
 export function buildModel(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
-  const type = String(config.model_type);
-  if (type === 't5' || type === 'mt5') return new T5(parseConfig(t5Config, config, place), weights);
-  if (['llama', 'mistral', 'qwen2'].includes(type)) return new Llama(parseConfig(llamaConfig, config, place), weights);
-  throw new UserError(`${place}: model_type "${type}" is not supported (known: t5, mt5, llama, mistral, qwen2)`);
+  switch (config.model_type) {
+    case 't5':
+    case 'mt5': {
+      const parsed = parseConfig(t5Config, config, place);
+      checkIds(parsed, ['pad_token_id', 'decoder_start_token_id', 'eos_token_id'], place);
+      return new T5(parsed, weights);
+    }
+    case 'llama':
+    case 'mistral':
+    case 'qwen2': {
+      const parsed = parseConfig(llamaConfig, config, place);
+      checkIds(parsed, ['eos_token_id'], place);
+      const { num_attention_heads: heads, num_key_value_heads: groups, pad_token_id: padding } = parsed;
+      if (heads % (groups ?? heads) !== 0)
+        throw new UserError(`${place}: num_key_value_heads ${groups} does not divide num_attention_heads ${heads}`);
+      // Nothing looks at padding, so an id without a row (old files have -1) is as good as none.
+      const hasRow = typeof padding === 'number' && padding >= 0 && padding < parsed.vocab_size;
+      return new Llama(hasRow ? parsed : { ...parsed, pad_token_id: null }, weights);
+    }
+    case undefined:
+      throw new UserError(`${place}: model_type is missing`);
+    default:
+      throw new UserError(
+        `${place}: model_type ${JSON.stringify(config.model_type)} is not supported (known: t5, mt5, llama, mistral, qwen2)`,
+      );
+  }
 }
 
-function parseConfig<T extends z.ZodType>(schema: T, config: unknown, place: string): z.infer<T> {
+function parseConfig<T extends z.ZodType>(schema: T, config: Record<string, unknown>, place: string): z.infer<T> {
   const parsed = schema.safeParse(config);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new UserError(`${place}: config.json: ${issue.path.join('.')}: ${issue.message}`);
+  const { path, message } = parsed.error.issues[0]!;
+  const missing = path.length === 1 && config[String(path[0])] === undefined;
+  throw new UserError(`${place}: ${path.join('.')} ${missing ? 'is missing' : `is wrong: ${message}`}`);
 }
 
-/** Loads a model folder. GGUF files and run folders: see `openModel`. */
+/** Throws where a token id has no row in the vocabulary. */
+function checkIds(config: { vocab_size: number } & Record<string, unknown>, keys: string[], place: string): void {
+  for (const key of keys)
+    for (const id of [config[key]].flat())
+      if (typeof id === 'number' && (id < 0 || id >= config.vocab_size))
+        throw new UserError(`${place}: ${key} is ${id}, but vocab_size is ${config.vocab_size}`);
+}
+
+/** Loads a model folder. Throws UserError for what is missing, damaged or not supported. GGUF files, runs: see `openModel`. */
 export function loadFolder(folder: string, dtype: DType): LoadedModel {
-  const configPath = join(folder, 'config.json');
-  if (!existsSync(configPath)) throw new UserError(`${folder}: no model there (config.json is missing)`);
-  let config: Record<string, unknown>;
-  try {
-    config = JSON.parse(readFileSync(configPath, 'utf8')) as Record<string, unknown>;
-  } catch {
-    throw new UserError(`${configPath}: not JSON`);
-  }
+  const config = readJsonObject(folder, 'config.json');
+  if (!config) throw new UserError(`${folder}: no model there (config.json is missing)`);
   const tokenizer = loadTokenizer(folder);
   const checkpoint = openCheckpoint(folder);
   try {
     const model = buildModel(
       withGenerationEnds(config, folder),
       new CheckpointWeights(folder, checkpoint.tensors, dtype),
-      folder,
+      join(folder, 'config.json'),
     );
     return { model, tokenizer };
   } finally {
@@ -73,10 +101,13 @@ export function loadGguf(path: string, dtype: DType): LoadedModel {
 
 /** generation_config.json may know more ids that end a sequence than config.json does (Llama 3's chat models). */
 function withGenerationEnds(config: Record<string, unknown>, folder: string): Record<string, unknown> {
-  const path = join(folder, 'generation_config.json');
-  if (!existsSync(path)) return config;
-  const ends = (JSON.parse(readFileSync(path, 'utf8')) as { eos_token_id?: number | number[] }).eos_token_id;
-  return ends === undefined || ends === null ? config : { ...config, eos_token_id: ends };
+  const ends = readJsonObject(folder, 'generation_config.json')?.eos_token_id;
+  if (ends === undefined || ends === null) return config;
+  if (![ends].flat().every((id) => Number.isInteger(id)))
+    throw new UserError(
+      `${join(folder, 'generation_config.json')}: eos_token_id is neither a token id nor a list of them`,
+    );
+  return { ...config, eos_token_id: ends };
 }
 
 /**

@@ -1,5 +1,5 @@
 // What training, generation and scoring ask of a language model, whatever its architecture.
-import type { Parameters, Tensor } from '@promot/torch';
+import type { Linear, Parameters, Tensor } from '@promot/torch';
 import type { Dropout } from './dropout.js';
 
 /** Token ids of the inputs of a batch, not padded. */
@@ -50,6 +50,8 @@ export interface LanguageModel {
   readonly shape: ModelShape;
   /** Every parameter by its Hugging Face name; a tied head appears once. */
   readonly parameters: Parameters;
+  /** Every linear layer but the output, by its Hugging Face name: where low-rank additions can be attached. */
+  readonly linears: ReadonlyMap<string, Linear>;
   /** The input embedding table [rows, E]. */
   readonly embedding: Tensor;
   /** config.json for a Hugging Face folder that gives these very logits. */

@@ -52,6 +52,7 @@ export class T5 implements LanguageModel {
   readonly kind = 'encoder-decoder';
   readonly shape: ModelShape;
   readonly parameters: Parameters;
+  readonly linears: ReadonlyMap<string, Linear>;
   readonly #config: T5Config;
   readonly #shared: Embedding;
   readonly #encoder: Stack;
@@ -73,6 +74,7 @@ export class T5 implements LanguageModel {
     this.#outputScale = scaled ? width ** -0.5 : 1;
     this.#start = config.decoder_start_token_id ?? config.pad_token_id;
     this.parameters = new Map(weights.parameters);
+    this.linears = new Map(weights.linears);
     this.shape = {
       vocabularySize: rows,
       width,

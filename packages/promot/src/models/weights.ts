@@ -20,6 +20,7 @@ export type Initial = number | 'ones';
 /** Gives parameters by their Hugging Face names and remembers what it gave. */
 export abstract class Weights {
   readonly #taken = new Map<string, Tensor>();
+  readonly #linears = new Map<string, Linear>();
 
   constructor(
     /** The element type that all parameters get. */
@@ -29,6 +30,11 @@ export abstract class Weights {
   /** All parameters given so far, in order. */
   get parameters(): ReadonlyMap<string, Tensor> {
     return this.#taken;
+  }
+
+  /** All linear layers made so far, by name: where low-rank additions can be attached. */
+  get linears(): ReadonlyMap<string, Linear> {
+    return this.#linears;
   }
 
   /** The parameter of this name; asked again, the same tensor. Throws UserError where it is missing or of another shape. */
@@ -53,10 +59,12 @@ export abstract class Weights {
   protected abstract read(name: string, shape: readonly number[], initial: Initial): Tensor;
 
   linear(name: string, inputs: number, outputs: number, std: number, bias = false): Linear {
-    return new Linear(
+    const layer = new Linear(
       this.take(`${name}.weight`, [outputs, inputs], std),
       bias ? this.take(`${name}.bias`, [outputs], 0) : undefined,
     );
+    this.#linears.set(name, layer);
+    return layer;
   }
   norm(name: string, width: number, epsilon: number): RMSNorm {
     return new RMSNorm(this.take(`${name}.weight`, [width], 'ones'), epsilon);

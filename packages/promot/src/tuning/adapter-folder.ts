@@ -1,0 +1,43 @@
+// A PEFT adapter folder: adapter_config.json and adapter_model.safetensors, checked.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { FileFormatError, openSafetensors, type SafetensorsFile } from '@promot/torch';
+import type { z } from 'zod';
+import { UserError } from '../errors.js';
+
+export function adapterPaths(folder: string): { readonly config: string; readonly weights: string } {
+  return { config: join(folder, 'adapter_config.json'), weights: join(folder, 'adapter_model.safetensors') };
+}
+
+/** Reads and checks the configuration. Throws UserError where it is missing, not JSON, of another kind, or a key is wrong. */
+export function readAdapterConfig<T extends z.ZodType>(folder: string, kind: string, schema: T): z.infer<T> {
+  const { config } = adapterPaths(folder);
+  const found = adapterKind(folder);
+  if (found !== kind) throw new UserError(`${config}: peft_type is ${found}; expected ${kind}`);
+  const parsed = schema.safeParse(JSON.parse(readFileSync(config, 'utf8')));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new UserError(`${config}: ${issue.path.join('.')}: ${issue.message}`);
+}
+
+/** What kind of adapter a folder holds (`PROMPT_TUNING`, `LORA`, ...). Throws UserError where it holds none. */
+export function adapterKind(folder: string): string {
+  const { config } = adapterPaths(folder);
+  if (!existsSync(config)) throw new UserError(`${folder}: no PEFT adapter there (adapter_config.json is missing)`);
+  try {
+    return String((JSON.parse(readFileSync(config, 'utf8')) as { peft_type?: unknown } | null)?.peft_type);
+  } catch {
+    throw new UserError(`${config}: not JSON`);
+  }
+}
+
+/** Opens the weights. Throws UserError where they are missing or damaged. */
+export function openAdapterWeights(folder: string): SafetensorsFile {
+  const { weights } = adapterPaths(folder);
+  if (!existsSync(weights)) throw new UserError(`${folder}: adapter_model.safetensors is missing`);
+  try {
+    return openSafetensors(weights);
+  } catch (error) {
+    throw error instanceof FileFormatError ? new UserError(error.message) : error;
+  }
+}

@@ -1,0 +1,157 @@
+// LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers; PEFT's files in and out.
+import { mkdir } from 'node:fs/promises';
+import {
+  deriveSeed,
+  keep,
+  noGrad,
+  type Parameters,
+  scope,
+  type Tensor,
+  uniform,
+  writeSafetensors,
+  zeros,
+} from '@promot/torch';
+import { z } from 'zod';
+import { UserError } from '../errors.js';
+import { writeText } from '../files/write.js';
+import type { LanguageModel } from '../models/model.js';
+import { adapterPaths, openAdapterWeights, readAdapterConfig } from './adapter-folder.js';
+
+/** Where PEFT attaches by default, and Hu et al. found it best for their budget: queries and values. */
+const defaultTargets = { 'encoder-decoder': ['q', 'v'], 'decoder-only': ['q_proj', 'v_proj'] } as const;
+
+const loraConfig = z.looseObject({
+  r: z.int().positive(),
+  lora_alpha: z.number().positive(),
+  target_modules: z.union([z.array(z.string()), z.string()]),
+  use_rslora: z.boolean().nullish(),
+  use_dora: z.boolean().nullish(),
+  bias: z.string().nullish(),
+  modules_to_save: z.array(z.string()).nullish(),
+  rank_pattern: z.record(z.string(), z.number()).nullish(),
+  alpha_pattern: z.record(z.string(), z.number()).nullish(),
+});
+
+/** Low-rank additions that are attached to a model until `detach`. */
+export class Lora {
+  /** `NAME.lora_A.weight` [r, I] and `NAME.lora_B.weight` [O, r] of every layer, float32. */
+  readonly parameters: Parameters;
+
+  constructor(
+    readonly model: LanguageModel,
+    parameters: ReadonlyMap<string, Tensor>,
+    readonly rank: number,
+    readonly scale: number,
+  ) {
+    this.parameters = parameters;
+    for (const name of this.layers()) {
+      const a = parameters.get(`${name}.lora_A.weight`)!;
+      const b = parameters.get(`${name}.lora_B.weight`)!;
+      model.linears.get(name)!.lowRank = { a, b, scale };
+    }
+  }
+
+  /** Names of the layers that have an addition. */
+  layers(): string[] {
+    return [...this.parameters.keys()].flatMap((key) => key.match(/^(.*)\.lora_A\.weight$/)?.[1] ?? []);
+  }
+
+  /** Takes the additions off and frees them: the model is what it was. */
+  detach(): void {
+    for (const name of this.layers()) this.model.linears.get(name)!.lowRank = undefined;
+    for (const tensor of this.parameters.values()) tensor.dispose();
+  }
+
+  /** Adds scale * B A to the layers' own weights, in place, and takes the additions off. */
+  merge(): void {
+    noGrad(() =>
+      scope(() => {
+        for (const name of this.layers()) {
+          const { weight, lowRank } = this.model.linears.get(name)!;
+          weight.add_(lowRank!.b.matmul(lowRank!.a).to(weight.dtype), this.scale);
+        }
+      }),
+    );
+    this.detach();
+  }
+}
+
+/** Fresh additions of rank r that change nothing yet: A uniform in +-1/sqrt(I) (PEFT's start), B zero, scale 1. */
+export function attachLora(model: LanguageModel, rank: number, seed: number): Lora {
+  const targets: readonly string[] = defaultTargets[model.kind];
+  const parameters = new Map<string, Tensor>();
+  let place = 0;
+  for (const [name, { weight }] of model.linears) {
+    if (!targets.includes(name.split('.').at(-1)!)) continue;
+    const [outputs, inputs] = weight.shape as [number, number];
+    const bound = inputs ** -0.5;
+    const a = scope(() => uniform([rank, inputs], -bound, bound, deriveSeed(seed, place++)));
+    parameters.set(`${name}.lora_A.weight`, keep(a));
+    parameters.set(`${name}.lora_B.weight`, keep(zeros([outputs, rank])));
+  }
+  return new Lora(model, parameters, rank, 1);
+}
+
+const prefix = 'base_model.model.';
+
+/** Attaches a PEFT LoRA adapter folder. Throws UserError for one that this model cannot carry, or a kind that is not plain LoRA. */
+export function readLoraAdapter(folder: string, model: LanguageModel): Lora {
+  const config = readAdapterConfig(folder, 'LORA', loraConfig);
+  const beyond = [
+    config.use_dora && 'use_dora',
+    config.bias && config.bias !== 'none' && 'bias',
+    config.modules_to_save?.length && 'modules_to_save',
+    config.rank_pattern && Object.keys(config.rank_pattern).length > 0 && 'rank_pattern',
+    config.alpha_pattern && Object.keys(config.alpha_pattern).length > 0 && 'alpha_pattern',
+  ].filter(Boolean);
+  if (beyond.length)
+    throw new UserError(`${adapterPaths(folder).config}: ${beyond.join(', ')} is not supported: only plain LoRA is`);
+  const parameters = new Map<string, Tensor>();
+  try {
+    const file = openAdapterWeights(folder);
+    for (const [key, { shape }] of file.entries) {
+      const match = key.match(/^base_model\.model\.(.*)\.lora_([AB])\.weight$/);
+      const layer = match && model.linears.get(match[1]!);
+      if (!layer) throw new UserError(`${folder}: the model has no layer for ${key}`);
+      const [outputs, inputs] = layer.weight.shape as [number, number];
+      const wanted = match[2] === 'A' ? [config.r, inputs] : [outputs, config.r];
+      if (shape.length !== 2 || shape.some((side, i) => side !== wanted[i]))
+        throw new UserError(
+          `${folder}: ${key} has shape [${shape}], the model needs [${wanted}]: it was trained for another model`,
+        );
+      parameters.set(key.slice(prefix.length), keep(noGrad(() => scope(() => file.tensor(key).float().clone()))));
+    }
+    file.close();
+  } catch (error) {
+    for (const tensor of parameters.values()) tensor.dispose();
+    throw error;
+  }
+  for (const key of parameters.keys()) {
+    const other = key.replace(/lora_[AB]/, (half) => (half === 'lora_A' ? 'lora_B' : 'lora_A'));
+    if (!parameters.has(other)) throw new UserError(`${folder}: ${prefix}${other} is missing`);
+  }
+  const scale = config.lora_alpha / (config.use_rslora ? Math.sqrt(config.r) : config.r);
+  return new Lora(model, parameters, config.r, scale);
+}
+
+/** Writes a PEFT LoRA adapter folder that PEFT loads with identical logits. */
+export async function writeLoraAdapter(folder: string, lora: Lora, baseModel = ''): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const paths = adapterPaths(folder);
+  const named = new Map([...lora.parameters].map(([name, tensor]) => [`${prefix}${name}`, tensor]));
+  writeSafetensors(paths.weights, named, { format: 'pt' });
+  const config = {
+    peft_type: 'LORA',
+    task_type: lora.model.kind === 'encoder-decoder' ? 'SEQ_2_SEQ_LM' : 'CAUSAL_LM',
+    base_model_name_or_path: baseModel,
+    inference_mode: true,
+    r: lora.rank,
+    lora_alpha: lora.scale * lora.rank,
+    lora_dropout: 0,
+    target_modules: [...new Set(lora.layers().map((name) => name.split('.').at(-1)!))],
+    bias: 'none',
+    fan_in_fan_out: false,
+    init_lora_weights: true,
+  };
+  await writeText(paths.config, `${JSON.stringify(config, null, 2)}\n`);
+}
