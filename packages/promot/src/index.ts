@@ -23,8 +23,8 @@ export type { Metric, MetricName, MetricResult, MetricSettings } from './metrics
 export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.js';
 export { type LoadedModel, saveModel } from './models/load.js';
 export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
-export { openModel, openPrompt } from './runs/open.js';
 export { type QuickstartOptions, type QuickstartResult, quickstart } from './quickstart/quickstart.js';
+export { openModel, openPrompt } from './runs/open.js';
 export { builtinTasks, type LoadTaskOptions, labTaskNames, loadTask } from './tasks/registry.js';
 export type { Example, Task, TaskDefinition } from './tasks/task.js';
 export type { Tokenizer } from './tokenizer/tokenizer.js';

@@ -10,8 +10,8 @@ import { writeText } from '../files/write.js';
 import { pretrainLab } from '../lab/pretrain.js';
 import { labModelFolder } from '../models/locate.js';
 import { openModel, openPrompt } from '../runs/open.js';
-import { loadTask } from '../tasks/registry.js';
 import { isRun } from '../runs/run-folder.js';
+import { loadTask } from '../tasks/registry.js';
 import { type TrainEvent, train } from '../training/train.js';
 import { htmlReport, markdownReport } from './report.js';
 
