@@ -36,6 +36,12 @@ describe('tensors', () => {
     expect(schema('aten::relu')).toBe('aten::relu(Tensor self) -> Tensor');
   });
 
+  test('asStrided begins where the tensor begins in its storage, unless told otherwise', () => {
+    const piece = arange(10).narrow(0, 4, 6);
+    expect(piece.asStrided([2, 2], [1, 2]).toNumbers()).toEqual([4, 6, 5, 7]);
+    expect(piece.asStrided([2, 2], [1, 2], 0).toNumbers()).toEqual([0, 2, 1, 3]);
+  });
+
   test('the same seed draws the same numbers', () => {
     expect(randn([5], 7).toNumbers()).toEqual(randn([5], 7).toNumbers());
     expect(randn([5], 7).toNumbers()).not.toEqual(randn([5], 8).toNumbers());

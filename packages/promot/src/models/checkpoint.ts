@@ -86,7 +86,7 @@ function addPytorch(path: string, tensors: Map<string, CheckpointTensor>): () =>
           offset: byteOffset,
           bytes: byteLength,
         });
-        return flat.asStrided(shape, strides, 0).contiguous();
+        return flat.asStrided(shape, strides).contiguous();
       });
     tensors.set(name, { shape, load });
   }
