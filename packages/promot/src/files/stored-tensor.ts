@@ -31,14 +31,3 @@ export interface StoredTensor {
   /** Bytes from there to the end of the last element that the shape and strides reach; 0 for an empty tensor. */
   byteLength: number;
 }
-
-/** Strides of a tensor whose elements lie one after the other in row-major order. */
-export function contiguousStrides(shape: readonly number[]): number[] {
-  const strides: number[] = new Array(shape.length);
-  let step = 1;
-  for (let i = shape.length - 1; i >= 0; i--) {
-    strides[i] = step;
-    step *= Math.max(shape[i]!, 1);
-  }
-  return strides;
-}
