@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   readlinkSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -70,6 +71,8 @@ const repositories: Record<string, ServedRepository> = {
 };
 
 let server: HubServer;
+const temporary = mkdtempSync(join(tmpdir(), 'promot-hub-'));
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 let cacheFolder: string;
 let options: HubOptions;
 beforeAll(async () => {
@@ -77,7 +80,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 beforeEach(() => {
-  cacheFolder = mkdtempSync(join(tmpdir(), 'promot-hub-'));
+  cacheFolder = mkdtempSync(join(temporary, 'cache-'));
   options = { endpoint: server.endpoint, cacheFolder, token: '', offline: false, retryDelay: 0.001 };
   server.fault = () => false;
   server.log.length = 0;

@@ -1,12 +1,13 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../errors.js';
 import { readRecords, recordLocation } from './records.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'promot-records-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 function file(name: string, content: string | Uint8Array): string {
   const path = join(folder, name);
   writeFileSync(path, content);

@@ -1,12 +1,13 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../errors.js';
 import { metrics } from './index.js';
 import { computeMetricOnFiles } from './metric-files.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'promot-metric-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 function file(name: string, content: string | Uint8Array): string {
   writeFileSync(join(folder, name), content);
   return join(folder, name);

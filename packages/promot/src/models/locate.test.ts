@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -16,13 +16,15 @@ test('a path, the lab, a hub name, nothing', async () => {
 
   const files = { 'config.json': '{"a":1}', 'model.safetensors': 'weights', 'tf_model.h5': 'not wanted' };
   const server = await startHubServer({ 'models/some/model': { revisions: { main: files } } });
+  const cacheFolder = mkdtempSync(join(tmpdir(), 'promot-hub-'));
   try {
-    const hub = { endpoint: server.endpoint, cacheFolder: mkdtempSync(join(tmpdir(), 'promot-hub-')), retryDelay: 0 };
+    const hub = { endpoint: server.endpoint, cacheFolder, retryDelay: 0 };
     const folder = await locateModel('some/model', hub);
     expect(readFileSync(join(folder, 'config.json'), 'utf8')).toBe('{"a":1}');
     expect(existsSync(join(folder, 'tf_model.h5'))).toBe(false);
     await expect(locateModel('some/other', hub)).rejects.toThrow(UserError);
   } finally {
     await server.close();
+    rmSync(cacheFolder, { recursive: true, force: true });
   }
 });

@@ -1,10 +1,10 @@
 // The built-in tasks: templates letter by letter, both forms of records, real data where it is at hand.
 
-import { existsSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import type { DataRecord } from '../data/records.js';
 import { fileSource } from '../data/source.js';
 import { builtinTasks, loadTask } from './registry.js';
@@ -64,8 +64,11 @@ describe('templates of Table 4', () => {
   });
 });
 
+const temporary = mkdtempSync(join(tmpdir(), 'promot-tasks-'));
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
 function dataFolder(rows: Record<string, readonly DataRecord[]>): string {
-  const folder = mkdtempSync(join(tmpdir(), 'promot-tasks-'));
+  const folder = mkdtempSync(join(temporary, 'data-'));
   for (const [path, records] of Object.entries(rows)) {
     mkdirSync(join(folder, path, '..'), { recursive: true });
     writeFileSync(join(folder, path), records.map((record) => JSON.stringify(record)).join('\n'));

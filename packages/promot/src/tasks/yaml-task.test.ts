@@ -1,7 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../errors.js';
 import { loadTask } from './registry.js';
 
@@ -14,8 +14,11 @@ metric: accuracy
 `;
 const row = '{"premise":"P.","hypothesis":"H.","label":"True"}\n';
 
+const temporary = mkdtempSync(join(tmpdir(), 'promot-yaml-'));
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
 function taskFile(content: string, validation = row): string {
-  const folder = mkdtempSync(join(tmpdir(), 'promot-yaml-'));
+  const folder = mkdtempSync(join(temporary, 'task-'));
   writeFileSync(join(folder, 'train.jsonl'), row + row);
   writeFileSync(join(folder, 'validation.jsonl'), validation);
   writeFileSync(join(folder, 'task.yaml'), content);
