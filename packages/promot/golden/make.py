@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Rebuilds every golden file: python packages/promot/golden/make.py [MODEL ...]
+"""Rebuilds the golden models and optimizers: python packages/promot/golden/make.py [MODEL ...]
 
 Needs torch, transformers, peft, sentencepiece (versions.json holds those of the committed files); about a minute of one CPU core.
 """
