@@ -4,9 +4,12 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { liveTensors, openSafetensors, scope, uniform } from '@promot/torch';
+import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
+import { loadFolder } from '../src/models/load.js';
+import { openModel, openPrompt } from '../src/runs/open.js';
 import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { readLoraAdapter } from '../src/tuning/lora.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
@@ -140,6 +143,46 @@ describe('the other methods', () => {
     await train(request('joint', { method: 'joint', settings: { ...smallSettings, promptInit: 'uniform' } }));
     expect(moved('joint')).toBe(true);
     expect(promptOf('joint')).not.toEqual(promptOf('random'));
+  });
+
+  test('lora: only the additions move; the model holds them, and base plus adapter is the same model', async () => {
+    const settings = { ...smallSettings, stage2: { ...smallSettings.stage2, learningRate: 0.05 } };
+    await train(request('lora', { method: 'lora', settings }));
+    const base = loadFolder(goldenModel('t5-v1.1'), 'float32').model;
+    const merged = (await openModel(join(folder, 'lora'), 'float32')).model;
+    const examples = [{ input: [5, 6, 7, 1], target: [8, 1] }];
+    scope(() => {
+      readLoraAdapter(join(folder, 'lora/lora'), base);
+      const [a, b] = noGrad(() => [base.logits(examples), merged.logits(examples)]) as [Tensor, Tensor];
+      expect(a.sub(b).abs().amax().item()).toBeLessThan(1e-4);
+    });
+    const changed = [...merged.parameters]
+      .filter(([name, p]) => !p.equal(base.parameters.get(name)!))
+      .map(([name]) => name);
+    expect(changed.length).toBeGreaterThan(0);
+    expect(changed.every((name) => /\.[qv]\.weight$/.test(name))).toBe(true);
+    expect(() => openPrompt(join(folder, 'lora'), base)).toThrow(/LoRA in its weights/);
+  });
+
+  test('lora-first: the additions are frozen in the second stage and come off', async () => {
+    const result = await train(request('lora-first', { method: 'lora-first' }));
+    expect(result.stages.map((s) => s.stage)).toEqual(['lora', 'model']);
+    const best = String(result.stages[0]!.best.step).padStart(6, '0');
+    const [chosen, kept] = [`checkpoints/lora-${best}/trained.safetensors`, 'lora/adapter_model.safetensors'].map(
+      (file) => openSafetensors(join(folder, 'lora-first', file)),
+    );
+    scope(() => {
+      for (const name of chosen!.entries.keys())
+        expect(kept!.tensor(`base_model.model.${name}`).equal(chosen!.tensor(name))).toBe(true);
+    });
+    expect(moved('lora-first')).toBe(true);
+    const { model } = await openModel(join(folder, 'lora-first'), 'float32');
+    const examples = [{ input: [5, 6, 7, 1], target: [8, 1] }];
+    scope(() => {
+      const off = noGrad(() => model.logits(examples));
+      expect(openPrompt(join(folder, 'lora-first'), model)).toBeUndefined();
+      expect(noGrad(() => model.logits(examples)).equal(off)).toBe(false);
+    });
   });
 
   test('+1-shot: training and validation inputs begin with an exemplar, never the example itself', async () => {

@@ -129,7 +129,9 @@ function summary(result: TrainResult, next: string): string {
 }
 
 function evalCommandLine({ out, task, method, data }: Options): string {
-  const prompt = findMethod(method).prompt ? ['--prompt', out] : [];
+  // A LoRA run has its additions in the model's weights.
+  const { adapter, stages } = findMethod(method);
+  const prompt = adapter === 'prompt' || (adapter === 'lora' && stages.length > 1) ? ['--prompt', out] : [];
   return commandLine(['eval', '--model', out, ...prompt, '--task', task, '--shots', '0', ...flag('--data', data)]);
 }
 

@@ -4,6 +4,5 @@ import type { Method } from './method.js';
 export const fineTune: Method = {
   name: 'fine-tune',
   summary: 'fine-tune the model, without a prompt',
-  prompt: false,
   stages: [{ name: 'model', settings: 'stage2', trains: ['model'] }],
 };

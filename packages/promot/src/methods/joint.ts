@@ -4,6 +4,6 @@ import type { Method } from './method.js';
 export const joint: Method = {
   name: 'joint',
   summary: 'train a soft prompt and the model together (ablation)',
-  prompt: true,
+  adapter: 'prompt',
   stages: [{ name: 'joint', settings: 'stage2', trains: ['prompt', 'model'] }],
 };

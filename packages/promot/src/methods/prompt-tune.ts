@@ -4,6 +4,6 @@ import type { Method } from './method.js';
 export const promptTune: Method = {
   name: 'prompt-tune',
   summary: 'tune a soft prompt only, with the model frozen',
-  prompt: true,
+  adapter: 'prompt',
   stages: [{ name: 'prompt', settings: 'stage1', trains: ['prompt'] }],
 };

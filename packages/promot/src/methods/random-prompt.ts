@@ -4,8 +4,8 @@ import type { Method } from './method.js';
 export const randomPrompt: Method = {
   name: 'random-prompt',
   summary: 'fine-tune the model behind a fixed random prompt (ablation)',
-  prompt: true,
+  adapter: 'prompt',
   // The paper: "randomly initialized with uniform distribution".
-  promptInit: 'uniform',
+  defaults: { promptInit: 'uniform' },
   stages: [{ name: 'model', settings: 'stage2', trains: ['model'] }],
 };

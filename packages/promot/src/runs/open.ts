@@ -6,6 +6,8 @@ import { UserError } from '../errors.js';
 import { type LoadedModel, loadFolder, loadGguf } from '../models/load.js';
 import { locateModel } from '../models/locate.js';
 import type { LanguageModel } from '../models/model.js';
+import { adapterKind } from '../tuning/adapter-folder.js';
+import { readLoraAdapter } from '../tuning/lora.js';
 import { readPromptAdapter } from '../tuning/peft.js';
 import { isRun, RunFolder, readRun } from './run-folder.js';
 
@@ -31,13 +33,26 @@ export async function openModel(name: string, dtype: DType, hub?: HubOptions): P
   return openModel(model, dtype, hub);
 }
 
-/** The soft prompt [P, E] of an adapter folder or a run. */
-export function openPrompt(path: string, model: LanguageModel): Tensor {
-  if (!existsSync(path))
-    throw new UserError(`${path}: no such soft prompt: name a PEFT adapter folder or a run folder`);
-  if (!isRun(path)) return readPromptAdapter(path, model);
-  const folder = new RunFolder(path);
-  if (!existsSync(folder.promptPath))
-    throw new UserError(`${path}: the run has no soft prompt (method ${readRun(path).method})`);
-  return readPromptAdapter(folder.promptPath, model);
+/**
+ * What a run or a PEFT folder adds to a model for its own task. A soft prompt [P, E] is returned, to be attached to inputs;
+ * LoRA is attached to the model itself, for as long as the model is loaded.
+ */
+export function openPrompt(path: string, model: LanguageModel): Tensor | undefined {
+  if (!existsSync(path)) throw new UserError(`${path}: no such adapter: name a PEFT adapter folder or a run folder`);
+  const folder = isRun(path) ? adapterOfRun(path) : path;
+  if (adapterKind(folder) === 'LORA') {
+    readLoraAdapter(folder, model);
+    return undefined;
+  }
+  return readPromptAdapter(folder, model);
+}
+
+function adapterOfRun(path: string): string {
+  const run = new RunFolder(path);
+  const { method } = readRun(path);
+  // The model of a LoRA run has the additions in its weights already.
+  if (method === 'lora') throw new UserError(`${path}: the run's model has LoRA in its weights: leave --prompt out`);
+  const folder = [run.promptPath, run.loraPath].find(existsSync);
+  if (!folder) throw new UserError(`${path}: the run has no soft prompt (method ${method})`);
+  return folder;
 }

@@ -1,4 +1,4 @@
-// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, prompt/, model/.
+// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/, lora/, model/.
 import { appendFileSync, closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
@@ -71,6 +71,9 @@ export class RunFolder {
 
   get promptPath(): string {
     return join(this.path, 'prompt');
+  }
+  get loraPath(): string {
+    return join(this.path, 'lora');
   }
   get modelPath(): string {
     return join(this.path, 'model');

@@ -35,6 +35,8 @@ const configSchema = z.strictObject({
   maxInputLength: z.int().nonnegative(),
   promptLength: z.int().positive(),
   promptInit: z.string().min(1),
+  /** Rank of LoRA's additions. */
+  loraRank: z.int().positive(),
   /** Exemplars in front of every training input, drawn anew each time; validation has as many. */
   shots: z.union([z.literal(0), z.literal(1)]),
   /** Beams of the validation's generation. */
@@ -77,6 +79,8 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean): 
     maxInputLength: 0,
     promptLength: seq2seq ? 100 : 50,
     promptInit: 'vocabulary',
+    // The paper tried 2 and 4 (A.3.6).
+    loraRank: 4,
     // 1 is the paper's "+1-shot".
     shots: 0,
     beams: 4,

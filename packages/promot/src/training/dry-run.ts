@@ -8,6 +8,7 @@ import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { attachLora } from '../tuning/lora.js';
 import { initPrompt } from '../tuning/soft-prompt.js';
 import type { StageConfig, TrainingConfig } from './config.js';
 import { resolveRun, type TrainRequest } from './train.js';
@@ -95,10 +96,14 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
     const validation = await task.load('validation');
     if (training.length === 0 || validation.length === 0)
       throw new UserError(`task ${task.name}: the training and the validation split must not be empty`);
-    const promptRows = method.prompt ? config.promptLength : 0;
+    const promptRows = method.adapter === 'prompt' ? config.promptLength : 0;
     // Made and thrown away: a prompt that cannot be made is better known now.
-    if (method.prompt)
+    if (method.adapter === 'prompt')
       initPrompt(config.promptInit, promptRows, { ...loaded, labels: task.labels, seed: config.seed }).dispose();
+
+    const lora = method.adapter === 'lora' ? attachLora(model, config.loraRank, config.seed) : undefined;
+    const loraParameters = [...(lora?.parameters.values() ?? [])].reduce((n, { numel }) => n + numel, 0);
+    lora?.detach();
 
     const every = Math.max(1, Math.ceil(training.length / measuredExamples));
     // As the first epoch sees them.
@@ -119,7 +124,16 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
     const targetLengths = statistics(targets);
     const operationsPerSecond = measureProducts(config.precision);
     const sizes = sizesOf(model);
-    const estimate = { config, promptRows, inputLengths, targetLengths, sizes, operationsPerSecond, kind: model.kind };
+    const estimate = {
+      config,
+      promptRows,
+      loraParameters,
+      inputLengths,
+      targetLengths,
+      sizes,
+      operationsPerSecond,
+      kind: model.kind,
+    };
     return {
       kind: model.kind,
       parameters: sizes.all,
@@ -225,6 +239,7 @@ function sizesOf(model: LanguageModel): Sizes {
 interface EstimateInput {
   readonly config: TrainingConfig;
   readonly promptRows: number;
+  readonly loraParameters: number;
   readonly inputLengths: LengthStatistics;
   readonly targetLengths: LengthStatistics;
   readonly sizes: Sizes;
@@ -233,10 +248,13 @@ interface EstimateInput {
 }
 
 function estimateStage({ name, trains }: Stage, settings: StageConfig, input: EstimateInput): StageEstimate {
-  const { config, promptRows, inputLengths, targetLengths, sizes, operationsPerSecond, kind } = input;
+  const { config, promptRows, loraParameters, inputLengths, targetLengths, sizes, operationsPerSecond, kind } = input;
   const seq2seq = kind === 'encoder-decoder';
   const trainsModel = trains.includes('model');
-  const trainedParameters = (trainsModel ? sizes.all : 0) + (trains.includes('prompt') ? promptRows * sizes.width : 0);
+  const trainedParameters =
+    (trainsModel ? sizes.all : 0) +
+    (trains.includes('prompt') ? promptRows * sizes.width : 0) +
+    (trains.includes('lora') ? loraParameters : 0);
 
   // A matrix of N parameters costs 2N operations a token forward, 2N for the gradient of its input, 2N for its own.
   const passes = trainsModel ? 6 : 4;

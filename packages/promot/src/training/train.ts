@@ -1,19 +1,29 @@
 // One training run: checks everything, makes the run folder, walks through the method's stages, resumes where it stopped.
 import { existsSync, readdirSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Adafactor, AdamW, deriveSeed, type Optimizer, type Parameters, Sgd, scope, type Tensor } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
 import { fewShotPrompts, joinExemplars, trainingExemplar } from '../data/few-shot.js';
 import { UserError } from '../errors.js';
 import { evaluateExamples, targetLoss } from '../evaluation/evaluate.js';
-import { findMethod, type Stage } from '../methods/index.js';
+import { findMethod, type Method, type Stage } from '../methods/index.js';
 import { type LoadedModel, saveModel } from '../models/load.js';
 import type { TokenizedExample } from '../models/model.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../runs/open.js';
-import { bestOf, type Candidate, isRun, RunFolder, readRun, type StageState } from '../runs/run-folder.js';
+import {
+  bestOf,
+  type Candidate,
+  isRun,
+  RunFolder,
+  type RunInfo,
+  readRun,
+  type StageState,
+} from '../runs/run-folder.js';
 import { loadTask } from '../tasks/registry.js';
 import type { Example, Task } from '../tasks/task.js';
+import { attachLora, type Lora, writeLoraAdapter } from '../tuning/lora.js';
 import { writePromptAdapter } from '../tuning/peft.js';
 import { initPrompt } from '../tuning/soft-prompt.js';
 import { type ConfigInput, defaultConfig, resolveConfig, type StageConfig, type TrainingConfig } from './config.js';
@@ -134,9 +144,10 @@ async function prepare(request: TrainRequest): Promise<Run> {
   const method = findMethod(request.method);
   const { loaded, config, task } = await resolveRun(request);
   if (before) {
+    const now = runInfo(request);
     for (const key of ['model', 'task', 'method'] as const)
-      if (before[key] !== request[key])
-        throw new UserError(`${out} is a run of ${key} ${before[key]}, not ${request[key]}: resume it as it began`);
+      if (before[key] !== now[key])
+        throw new UserError(`${out} is a run of ${key} ${before[key]}, not ${now[key]}: resume it as it began`);
     if (JSON.stringify(before.config) !== JSON.stringify(config))
       throw new UserError(
         `${out} began with other settings (see its config.yaml): resume it with the same, or name another folder`,
@@ -149,14 +160,31 @@ async function prepare(request: TrainRequest): Promise<Run> {
   const limited = config.validationLimit > 0 ? validation.slice(0, config.validationLimit) : validation;
   const withExemplars = fewShotPrompts({ train: training, shots: config.shots, seed: config.seed });
   const validated = limited.map((example) => ({ ...example, input: withExemplars(example).text }));
-  const prompt = method.prompt
-    ? initPrompt(config.promptInit, config.promptLength, { ...loaded, labels: task.labels, seed: config.seed })
-    : undefined;
+  const adapter = makeAdapter(method, config, loaded, task);
   for (const stage of method.stages) makeOptimizer(new Map(), config[stage.settings]);
-  const info = { method: method.name, model: request.model, task: request.task, data: request.data };
+  const info = runInfo(request);
   const folder = before ? new RunFolder(out) : await RunFolder.create(out, info, config);
   onEvent({ type: 'start', config, trainExamples: training.length, validationExamples: limited.length });
-  return new Run(folder, loaded, task, method.stages, config, training, validated, prompt, request);
+  return new Run(folder, loaded, task, method.stages, config, training, validated, adapter, request);
+}
+
+/** What is written into the run folder of a request. Local paths become absolute: the run can be used from anywhere. */
+function runInfo({ method, model, task, data }: TrainRequest): RunInfo {
+  const place = (text: string) => (existsSync(text) ? resolve(text) : text);
+  return { method, model: place(model), task: place(task), data: data === undefined ? undefined : place(data) };
+}
+
+/** What a method adds to the model: a soft prompt, or LoRA (attached to the model from now on), at its start. */
+interface Adapter {
+  readonly prompt?: Tensor;
+  readonly lora?: Lora;
+}
+
+function makeAdapter({ adapter }: Method, config: TrainingConfig, loaded: LoadedModel, task: Task): Adapter {
+  const { seed, promptInit, promptLength, loraRank } = config;
+  if (adapter === 'prompt')
+    return { prompt: initPrompt(promptInit, promptLength, { ...loaded, labels: task.labels, seed }) };
+  return adapter === 'lora' ? { lora: attachLora(loaded.model, loraRank, seed) } : {};
 }
 
 /** The model, the task and the resolved settings of a request; shared with the dry run. */
@@ -171,8 +199,7 @@ export async function resolveRun(
   const given = request.settings ?? {};
   const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
   const loaded = await openModel(request.model, precision === 'bf16' ? 'bfloat16' : 'float32');
-  const { promptInit } = findMethod(request.method);
-  const defaults = { ...defaultConfig(loaded.model.kind, bf16), ...(promptInit && { promptInit }) };
+  const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16), findMethod(request.method).defaults ?? {});
   return { loaded, config: resolveConfig(defaults, given), task };
 }
 
@@ -204,7 +231,7 @@ class Run {
     readonly config: TrainingConfig,
     readonly training: readonly Example[],
     readonly validation: readonly Example[],
-    readonly prompt: Tensor | undefined,
+    readonly adapter: Adapter,
     readonly request: TrainRequest,
   ) {}
 
@@ -244,7 +271,8 @@ class Run {
   }
 
   dispose(): void {
-    this.prompt?.dispose();
+    this.adapter.prompt?.dispose();
+    this.adapter.lora?.detach();
     for (const parameter of this.loaded.model.parameters.values()) parameter.dispose();
   }
 
@@ -299,7 +327,7 @@ class Run {
           toMicroBatches(
             order.at(step).map((place) => this.#example(place)),
             this.config.microBatchSize,
-            this.prompt,
+            this.adapter.prompt,
           ),
         learningRate: (step) => learningRateAt(step, settings),
         steps: settings.steps,
@@ -344,22 +372,30 @@ class Run {
 
   /** The tensors that a stage moves, by name. */
   #trainedBy({ trains }: Stage): Parameters {
-    const prompt: [string, Tensor][] = trains.includes('prompt') ? [[promptName, this.prompt!]] : [];
-    return new Map([...prompt, ...(trains.includes('model') ? this.loaded.model.parameters : [])]);
+    const { prompt, lora } = this.adapter;
+    return new Map([
+      ...(trains.includes('prompt') ? ([[promptName, prompt!]] as const) : []),
+      ...(trains.includes('lora') ? lora!.parameters : []),
+      ...(trains.includes('model') ? this.loaded.model.parameters : []),
+    ]);
   }
 
-  /** The best checkpoint's weights become the stage's result: a prompt folder, a model folder, or both. */
+  /** The best checkpoint's weights become the stage's result: an adapter folder, a model folder, or both. */
   async #handOver(stage: Stage, best: Candidate): Promise<void> {
     this.folder.loadTrained(stage.name, best.step, this.#trainedBy(stage));
-    // A fixed prompt is part of the result, too: the task is asked with it.
-    if (this.prompt)
-      await writePromptAdapter(this.folder.promptPath, this.prompt, this.loaded.model, this.request.model);
-    if (stage.trains.includes('model')) await saveModel(this.folder.modelPath, this.loaded);
+    const { prompt, lora } = this.adapter;
+    // An adapter that this stage did not train is part of the result, too: the task is asked with it.
+    if (prompt) await writePromptAdapter(this.folder.promptPath, prompt, this.loaded.model, this.request.model);
+    if (lora) await writeLoraAdapter(this.folder.loraPath, lora, this.request.model);
+    const last = stage === this.stages.at(-1);
+    // LoRA that is the whole of the training belongs into the weights.
+    if (last && stage.trains.includes('lora')) lora!.merge();
+    if (stage.trains.includes('model') || (last && lora)) await saveModel(this.folder.modelPath, this.loaded);
   }
 
   async #evaluate(stage: string, step: number): Promise<Candidate> {
     const { beams, maxInputLength } = this.config;
-    const options = { prompt: this.prompt, beams, maxInputLength, signal: this.request.signal };
+    const options = { prompt: this.adapter.prompt, beams, maxInputLength, signal: this.request.signal };
     const evaluation = await evaluateExamples(this.loaded, this.task, this.validation, {
       ...options,
       onProgress: (done, total) => this.#tell({ type: 'evaluating', stage, step, done, total }),
