@@ -4,14 +4,9 @@
 export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './data/hub.js';
 export { UserError } from './errors.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
-export {
-  type EvaluateRequest,
-  evaluate,
-  evaluateTask,
-  type TaskOptions,
-  type TaskResult,
-} from './evaluation/evaluate-task.js';
-export { type LikelihoodAccuracy, likelihoodAccuracy } from './evaluation/likelihood.js';
+export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-task.js';
+export { type EvaluateTasksRequest, evaluate, evaluateTasks, type Report } from './evaluation/evaluate-tasks.js';
+export type { LikelihoodAccuracy } from './evaluation/likelihood.js';
 export { type Generated, type GenerateOptions, generate } from './generation/generate.js';
 export { type Scored, type ScoreOptions, score } from './generation/score.js';
 export { generateTexts, scoreText } from './generation/texts.js';

@@ -1,4 +1,4 @@
-// `promot eval`: the score of a model on a task.
+// `promot eval`: the scores of a model on tasks.
 import { Command } from 'commander';
 import type { TaskResult } from '../evaluation/evaluate-task.js';
 import { loadTask } from '../tasks/registry.js';
@@ -10,18 +10,18 @@ import {
   modelOption,
   promptOption,
   requireFlags,
-  taskOption,
   wholeNumber,
   withCommonOptions,
   wordList,
 } from './options.js';
 import { Progress } from './progress.js';
 import { readKnownSettings } from './settings.js';
+import { alignedTable } from './table.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
   readonly prompt?: string;
-  readonly task: string;
+  readonly task: string[];
   readonly shots: number;
   readonly limit?: number;
   readonly data?: string;
@@ -40,58 +40,103 @@ const keys = [
   'maxInputLength',
   'seed',
   'decide',
+  'nll',
 ] as const;
 
 export function evalCommand(io: Io): Command {
   const command = new Command('eval')
-    .description('Evaluate a model on a task; the soft prompt is attached only where it is given.')
+    .description('Evaluate a model on tasks; the soft prompt is attached only where it is given.')
     .addOption(modelOption())
     .addOption(promptOption())
-    .addOption(taskOption())
+    .option('--task <T,...>', 'built-in tasks or YAML files, see docs/tasks.md (required)', wordList)
     .option('--shots <K>', 'exemplars from the training split in front of each input', wholeNumber(0), 0)
     .option('--limit <N>', 'only the first N examples', wholeNumber(1))
     .addOption(dataOption())
-    .option('--out <DIR>', 'write results.json and samples-TASK.jsonl there')
+    .option('--out <DIR>', 'write results.json and samples-TASK.jsonl there; go on with what is there')
     .option('--beams <N>', 'beams; 1 is greedy search (default: 4)', wholeNumber(1))
     .option('--seed <N>', 'draws the exemplars (default: 0)', wholeNumber(0))
     .option('--labels <WORDS>', 'report the share of outputs that begin with one of these, e.g. True,False', wordList);
   return requireFlags(withCommonOptions(command), '--model', '--task').action(
-    async ({ config, set, json, ...options }: Options) => {
+    async ({ config, set, json, task: names, ...options }: Options) => {
       const settings = readKnownSettings({ config, set }, keys);
       const progress = new Progress(io);
-      const task = await loadTask(options.task, { data: options.data, hub: progress.hub });
-      // Data at fault and downloads come before libtorch does.
-      await task.load(task.evaluationSplit);
+      for (const name of names) {
+        const task = await loadTask(name, { data: options.data, hub: progress.hub });
+        // Data at fault and downloads come before libtorch does.
+        await task.load(task.evaluationSplit);
+      }
       await checkPlaces(options.model, options.prompt, progress);
-      const { evaluate } = await import('../evaluation/evaluate-task.js');
-      const { samples, ...result } = await evaluate({
+      const { evaluateTasks } = await import('../evaluation/evaluate-tasks.js');
+      const { tasks, average } = await evaluateTasks({
         ...settings,
         ...options,
+        tasks: names,
         hub: progress.hub,
-        onWarning: (text) => note(io, `note: ${text}`),
-        onProgress: (done, total) => progress.update(options.task, done, total),
+        onWarning: (text) => progress.line(`note: ${text}`),
+        onProgress: (name, done, total) => progress.update(name, done, total),
+        onReuse: (name, there, total) =>
+          progress.line(
+            there === total
+              ? `note: ${name}: nothing to compute, all ${total} answers are in ${options.out}`
+              : `note: ${name}: goes on, ${there} of ${total} answers are in ${options.out}`,
+          ),
       });
       progress.stop();
-      answer(io, json, { ...result, ...(options.out !== undefined && { out: options.out }) }, () => table(result));
+      const results = tasks.map(({ samples, ...result }) => result);
+      const [only] = results;
+      const report = results.length === 1 ? only! : { tasks: results, average };
+      const where = options.out !== undefined && { out: options.out };
+      answer(io, json, { ...report, ...where }, () => (results.length === 1 ? page(only!) : table(results, average!)));
+      if (options.out !== undefined && !json) note(io, `written to ${options.out}`);
     },
   );
 }
 
-function table(result: Omit<TaskResult, 'samples'>): string {
+type Bare = Omit<TaskResult, 'samples'>;
+
+const range = ({ low, high }: Bare['interval']) => `${low.toFixed(2)} to ${high.toFixed(2)}`;
+
+/** One task, at length. */
+function page(result: Bare): string {
   const { task, version, split, metric, score, interval, n, shots, labels, formShare, likelihood } = result;
   const rows = [
     ['task', `${task}@${version}, ${split} split, ${shots}-shot, n ${n}`],
-    [
-      metric,
-      `${score.toFixed(2)}  (95 % interval of the generated answers ${interval.low.toFixed(2)} to ${interval.high.toFixed(2)})`,
-    ],
+    [metric, `${score.toFixed(2)}  (95 % interval ${range(interval)})`],
     ...(likelihood
-      ? [['by likelihood', `${likelihood.raw.toFixed(2)} raw, ${likelihood.perToken.toFixed(2)} per token`]]
+      ? [
+          ['generated', result.generation!.toFixed(2)],
+          ['by likelihood', `${likelihood.raw.toFixed(2)} raw, ${likelihood.perToken.toFixed(2)} per token`],
+        ]
       : []),
+    ...(result.nll === undefined
+      ? []
+      : [['nll', `${result.nll.toFixed(4)} nats per token of the references  (${range(result.nllInterval!)})`]]),
     ...(labels ? [['form share', `${formShare!.toFixed(2)} % of the outputs begin with ${labels.join(' or ')}`]] : []),
     ['signature', result.signature],
     ...result.notes.map((text) => ['note', text]),
-  ] as [string, string][];
-  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
-  return rows.map(([name, value]) => name.padEnd(width) + value).join('\n');
+  ];
+  return alignedTable(rows);
+}
+
+/** Several tasks, a line each. */
+function table(results: readonly Bare[], average: number): string {
+  const show = (value: number | undefined, digits = 2) => (value === undefined ? '' : value.toFixed(digits));
+  const columns: [title: string, cell: (result: Bare) => string][] = [
+    ['task', ({ task, version }) => `${task}@${version}`],
+    ['shots', ({ shots }) => String(shots)],
+    ['metric', ({ metric }) => metric],
+    ['score', ({ score }) => show(score)],
+    ['95 % interval', ({ interval }) => range(interval)],
+    ['n', ({ n }) => String(n)],
+    ['generated', ({ generation }) => show(generation)],
+    ['likelihood', ({ likelihood }) => show(likelihood?.raw)],
+    ['per token', ({ likelihood }) => show(likelihood?.perToken)],
+    ['form %', ({ formShare }) => show(formShare)],
+    ['nll', ({ nll }) => show(nll, 4)],
+  ];
+  const shown = columns.filter(([, cell]) => results.some((result) => cell(result) !== ''));
+  const rows = [shown.map(([title]) => title), ...results.map((result) => shown.map(([, cell]) => cell(result)))];
+  const notes = results.flatMap(({ task, notes: own }) => own.map((text) => `note: ${task}: ${text}`));
+  const signatures = results.map(({ task, signature }) => `${task}: ${signature}`);
+  return [alignedTable(rows), '', `normalised average ${show(average)}`, ...notes, ...signatures].join('\n');
 }

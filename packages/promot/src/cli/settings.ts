@@ -104,6 +104,7 @@ const known = {
   seed: number.natural,
   maxInputLength: number.natural,
   decide: z.enum(['generation', 'likelihood']),
+  nll: z.boolean(),
 };
 type Known = { [K in keyof typeof known]: z.infer<(typeof known)[K]> };
 

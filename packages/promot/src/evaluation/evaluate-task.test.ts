@@ -6,7 +6,6 @@ import { scoreText } from '../generation/texts.js';
 import { type LoadedModel, loadFolder } from '../models/load.js';
 import { createTask, type Task, type TaskDefinition } from '../tasks/task.js';
 import { evaluateTask } from './evaluate-task.js';
-import { likelihoodAccuracy } from './likelihood.js';
 
 let loaded: LoadedModel;
 beforeAll(() => {
@@ -49,12 +48,32 @@ test('labels are ranked by the log-probability that score gives, raw and per tok
     if (labels[a.loss * a.tokens <= b.loss * b.tokens ? 0 : 1] === target) right.raw++;
     if (labels[a.loss <= b.loss ? 0 : 1] === target) right.perToken++;
   }
-  const found = await likelihoodAccuracy(loaded, labels, examples);
-  expect(found.raw).toBeCloseTo((100 * right.raw) / 3, 9);
-  expect(found.perToken).toBeCloseTo((100 * right.perToken) / 3, 9);
+  const options = { beams: 1, maxNewTokens: 3 };
+  const generated = await evaluateTask(loaded, task, options);
+  const result = await evaluateTask(loaded, task, { ...options, decide: 'likelihood' });
+  const likelihood = {
+    raw: expect.closeTo((100 * right.raw) / 3, 9),
+    perToken: expect.closeTo((100 * right.perToken) / 3, 9),
+  };
+  expect(result).toMatchObject({ likelihood, score: result.likelihood!.raw, generation: generated.score, n: 3 });
+  expect(generated).toMatchObject({ likelihood: result.likelihood, score: generated.generation });
+  expect(result.signature).not.toBe(generated.signature);
+  for (const { score, mostLikely, references } of result.samples)
+    expect(score).toBe(references.includes(mostLikely!.raw) ? 100 : 0);
+  expect(right.raw).toBeGreaterThan(0);
+  expect(right.raw).toBeLessThan(3);
+});
 
-  const result = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 3, decide: 'likelihood' });
-  expect(result).toMatchObject({ score: found.raw, likelihood: found, generation: expect.any(Number), n: 3 });
+test('nll is the mean over the tokens of the references, behind the same exemplars', async () => {
+  const task = makeTask(['river', 'a long morning', 'one']);
+  const result = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 2, shots: 1, nll: true });
+  const scored = [];
+  for (const { input, references } of result.samples) scored.push(await scoreText(loaded, input, ` ${references[0]}`));
+  const tokens = scored.reduce((sum, one) => sum + one.tokens, 0);
+  expect(result.nll).toBeCloseTo(scored.reduce((sum, one) => sum + one.loss * one.tokens, 0) / tokens, 4);
+  expect(result.nllInterval!.low).toBeLessThanOrEqual(result.nll!);
+  expect(result.samples[1]!.reference!.tokens).toBe(scored[1]!.tokens);
+  expect((await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 2 })).nll).toBeUndefined();
 });
 
 test('form share, interval, limit, samples', async () => {

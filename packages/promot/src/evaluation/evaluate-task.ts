@@ -1,22 +1,19 @@
-// A task from its data to a result: k-shot prompts, generation, metric with its interval, files for later.
-import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { noGrad } from '@promot/torch';
-import { fewShotPrompts } from '../data/few-shot.js';
-import type { HubOptions } from '../data/hub.js';
+// A task from its data to a result: k-shot prompts, the model's answers, metric with its interval.
+
 import type { Split } from '../data/source.js';
 import { UserError } from '../errors.js';
-import { writeText } from '../files/write.js';
+import { score } from '../generation/score.js';
+import { scoreChoices } from '../generation/score-choices.js';
 import { firstWord } from '../metrics/accuracy.js';
 import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
+import { type MetricResult, type MetricSettings, meanResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
-import { openModel, openPrompt } from '../runs/open.js';
-import { loadTask } from '../tasks/registry.js';
+import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
-import { tokenizeInput } from '../models/tokenize.js';
-import { type EvaluateOptions, evaluateExamples, maxNewTokens, type Sample } from './evaluate.js';
-import { type LikelihoodAccuracy, likelihoodAccuracy } from './likelihood.js';
+import { Answers, type ReferenceScore } from './answers.js';
+import { type EvaluateOptions, generateOutputs, maxNewTokens, type Sample, scoreOutputs } from './evaluate.js';
+import { type LikelihoodAccuracy, labelTokens, mostLikely, type Ranking } from './likelihood.js';
+import { taskPrompts } from './prompts.js';
 
 export interface TaskOptions extends EvaluateOptions {
   /** Exemplars in front of every input, from the training split. Default 0. */
@@ -29,6 +26,16 @@ export interface TaskOptions extends EvaluateOptions {
   readonly labels?: readonly string[];
   /** For tasks with labels: what `score` is, the generated answers' accuracy (default) or the most likely label's. */
   readonly decide?: 'generation' | 'likelihood';
+  /** Report how likely the references are, too. Default false. */
+  readonly nll?: boolean;
+}
+
+/** One example with what the model said, and on request how likely it found other things. */
+export interface TaskSample extends Sample {
+  /** For tasks with labels: the most likely one, by each ranking. */
+  readonly mostLikely?: Readonly<Record<Ranking, string>>;
+  /** With `nll`: how likely the (first) reference is. */
+  readonly reference?: ReferenceScore;
 }
 
 export interface TaskResult {
@@ -36,13 +43,15 @@ export interface TaskResult {
   readonly version: string;
   readonly split: Split;
   readonly metric: string;
+  readonly metricSettings?: MetricSettings;
   /** 0 to 100. */
   readonly score: number;
-  /** Percentile bootstrap, 95 %, 1,000 resamples; of the generated answers' score. */
+  /** Of `score`: percentile bootstrap, 95 %, 1,000 resamples. */
   readonly interval: Interval;
   readonly n: number;
   readonly shots: number;
   readonly seed: number;
+  /** Equal signatures mean comparable scores. */
   readonly signature: string;
   /** The words that `formShare` counts. */
   readonly labels?: readonly string[];
@@ -51,11 +60,14 @@ export interface TaskResult {
   /** For tasks with labels: accuracy of the generated answers, and of the labels ranked by likelihood. */
   readonly generation?: number;
   readonly likelihood?: LikelihoodAccuracy;
+  /** With `nll`: mean negative log-likelihood of the first references, nats per token, and its interval. */
+  readonly nll?: number;
+  readonly nllInterval?: Interval;
   /** What a reader of the score must know: stand-ins, dropped exemplars, cut inputs. */
   readonly notes: readonly string[];
   /** SHA-256 of the evaluated examples. */
   readonly dataFingerprint: string;
-  readonly samples: readonly Sample[];
+  readonly samples: readonly TaskSample[];
 }
 
 /**
@@ -63,149 +75,147 @@ export interface TaskResult {
  * Errors: a UserError for data at fault, too few exemplars, or `likelihood` on a task without labels.
  */
 export async function evaluateTask(loaded: LoadedModel, task: Task, options: TaskOptions = {}): Promise<TaskResult> {
-  const { shots = 0, seed = 0, decide = 'generation', prompt, maxInputLength = 0 } = options;
+  const examples = await evaluationExamples(task, options);
+  const answers = new Answers();
+  await collectAnswers(loaded, task, examples, options, answers);
+  return taskResult(task, examples, options, answers);
+}
+
+/** The examples that an evaluation is about. Errors: a UserError where there are none, or for options that do not fit the task. */
+export async function evaluationExamples(
+  task: Task,
+  { limit, decide }: Pick<TaskOptions, 'limit' | 'decide'>,
+): Promise<readonly Example[]> {
   if (decide === 'likelihood' && !task.labels)
-    throw new UserError(`decide=likelihood ranks labels, and task ${task.name} has none`);
+    throw new UserError(`decide=likelihood needs a task with labels; ${task.name} has none`);
   const split = await task.load(task.evaluationSplit);
   if (split.length === 0) throw new UserError(`task ${task.name}: its ${task.evaluationSplit} split is empty`);
-  const examples = split.slice(0, options.limit ?? split.length);
-  const { examples: prompted, notes } = await withExemplars(loaded, task, examples, {
-    shots,
-    seed,
-    // Room for the soft prompt and the answer.
-    promptRows: prompt?.size(0) ?? 0,
-    newTokens: options.maxNewTokens ?? maxNewTokens(task),
-    maxInputLength,
-  });
-  const evaluation = await evaluateExamples(loaded, task, prompted, options);
-  const likelihood = task.labels ? await likelihoodAccuracy(loaded, task.labels, prompted, options) : undefined;
+  return split.slice(0, limit ?? split.length);
+}
+
+/** How many answers of all kinds an evaluation still needs; `total` is what it needs in all. */
+export function missingAnswers(
+  task: Task,
+  examples: readonly Example[],
+  { nll = false }: Pick<TaskOptions, 'nll'>,
+  answers: Answers,
+): { missing: number; total: number } {
+  const kinds = [answers.outputs, ...(task.labels ? [answers.labels] : []), ...(nll ? [answers.references] : [])];
+  const total = kinds.length * examples.length;
+  return { missing: kinds.reduce((left, kind) => left - kind.size, total), total };
+}
+
+/** Asks the model for all answers that are not there yet. */
+export async function collectAnswers(
+  loaded: LoadedModel,
+  task: Task,
+  examples: readonly Example[],
+  options: TaskOptions,
+  answers: Answers,
+): Promise<void> {
+  const { shots = 0, seed = 0, maxInputLength = 0, prompt, batchSize, signal, nll = false } = options;
+  const { model, tokenizer } = loaded;
+  if (answers.prompts === undefined) {
+    const newTokens = options.maxNewTokens ?? maxNewTokens(task);
+    const limits = { shots, seed, promptRows: prompt?.size(0) ?? 0, newTokens, maxInputLength };
+    answers.begin(await taskPrompts(loaded, task, examples, limits));
+  }
+  const { inputs } = answers.prompts!;
+  const { missing, total } = missingAnswers(task, examples, options, answers);
+  let done = total - missing;
+  const onProgress = () => options.onProgress?.(++done, total);
+  const run = { prompt, batchSize, signal, onProgress };
+  const lacking = (known: ReadonlyMap<number, unknown>) => examples.flatMap((_, i) => (known.has(i) ? [] : [i]));
+
+  const silent = lacking(answers.outputs);
+  const asked = silent.map((i) => ({ input: inputs[i]!, target: examples[i]!.target }));
+  await generateOutputs(loaded, task, asked, { ...options, onProgress }, (i, output) =>
+    answers.addOutput(silent[i]!, output),
+  );
+  if (task.labels) {
+    const unranked = lacking(answers.labels);
+    const choices = labelTokens(task.labels, tokenizer, model.kind);
+    const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
+    await scoreChoices(model, ids, choices, {
+      ...run,
+      onResult: (i, logprobs) =>
+        answers.addLabels(
+          unranked[i]!,
+          logprobs.map((logprob, label) => ({ logprob, tokens: choices[label]!.length })),
+        ),
+    });
+  }
+  if (nll) {
+    const unscored = lacking(answers.references);
+    const tokenized = unscored.map((i) =>
+      tokenizeExample({ input: inputs[i]!, target: examples[i]!.target }, tokenizer, model.kind, maxInputLength),
+    );
+    await score(model, tokenized, {
+      ...run,
+      onResult: (i, { loss, tokens }) => answers.addReference(unscored[i]!, { logprob: -loss * tokens, tokens }),
+    });
+  }
+}
+
+/** The result that complete answers give; needs no model. */
+export function taskResult(
+  task: Task,
+  examples: readonly Example[],
+  options: TaskOptions,
+  answers: Answers,
+): TaskResult {
+  const { shots = 0, seed = 0, decide = 'generation', nll = false } = options;
+  const { inputs, notes } = answers.prompts!;
+  const prompted = examples.map((example, i) => ({ ...example, input: inputs[i]! }));
+  const generated = scoreOutputs(
+    task,
+    prompted,
+    examples.map((_, i) => answers.outputs.get(i)!),
+  );
   const labels = options.labels ?? task.labels;
-  const inForm = evaluation.samples.filter(({ trimmed }) => labels?.includes(firstWord(trimmed))).length;
+  const inForm = generated.samples.filter(({ trimmed }) => labels?.includes(firstWord(trimmed))).length;
+  const ranked = task.labels ? { raw: byLikelihood('raw'), perToken: byLikelihood('perToken') } : undefined;
+  const result = decide === 'likelihood' ? ranked!.raw.result : generated.result;
+  const references = nll ? nllResult(examples.map((_, i) => answers.references.get(i)!)) : undefined;
   return {
     task: task.name,
     version: task.version,
     split: task.evaluationSplit,
-    metric: evaluation.metric,
-    score: decide === 'likelihood' ? likelihood!.raw : evaluation.score,
-    interval: bootstrapInterval(evaluation.result),
-    n: evaluation.n,
+    metric: task.metric,
+    ...(task.metricSettings && { metricSettings: task.metricSettings }),
+    score: result.score,
+    interval: bootstrapInterval(result),
+    n: result.n,
     shots,
     seed,
-    signature: evaluation.signature,
-    ...(labels && { labels, formShare: (100 * inForm) / evaluation.n }),
-    ...(likelihood && { generation: evaluation.score, likelihood }),
-    notes: [...task.notes, ...notes],
+    signature: result.signature,
+    ...(labels && { labels, formShare: (100 * inForm) / result.n }),
+    ...(ranked && {
+      generation: generated.score,
+      likelihood: { raw: ranked.raw.result.score, perToken: ranked.perToken.result.score },
+    }),
+    ...(references && { nll: references.score, nllInterval: bootstrapInterval(references) }),
+    notes: [...new Set([...task.notes, ...notes])],
     dataFingerprint: fingerprintExamples(examples),
-    samples: evaluation.samples,
+    samples: generated.samples.map((sample, i) => ({
+      ...sample,
+      ...(decide === 'likelihood' && { score: result.perExample![i]! }),
+      ...(ranked && { mostLikely: { raw: ranked.raw.labels[i]!, perToken: ranked.perToken.labels[i]! } }),
+      ...(nll && { reference: answers.references.get(i)! }),
+    })),
   };
-}
 
-/** The examples with exemplars in front of their inputs, fitted to the limits, and notes on what that took. */
-async function withExemplars(
-  { model, tokenizer }: LoadedModel,
-  task: Task,
-  examples: readonly Example[],
-  limits: { shots: number; seed: number; promptRows: number; newTokens: number; maxInputLength: number },
-): Promise<{ examples: Example[]; notes: string[] }> {
-  const { shots, seed, promptRows, newTokens, maxInputLength } = limits;
-  // T5's positions are relative: it has no limit of its own.
-  const positions =
-    model.kind === 'decoder-only' ? (model.config().max_position_embeddings as number | undefined) : undefined;
-  const maxPromptTokens = Math.min(
-    positions === undefined ? Number.POSITIVE_INFINITY : positions - promptRows - newTokens,
-    maxInputLength || Number.POSITIVE_INFINITY,
-  );
-  const make = fewShotPrompts({
-    train: shots > 0 ? await task.load('train') : [],
-    shots,
-    seed,
-    maxInputTokens: task.maxInputTokens,
-    maxPromptTokens,
-    countTokens: (text) => tokenizeInput(text, tokenizer, model.kind).length,
-  });
-  const prompts = examples.map(make);
-  const count = (test: (prompt: (typeof prompts)[number]) => boolean) => prompts.filter(test).length;
-  const [cut, dropped, over] = [count((p) => p.cut), count((p) => p.dropped > 0), count((p) => p.overLimit)];
-  const of = `of ${prompts.length}`;
-  return {
-    examples: examples.map((example, i) => ({ ...example, input: prompts[i]!.text, shortenable: undefined })),
-    notes: [
-      ...(cut > 0 ? [`${cut} ${of} inputs were cut to fit`] : []),
-      ...(dropped > 0 ? [`${dropped} ${of} prompts have fewer than ${shots} exemplars, to fit`] : []),
-      ...(over > 0 ? [`${over} ${of} prompts are longer than the limit of ${maxPromptTokens} tokens`] : []),
-    ],
-  };
-}
-
-export interface EvaluateRequest extends Omit<TaskOptions, 'prompt'> {
-  /** Folder, GGUF file, run folder, `lab`, or a name on the hub. */
-  readonly model: string;
-  /** PEFT adapter folder or run folder; attached only where it is given. */
-  readonly prompt?: string;
-  /** Name of a built-in task or path of a YAML file. */
-  readonly task: string;
-  /** Folder with the data of built-in tasks. */
-  readonly data?: string;
-  /** Default fp32: the same score on every processor. */
-  readonly precision?: 'fp32' | 'bf16';
-  /** Where results.json and samples-TASK.jsonl go; nothing is written without it. */
-  readonly out?: string;
-  readonly hub?: HubOptions;
-  /** Hears of what does not stop the work: a split of another size than the paper's. */
-  readonly onWarning?: (message: string) => void;
-}
-
-/**
- * Opens a model, evaluates it on a task and, with `out`, writes results.json and samples-TASK.jsonl.
- * Errors: a UserError for anything wrong with the model, the prompt, the task or its data.
- *
- * @example
- * const { score } = await evaluate({ model: 'runs/rte', prompt: 'runs/rte', task: 'rte', data: 'data' });
- */
-export async function evaluate(request: EvaluateRequest): Promise<TaskResult> {
-  const { model: name, prompt: promptName, precision = 'fp32', out, hub } = request;
-  const task = await loadTask(request.task, request);
-  const loaded = await openModel(name, precision === 'bf16' ? 'bfloat16' : 'float32', hub);
-  try {
-    const prompt = promptName === undefined ? undefined : openPrompt(promptName, loaded.model);
-    try {
-      const result = await evaluateTask(loaded, task, { ...request, prompt });
-      const unique = { ...result, notes: [...new Set(result.notes)] };
-      if (out !== undefined) await writeResult(out, unique, loaded, request);
-      return unique;
-    } finally {
-      prompt?.dispose();
-    }
-  } finally {
-    for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+  function byLikelihood(ranking: Ranking): { labels: string[]; result: MetricResult } {
+    const found = examples.map((_, i) => mostLikely(task.labels!, answers.labels.get(i)!, ranking));
+    const right = examples.map((example, i) => (example.references.includes(found[i]!) ? 100 : 0));
+    return { labels: found, result: meanResult(right, `${task.metric}|decide:likelihood|ranking:${ranking}`) };
   }
 }
 
-async function writeResult(
-  out: string,
-  { samples, ...result }: TaskResult,
-  { model }: LoadedModel,
-  request: EvaluateRequest,
-): Promise<void> {
-  await mkdir(out, { recursive: true });
-  const { model: name, prompt, precision = 'fp32', beams = 4, limit, maxInputLength = 0 } = request;
-  const settings = { model: name, prompt, precision, beams, limit, maxInputLength, decide: request.decide };
-  const modelFingerprint = fingerprintModel(model.parameters);
-  await writeText(join(out, `samples-${result.task}.jsonl`), samples.map((s) => `${JSON.stringify(s)}\n`).join(''));
-  await writeText(
-    join(out, 'results.json'),
-    `${JSON.stringify({ ...result, settings, modelFingerprint, date: new Date().toISOString() }, null, 2)}\n`,
-  );
-}
-
-/** SHA-256 (hex) of the parameters as they are in memory: names, types, shapes, bytes. */
-function fingerprintModel(parameters: LoadedModel['model']['parameters']): string {
-  const hash = createHash('sha256');
-  noGrad(() => {
-    for (const [name, tensor] of [...parameters].sort(([a], [b]) => (a < b ? -1 : 1))) {
-      hash.update(JSON.stringify([name, tensor.dtype, tensor.shape]));
-      hash.update(tensor.toBytes());
-    }
-  });
-  return hash.digest('hex');
+/** Mean negative log-likelihood per token as a metric (lower is better), for intervals and comparisons. */
+export function nllResult(references: readonly ReferenceScore[]): MetricResult {
+  const statistics = references.map(({ logprob, tokens }) => [-logprob, tokens]);
+  const scoreOf = (sums: readonly number[]) => sums[0]! / sums[1]!;
+  const sums = statistics.reduce((a, b) => [a[0]! + b[0]!, a[1]! + b[1]!], [0, 0]);
+  return { score: scoreOf(sums), n: references.length, signature: 'nll|nats per token', statistics, scoreOf };
 }

@@ -5,8 +5,8 @@ import { score } from '../generation/score.js';
 import { metrics } from '../metrics/index.js';
 import type { MetricResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
-import type { Example, Task } from '../tasks/task.js';
 import { tokenizeExample } from '../models/tokenize.js';
+import type { Example, Task } from '../tasks/task.js';
 
 export interface EvaluateOptions {
   /** Soft prompt [P, E] in front of every input. */
@@ -57,18 +57,44 @@ export function maxNewTokens(task: Task): number {
 
 /** Generates an answer to every example and scores them. Throws UserError where there are no examples. */
 export async function evaluateExamples(
-  { model, tokenizer }: LoadedModel,
+  loaded: LoadedModel,
   task: Task,
   examples: readonly Example[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  const outputs: string[] = [];
+  await generateOutputs(loaded, task, examples, options, (i, output) => {
+    outputs[i] = output;
+  });
+  return scoreOutputs(task, examples, outputs);
+}
+
+/** Generates an answer to every example; `onOutput` hears of each as soon as it is there: the raw text, sentinels included. */
+export async function generateOutputs(
+  { model, tokenizer }: LoadedModel,
+  task: Task,
+  examples: readonly { input: string; target: string }[],
+  options: EvaluateOptions,
+  onOutput: (number: number, output: string) => void,
+): Promise<void> {
   const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
-  const generated = await generate(
+  await generate(
     model,
     tokenized.map((e) => e.input),
-    { ...options, maxNewTokens: options.maxNewTokens ?? maxNewTokens(task) },
+    {
+      ...options,
+      maxNewTokens: options.maxNewTokens ?? maxNewTokens(task),
+      onResult: (i, { ids }) => onOutput(i, tokenizer.decode(ids, { specialTokens: true })),
+    },
   );
-  const outputs = generated.map(({ ids }) => tokenizer.decode(ids, { specialTokens: true }));
+}
+
+/** Trims raw outputs, in the examples' order, and scores them. */
+export function scoreOutputs(
+  task: Task,
+  examples: readonly Pick<Example, 'input' | 'references'>[],
+  outputs: readonly string[],
+): Evaluation {
   const trimmed = outputs.map((output) => task.trim(output));
   const references = examples.map((e) => e.references);
   const result = metrics[task.metric](trimmed, references, task.metricSettings);
