@@ -3,6 +3,7 @@
 
 export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './data/hub.js';
 export { UserError } from './errors.js';
+export { type Comparison, compareResults } from './evaluation/compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
 export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-task.js';
 export { type EvaluateTasksRequest, evaluate, evaluateTasks, type Report } from './evaluation/evaluate-tasks.js';

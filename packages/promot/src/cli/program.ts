@@ -1,6 +1,7 @@
 // All commands, and what becomes of their errors. Nothing here loads libtorch: help and wrong flags are answered at once.
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { compareCommand } from './compare.js';
 import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
@@ -29,6 +30,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const commands = [
     trainCommand,
     evalCommand,
+    compareCommand,
     generateCommand,
     scoreCommand,
     metricCommand,

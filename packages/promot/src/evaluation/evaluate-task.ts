@@ -13,6 +13,7 @@ import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers, type ReferenceScore } from './answers.js';
 import { type EvaluateOptions, generateOutputs, maxNewTokens, type Sample, scoreOutputs } from './evaluate.js';
 import { type LikelihoodAccuracy, labelTokens, mostLikely, type Ranking } from './likelihood.js';
+import { nllResult } from './nll.js';
 import { taskPrompts } from './prompts.js';
 
 export interface TaskOptions extends EvaluateOptions {
@@ -210,12 +211,4 @@ export function taskResult(
     const right = examples.map((example, i) => (example.references.includes(found[i]!) ? 100 : 0));
     return { labels: found, result: meanResult(right, `${task.metric}|decide:likelihood|ranking:${ranking}`) };
   }
-}
-
-/** Mean negative log-likelihood per token as a metric (lower is better), for intervals and comparisons. */
-export function nllResult(references: readonly ReferenceScore[]): MetricResult {
-  const statistics = references.map(({ logprob, tokens }) => [-logprob, tokens]);
-  const scoreOf = (sums: readonly number[]) => sums[0]! / sums[1]!;
-  const sums = statistics.reduce((a, b) => [a[0]! + b[0]!, a[1]! + b[1]!], [0, 0]);
-  return { score: scoreOf(sums), n: references.length, signature: 'nll|nats per token', statistics, scoreOf };
 }
