@@ -72,10 +72,11 @@ export function liveTensors(): number {
   return native.liveTensors();
 }
 
+/** Tensors in arrays, maps and plain objects; other objects are not walked (they may hold anything, themselves included). */
 function collect(value: unknown, into: Set<Tensor>): void {
   if (value instanceof Tensor) into.add(value);
   else if (Array.isArray(value)) for (const item of value) collect(item, into);
   else if (value instanceof Map) for (const item of value.values()) collect(item, into);
-  else if (value !== null && typeof value === 'object' && !ArrayBuffer.isView(value))
+  else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
     for (const item of Object.values(value)) collect(item, into);
 }

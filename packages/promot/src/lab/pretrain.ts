@@ -1,14 +1,14 @@
 // Pretrains the built-in models from scratch on the lab's mixture, with promot's own training loop. Resumes where it stopped.
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { AdamW, deriveSeed, scope } from '@promot/torch';
+import { AdamW, deriveSeed } from '@promot/torch';
 import { buildModel, type LoadedModel, saveModel } from '../models/load.js';
+import { tokenizeExample } from '../models/tokenize.js';
 import { RandomWeights } from '../models/weights.js';
+import { isRun, RunFolder, type StageState } from '../runs/run-folder.js';
 import { huggingFaceTokenizer } from '../tokenizer/hugging-face.js';
 import { toMicroBatches, trainLoop } from '../training/loop.js';
-import { isRun, RunFolder, type StageState } from '../runs/run-folder.js';
 import { learningRateAt } from '../training/schedule.js';
-import { tokenizeExample } from '../models/tokenize.js';
 import { pretrainExample } from './pretraining.js';
 import { LAB_VOCABULARY, labTokenizerFiles } from './tokenizer.js';
 
@@ -89,8 +89,7 @@ export async function pretrainLab(
   const optimizer = new AdamW(model.parameters, { weightDecay: recipe.weightDecay });
   let state: StageState = folder.newestState('pretrain') ?? { stage: 'pretrain', step: 0, candidates: [], seconds: 0 };
   if (state.step > 0) {
-    folder.loadTrained('pretrain', state.step, model.parameters);
-    scope(() => optimizer.restore(folder.readOptimizer('pretrain', state.step), state.step));
+    folder.restore(state, model.parameters, optimizer);
   }
   await folder.rewindMetrics((line) => line.step <= state.step);
   await trainLoop({
@@ -123,7 +122,8 @@ export async function pretrainLab(
       if (step % saveEvery === 0 || step === recipe.steps || signal?.aborted) {
         await folder.saveCheckpoint(state, model.parameters, optimizer.state());
         await folder.prune(state, 0);
-        await saveModel(folder.modelPath, loaded);
+        // What ships: half the size, and nothing that can be measured is lost.
+        await saveModel(folder.modelPath, loaded, 'bfloat16');
       }
       return !signal?.aborted;
     },

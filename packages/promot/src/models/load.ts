@@ -1,7 +1,7 @@
 // From a path to a model with its tokenizer: a Hugging Face folder or a GGUF file; and back to a Hugging Face folder.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type DType, tensor, writeSafetensors } from '@promot/torch';
+import { type DType, noGrad, scope, tensor, writeSafetensors } from '@promot/torch';
 import type { z } from 'zod';
 import { UserError } from '../errors.js';
 import { openGguf } from '../files/gguf-checkpoint.js';
@@ -112,13 +112,19 @@ function withGenerationEnds(config: Record<string, unknown>, folder: string): Re
 
 /**
  * Writes a folder that Transformers loads with identical logits: config.json, model.safetensors, tokenizer files.
- * Every file is whole at any time; a folder that was there is overwritten file by file.
+ * Every file is whole at any time; a folder that was there is overwritten file by file. With `dtype` the weights are rounded.
  */
-export async function saveModel(folder: string, { model, tokenizer }: LoadedModel): Promise<void> {
+export async function saveModel(folder: string, { model, tokenizer }: LoadedModel, dtype?: DType): Promise<void> {
   await mkdir(folder, { recursive: true });
-  writeSafetensors(join(folder, 'model.safetensors'), model.parameters, { format: 'pt' });
   const [first] = model.parameters.values();
-  await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: first!.dtype }));
+  const stored = dtype ?? first!.dtype;
+  noGrad(() =>
+    scope(() => {
+      const rounded = [...model.parameters].map(([name, parameter]) => [name, parameter.to(stored)] as const);
+      writeSafetensors(join(folder, 'model.safetensors'), new Map(rounded), { format: 'pt' });
+    }),
+  );
+  await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: stored }));
   for (const [name, content] of tokenizer.files()) await writeText(join(folder, name), content);
 }
 

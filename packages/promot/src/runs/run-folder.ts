@@ -3,7 +3,16 @@ import { appendFileSync, closeSync, existsSync, openSync, readdirSync, readFileS
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { libtorch, noGrad, openSafetensors, scope, type Tensor, threads, writeSafetensors } from '@promot/torch';
+import {
+  libtorch,
+  noGrad,
+  type Optimizer,
+  openSafetensors,
+  scope,
+  type Tensor,
+  threads,
+  writeSafetensors,
+} from '@promot/torch';
 import { stringify } from 'yaml';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
@@ -160,10 +169,18 @@ export class RunFolder {
     file.close();
   }
 
-  /** A checkpoint's optimizer state; the caller's scope owns the tensors. */
-  readOptimizer(stage: string, step: number): Map<string, Tensor> {
-    const file = openSafetensors(join(this.checkpointPath(stage, step), 'optimizer.safetensors'));
-    return new Map([...file.entries.keys()].map((name) => [name, file.tensor(name)]));
+  /** Puts a stage back where a checkpoint left it. Throws UserError where the checkpoint does not fit what is trained. */
+  restore({ stage, step }: StageState, trained: ReadonlyMap<string, Tensor>, optimizer: Optimizer): void {
+    this.loadTrained(stage, step, trained);
+    const path = join(this.checkpointPath(stage, step), 'optimizer.safetensors');
+    const file = openSafetensors(path);
+    try {
+      scope(() => optimizer.restore(new Map([...file.entries.keys()].map((name) => [name, file.tensor(name)])), step));
+    } catch (error) {
+      throw new UserError(`${path}: it does not fit this run: ${(error as Error).message}`);
+    } finally {
+      file.close();
+    }
   }
 
   checkpointPath(stage: string, step: number): string {

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { Adafactor, AdamW, deriveSeed, type Optimizer, type Parameters, Sgd, scope, type Tensor } from '@promot/torch';
+import { Adafactor, AdamW, deriveSeed, type Optimizer, type Parameters, Sgd, type Tensor } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
 import { fewShotPrompts, joinExemplars, trainingExemplar } from '../data/few-shot.js';
 import { UserError } from '../errors.js';
@@ -291,8 +291,7 @@ class Run {
       seconds: 0,
     };
     if (state.step > 0) {
-      this.folder.loadTrained(stage.name, state.step, trained);
-      scope(() => optimizer.restore(this.folder.readOptimizer(stage.name, state.step), state.step));
+      this.folder.restore(state, trained, optimizer);
     }
     const parameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
     this.#tell({
