@@ -19,6 +19,7 @@ import {
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { type Dropout, maybe } from './dropout.js';
+import { attentionBias, never } from './mask.js';
 import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, Prefix, TokenizedExample } from './model.js';
 import { idTensor, pad } from './padding.js';
 import type { Weights } from './weights.js';
@@ -59,9 +60,6 @@ export const llamaConfig = z.looseObject({
 });
 export type LlamaConfig = z.infer<typeof llamaConfig>;
 
-/** Scores far below any real one: attention never looks there, and nothing becomes infinite. */
-const never = -1e9;
-
 export class Llama implements LanguageModel {
   readonly kind = 'decoder-only';
   readonly shape: ModelShape;
@@ -84,7 +82,7 @@ export class Llama implements LanguageModel {
       (_, i) => new Layer(config, weights, `model.layers.${i}`),
     );
     this.#norm = weights.norm('model.norm', width, config.rms_norm_eps);
-    this.#head = takeHead(config, weights, this.#embed.weight);
+    this.#head = weights.head(this.#embed.weight, std, config.tie_word_embeddings === true);
     this.#rope = new Rope(config);
     // Qwen2 files carry a window that they do not use.
     const windowed = config.model_type === 'mistral' || config.use_sliding_window === true;
@@ -175,8 +173,8 @@ export class Llama implements LanguageModel {
           const length = rows + longest;
           const real = arange(length).unsqueeze(0).ge(idTensor(gaps).unsqueeze(1)).unsqueeze(1).unsqueeze(1);
           const causal = this.#visible(length);
-          const bias = biasOf(behindPrefix(real.logicalAnd(causal), read), x);
-          cache.bias = keep(biasOf(behindPrefix(real, read), x));
+          const bias = attentionBias(behindPrefix(real.logicalAnd(causal), read), x);
+          cache.bias = keep(attentionBias(behindPrefix(real, read), x));
           const places = gaps.flatMap((gap) => Array.from({ length }, (_, i) => read + Math.max(0, i - gap)));
           const hidden = this.#run(x, { places, rows: inputs.length, length }, { bias }, undefined, cache);
           return this.#toLogits(hidden.select(1, length - 1));
@@ -219,7 +217,7 @@ export class Llama implements LanguageModel {
   #trainingMask(length: number, read: number, like: Tensor): Mask {
     if (read === 0 && length <= this.#window) return { causal: true };
     return {
-      bias: biasOf(behindPrefix(this.#visible(length), read), like)
+      bias: attentionBias(behindPrefix(this.#visible(length), read), like)
         .unsqueeze(0)
         .unsqueeze(0),
     };
@@ -231,15 +229,6 @@ export class Llama implements LanguageModel {
     const causal = tril(square);
     return length <= this.#window ? causal : causal.logicalAnd(tril(square, -this.#window).logicalNot());
   }
-}
-
-/** What attention adds to its scores: 0 where `allowed` (bool, any shape) is true, else `never`. */
-function biasOf(allowed: Tensor, like: Tensor): Tensor {
-  return scope(() =>
-    zeros([1], like.dtype)
-      .expand(...allowed.shape)
-      .maskedFill(allowed.logicalNot(), never),
-  );
 }
 
 /** [..., L] -> [..., read + L]: a prefix of `read` places can always be seen. */
@@ -277,17 +266,6 @@ interface Places {
 
 function positions(length: number, start = 0): Places {
   return { places: Array.from({ length }, (_, i) => start + i), rows: 1, length };
-}
-
-/** The output matrix [V, E]; a head in the file that differs from the embedding counts, whatever the config says. */
-function takeHead(config: LlamaConfig, weights: Weights, embedding: Tensor): Tensor {
-  const name = 'lm_head.weight';
-  const tied = config.tie_word_embeddings === true;
-  if (!weights.stores(name) && tied) return embedding;
-  const head = weights.take(name, [config.vocab_size, config.hidden_size], config.initializer_range);
-  if (!tied || !head.equal(embedding)) return head;
-  weights.forget(name);
-  return embedding;
 }
 
 type KeysAndValues = [keys: Tensor, values: Tensor];

@@ -15,10 +15,10 @@ import {
   scope,
   type Tensor,
   tril,
-  zeros,
 } from '@promot/torch';
 import { z } from 'zod';
 import { type Dropout, maybe } from './dropout.js';
+import { attentionBias, never } from './mask.js';
 import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from './model.js';
 import { idTensor, pad } from './padding.js';
 import type { Weights } from './weights.js';
@@ -45,9 +45,6 @@ export const t5Config = z.looseObject({
 });
 export type T5Config = z.infer<typeof t5Config>;
 
-/** Scores far below any real one: attention never looks there, and nothing becomes infinite. */
-const never = -1e9;
-
 export class T5 implements LanguageModel {
   readonly kind = 'encoder-decoder';
   readonly shape: ModelShape;
@@ -69,7 +66,7 @@ export class T5 implements LanguageModel {
     this.#shared = weights.embedding('shared', rows, width, 1);
     this.#encoder = new Stack(config, weights, 'encoder');
     this.#decoder = new Stack(config, weights, 'decoder');
-    this.#head = takeHead(config, weights, this.#shared.weight);
+    this.#head = weights.head(this.#shared.weight, width ** -0.5, config.tie_word_embeddings !== false);
     const scaled = config.scale_decoder_outputs ?? config.tie_word_embeddings !== false;
     this.#outputScale = scaled ? width ** -0.5 : 1;
     this.#start = config.decoder_start_token_id ?? config.pad_token_id;
@@ -160,17 +157,6 @@ export class T5 implements LanguageModel {
   }
 }
 
-/** The output matrix [V, E]. Files are untidy: a head in the checkpoint that differs from the embedding counts, whatever the config says. */
-function takeHead(config: T5Config, weights: Weights, shared: Tensor): Tensor {
-  const name = 'lm_head.weight';
-  const tied = config.tie_word_embeddings !== false;
-  if (tied && !weights.stores(name)) return shared;
-  const head = weights.take(name, [config.vocab_size, config.d_model], config.d_model ** -0.5);
-  if (!tied || !head.equal(shared)) return head;
-  weights.forget(name);
-  return shared;
-}
-
 /** Encoder or decoder: blocks, the relative position bias that they share, and the final norm. */
 class Stack {
   readonly #blocks: Block[];
@@ -241,13 +227,7 @@ class Stack {
 
 /** 0 at real tokens and `never` elsewhere: mask [B, S] -> [B, 1, 1, S]. */
 function paddingBias(mask: Tensor, like: Tensor): Tensor {
-  return scope(() =>
-    zeros([1], like.dtype)
-      .expand(...mask.shape)
-      .maskedFill(mask.logicalNot(), never)
-      .unsqueeze(1)
-      .unsqueeze(1),
-  );
+  return scope(() => attentionBias(mask, like).unsqueeze(1).unsqueeze(1));
 }
 
 type KeysAndValues = [keys: Tensor, values: Tensor];

@@ -66,6 +66,18 @@ export abstract class Weights {
     this.#linears.set(name, layer);
     return layer;
   }
+  /**
+   * The output matrix [V, E], named lm_head. Files are untidy: a head in the checkpoint that differs from the embedding counts,
+   * whatever the configuration says of tying.
+   */
+  head(embedding: Tensor, std: number, tied: boolean): Tensor {
+    const name = 'lm_head.weight';
+    if (tied && !this.stores(name)) return embedding;
+    const head = this.take(name, embedding.shape, std);
+    if (!tied || !head.equal(embedding)) return head;
+    this.forget(name);
+    return embedding;
+  }
   norm(name: string, width: number, epsilon: number): RMSNorm {
     return new RMSNorm(this.take(`${name}.weight`, [width], 'ones'), epsilon);
   }
