@@ -1,0 +1,84 @@
+// Evaluations side by side: promot, and Transformers' generate as a careful user would call it (eval_peer.py), with the same
+// model, prompts and beams on the same machine. Prints examples per second, the ratio, and how many outputs are the same.
+//
+//   node bench/eval.mjs --model smollm2-135m.gguf --data ../shared/data --python venv/bin/python \
+//       [--tasks rte,cb,wic,snli,openbookqa,web_questions,multi30k_en_fr] [--shots 1] [--limit 32] [--beams 4] [--threads 2]
+//
+// The Python environment needs: pip install torch==2.13.0 transformers==5.17.0. Loading the model is not counted.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string' },
+    data: { type: 'string' },
+    python: { type: 'string', default: 'python3' },
+    tasks: { type: 'string', default: 'rte,cb,wic,snli,openbookqa,web_questions,multi30k_en_fr' },
+    shots: { type: 'string', default: '1' },
+    limit: { type: 'string', default: '32' },
+    beams: { type: 'string', default: '4' },
+    threads: { type: 'string', default: String(cpus().length) },
+  },
+});
+if (values.model === undefined) throw new Error('--model is missing: see the first lines of this file');
+// Before libtorch is loaded; the peer inherits it.
+process.env.OMP_NUM_THREADS = values.threads;
+const { generate, loadTask, openModel, saveModel } = await import('../packages/promot/dist/index.js');
+const { maxNewTokens } = await import('../packages/promot/dist/evaluation/evaluate.js');
+const { evaluationExamples } = await import('../packages/promot/dist/evaluation/evaluate-task.js');
+const { taskPrompts } = await import('../packages/promot/dist/evaluation/prompts.js');
+const { tokenizeInput } = await import('../packages/promot/dist/models/tokenize.js');
+
+const [shots, limit, beams] = [values.shots, values.limit, values.beams].map(Number);
+const folder = mkdtempSync(join(tmpdir(), 'promot-bench-'));
+try {
+  const loaded = await openModel(values.model, 'float32');
+  const { model, tokenizer } = loaded;
+  await saveModel(join(folder, 'model'), loaded);
+  const work = [];
+  for (const name of values.tasks.split(',')) {
+    const task = await loadTask(name, { data: values.data });
+    const examples = await evaluationExamples(task, { limit });
+    const newTokens = maxNewTokens(task);
+    const limits = { shots, seed: 0, promptRows: 0, newTokens, maxInputLength: 0 };
+    const { inputs } = await taskPrompts(loaded, task, examples, limits);
+    const ids = inputs.map((text) => tokenizeInput(text, tokenizer, model.kind));
+    work.push({ task: task.name, ids, newTokens });
+  }
+  // Warm-up: the first products are slower.
+  await generate(model, work[0].ids.slice(0, 2), { beams, maxNewTokens: 2 });
+  const ours = [];
+  for (const { ids, newTokens } of work) {
+    const started = performance.now();
+    const results = await generate(model, ids, { beams, maxNewTokens: newTokens });
+    ours.push({ seconds: (performance.now() - started) / 1000, outputs: results.map((result) => result.ids) });
+  }
+  writeFileSync(join(folder, 'work.json'), JSON.stringify({ kind: model.kind, beams, work }));
+  const peer = fileURLToPath(new URL('eval_peer.py', import.meta.url));
+  const arguments_ = [peer, join(folder, 'model'), join(folder, 'work.json'), join(folder, 'peer.json')];
+  const { status, stderr } = spawnSync(values.python, arguments_, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`eval_peer.py failed:\n${stderr}`);
+  const theirs = JSON.parse(readFileSync(join(folder, 'peer.json'), 'utf8'));
+
+  console.log(`${values.model}, ${shots}-shot, ${beams} beams, fp32, ${values.threads} threads`);
+  console.log(
+    '| task | examples | promot examples/s | peer examples/s | ratio | same outputs |\n|---|---|---|---|---|---|',
+  );
+  const row = (name, n, a, b, same) =>
+    console.log(`| ${name} | ${n} | ${(n / a).toFixed(2)} | ${(n / b).toFixed(2)} | ${(b / a).toFixed(2)} | ${same} |`);
+  const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
+  const same = work.map((_, i) =>
+    sum(ours[i].outputs.map((output, j) => Number(String(output) === String(theirs[i].outputs[j])))),
+  );
+  work.forEach(({ task, ids }, i) => {
+    row(task, ids.length, ours[i].seconds, theirs[i].seconds, same[i]);
+  });
+  const seconds = (runs) => sum(runs.map((run) => run.seconds));
+  row('all', sum(work.map(({ ids }) => ids.length)), seconds(ours), seconds(theirs), sum(same));
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
