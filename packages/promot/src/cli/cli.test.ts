@@ -184,6 +184,39 @@ describe('answers', () => {
       input: expect.stringMatching(/answer: (True|False)\n\nIs 0 odd\? answer:$/u),
     });
 
+    // Several tasks, and again for nothing; then side by side with the first.
+    const second = writeTask('even');
+    const several = join(folder, 'several');
+    const evalFlags = [
+      '--model',
+      t5,
+      '--task',
+      `${task},${second}`,
+      '--beams',
+      '1',
+      '--limit',
+      '3',
+      '--shots',
+      '1',
+      '--out',
+      several,
+    ];
+    const report = await json('eval', ...evalFlags, '--set', 'nll=true');
+    expect(report).toMatchObject({
+      tasks: [{ task: 'odd', nll: expect.any(Number) }, { task: 'even' }],
+      average: expect.any(Number),
+    });
+    const repeated = await promot('eval', ...evalFlags, '--set', 'nll=true');
+    expect(repeated.err).toContain('odd: nothing to compute, all 9 answers are in');
+    expect(repeated.out).toMatch(/^task +shots +metric +score .*\nodd@/u);
+    const compared = await json('compare', results, several);
+    expect(compared.tasks).toMatchObject([
+      { task: 'odd', n: 3, scores: [{}, { pValue: expect.any(Number) }] },
+      { task: 'even' },
+    ]);
+    const shown = await promot('compare', results, several);
+    expect(shown).toMatchObject({ code: 0, out: expect.stringMatching(/^odd +accuracy +3 /mu) });
+
     const again = await promot('train', ...flags, ...settings);
     expect(again).toMatchObject({ code: 2, err: expect.stringContaining('--resume') });
     expect((await json('train', ...flags, ...settings, '--resume')).stages).toEqual(trained.stages);
