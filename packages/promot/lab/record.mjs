@@ -1,0 +1,27 @@
+// Records what the shipped lab model scores, for the test beside its code: node packages/promot/lab/record.mjs
+// Needs `npm run setup`. Greedy decoding, the first 100 test examples of each task; scores.json is rewritten.
+import { writeFileSync } from 'node:fs';
+import { evaluateTask } from '../dist/evaluation/evaluate-task.js';
+import { openModel } from '../dist/runs/open.js';
+import { loadTask } from '../dist/tasks/registry.js';
+
+const tasks = [
+  'lab-reading',
+  'lab-closed-book',
+  'lab-translation',
+  'lab-summary',
+  'lab-cb',
+  'lab-wic',
+  'lab-rte',
+  'lab-enfr',
+];
+const loaded = await openModel('lab', 'float32');
+const scores = [];
+for (const task of tasks) {
+  for (const shots of [0, 1]) {
+    const { metric, score, n } = await evaluateTask(loaded, await loadTask(task), { shots, beams: 1, limit: 100 });
+    scores.push({ task, shots, metric, score, n });
+    console.log(`${task} ${shots}-shot: ${metric} ${score.toFixed(1)}`);
+  }
+}
+writeFileSync(new URL('scores.json', import.meta.url), `${JSON.stringify(scores, null, 2)}\n`);
