@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { Adafactor, AdamW, deriveSeed, type Optimizer, type Parameters, Sgd, type Tensor } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
-import { fewShotPrompts, joinExemplars, trainingExemplar } from '../data/few-shot.js';
+import { cutInput, fewShotPrompts, joinExemplars, trainingExemplar } from '../data/few-shot.js';
 import { UserError } from '../errors.js';
 import { evaluateExamples, targetLoss } from '../evaluation/evaluate.js';
 import { findMethod, type Method, type Stage } from '../methods/index.js';
@@ -158,7 +158,13 @@ async function prepare(request: TrainRequest): Promise<Run> {
   if (training.length === 0 || validation.length === 0)
     throw new UserError(`task ${task.name}: the training and the validation split must not be empty`);
   const limited = config.validationLimit > 0 ? validation.slice(0, config.validationLimit) : validation;
-  const withExemplars = fewShotPrompts({ train: training, shots: config.shots, seed: config.seed });
+  const withExemplars = fewShotPrompts({
+    train: training,
+    shots: config.shots,
+    seed: config.seed,
+    maxInputTokens: task.maxInputTokens,
+    countTokens: (text) => loaded.tokenizer.encode(text).length,
+  });
   const validated = limited.map((example) => ({ ...example, input: withExemplars(example).text }));
   const adapter = makeAdapter(method, config, loaded, task);
   for (const stage of method.stages) makeOptimizer(new Map(), config[stage.settings]);
@@ -411,13 +417,22 @@ class Run {
     const { seed, shots, maxInputLength } = this.config;
     const tokenize = (example: Pick<Example, 'input' | 'target'>) =>
       tokenizeExample(example, this.loaded.tokenizer, this.loaded.model.kind, maxInputLength);
-    const example = this.training[index]!;
+    const example = this.#shortened(index);
     if (shots === 1) {
       const exemplar = trainingExemplar(this.training, index, seed, epoch);
-      return tokenize({ ...example, input: joinExemplars([exemplar], example.input) });
+      const shortened = this.#shortened(this.training.indexOf(exemplar));
+      return tokenize({ ...example, input: joinExemplars([shortened], example.input) });
     }
     this.#tokenized[index] ??= tokenize(example);
     return this.#tokenized[index];
+  }
+
+  /** An example with its article cut where the task says so (summaries: 1,024 tokens). */
+  #shortened(index: number): Example {
+    const example = this.training[index]!;
+    const limit = this.task.maxInputTokens;
+    if (limit === undefined) return example;
+    return { ...example, input: cutInput(example, limit, (text) => this.loaded.tokenizer.encode(text).length) };
   }
 
   #tell(event: TrainEvent): void {
