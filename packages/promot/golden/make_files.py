@@ -84,7 +84,7 @@ class Evil:
     """Runs a command when it is unpickled."""
 
     def __reduce__(self):
-        return os.system, ("touch /tmp/promot-was-attacked",)
+        return os.system, ("touch promot-was-attacked",)
 
 
 class Attributes:
@@ -99,7 +99,7 @@ def save_hostile():
         "object": pickle.dumps({"weight": Attributes()}, protocol=2),
         # BUILD on what an allowed call returned: state for a torch.Size
         "build": b"\x80\x02ctorch\nSize\n)\x85R}X\x01\x00\x00\x00aK\x01sb.",
-        "inst": b"(S'touch /tmp/promot-was-attacked'\nios\nsystem\n.",
+        "inst": b"(S'touch promot-was-attacked'\nios\nsystem\n.",
         "getattr": b"\x80\x02c__builtin__\ngetattr\n(NNtR.",
     }
     for name, content in hostile.items():

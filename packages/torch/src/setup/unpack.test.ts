@@ -34,7 +34,7 @@ test('takes the chosen files under their new names, with progress up to the end'
 test.each([
   ['a path that climbs out', '../evil'],
   ['a path that climbs out further in', 'lib/../../evil'],
-  ['an absolute path', '/tmp/promot-evil'],
+  ['an absolute path', '/promot-evil'],
   ['a backslash path', '..\\evil'],
 ])('refuses %s', async (_what, name) => {
   const bytes = zip([...files, { name, data: 'x' }]);
