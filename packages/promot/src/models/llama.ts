@@ -113,28 +113,45 @@ export class Llama implements LanguageModel {
 
   logits(batch: readonly TokenizedExample[], { prompt, prefix, dropout }: ForwardOptions = {}): Tensor {
     return scope(() => {
-      const context = contextOf(prefix);
-      const rows = prompt?.size(0) ?? 0;
-      const read = context?.prefix?.length ?? 0;
-      if (rows + read === 0 && batch.some((e) => e.input.length === 0))
-        throw new UserError(
-          'an empty input has nothing to predict the first target token from: give it a start token or a soft prompt',
+      // No place sees what comes after it: the prompt's are the same for every example, and are read once for all.
+      const readPrompt = prompt && new ReadPrefix(prompt.size(0));
+      try {
+        const rows = readPrompt?.length ?? 0;
+        const before: Tensor[] = [];
+        if (readPrompt) {
+          const x = maybe(dropout, prompt!.to(this.embedding.dtype).unsqueeze(0));
+          before.push(this.#run(x, positions(rows), causalMask, dropout, readPrompt));
+        }
+        const context = contextOf(readPrompt ?? prefix);
+        const read = context?.prefix?.length ?? 0;
+        if (rows === 0 && batch.some((e) => e.input.length === 0))
+          throw new UserError(
+            read === 0
+              ? 'an empty input has nothing to predict the first target token from: give it a start token or a soft prompt'
+              : 'an input behind a prefix needs a token of its own',
+          );
+        // The last target token is predicted, never read. Padding stands at the end, where causal attention does not look.
+        const { ids, longest } = pad(
+          batch.map((e) => [...e.input, ...e.target.slice(0, -1)]),
+          this.shape.padding,
         );
-      if (read > 0 && batch.some((e) => e.input.length === 0))
-        throw new UserError('an input behind a prefix needs a token of its own');
-      // The last target token is predicted, never read. Padding stands at the end, where causal attention does not look.
-      const { ids, longest } = pad(
-        batch.map((e) => [...e.input, ...e.target.slice(0, -1)]),
-        this.shape.padding,
-      );
-      let x = this.#embed.forward(ids);
-      if (prompt) x = cat([prompt.to(x.dtype).unsqueeze(0).expand(batch.length, -1, -1), x], 1);
-      const length = rows + longest;
-      const mask = this.#trainingMask(length, read, x);
-      x = this.#run(maybe(dropout, x), positions(length, read), mask, dropout, context);
-      // Target token j of an input of n tokens is predicted at place rows + n - 1 + j.
-      const places = batch.flatMap((e, b) => e.target.map((_, j) => b * length + rows + e.input.length - 1 + j));
-      return this.#toLogits(x.reshape(-1, x.size(2)).indexSelect(0, idTensor(places)));
+        if (longest > 0) {
+          const x = this.#embed.forward(ids);
+          const mask = this.#trainingMask(longest, read, x);
+          before.push(this.#run(maybe(dropout, x), positions(longest, read), mask, dropout, context));
+        }
+        const hidden = cat(before.map((x) => x.reshape(-1, x.size(2))));
+        // Token j behind an input of n tokens is predicted at its place n - 1 + j; place -1 is the prompt's last row.
+        const places = batch.flatMap((e, b) =>
+          e.target.map((_, j) => {
+            const place = e.input.length - 1 + j;
+            return place < 0 ? rows - 1 : rows + b * longest + place;
+          }),
+        );
+        return this.#toLogits(hidden.indexSelect(0, idTensor(places)));
+      } finally {
+        readPrompt?.dispose();
+      }
     });
   }
 
@@ -146,7 +163,7 @@ export class Llama implements LanguageModel {
       const embedded = ids.length > 0 ? [this.#embed.forward(idTensor(ids))] : [];
       const x = cat(prompt ? [prompt.to(this.embedding.dtype), ...embedded] : embedded).unsqueeze(0);
       const read = new ReadPrefix(length);
-      this.#run(x, positions(length), { causal: true }, undefined, read);
+      this.#run(x, positions(length), causalMask, undefined, read);
       return read;
     });
   }
@@ -212,12 +229,12 @@ export class Llama implements LanguageModel {
 
   /**
    * Right padding needs no mask beside causality, which the fused kernel has built in; a window needs one of its own, and so do
-   * places behind a prefix of `read` places.
+   * `length` places behind a prefix of `read` places: [1, 1, length, read + length].
    */
   #trainingMask(length: number, read: number, like: Tensor): Mask {
-    if (read === 0 && length <= this.#window) return { causal: true };
+    if (read === 0 && length <= this.#window) return causalMask;
     return {
-      bias: attentionBias(behindPrefix(this.#visible(length), read), like)
+      bias: attentionBias(this.#visible(read + length).narrow(0, read, length), like)
         .unsqueeze(0)
         .unsqueeze(0),
     };
@@ -256,6 +273,7 @@ function insertPrompt(prompt: Tensor, x: Tensor, gaps: readonly number[]): Tenso
 
 /** What attention may see: everything before (fused), or a bias added to the scores. */
 type Mask = { causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor };
+const causalMask: Mask = { causal: true };
 
 /** Places in the sequence of every token, row after row (or the same for all rows, with rows = 1). */
 interface Places {
