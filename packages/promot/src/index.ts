@@ -27,4 +27,5 @@ export type { Tokenizer } from './tokenizer/tokenizer.js';
 export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './training/config.js';
 export { type DryRun, dryRun } from './training/dry-run.js';
 export { type MetricsLine, type TrainEvent, type TrainRequest, type TrainResult, train } from './training/train.js';
+export { type Interpolated, type InterpolateRequest, interpolate } from './tuning/interpolate.js';
 export { writePromptAdapter } from './tuning/peft.js';

@@ -5,6 +5,7 @@ import { compareCommand } from './compare.js';
 import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
+import { interpolateCommand } from './interpolate.js';
 import type { Io } from './io.js';
 import { metricCommand } from './metric.js';
 import { pretrainCommand } from './pretrain.js';
@@ -31,6 +32,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     trainCommand,
     evalCommand,
     compareCommand,
+    interpolateCommand,
     generateCommand,
     scoreCommand,
     metricCommand,
