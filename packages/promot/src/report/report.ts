@@ -24,6 +24,8 @@ export interface Table {
   /** The first is the heading of the rows' names. */
   readonly columns: readonly string[];
   readonly rows: readonly { readonly name: string; readonly cells: readonly Cell[] }[];
+  /** Columns in which less is better (a loss, a share of wrong forms): there a fall is coloured as good. */
+  readonly lowerIsBetter?: readonly string[];
   /** Under the table: what an interval is, what is marked. */
   readonly note?: string;
 }
