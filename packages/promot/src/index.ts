@@ -1,6 +1,14 @@
 // The public interface of promot. Importing it loads libtorch (and sets it up at the first use on a machine).
 // Every command of `promot` is a thin face of a function here.
 
+export {
+  type Alignment,
+  type GradientAlignment,
+  type GradientAlignmentOptions,
+  gradientAlignment,
+  type ParameterGroup,
+  parameterGroupNames,
+} from './analysis/gradient-alignment.js';
 export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './data/hub.js';
 export { UserError } from './errors.js';
 export { type Comparison, compareResults } from './evaluation/compare.js';
