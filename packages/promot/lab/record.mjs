@@ -1,7 +1,8 @@
-// Records what the shipped lab model scores, for the test beside its code: node packages/promot/lab/record.mjs
+// Records what the shipped lab models score, for the test beside its code: node packages/promot/lab/record.mjs
 // Needs `npm run setup`. Greedy decoding, the first 100 test examples of each task; scores.json is rewritten.
-import { writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { evaluateTask } from '../dist/evaluation/evaluate-task.js';
+import { labModelFolder, labModelNames } from '../dist/models/locate.js';
 import { openModel } from '../dist/runs/open.js';
 import { loadTask } from '../dist/tasks/registry.js';
 
@@ -15,13 +16,15 @@ const tasks = [
   'lab-rte',
   'lab-enfr',
 ];
-const loaded = await openModel('lab', 'float32');
 const scores = [];
-for (const task of tasks) {
-  for (const shots of [0, 1]) {
-    const { metric, score, n } = await evaluateTask(loaded, await loadTask(task), { shots, beams: 1, limit: 100 });
-    scores.push({ task, shots, metric, score, n });
-    console.log(`${task} ${shots}-shot: ${metric} ${score.toFixed(1)}`);
+for (const model of labModelNames.filter((name) => existsSync(labModelFolder(name)))) {
+  const loaded = await openModel(model, 'float32');
+  for (const task of tasks) {
+    for (const shots of [0, 1]) {
+      const { metric, score, n } = await evaluateTask(loaded, await loadTask(task), { shots, beams: 1, limit: 100 });
+      scores.push({ model, task, shots, metric, score, n });
+      console.log(`${model} ${task} ${shots}-shot: ${metric} ${score.toFixed(1)}`);
+    }
   }
 }
 writeFileSync(new URL('scores.json', import.meta.url), `${JSON.stringify(scores, null, 2)}\n`);

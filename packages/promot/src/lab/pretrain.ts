@@ -2,21 +2,25 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { AdamW, deriveSeed } from '@promot/torch';
+import { UserError } from '../errors.js';
 import { buildModel, type LoadedModel, saveModel } from '../models/load.js';
+import type { LabModelName } from '../models/locate.js';
+import type { TokenizedExample } from '../models/model.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { RandomWeights } from '../models/weights.js';
-import { isRun, RunFolder, type StageState } from '../runs/run-folder.js';
+import { isRun, RunFolder, readRun, type StageState } from '../runs/run-folder.js';
 import { huggingFaceTokenizer } from '../tokenizer/hugging-face.js';
 import { toMicroBatches, trainLoop } from '../training/loop.js';
 import { learningRateAt } from '../training/schedule.js';
-import { pretrainExample } from './pretraining.js';
+import { type PretrainingExample, pretrainExample } from './pretraining.js';
 import { LAB_VOCABULARY, labTokenizerFiles } from './tokenizer.js';
 
 /** The recipe. What a quick search found: twice the rate never leaves the unconditional loss. */
 export const recipe = {
   steps: 10_000,
   batchSize: 64,
-  microBatchSize: 64,
+  // Prompts have 7 to 180 tokens: passes of examples of like length waste little on padding.
+  microBatchSize: 16,
   learningRate: 6e-4,
   warmupSteps: 400,
   schedule: 'cosine',
@@ -25,10 +29,12 @@ export const recipe = {
   seed: 1,
 } as const;
 
-/** T5.1.1 in small: 4.2 million parameters. */
-const architecture = {
+const rows = Math.ceil(LAB_VOCABULARY.length / 32) * 32;
+
+/** T5.1.1 in small. */
+const t5 = {
   model_type: 't5',
-  vocab_size: Math.ceil(LAB_VOCABULARY.length / 32) * 32,
+  vocab_size: rows,
   d_model: 192,
   d_kv: 48,
   d_ff: 512,
@@ -42,6 +48,27 @@ const architecture = {
   eos_token_id: 1,
 };
 
+/** Each model's config.json. */
+export const architectures: Readonly<Record<LabModelName, Record<string, unknown>>> = {
+  /** 4.4 million parameters: the base of most tables. */
+  lab: t5,
+  /** 2.1 million: stands for the paper's smaller mT5. */
+  'lab-small': { ...t5, d_model: 128, d_kv: 32, d_ff: 384 },
+  /** 3.7 million, Llama style: stands for the paper's PaLM. */
+  'lab-decoder': {
+    model_type: 'llama',
+    vocab_size: rows,
+    hidden_size: 192,
+    intermediate_size: 512,
+    num_hidden_layers: 8,
+    num_attention_heads: 4,
+    tie_word_embeddings: true,
+    initializer_range: 0.05,
+    pad_token_id: 0,
+    eos_token_id: 1,
+  },
+};
+
 export interface PretrainEvent {
   readonly step: number;
   readonly steps: number;
@@ -50,9 +77,10 @@ export interface PretrainEvent {
 }
 
 /** A fresh lab model with random weights. */
-export function newLabModel(seed: number): LoadedModel {
-  const files = labTokenizerFiles('encoder-decoder');
-  const parse = (name: string) => JSON.parse(files.get(name)!);
+export function newLabModel(name: LabModelName, seed: number): LoadedModel {
+  const architecture = architectures[name];
+  const files = labTokenizerFiles(architecture.model_type === 't5' ? 'encoder-decoder' : 'decoder');
+  const parse = (file: string) => JSON.parse(files.get(file)!);
   return {
     model: buildModel(architecture, new RandomWeights(seed, 'float32'), 'the lab'),
     tokenizer: huggingFaceTokenizer({
@@ -65,27 +93,27 @@ export function newLabModel(seed: number): LoadedModel {
 }
 
 /**
- * Trains (or goes on training) in a run folder and leaves the newest weights in its `model/`.
- * Ends early, with a checkpoint, when the signal says so.
+ * Trains (or goes on training) a lab model in a run folder and leaves the newest weights in its `model/`.
+ * Ends early, with a checkpoint, when the signal says so. Throws UserError where `out` holds a run of another model.
  */
 export async function pretrainLab(
   out: string,
   {
+    model: name = 'lab',
     signal,
     onStep,
     saveEvery = 250,
-  }: { signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
+  }: { model?: LabModelName; signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
 ): Promise<void> {
-  const loaded = newLabModel(recipe.seed);
-  const { model, tokenizer } = loaded;
-  const folder =
-    existsSync(out) && isRun(out)
-      ? new RunFolder(out)
-      : await RunFolder.create(
-          out,
-          { method: 'pretrain', model: 'lab', task: 'lab mixture' },
-          { recipe, architecture },
-        );
+  const loaded = newLabModel(name, recipe.seed);
+  const { model } = loaded;
+  const info = { method: 'pretrain', model: name, task: 'lab mixture' };
+  const resumed = existsSync(out) && isRun(out);
+  if (resumed && readRun(out).model !== name)
+    throw new UserError(`${out} is a run of ${readRun(out).model}, not of ${name}: name another folder`);
+  const folder = resumed
+    ? new RunFolder(out)
+    : await RunFolder.create(out, info, { recipe, architecture: architectures[name] });
   const optimizer = new AdamW(model.parameters, { weightDecay: recipe.weightDecay });
   let state: StageState = folder.newestState('pretrain') ?? { stage: 'pretrain', step: 0, candidates: [], seconds: 0 };
   if (state.step > 0) {
@@ -99,10 +127,9 @@ export async function pretrainLab(
     batch: (step) =>
       toMicroBatches(
         Array.from({ length: recipe.batchSize }, (_, i) =>
-          tokenizeExample(
+          tokenizePretraining(
             pretrainExample(recipe.seed, (step - 1) * recipe.batchSize + i, step / recipe.steps),
-            tokenizer,
-            model.kind,
+            loaded,
           ),
         ),
         recipe.microBatchSize,
@@ -129,4 +156,22 @@ export async function pretrainLab(
     },
   });
   optimizer.dispose();
+}
+
+/**
+ * Encoder-decoder: the prompt is read, the target predicted. Decoder-only: the exemplars' answers are predicted as well, which
+ * gives a batch several times as much to learn from.
+ */
+export function tokenizePretraining(example: PretrainingExample, { model, tokenizer }: LoadedModel): TokenizedExample {
+  const tokenized = tokenizeExample(example, tokenizer, model.kind);
+  if (model.kind === 'encoder-decoder') return tokenized;
+  const answers: number[] = [];
+  let place = 0;
+  // The last segment is the target.
+  for (const { text, isAnswer } of example.segments.slice(0, -1)) {
+    const { length } = tokenizer.encode(text);
+    if (isAnswer) answers.push(...Array.from({ length }, (_, i) => place + i));
+    place += length;
+  }
+  return { ...tokenized, answers };
 }

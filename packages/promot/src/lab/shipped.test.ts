@@ -6,6 +6,7 @@ import { openModel } from '../runs/open.js';
 import { loadTask } from '../tasks/registry.js';
 
 interface Recorded {
+  model: string;
   task: string;
   shots: number;
   score: number;
@@ -13,10 +14,12 @@ interface Recorded {
 }
 const recorded = JSON.parse(readFileSync(new URL('../../lab/scores.json', import.meta.url), 'utf8')) as Recorded[];
 
-describe('the shipped lab model', async () => {
-  const loaded = await openModel('lab', 'float32');
+describe.each([...new Set(recorded.map(({ model }) => model))])('the shipped model %s', async (model) => {
+  const loaded = await openModel(model, 'float32');
   // Two of them: the rest would take a minute.
-  const some = recorded.filter(({ task, shots }) => shots === 0 && ['lab-reading', 'lab-closed-book'].includes(task));
+  const some = recorded.filter(
+    ({ model: of, task, shots }) => of === model && shots === 0 && ['lab-reading', 'lab-closed-book'].includes(task),
+  );
   test.each(some)('$task, $shots-shot', async ({ task, shots, score, n }) => {
     const result = await evaluateTask(loaded, await loadTask(task), { shots, beams: 1, limit: n });
     expect(result.n).toBe(n);

@@ -141,12 +141,11 @@ export class Llama implements LanguageModel {
           before.push(this.#run(maybe(dropout, x), positions(longest, read), mask, dropout, context));
         }
         const hidden = cat(before.map((x) => x.reshape(-1, x.size(2))));
-        // Token j behind an input of n tokens is predicted at its place n - 1 + j; place -1 is the prompt's last row.
-        const places = batch.flatMap((e, b) =>
-          e.target.map((_, j) => {
-            const place = e.input.length - 1 + j;
-            return place < 0 ? rows - 1 : rows + b * longest + place;
-          }),
+        // A token is predicted at the place before its own; before the first stands the prompt's last row.
+        const places = batch.flatMap(({ input, target, answers = [] }, b) =>
+          [...answers, ...target.map((_, j) => input.length + j)].map((place) =>
+            place === 0 ? rows - 1 : rows + b * longest + place - 1,
+          ),
         );
         return this.#toLogits(hidden.indexSelect(0, idTensor(places)));
       } finally {

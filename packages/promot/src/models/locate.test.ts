@@ -9,7 +9,7 @@ import { labModelFolder, locateModel } from './locate.js';
 test('a path, the lab, a hub name, nothing', async () => {
   const here = import.meta.dirname;
   expect(await locateModel(here)).toBe(here);
-  if (existsSync(labModelFolder)) expect(await locateModel('lab')).toBe(labModelFolder);
+  if (existsSync(labModelFolder('lab'))) expect(await locateModel('lab')).toBe(labModelFolder('lab'));
   else await expect(locateModel('lab')).rejects.toThrow(/promot pretrain/u);
   await expect(locateModel('./no/where')).rejects.toThrow(UserError);
   await expect(locateModel('nowhere')).rejects.toThrow(/nowhere: no such model/u);

@@ -5,19 +5,27 @@ import { type HubOptions, isHubName } from '../data/hub.js';
 import { hubModel } from '../data/hub-source.js';
 import { UserError } from '../errors.js';
 
-/** The folder of the lab's model that ships with the package. */
-export const labModelFolder = fileURLToPath(new URL('../../lab/model', import.meta.url));
+/** The models that ship with the package; `lab` is the base of most, the others stand for the paper's other bases. */
+export const labModelNames = ['lab', 'lab-small', 'lab-decoder'] as const;
+export type LabModelName = (typeof labModelNames)[number];
+
+/** The folder of a lab model that ships with the package. */
+export function labModelFolder(name: LabModelName): string {
+  return fileURLToPath(new URL(`../../lab/models/${name}`, import.meta.url));
+}
 
 /**
- * The path of a model's folder or file: `text` itself where it exists, the shipped folder for `lab`, and for a name such as
+ * The path of a model's folder or file: `text` itself where it exists, the shipped folder for a lab model's name, and for a name such as
  * `google/mt5-small` the cached snapshot from the hub, which is downloaded first if need be.
  * Errors: a UserError where there is no such model; those of the hub.
  */
 export async function locateModel(text: string, hub?: HubOptions): Promise<string> {
-  if (text === 'lab') {
-    if (existsSync(labModelFolder)) return labModelFolder;
+  const lab = labModelNames.find((name) => name === text);
+  if (lab) {
+    const folder = labModelFolder(lab);
+    if (existsSync(folder)) return folder;
     throw new UserError(
-      'the built-in model "lab" is not in this copy of promot: make one with `promot pretrain --out DIR`, then name DIR',
+      `the built-in model "${lab}" is not in this copy of promot: make one with \`promot pretrain --model ${lab} --out DIR\`, then name DIR`,
     );
   }
   if (existsSync(text)) return text;

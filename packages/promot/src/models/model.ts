@@ -9,6 +9,13 @@ export type Ids = readonly number[];
 export interface TokenizedExample {
   readonly input: Ids;
   readonly target: Ids;
+  /** Decoder-only models: places of the input (never the first) whose tokens are predicted, too: the answers of exemplars. */
+  readonly answers?: readonly number[];
+}
+
+/** The tokens that `logits` predicts of an example, in its order. */
+export function predictedIds({ input, target, answers = [] }: TokenizedExample): Ids {
+  return [...answers.map((place) => input[place]!), ...target];
 }
 
 export interface ForwardOptions {
@@ -57,7 +64,8 @@ export interface LanguageModel {
   /** config.json for a Hugging Face folder that gives these very logits. */
   config(): Record<string, unknown>;
   /**
-   * Logits [N, V] before each of the N target tokens of the batch, example after example, and nowhere else.
+   * Logits [N, V] before each of the N predicted tokens of the batch (`predictedIds`: the target's, as a rule), example after
+   * example, and nowhere else.
    * Encoder-decoder: the prompt stands before the encoder's embedded input. Decoder-only: before the whole sequence.
    */
   logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor;

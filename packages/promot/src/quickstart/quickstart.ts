@@ -175,7 +175,7 @@ async function ensureLabModel(
   say: (text: string) => void,
   tell: (title: string, done: number, total: number, details?: string) => void,
 ): Promise<{ model: string; pretrainedInPlace: boolean }> {
-  if (existsSync(labModelFolder)) return { model: labModelFolder, pretrainedInPlace: false };
+  if (existsSync(labModelFolder('lab'))) return { model: labModelFolder('lab'), pretrainedInPlace: false };
   say(`The built-in model is not in this copy: pretraining a poor one for ${pretrainSeconds} s`);
   const folder = join(out, 'pretrained');
   let spent = 0;

@@ -9,7 +9,7 @@ import {
   type Tensor,
 } from '@promot/torch';
 import { Dropout } from '../models/dropout.js';
-import type { LanguageModel, TokenizedExample } from '../models/model.js';
+import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { type LossOptions, sumOfLosses } from './loss.js';
 
@@ -41,7 +41,7 @@ export interface LoopOptions {
 export interface StepMetrics {
   /** From 1. */
   readonly step: number;
-  /** Mean over the batch's target tokens, in nats, smoothed, at the weights before this step's update. */
+  /** Mean over the batch's predicted (target) tokens, in nats, smoothed, at the weights before this step's update. */
   readonly loss: number;
   readonly learningRate: number;
   /** Euclidean norm of the gradient, before clipping. */
@@ -78,15 +78,16 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
 function trainStep(model: LanguageModel, step: number, options: LoopOptions): StepMetrics {
   const started = performance.now();
   const passes = options.batch(step);
-  const targets = passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + e.target.length, 0), 0);
-  const inputs = passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + e.input.length, 0), 0);
+  const count = (length: (e: TokenizedExample) => number) =>
+    passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
+  const predicted = count((e) => predictedIds(e).length);
   let loss = 0;
   passes.forEach(({ examples, prompt }, pass) => {
     scope(() => {
       const dropout =
         options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
       const logits = model.logits(examples, { prompt, dropout });
-      const mean = sumOfLosses(logits, idTensor(examples.flatMap((e) => e.target)), options.loss).div(targets);
+      const mean = sumOfLosses(logits, idTensor(examples.flatMap(predictedIds)), options.loss).div(predicted);
       loss += mean.item();
       mean.backward();
     });
@@ -103,7 +104,7 @@ function trainStep(model: LanguageModel, step: number, options: LoopOptions): St
     loss,
     learningRate,
     gradientNorm: norm,
-    tokens: inputs + targets,
+    tokens: count((e) => e.input.length + e.target.length),
     seconds: (performance.now() - started) / 1000,
   };
 }
