@@ -1,6 +1,7 @@
 // The public interface of promot. Importing it loads libtorch (and sets it up at the first use on a machine).
 // Every command of `promot` is a thin face of a function here.
 
+export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './analysis/form.js';
 export {
   type Alignment,
   type GradientAlignment,

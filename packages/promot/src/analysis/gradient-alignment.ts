@@ -91,7 +91,7 @@ export async function gradientAlignment(
   const gradients: Map<string, Tensor>[] = [];
   let done = 0;
   try {
-    for (const set of [examples, shuffled]) {
+    for (const set of [examples.map(({ input, target }) => ({ input, target })), shuffled]) {
       const sum = new Map<string, Tensor>();
       gradients.push(sum);
       const targets = set.reduce((n, { target }) => n + target.length, 0);

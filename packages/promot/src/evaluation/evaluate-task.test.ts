@@ -1,6 +1,7 @@
 // What a task's result says, on a tiny golden model and examples made here.
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Language } from '../analysis/form.js';
 import type { RecordSource } from '../data/source.js';
 import { scoreText } from '../generation/texts.js';
 import { type LoadedModel, loadFolder } from '../models/load.js';
@@ -90,6 +91,18 @@ test('form share, interval, limit, samples', async () => {
   );
   const same = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 4, limit: 3, labels: words.slice(0, 1) });
   expect(same.formShare).toBeCloseTo((100 * words.filter((word) => word === words[0]).length) / 3, 9);
+  expect(same.labels).toEqual(words.slice(0, 1));
+  // A language learned from these very outputs has all that have a letter; `form` stands in place of `labels`.
+  const outputs = plain.samples.map(({ trimmed }) => trimmed);
+  const form = { language: Language.learn('what this model says', outputs, [['qqq xxx zzz']]) };
+  const inLanguage = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 4, limit: 3, labels: ['no'], form });
+  const spoken = outputs.filter((output) => /\p{L}/u.test(output)).length;
+  expect(spoken).toBeGreaterThan(0);
+  expect(inLanguage).toMatchObject({
+    language: 'what this model says',
+    formShare: expect.closeTo((100 * spoken) / 3, 9),
+  });
+  expect(inLanguage.labels).toBeUndefined();
 });
 
 test('exemplars stand in front and are dropped, with a note, where they do not fit', async () => {

@@ -1,10 +1,10 @@
 // A task from its data to a result: k-shot prompts, the model's answers, metric with its interval.
 
+import { formShare, type TargetForm } from '../analysis/form.js';
 import type { Split } from '../data/source.js';
 import { UserError } from '../errors.js';
 import { score } from '../generation/score.js';
 import { scoreChoices } from '../generation/score-choices.js';
-import { firstWord } from '../metrics/accuracy.js';
 import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
 import { type MetricResult, type MetricSettings, meanResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
@@ -25,6 +25,8 @@ export interface TaskOptions extends EvaluateOptions {
   readonly limit?: number;
   /** Words whose share among the outputs is reported as `formShare`; by default the task's labels. */
   readonly labels?: readonly string[];
+  /** In place of `labels`: another form whose share is reported, such as a language. */
+  readonly form?: TargetForm;
   /** For tasks with labels: what `score` is, the generated answers' accuracy (default) or the most likely label's. */
   readonly decide?: 'generation' | 'likelihood';
   /** Report how likely the references are, too. Default false. */
@@ -56,7 +58,9 @@ export interface TaskResult {
   readonly signature: string;
   /** The words that `formShare` counts. */
   readonly labels?: readonly string[];
-  /** Percent of the outputs whose first word, trimmed, is one of `labels`. */
+  /** The language that `formShare` counts, where it is not words. */
+  readonly language?: string;
+  /** Percent of the outputs, trimmed, whose first word is one of `labels`, or that are in `language`. */
   readonly formShare?: number;
   /** For tasks with labels: accuracy of the generated answers, and of the labels ranked by likelihood. */
   readonly generation?: number;
@@ -174,7 +178,7 @@ export function taskResult(
     examples.map((_, i) => answers.outputs.get(i)!),
   );
   const labels = options.labels ?? task.labels;
-  const inForm = generated.samples.filter(({ trimmed }) => labels?.includes(firstWord(trimmed))).length;
+  const form = options.form ?? (labels && { labels });
   const ranked = task.labels ? { raw: byLikelihood('raw'), perToken: byLikelihood('perToken') } : undefined;
   const result = decide === 'likelihood' ? ranked!.raw.result : generated.result;
   const references = nll ? nllResult(examples.map((_, i) => answers.references.get(i)!)) : undefined;
@@ -190,7 +194,13 @@ export function taskResult(
     shots,
     seed,
     signature: result.signature,
-    ...(labels && { labels, formShare: (100 * inForm) / result.n }),
+    ...(form && {
+      ...('language' in form ? { language: form.language.name } : form),
+      formShare: formShare(
+        generated.samples.map(({ trimmed }) => trimmed),
+        form,
+      ),
+    }),
     ...(ranked && {
       generation: generated.score,
       likelihood: { raw: ranked.raw.result.score, perToken: ranked.perToken.result.score },
