@@ -10,6 +10,15 @@ export {
   type ParameterGroup,
   parameterGroupNames,
 } from './analysis/gradient-alignment.js';
+export {
+  type Point,
+  paretoFront,
+  type Scatter,
+  type ScoredCheckpoint,
+  type TradeOff,
+  type TradeOffPoint,
+  tradeOff,
+} from './analysis/pareto.js';
 export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './data/hub.js';
 export { UserError } from './errors.js';
 export { type Comparison, compareResults } from './evaluation/compare.js';
