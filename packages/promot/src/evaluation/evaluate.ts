@@ -5,6 +5,7 @@ import { score } from '../generation/score.js';
 import { metrics } from '../metrics/index.js';
 import type { MetricResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
+import type { Ids } from '../models/model.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
 
@@ -69,13 +70,16 @@ export async function evaluateExamples(
   return scoreOutputs(task, examples, outputs);
 }
 
-/** Generates an answer to every example; `onOutput` hears of each as soon as it is there: the raw text, sentinels included. */
+/**
+ * Generates an answer to every example; `onOutput` hears of each as soon as it is there: the raw text, sentinels included, and
+ * how likely the `choices` are.
+ */
 export async function generateOutputs(
   { model, tokenizer }: LoadedModel,
   task: Task,
   examples: readonly { input: string; target: string }[],
-  options: EvaluateOptions,
-  onOutput: (number: number, output: string) => void,
+  options: EvaluateOptions & { readonly choices?: readonly Ids[] },
+  onOutput: (number: number, output: string, choiceLogprobs: readonly number[] | undefined) => void,
 ): Promise<void> {
   const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
   await generate(
@@ -84,7 +88,8 @@ export async function generateOutputs(
     {
       ...options,
       maxNewTokens: options.maxNewTokens ?? maxNewTokens(task),
-      onResult: (i, { ids }) => onOutput(i, tokenizer.decode(ids, { specialTokens: true })),
+      onResult: (i, { ids, choiceLogprobs }) =>
+        onOutput(i, tokenizer.decode(ids, { specialTokens: true }), choiceLogprobs),
     },
   );
 }

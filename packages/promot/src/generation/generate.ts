@@ -5,6 +5,7 @@ import { UserError } from '../errors.js';
 import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
+import { choiceLogprobs } from './score-choices.js';
 import { BeamSearch, type Candidate, GreedySearch, type Hypothesis, type Search, type SearchRules } from './search.js';
 import { forSharedPrefix, type InputGroup } from './shared-prefix.js';
 import { cutAtStop, endsWithStop, type StopStrings } from './stop.js';
@@ -24,6 +25,8 @@ export interface GenerateOptions extends RunOptions {
   brevityPenalty?: number;
   /** Strings that end a sequence, too. */
   stop?: StopStrings;
+  /** Continuations whose log-probabilities are wanted, too, as `scoreChoices` gives them; no input is read again for it. */
+  choices?: readonly Ids[];
   /** Hears of every result as soon as it is there, with its input's number. */
   onResult?: (number: number, result: Generated) => void;
 }
@@ -31,6 +34,8 @@ export interface GenerateOptions extends RunOptions {
 export interface Generated extends Hypothesis {
   /** With stop strings only: the text before the first of them. `ids` may reach into the string. */
   readonly text?: string;
+  /** With `choices`: their log-probabilities in nats. */
+  readonly choiceLogprobs?: readonly number[];
 }
 
 /**
@@ -47,7 +52,7 @@ export async function generate(
   inputs: readonly Ids[],
   options: GenerateOptions = {},
 ): Promise<Generated[]> {
-  const { beams = 4, maxNewTokens = 128, minNewTokens = 0, prompt, stop } = options;
+  const { beams = 4, maxNewTokens = 128, minNewTokens = 0, prompt, stop, choices = [] } = options;
   const whole = (name: string, value: number, least: number) => {
     if (!Number.isInteger(value) || value < least)
       throw new UserError(`${name} is ${value}: give a whole number of at least ${least}`);
@@ -74,7 +79,7 @@ export async function generate(
   await forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
     const own = inputs.map((input) => input.slice(skip));
     // What a batch holds is the keys of its tokens: per beam, or of an encoder's per input.
-    const rows = model.kind === 'decoder-only' ? beams : 1;
+    const rows = model.kind === 'decoder-only' ? Math.max(beams, choices.length) : 1;
     const before = attach.prompt?.size(0) ?? 0;
     const batches = lengthSortedBatches(
       numbers.map((number) => own[number]!.length),
@@ -86,14 +91,18 @@ export async function generate(
         number: numbers[place]!,
         search: beams === 1 ? new GreedySearch(rules) : new BeamSearch(beams, rules),
       }));
-      const finish = ({ number, search }: Searched) => {
+      const finish = ({ number, search, choiceLogprobs }: Searched) => {
         const best = search.best();
-        const result = stop ? { ...best, text: cutAtStop(stop.decode(best.ids), stop.strings) } : best;
+        const result: Generated = {
+          ...best,
+          ...(stop && { text: cutAtStop(stop.decode(best.ids), stop.strings) }),
+          ...(choiceLogprobs && { choiceLogprobs }),
+        };
         results[number] = result;
         options.onResult?.(number, result);
         options.onProgress?.(++done, inputs.length);
       };
-      await searchBatch(model, own, searches, { attach, count, minNewTokens, signal: options.signal, finish });
+      await searchBatch(model, own, searches, { attach, count, minNewTokens, choices, signal: options.signal, finish });
     }
   });
   return results;
@@ -109,10 +118,11 @@ function penalty({ lengthPenalty, brevityPenalty }: GenerateOptions): (length: n
   return (length) => ((5 + length) / 6) ** brevityPenalty;
 }
 
-/** An input's number and its search. */
+/** An input's number, its search, and what else was asked about it. */
 interface Searched {
   readonly number: number;
   readonly search: Search;
+  choiceLogprobs?: readonly number[];
 }
 
 async function searchBatch(
@@ -123,11 +133,12 @@ async function searchBatch(
     attach: InputGroup['attach'];
     count: number;
     minNewTokens: number;
+    choices: readonly Ids[];
     signal: AbortSignal | undefined;
     finish: (searched: Searched) => void;
   },
 ): Promise<void> {
-  const { attach, count, minNewTokens, signal, finish } = options;
+  const { attach, count, minNewTokens, choices, signal, finish } = options;
   const { endOfSequence } = model.shape;
   await breathe(signal);
   const decoding = noGrad(() =>
@@ -145,6 +156,13 @@ async function searchBatch(
       const candidates = noGrad(() =>
         scope(() => {
           const logits = step === 0 ? decoding.first() : decoding.next(tokens);
+          if (step === 0 && choices.length > 0) {
+            const logprobs = choiceLogprobs(decoding, logits, choices);
+            searches.forEach((searched, i) => {
+              searched.choiceLogprobs = logprobs.slice(i * choices.length, (i + 1) * choices.length);
+            });
+            decoding.rewind();
+          }
           return bestCandidates(logits.float(), scores, live.length, count, step < minNewTokens ? endOfSequence : []);
         }),
       );

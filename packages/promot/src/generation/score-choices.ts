@@ -52,7 +52,7 @@ export async function scoreChoices(
         ),
       );
       try {
-        const scored = noGrad(() => choiceLogprobs(decoding, batch.length, choices));
+        const scored = noGrad(() => scope(() => choiceLogprobs(decoding, decoding.first(), choices)));
         batch.forEach((place, i) => {
           const number = numbers[place]!;
           const logprobs = scored.slice(i * choices.length, (i + 1) * choices.length);
@@ -68,8 +68,12 @@ export async function scoreChoices(
   return results;
 }
 
-/** Log-probabilities of all choices behind all inputs of a batch, input after input: B * C numbers. */
-function choiceLogprobs(decoding: Decoding, inputs: number, choices: readonly Ids[]): number[] {
+/**
+ * Log-probabilities of all choices behind all inputs of a batch, input after input: B * C numbers. `first` is what
+ * `decoding.first()` gave, [B, V]; the choices' tokens are fed to `decoding`.
+ */
+export function choiceLogprobs(decoding: Decoding, first: Tensor, choices: readonly Ids[]): number[] {
+  const inputs = first.size(0);
   const sums = new Array<number>(inputs * choices.length).fill(0);
   const longest = Math.max(...choices.map((choice) => choice.length));
   // A shorter choice goes on with its first token, and what follows it is not counted.
@@ -80,7 +84,7 @@ function choiceLogprobs(decoding: Decoding, inputs: number, choices: readonly Id
       if (place === 0) {
         // All choices begin at the same place: one row an input.
         const starts = idTensor(tokensAt(0)).view(inputs, choices.length);
-        return decoding.first().float().logSoftmax(1).gather(1, starts).toNumbers();
+        return first.float().logSoftmax(1).gather(1, starts).toNumbers();
       }
       const targets = idTensor(tokensAt(place)).unsqueeze(1);
       return decoding

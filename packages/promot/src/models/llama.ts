@@ -206,6 +206,7 @@ export class Llama implements LanguageModel {
         first,
         next,
         reorder: (order) => scope(() => cache.reorder(order)),
+        rewind: () => scope(() => cache.rewind()),
         dispose: () => cache.dispose(),
       };
     });
@@ -321,17 +322,24 @@ class Cache implements Context {
   /** Added to the scores of all later tokens: [B * K, 1, 1, prefix and length], `never` at padding. */
   bias: Tensor | undefined;
   readonly #layers: KeysAndValues[] = [];
+  /** The places at first: one for every input. */
+  readonly #start: readonly number[];
+  /** Tokens fed since then. */
+  #grown = 0;
 
   constructor(
     /** The place of each row's next token. */
     private places: number[],
     readonly prefix: ReadPrefix | undefined,
-  ) {}
+  ) {
+    this.#start = places;
+  }
 
   /** Makes room for one more token; gives the bias and the places for it. */
   grow(window: number): { bias: Tensor; places: number[] } {
     const before = this.bias!;
     const rows = before.size(0);
+    this.#grown++;
     this.bias = keep(cat([before, zeros([rows, 1, 1, 1], before.dtype)], 3));
     before.dispose();
     const places = this.places;
@@ -367,6 +375,24 @@ class Cache implements Context {
     });
     this.bias = this.bias && pick(this.bias);
     this.places = rows.map((row) => this.places[row]!);
+  }
+
+  /** Forgets the tokens fed since the inputs were read. */
+  rewind(): void {
+    const inputs = this.#start.length;
+    const fork = this.places.length / inputs;
+    this.reorder(Array.from({ length: inputs }, (_, i) => i * fork));
+    const cut = (t: Tensor, dimension: number) => {
+      const short = keep(t.narrow(dimension, 0, t.size(dimension) - this.#grown).clone());
+      t.dispose();
+      return short;
+    };
+    this.#layers.forEach(([keys, values], i) => {
+      this.#layers[i] = [cut(keys, 2), cut(values, 2)];
+    });
+    this.bias = this.bias && cut(this.bias, 3);
+    this.places = [...this.#start];
+    this.#grown = 0;
   }
 
   dispose(): void {

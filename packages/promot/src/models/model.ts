@@ -92,5 +92,7 @@ export interface Decoding {
    * numbers of the inputs that stay, in order, and `rows.length` is a multiple of `inputs.length`.
    */
   reorder(rows: readonly number[], inputs: readonly number[]): void;
+  /** Back to where `first` left it: one row for every input. Only while no input has left. */
+  rewind(): void;
   dispose(): void;
 }

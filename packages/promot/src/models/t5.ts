@@ -128,6 +128,7 @@ export class T5 implements LanguageModel {
         first: () => next(inputs.map(() => this.#start)),
         next,
         reorder: (rows, kept) => scope(() => cache.reorder(rows, kept)),
+        rewind: () => scope(() => cache.rewind()),
         dispose: () => cache.dispose(),
       };
     });
@@ -274,6 +275,24 @@ class Cache {
     const bias = keep(this.crossBias.indexSelect(0, inputIndex));
     this.crossBias.dispose();
     this.crossBias = bias;
+  }
+
+  /** Back to the start token alone. */
+  rewind(): void {
+    const inputs = this.crossBias.size(0);
+    this.self.forEach((pair, i) => {
+      const first = pair.map((tensor) => {
+        const [rows, heads, , width] = tensor.shape as [number, number, number, number];
+        const start = tensor
+          .view(inputs, rows / inputs, heads, -1, width)
+          .select(1, 0)
+          .narrow(2, 0, 1);
+        return keep(start.clone());
+      });
+      for (const tensor of pair) tensor.dispose();
+      this.self[i] = first as KeysAndValues;
+    });
+    this.length = 1;
   }
 
   dispose(): void {
