@@ -134,22 +134,22 @@ export async function collectAnswers(
 
   const silent = lacking(answers.outputs);
   const asked = silent.map((i) => ({ input: inputs[i]!, target: examples[i]!.target }));
-  await generateOutputs(loaded, task, asked, { ...options, onProgress }, (i, output) =>
-    answers.addOutput(silent[i]!, output),
-  );
-  if (task.labels) {
-    const unranked = lacking(answers.labels);
-    const choices = labelTokens(task.labels, tokenizer, model.kind);
-    const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
-    await scoreChoices(model, ids, choices, {
-      ...run,
-      onResult: (i, logprobs) =>
-        answers.addLabels(
-          unranked[i]!,
-          logprobs.map((logprob, label) => ({ logprob, tokens: choices[label]!.length })),
-        ),
-    });
-  }
+  const choices = task.labels && labelTokens(task.labels, tokenizer, model.kind);
+  const labelScores = (logprobs: readonly number[]) =>
+    logprobs.map((logprob, label) => ({ logprob, tokens: choices![label]!.length }));
+  await generateOutputs(loaded, task, asked, { ...options, onProgress, choices }, (i, output, logprobs) => {
+    answers.addOutput(silent[i]!, output);
+    if (!logprobs) return;
+    answers.addLabels(silent[i]!, labelScores(logprobs));
+    onProgress();
+  });
+  // As a rule there are none: an evaluation was cut short between an example's output and its labels.
+  const unranked = task.labels ? lacking(answers.labels) : [];
+  const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
+  await scoreChoices(model, ids, choices ?? [], {
+    ...run,
+    onResult: (i, logprobs) => answers.addLabels(unranked[i]!, labelScores(logprobs)),
+  });
   if (nll) {
     const unscored = lacking(answers.references);
     const tokenized = unscored.map((i) =>
