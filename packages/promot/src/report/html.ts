@@ -106,8 +106,8 @@ th, td { padding: .35rem .7rem; border-bottom: 1px solid var(--line); text-align
 thead th { vertical-align: bottom; font-size: .875rem }
 td { white-space: nowrap }
 td.text { white-space: normal; text-align: left; overflow-wrap: anywhere; min-width: 6rem }
-td small { display: block; font-size: .8125rem; color: var(--faint) }
-tr > th:first-child { text-align: left; position: sticky; left: 0; background: var(--page); min-width: 6.5rem; max-width: 14rem; overflow-wrap: anywhere; padding-left: 0 }
+td small { display: block; font-size: .8125rem; line-height: 1.35; color: var(--faint) } td small span { display: block }
+tr > th:first-child { text-align: left; position: sticky; left: 0; background: var(--page); min-width: 6.5rem; max-width: 11rem; overflow-wrap: break-word; padding-left: 0 }
 .better { color: var(--better) } .worse { color: var(--worse) }
 figure { margin: 1rem 0; max-width: 40rem; break-inside: avoid }
 figcaption { font-weight: 600; margin-bottom: .4rem }
@@ -119,7 +119,7 @@ dl { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr; gap: .
 dt { font-weight: 600; max-width: 12rem; overflow-wrap: anywhere } dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; min-width: 0 }
 .reference { color: var(--faint) }
 .facts { font-size: .875rem }
-@media (max-width: 30rem) { .facts { grid-template-columns: 1fr; gap: 0 } .facts dd { margin-bottom: .5rem } }
+@media (max-width: 30rem) { dt { max-width: 8rem } .facts dt { max-width: none } .facts { grid-template-columns: 1fr; gap: 0 } .facts dd { margin-bottom: .5rem } }
 @media print {
   body { font-size: 10.5pt } main { max-width: none; padding: 0 }
   .wide { overflow: visible } th, td { padding: .2rem .4rem } td { white-space: normal }
