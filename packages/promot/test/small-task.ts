@@ -9,32 +9,41 @@ export const goldenModel = (name: string) => fileURLToPath(new URL(`../golden/mo
 /** A fresh folder with task.yaml and its data: 24 training and 6 validation examples. */
 export function smallTask(): { folder: string; task: string } {
   const folder = mkdtempSync(join(tmpdir(), 'promot-test-'));
+  return { folder, task: writeTask(folder, 'colours', ['True', 'False']) };
+}
+
+/** A second task in a folder of that name: the same question with a longer input and other labels; 16 training examples. */
+export function otherTask(folder: string): string {
+  return writeTask(join(folder, 'shades'), 'shades', ['Yes', 'No'], 16, 'Somebody said: ');
+}
+
+function writeTask(folder: string, name: string, labels: readonly string[], training = 24, start = ''): string {
   mkdirSync(folder, { recursive: true });
   const nouns = ['river', 'garden', 'train', 'bridge', 'sailor', 'station'];
   const line = (i: number) => {
     const colour = i % 2 === 0;
     return JSON.stringify({
-      text: `The ${colour ? 'red' : 'new'} ${nouns[i % 6]} ${i}`,
-      label: colour ? 'True' : 'False',
+      text: `${start}The ${colour ? 'red' : 'new'} ${nouns[i % 6]} ${i}`,
+      label: labels[colour ? 0 : 1],
     });
   };
   const lines = (from: number, to: number) =>
     Array.from({ length: to - from }, (_, i) => `${line(from + i)}\n`).join('');
-  writeFileSync(join(folder, 'train.jsonl'), lines(0, 24));
+  writeFileSync(join(folder, 'train.jsonl'), lines(0, training));
   writeFileSync(join(folder, 'validation.jsonl'), lines(24, 30));
   writeFileSync(
     join(folder, 'task.yaml'),
     [
-      'name: colours',
+      `name: ${name}`,
       'files: { train: train.jsonl, validation: validation.jsonl }',
       'input: "{text} question: Is it red? answer:"',
       'target: "{label}"',
-      'labels: ["True", "False"]',
+      `labels: ${JSON.stringify(labels)}`,
       'metric: accuracy',
       '',
     ].join('\n'),
   );
-  return { folder, task: join(folder, 'task.yaml') };
+  return join(folder, 'task.yaml');
 }
 
 /** Settings that make a run of seconds: three kept checkpoints a stage. */

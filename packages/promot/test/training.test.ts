@@ -1,15 +1,15 @@
 // What a training run promises: only what should move moves, a resumed run equals an uninterrupted one, nothing leaks.
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadFolder } from '../src/models/load.js';
+import type { LanguageModel } from '../src/models/model.js';
 import { openModel, openPrompt } from '../src/runs/open.js';
 import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
 import { readLoraAdapter } from '../src/tuning/lora.js';
+import { trainThroughKills } from './killed.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
@@ -145,10 +145,20 @@ describe('the other methods', () => {
     expect(promptOf('joint')).not.toEqual(promptOf('random'));
   });
 
+  test('lora: it is fine-tune with stage2.loraRank', async () => {
+    const stage2 = { ...smallSettings.stage2, loraRank: 4, optimizer: 'adamw' };
+    await train(request('lora-as-setting', { method: 'fine-tune', settings: { ...smallSettings, stage2 } }));
+    await train(request('lora-as-method', { method: 'lora', settings: { ...smallSettings } }));
+    expect(fingerprint('lora-as-setting')).toEqual(fingerprint('lora-as-method'));
+  });
+
   test('lora: only the additions move; the model holds them, and base plus adapter is the same model', async () => {
     const settings = { ...smallSettings, stage2: { ...smallSettings.stage2, learningRate: 0.05 } };
     await train(request('lora', { method: 'lora', settings }));
-    const base = loadFolder(goldenModel('t5-v1.1'), 'float32').model;
+    const [base, start] = [0, 1].map(() => loadFolder(goldenModel('t5-v1.1'), 'float32').model) as [
+      LanguageModel,
+      LanguageModel,
+    ];
     const merged = (await openModel(join(folder, 'lora'), 'float32')).model;
     const examples = [{ input: [5, 6, 7, 1], target: [8, 1] }];
     scope(() => {
@@ -157,10 +167,9 @@ describe('the other methods', () => {
       expect(a.sub(b).abs().amax().item()).toBeLessThan(1e-4);
     });
     const changed = [...merged.parameters]
-      .filter(([name, p]) => !p.equal(base.parameters.get(name)!))
+      .filter(([name, p]) => !p.equal(start.parameters.get(name)!))
       .map(([name]) => name);
-    expect(changed.length).toBeGreaterThan(0);
-    expect(changed.every((name) => /\.[qv]\.weight$/.test(name))).toBe(true);
+    expect(changed.toSorted()).toEqual([...start.linears.keys()].map((name) => `${name}.weight`).toSorted());
     expect(() => openPrompt(join(folder, 'lora'), base)).toThrow(/LoRA in its weights/);
   });
 
@@ -245,40 +254,10 @@ describe('a run that stops', () => {
 
   test('by SIGKILL at random moments, also while a checkpoint is written: goes on to the same bits', async () => {
     const out = 'killed';
-    const kills: number[] = [];
-    for (let attempt = 0; attempt < 40; attempt++) {
-      // Kills fall anywhere in both stages; at last the run may finish.
-      const finished = await trainUntilKilled(
-        request(out, { resume: true }),
-        attempt < 14 ? 1 + (attempt % 4) : Infinity,
-        kills,
-      );
-      if (finished) break;
-    }
+    const kills = await trainThroughKills(request(out, { resume: true }));
     expect(kills.length).toBeGreaterThan(3);
     expect(fingerprint(out)).toEqual(fingerprint('promot'));
     expect(losses(out)).toEqual(losses('promot'));
     expect(readdirSync(join(folder, out, 'checkpoints')).filter((name) => name.endsWith('.tmp'))).toEqual([]);
   }, 300_000);
 });
-
-/** Runs train-child.mjs, kills it a random moment after some number of events; true where it finished before. */
-function trainUntilKilled(child: TrainRequest, afterEvents: number, kills: number[]): Promise<boolean> {
-  const script = fileURLToPath(new URL('train-child.mjs', import.meta.url));
-  const running = spawn(process.execPath, [script, JSON.stringify(child)], { stdio: ['ignore', 'pipe', 'inherit'] });
-  let seen = 0;
-  let finished = false;
-  running.stdout.on('data', (data: Buffer) => {
-    const events = data.toString().split('\n').filter(Boolean);
-    if (events.some((line) => line.includes('"type":"result"'))) finished = true;
-    seen += events.filter((line) => line.includes('"type":"step"') || line.includes('"type":"evaluating"')).length;
-    if (seen >= afterEvents && !finished) {
-      afterEvents = Infinity;
-      setTimeout(() => {
-        kills.push(seen);
-        running.kill('SIGKILL');
-      }, Math.random() * 60);
-    }
-  });
-  return new Promise((resolve) => running.on('exit', () => resolve(finished)));
-}

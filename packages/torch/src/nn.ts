@@ -20,8 +20,8 @@ export interface LowRank {
 
 /** x [..., I] -> [..., O]. */
 export class Linear {
-  /** What is added to the layer's own product, where something is attached. */
-  lowRank: LowRank | undefined;
+  /** What is added to the layer's own product, in this order. */
+  lowRanks: readonly LowRank[] = [];
   constructor(
     /** [O, I] */
     readonly weight: Tensor,
@@ -30,9 +30,12 @@ export class Linear {
   ) {}
   forward(x: Tensor): Tensor {
     const y = linear(x, this.weight, this.bias);
-    if (!this.lowRank) return y;
-    const { a, b, scale } = this.lowRank;
-    return scope(() => y.add(linear(linear(x, a.to(x.dtype)), b.to(x.dtype)), scale));
+    if (this.lowRanks.length === 0) return y;
+    return scope(() =>
+      this.lowRanks.reduce((sum, { a, b, scale }) => {
+        return sum.add(linear(linear(x, a.to(x.dtype)), b.to(x.dtype)), scale);
+      }, y),
+    );
   }
 }
 

@@ -5,8 +5,8 @@ import { duration, gigabytes } from './progress.js';
 export function describeDryRun(found: DryRun): string {
   const { config, cutInputs, trainExamples, inputLengths, targetLengths } = found;
   const share = ((100 * cutInputs) / trainExamples).toFixed(1);
-  const stages = found.stages.flatMap(({ stage, steps, trainedParameters, memory, seconds }) => [
-    `Stage ${stage}: ${steps} steps, ${count(trainedParameters)} trained parameters, about ${duration(seconds)}`,
+  const stages = found.stages.flatMap(({ stage, task, steps, trainedParameters, memory, seconds }) => [
+    `Stage ${task === undefined ? stage : `${stage} ${task}`}: ${steps} steps, ${count(trainedParameters)} trained parameters, about ${duration(seconds)}`,
     `  memory about ${gigabytes(memory.total)}: weights ${gigabytes(memory.weights)}, gradients ${gigabytes(memory.gradients)}, ` +
       `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}`,
   ]);
@@ -30,7 +30,7 @@ function describeExample(example: ShownExample, index: number): string[] {
   const { input, target, promptRows, inputTokens, targetTokens, cutTokens } = example;
   const rows = promptRows > 0 ? `[${promptRows} prompt rows] ` : '';
   return [
-    `Example ${index + 1}`,
+    `Example ${index + 1}${example.task === undefined ? '' : ` (${example.task})`}`,
     `  input:   ${JSON.stringify(input)}`,
     `  target:  ${JSON.stringify(target)}`,
     `  model reads: ${rows}${tokens(inputTokens)}${cutTokens > 0 ? ` (${cutTokens} tokens cut)` : ''}`,

@@ -1,6 +1,6 @@
 // Settings from --config (YAML) and --set key=value: the same keys, dots nest, --set wins.
 import { readFileSync } from 'node:fs';
-import { isAlias, isMap, isScalar, LineCounter, type Node, parseDocument } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { didYouMean } from '../data/nearest-name.js';
 import { UserError } from '../errors.js';
@@ -45,14 +45,16 @@ function nest(settings: readonly Pick<Setting, 'path' | 'value'>[]): Settings {
   return result;
 }
 
-/** Numbers, true and false are read as YAML reads them; everything else is the text as it stands. */
+/** Numbers, true, false, null and lists `[a,b]` of them and of words are read as YAML reads them; all else is the text as it stands. */
 function parseFlag(text: string): Setting {
   const split = text.indexOf('=');
   if (split < 1) throw new UserError(`--set ${text}: write it as key=value`);
   const raw = text.slice(split + 1);
   const document = parseDocument(raw);
-  const scalar: unknown = document.errors.length === 0 && isScalar(document.contents) ? document.toJS() : undefined;
-  const value = typeof scalar === 'number' || typeof scalar === 'boolean' ? scalar : raw;
+  const read: unknown = document.errors.length === 0 ? document.toJS() : undefined;
+  const isList = isSeq(document.contents) && document.contents.flow && document.contents.items.every(isScalar);
+  const isPlain = typeof read === 'number' || typeof read === 'boolean' || (read === null && raw.trim() === 'null');
+  const value = isPlain || isList ? read : raw;
   return { path: keyPath(text.slice(0, split).trim(), `--set ${text}`), value, place: `--set ${text}` };
 }
 

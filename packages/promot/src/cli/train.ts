@@ -1,19 +1,22 @@
 // `promot train`: a training run with live progress; Ctrl-C saves and says how to go on. `--dry-run`: what it would do.
+import { join } from 'node:path';
 import { Command } from 'commander';
+import { UserError } from '../errors.js';
 import { findMethod, methods } from '../methods/index.js';
 import { loadTask } from '../tasks/registry.js';
 import { defaultConfig, resolveConfig } from '../training/config.js';
+import type { Place } from '../training/request.js';
 import type { TrainEvent, TrainRequest, TrainResult } from '../training/train.js';
 import { describeDryRun } from './dry-run.js';
 import { answer, type Io } from './io.js';
 import { checkPlaces } from './open.js';
-import { type CommonOptions, dataOption, modelOption, requireFlags, taskOption, withCommonOptions } from './options.js';
+import { type CommonOptions, dataOption, modelOption, requireFlags, withCommonOptions, wordList } from './options.js';
 import { duration, gigabytes, Progress } from './progress.js';
 import { readSettings } from './settings.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
-  readonly task: string;
+  readonly task: readonly string[];
   readonly method: string;
   readonly out: string;
   readonly data?: string;
@@ -25,7 +28,11 @@ export function trainCommand(io: Io): Command {
   const command = new Command('train')
     .description('Train a model on a task.')
     .addOption(modelOption())
-    .addOption(taskOption())
+    .option(
+      '--task <A,B>',
+      'a built-in task or a YAML file, see docs/tasks.md; several, with commas, are trained together (required)',
+      wordList,
+    )
     .option(
       '--method <X>',
       methods
@@ -39,16 +46,21 @@ export function trainCommand(io: Io): Command {
     .option('--dry-run', 'show examples, sizes, memory and time, without training');
   return requireFlags(withCommonOptions(command), '--model', '--task', '--method', '--out').action(
     async (options: Options) => {
-      const { model, task: taskName, method, out, data, resume, json } = options;
+      const { model, task, method, out, data, resume, json } = options;
       findMethod(method);
+      if (task.length === 0) throw new UserError('--task names no task');
       const defaults = defaultConfig('encoder-decoder', false);
       const settings = readSettings(options, (one) => resolveConfig(defaults, one));
       const progress = new Progress(io);
       // Data at fault and downloads come before libtorch does.
-      const task = await loadTask(taskName, { data, hub: progress.hub });
-      for (const split of ['train', 'validation'] as const) await task.load(split);
+      const { keep, replay } = resolveConfig(defaults, settings);
+      for (const name of [...task, ...replay.tasks, ...keep.tasks]) {
+        const loaded = await loadTask(name, { data, hub: progress.hub });
+        await loaded.load('train');
+        if (task.includes(name)) await loaded.load('validation');
+      }
       await checkPlaces(model, undefined, progress);
-      const request: TrainRequest = { model, task: taskName, method, out, data, settings, resume };
+      const request: TrainRequest = { model, task, method, out, data, settings, resume };
 
       if (options.dryRun) {
         const { dryRun } = await import('../training/dry-run.js');
@@ -86,7 +98,7 @@ function show(event: TrainEvent, progress: Progress): void {
       break;
     case 'stage':
       progress.line(
-        `Stage ${event.stage}: ${event.trainedParameters.toLocaleString('en')} parameters, ${event.steps} steps${
+        `Stage ${title(event)}: ${event.trainedParameters.toLocaleString('en')} parameters, ${event.steps} steps${
           event.step > 0 ? `, goes on after step ${event.step}` : ''
         }`,
       );
@@ -95,20 +107,30 @@ function show(event: TrainEvent, progress: Progress): void {
       const rate = event.step / event.elapsed;
       const speed = rate >= 1 ? `${rate.toFixed(1)} steps/s` : `${(1 / rate).toFixed(1)} s/step`;
       const details = `loss ${event.loss.toFixed(4)}  ${speed}  ${event.tokensPerSecond.toFixed(0)} tokens/s`;
-      progress.update(event.stage, event.step, event.steps, details, event.remaining);
+      progress.update(title(event), event.step, event.steps, details, event.remaining);
       break;
     }
     case 'evaluating':
-      progress.waiting(event.stage, 'evaluating', event.done, event.total);
+      progress.waiting(title(event), `evaluating${event.of ? ` ${event.of}` : ''}`, event.done, event.total);
       break;
     case 'evaluation':
       progress.line(
-        `${event.stage} step ${event.step}: ${event.metric} ${event.score.toFixed(2)}, evaluation loss ${event.evalLoss.toFixed(4)}`,
+        `${title(event)} step ${event.step}: ${event.metric} ${event.score.toFixed(2)}, evaluation loss ${event.evalLoss.toFixed(4)}`,
       );
       break;
+    case 'keep': {
+      const scores = event.keep.map(({ task, score, nll }) => `${task} ${score.toFixed(2)} (nll ${nll.toFixed(3)})`);
+      progress.line(
+        `${title(event)} step ${event.step}: keep list ${event.keepAverage.toFixed(2)}: ${scores.join(', ')}`,
+      );
+      break;
+    }
     case 'best':
       progress.stop();
-      progress.line(`Stage ${event.stage}: best checkpoint at step ${event.step} (${event.score.toFixed(2)})`);
+      progress.line(
+        `Stage ${title(event)}: best checkpoint at step ${event.step} (${event.score.toFixed(2)}` +
+          `${event.lost === undefined ? '' : `; ${event.lost.toFixed(2)} points of the keep list lost`})`,
+      );
       break;
     case 'note':
       progress.line(`note: ${event.text}`);
@@ -116,10 +138,16 @@ function show(event: TrainEvent, progress: Progress): void {
   }
 }
 
+/** A stage as people call it. */
+function title({ stage, task }: Pick<Place, 'stage' | 'task'>): string {
+  return task === undefined ? stage : `${stage} ${task}`;
+}
+
 function summary(result: TrainResult, next: string): string {
   const stages = result.stages.map(
-    ({ stage, best, seconds }) =>
-      `${stage}: ${result.metric} ${best.score.toFixed(2)} at step ${best.step}, trained in ${duration(seconds)}`,
+    ({ best, seconds, ...name }) =>
+      `${title(name)}: ${name.task === undefined ? result.metric : 'score'} ${best.score.toFixed(2)} ` +
+      `at step ${best.step}, trained in ${duration(seconds)}`,
   );
   return [
     ...stages,
@@ -128,16 +156,20 @@ function summary(result: TrainResult, next: string): string {
   ].join('\n');
 }
 
+/** With several tasks, the first one's: each is asked with its own prompt. */
 function evalCommandLine({ out, task, method, data }: Options): string {
-  // A LoRA run has its additions in the model's weights.
-  const { adapter, stages } = findMethod(method);
-  const prompt = adapter === 'prompt' || (adapter === 'lora' && stages.length > 1) ? ['--prompt', out] : [];
-  return commandLine(['eval', '--model', out, ...prompt, '--task', task, '--shots', '0', ...flag('--data', data)]);
+  const { adapter } = findMethod(method);
+  const [first = ''] = task;
+  const own = adapter === 'prompt' && task.length > 1 ? join(out, 'prompts', first) : out;
+  return commandLine([
+    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', first, '--shots', '0'],
+    ...flag('--data', data),
+  ]);
 }
 
 function resumeCommandLine({ model, task, method, out, data, config, set }: Options): string {
   return commandLine([
-    ...['train', '--model', model, '--task', task, '--method', method, '--out', out],
+    ...['train', '--model', model, '--task', task.join(','), '--method', method, '--out', out],
     ...[...flag('--data', data), ...flag('--config', config), ...(set ?? []).flatMap((s) => ['--set', s]), '--resume'],
   ]);
 }

@@ -1,8 +1,10 @@
 // What a person names as a model or a prompt: a Hugging Face folder or name, a GGUF file, a PEFT adapter, or a run folder.
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DType, Tensor } from '@promot/torch';
 import type { HubOptions } from '../data/hub.js';
 import { UserError } from '../errors.js';
+import { methods } from '../methods/index.js';
 import { type LoadedModel, loadFolder, loadGguf } from '../models/load.js';
 import { locateModel } from '../models/locate.js';
 import type { LanguageModel } from '../models/model.js';
@@ -35,7 +37,8 @@ export async function openModel(name: string, dtype: DType, hub?: HubOptions): P
 
 /**
  * What a run or a PEFT folder adds to a model for its own task. A soft prompt [P, E] is returned, to be attached to inputs;
- * LoRA is attached to the model itself, for as long as the model is loaded.
+ * LoRA is attached to the model itself, for as long as the model is loaded. A run of several tasks has a prompt for each, in
+ * RUN/prompts/TASK. Errors: a UserError for a path that has no adapter, has several, or one of another model.
  */
 export function openPrompt(path: string, model: LanguageModel): Tensor | undefined {
   if (!existsSync(path)) throw new UserError(`${path}: no such adapter: name a PEFT adapter folder or a run folder`);
@@ -49,10 +52,20 @@ export function openPrompt(path: string, model: LanguageModel): Tensor | undefin
 
 function adapterOfRun(path: string): string {
   const run = new RunFolder(path);
-  const { method } = readRun(path);
-  // The model of a LoRA run has the additions in its weights already.
-  if (method === 'lora') throw new UserError(`${path}: the run's model has LoRA in its weights: leave --prompt out`);
-  const folder = [run.promptPath, run.loraPath].find(existsSync);
-  if (!folder) throw new UserError(`${path}: the run has no soft prompt (method ${method})`);
-  return folder;
+  const { method, task } = readRun(path);
+  if (typeof task !== 'string') {
+    const prompts = join(path, 'prompts');
+    const folders = existsSync(prompts) ? readdirSync(prompts).map((name) => join(prompts, name)) : [];
+    throw new UserError(
+      folders.length > 0
+        ? `${path}: the run has a soft prompt for each of its tasks: name one of them, ${folders.join(' or ')}`
+        : `${path}: the run has no soft prompt (method ${method})`,
+    );
+  }
+  if (existsSync(run.promptPath)) return run.promptPath;
+  const removable = methods.find(({ name }) => name === method)?.adapter === 'lora';
+  if (existsSync(run.loraPath) && !removable)
+    throw new UserError(`${path}: the run's model has LoRA in its weights: leave --prompt out`);
+  if (!existsSync(run.loraPath)) throw new UserError(`${path}: the run has no soft prompt (method ${method})`);
+  return run.loraPath;
 }

@@ -1,4 +1,5 @@
-// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/, lora/, model/.
+// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
+// prompts/TASK/), lora/, model/.
 import { appendFileSync, closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
@@ -22,22 +23,28 @@ export interface RunInfo {
   readonly method: string;
   /** The base model, as it was named. */
   readonly model: string;
-  readonly task: string;
+  /** A list where there are several. */
+  readonly task: string | readonly string[];
   readonly data?: string;
 }
 
 /** A kept checkpoint as a candidate for the best. */
 export interface Candidate {
   readonly step: number;
-  /** The task's metric on the validation split, 0 to 100. */
+  /** The task's metric on the validation split, 0 to 100; of several tasks the mean. */
   readonly score: number;
-  /** Mean negative log-likelihood of the validation targets, nats per token. */
+  /** Mean negative log-likelihood of the validation targets, nats per token; of several tasks the mean. */
   readonly evalLoss: number;
+  /** Mean score of the keep list, 0 to 100; where it was evaluated. */
+  readonly keepAverage?: number;
 }
 
 /** Where a stage stands. */
 export interface StageState {
+  /** What its checkpoints are called; of several tasks' prompts `prompt-TASK`. */
   readonly stage: string;
+  /** Present where step 0 was measured: what came out. */
+  readonly start?: { readonly keepAverage?: number };
   readonly step: number;
   /** Kept checkpoints so far. */
   readonly candidates: readonly Candidate[];
@@ -60,11 +67,6 @@ export function readRun(folder: string): RunInfo & { readonly config: object } {
   }
 }
 
-/** The best of the candidates: the highest score, of equals the later one. */
-export function bestOf(candidates: readonly Candidate[]): Candidate {
-  return candidates.reduce((best, next) => (next.score >= best.score ? next : best));
-}
-
 export class RunFolder {
   constructor(readonly path: string) {}
 
@@ -81,6 +83,10 @@ export class RunFolder {
   get promptPath(): string {
     return join(this.path, 'prompt');
   }
+  /** Of a run of several tasks, one task's. */
+  promptPathOf(task: string): string {
+    return join(this.path, 'prompts', task);
+  }
   get loraPath(): string {
     return join(this.path, 'lora');
   }
@@ -93,14 +99,14 @@ export class RunFolder {
   }
 
   /** Takes back the lines of steps that a resumed run takes again, and a last line that was cut off. */
-  async rewindMetrics(keep: (line: { stage: string; step: number }) => boolean): Promise<void> {
+  async rewindMetrics(keep: (line: { stage: string; task?: string; step: number }) => boolean): Promise<void> {
     const path = join(this.path, 'metrics.jsonl');
     if (!existsSync(path)) return;
     const lines = readFileSync(path, 'utf8')
       .split('\n')
       .filter((line) => {
         try {
-          return keep(JSON.parse(line) as { stage: string; step: number });
+          return keep(JSON.parse(line) as { stage: string; task?: string; step: number });
         } catch {
           return false;
         }
@@ -133,9 +139,9 @@ export class RunFolder {
   }
 
   /** Keeps the newest checkpoint, the best and the `keepLast` newest kept ones of the stage; of all but the newest only the weights. */
-  async prune(state: StageState, keepLast: number): Promise<void> {
+  async prune(state: StageState, keepLast: number, best?: Candidate): Promise<void> {
     const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
-    if (state.candidates.length) kept.add(bestOf(state.candidates).step);
+    if (best) kept.add(best.step);
     for (const step of this.checkpointSteps(state.stage)) {
       if (step === state.step) continue;
       const folder = this.checkpointPath(state.stage, step);
@@ -190,7 +196,7 @@ export class RunFolder {
   /** Steps that have a checkpoint folder, ascending. */
   checkpointSteps(stage: string): number[] {
     return readdirSync(join(this.path, 'checkpoints'))
-      .filter((name) => name.startsWith(`${stage}-`) && /-\d{6}$/.test(name))
+      .filter((name) => name.startsWith(`${stage}-`) && /^\d{6,}$/.test(name.slice(stage.length + 1)))
       .map((name) => Number(name.slice(stage.length + 1)))
       .sort((a, b) => a - b);
   }

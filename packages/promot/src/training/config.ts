@@ -22,6 +22,8 @@ const stageSchema = z.strictObject({
   weightDecay: z.number().nonnegative(),
 });
 
+const tasks = z.array(z.string().min(1), 'expected a list of tasks, such as [wic,cb]');
+
 const configSchema = z.strictObject({
   seed: z.int().nonnegative(),
   precision: z.enum(['fp32', 'bf16']),
@@ -35,7 +37,7 @@ const configSchema = z.strictObject({
   maxInputLength: z.int().nonnegative(),
   promptLength: z.int().positive(),
   promptInit: z.string().min(1),
-  /** Rank of LoRA's additions. */
+  /** Rank of LoRA in the first stage (lora-first). */
   loraRank: z.int().positive(),
   /** Exemplars in front of every training input, drawn anew each time; validation has as many. */
   shots: z.union([z.literal(0), z.literal(1)]),
@@ -43,12 +45,37 @@ const configSchema = z.strictObject({
   beams: z.int().positive(),
   /** At most so many validation examples at each kept checkpoint; 0: all. */
   validationLimit: z.int().nonnegative(),
+  /** How several tasks share the batches: equal parts, parts by the size of their training splits, or a rate for each. */
+  mixing: z.union(
+    [z.enum(['equal', 'size']), z.record(z.string(), z.number().positive())],
+    'expected equal, size, or a rate above 0 for each task',
+  ),
+  /** Examples of other tasks in the batches that train the model, without a prompt. */
+  replay: z.strictObject({
+    tasks,
+    /** Of each batch, over all these tasks in equal parts. */
+    share: z.number().min(0).lt(1),
+  }),
+  /** Other tasks that are evaluated, without a prompt, before and along the training of the model. */
+  keep: z.strictObject({
+    tasks,
+    /** Exemplars in front of their inputs. */
+    shots: z.union([z.literal(0), z.literal(1), z.literal(4)], 'expected 0, 1 or 4'),
+    /** Only the first so many examples of each; 0: all. */
+    limit: z.int().nonnegative(),
+    /** Points of the tasks' mean score that the best checkpoint may lose; null: any number. */
+    tolerance: z.number().nonnegative().nullable(),
+  }),
   stage1: stageSchema,
-  stage2: stageSchema,
+  stage2: stageSchema.extend({
+    /** What trains the model is LoRA of this rank on all its linear layers, merged at the end; 0: the weights themselves. */
+    loraRank: z.int().nonnegative(),
+  }),
 });
 
 export type StageConfig = z.infer<typeof stageSchema>;
 export type TrainingConfig = z.infer<typeof configSchema>;
+export type Mixing = TrainingConfig['mixing'];
 
 /** Settings as a person gives them: any part of the keys. */
 export type ConfigInput = { readonly [key: string]: unknown };
@@ -85,9 +112,13 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean): 
     shots: 0,
     beams: 4,
     validationLimit: 0,
+    // The paper does not give its rates. By size, a large task would drown a small one.
+    mixing: 'equal',
+    replay: { tasks: [], share: 0 },
+    keep: { tasks: [], shots: 1, limit: 50, tolerance: null },
     stage1: { steps: 5000, learningRate: seq2seq ? 0.2 : 0.3, keepEvery: 1000, ...stageDefaults },
     // The paper gives no rate for decoder-only models ("default"); ours is a first choice that no sweep has settled yet.
-    stage2: { steps: 1000, learningRate: seq2seq ? 0.001 : 0.0001, keepEvery: 100, ...stageDefaults },
+    stage2: { steps: 1000, learningRate: seq2seq ? 0.001 : 0.0001, keepEvery: 100, ...stageDefaults, loraRank: 0 },
   };
 }
 
@@ -100,7 +131,7 @@ export function resolveConfig(defaults: TrainingConfig, given: ConfigInput): Tra
     if (typeof before !== 'object') merged[key] = value;
     else {
       if (typeof value !== 'object' || value === null || Array.isArray(value))
-        throw new UserError(`${key}: expected settings such as ${key}.steps`);
+        throw new UserError(`${key}: expected settings such as ${key}.${Object.keys(before)[0]}`);
       for (const inner of Object.keys(value))
         if (!(inner in before))
           throw unknownKey(

@@ -1,17 +1,15 @@
 // What a training run would do, without training: examples as the model sees them, lengths, sizes, memory, time.
 // Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H heads, V rows.
 import { noGrad, scope, uniform } from '@promot/torch';
-import { joinExemplars, trainingExemplar } from '../data/few-shot.js';
-import { UserError } from '../errors.js';
-import { findMethod, type Stage } from '../methods/index.js';
+import type { Stage } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import { attachLora } from '../tuning/lora.js';
-import { initPrompt } from '../tuning/soft-prompt.js';
-import type { StageConfig, TrainingConfig } from './config.js';
-import { resolveRun, type TrainRequest } from './train.js';
+import type { TrainingConfig } from './config.js';
+import type { TrainingExamples } from './examples.js';
+import type { TrainRequest } from './request.js';
+import { setUp, tearDown } from './setup.js';
 
 export interface ShownToken {
   readonly id: number;
@@ -19,6 +17,8 @@ export interface ShownToken {
 }
 
 export interface ShownExample {
+  /** Where there are several. */
+  readonly task?: string;
   readonly input: string;
   readonly target: string;
   /** Rows of the soft prompt in front of the input. */
@@ -49,6 +49,8 @@ export interface MemoryEstimate {
 
 export interface StageEstimate {
   readonly stage: string;
+  /** In a run of several tasks, the one whose prompt is trained. */
+  readonly task?: string;
   readonly steps: number;
   readonly trainedParameters: number;
   readonly memory: MemoryEstimate;
@@ -73,7 +75,7 @@ export interface DryRun {
 }
 
 const shownExamples = 3;
-/** Lengths are measured on at most so many training examples, evenly taken. */
+/** Lengths are measured on at most so many training examples of a task, evenly taken. */
 const measuredExamples = 2000;
 const measureSeconds = 0.3;
 /** Share of the measured speed that a training step reaches: small products, attention, dropout and the optimizer are slower. */
@@ -88,70 +90,99 @@ const programBytes = 220e6;
  * @example const { stages } = await dryRun({ model: 'lab', task: 'lab-rte', method: 'promot', out: 'runs/rte' });
  */
 export async function dryRun(request: TrainRequest): Promise<DryRun> {
-  const method = findMethod(request.method);
-  const { loaded, config, task } = await resolveRun(request);
-  const { model, tokenizer } = loaded;
+  const setup = await setUp(request);
   try {
-    const training = await task.load('train');
-    const validation = await task.load('validation');
-    if (training.length === 0 || validation.length === 0)
-      throw new UserError(`task ${task.name}: the training and the validation split must not be empty`);
+    const { loaded, method, config, tasks, phases, lora } = setup;
+    const { model } = loaded;
+    const { maxInputLength, precision } = config;
     const promptRows = method.adapter === 'prompt' ? config.promptLength : 0;
-    // Made and thrown away: a prompt that cannot be made is better known now.
-    if (method.adapter === 'prompt')
-      initPrompt(config.promptInit, promptRows, { ...loaded, labels: task.labels, seed: config.seed }).dispose();
-
-    const lora = method.adapter === 'lora' ? attachLora(model, config.loraRank, config.seed) : undefined;
     const loraParameters = [...(lora?.parameters.values() ?? [])].reduce((n, { numel }) => n + numel, 0);
-    lora?.detach();
-
-    const every = Math.max(1, Math.ceil(training.length / measuredExamples));
-    // As the first epoch sees them.
-    const seen = (example: Example, index: number): Example =>
-      config.shots === 0
-        ? example
-        : {
-            ...example,
-            input: joinExemplars([trainingExemplar(training, index, config.seed, 0)], example.input),
-          };
-    const measured = training.map((e, i) => [e, i] as const).filter(([, i]) => i % every === 0);
-    const whole = measured.map(([e, i]) => tokenizeExample(seen(e, i), tokenizer, model.kind));
-    const { maxInputLength } = config;
-    const inputs = whole.map(({ input }) => (maxInputLength ? Math.min(input.length, maxInputLength) : input.length));
-    const targets = whole.map(({ target }) => target.length);
-    const cut = whole.filter(({ input }) => maxInputLength > 0 && input.length > maxInputLength).length;
-    const inputLengths = statistics(inputs);
-    const targetLengths = statistics(targets);
-    const operationsPerSecond = measureProducts(config.precision);
+    const operationsPerSecond = measureProducts(precision);
     const sizes = sizesOf(model);
-    const estimate = {
-      config,
-      promptRows,
-      loraParameters,
-      inputLengths,
-      targetLengths,
-      sizes,
-      operationsPerSecond,
-      kind: model.kind,
-    };
+    const lengthsOf = remember((examples, shots) => measureLengths(examples, shots, maxInputLength));
+    const { shots } = phases.at(-1)!.mixture.sources[0]!;
+    const shown = tasks.map(({ examples }) => ({ examples, ...lengthsOf(examples, shots) }));
+    const total = (of: (t: (typeof shown)[number]) => number) => shown.reduce((sum, one) => sum + of(one), 0);
     return {
       kind: model.kind,
       parameters: sizes.all,
       config,
-      trainExamples: training.length,
-      validationExamples: validation.length,
-      examples: training
-        .slice(0, shownExamples)
-        .map((e, i) => showExample(seen(e, i), loaded, promptRows, maxInputLength)),
-      inputLengths,
-      targetLengths,
-      cutInputs: Math.round((cut * training.length) / measured.length),
+      trainExamples: total(({ examples }) => examples.examples.length),
+      validationExamples: tasks.reduce((sum, { validation }) => sum + validation.length, 0),
+      examples: tasks.flatMap(({ examples }) =>
+        examples.examples.slice(0, Math.max(1, Math.floor(shownExamples / tasks.length))).map((_, i) => ({
+          ...(tasks.length > 1 && { task: examples.task.name }),
+          ...showExample(examples.text(i, 0, shots), loaded, promptRows, maxInputLength),
+        })),
+      ),
+      inputLengths: statistics(shown.flatMap(({ inputs }) => inputs)),
+      targetLengths: statistics(shown.flatMap(({ targets }) => targets)),
+      cutInputs: Math.round(total(({ examples, cut, inputs }) => (cut * examples.examples.length) / inputs.length)),
       operationsPerSecond,
-      stages: method.stages.map((stage) => estimateStage(stage, config[stage.settings], estimate)),
+      stages: phases.map(({ stage, task, mixture: { sources } }) => {
+        const measured = sources.map((source) => ({ rate: source.rate, ...lengthsOf(source.examples, source.shots) }));
+        const lengths = (of: (one: Lengths) => readonly number[]) =>
+          mixed(measured.map((one) => ({ rate: one.rate, lengths: statistics(of(one)) })));
+        return {
+          ...estimateStage(stage, {
+            config,
+            promptRows,
+            prompts: task === undefined ? tasks.length : 1,
+            loraParameters,
+            inputLengths: lengths(({ inputs }) => inputs),
+            targetLengths: lengths(({ targets }) => targets),
+            sizes,
+            operationsPerSecond,
+            kind: model.kind,
+          }),
+          ...(task !== undefined && { task }),
+        };
+      }),
     };
   } finally {
-    for (const parameter of model.parameters.values()) parameter.dispose();
+    tearDown(setup);
   }
+}
+
+/** Lengths in tokens of a task's training examples as the first epoch sees them, and how many inputs are cut. */
+interface Lengths {
+  readonly inputs: readonly number[];
+  readonly targets: readonly number[];
+  readonly cut: number;
+}
+
+function measureLengths(examples: TrainingExamples, shots: 0 | 1, maxInputLength: number): Lengths {
+  const { model, tokenizer } = examples.options.loaded;
+  const every = Math.max(1, Math.ceil(examples.examples.length / measuredExamples));
+  const whole = examples.examples.flatMap((_, i) =>
+    i % every === 0 ? [tokenizeExample(examples.text(i, 0, shots), tokenizer, model.kind)] : [],
+  );
+  return {
+    inputs: whole.map(({ input }) => (maxInputLength ? Math.min(input.length, maxInputLength) : input.length)),
+    targets: whole.map(({ target }) => target.length),
+    cut: whole.filter(({ input }) => maxInputLength > 0 && input.length > maxInputLength).length,
+  };
+}
+
+type Measure = (examples: TrainingExamples, shots: 0 | 1) => Lengths;
+
+/** Measures what stands in several stages only once. */
+function remember(measure: Measure): Measure {
+  const known = new Map<TrainingExamples, Lengths[]>();
+  return (examples, shots) => {
+    const own = known.get(examples) ?? [];
+    known.set(examples, own);
+    own[shots] ??= measure(examples, shots);
+    return own[shots];
+  };
+}
+
+/** Of a mixture: the mean by its rates, and for all else the source with the longest. */
+function mixed(parts: readonly { rate: number; lengths: LengthStatistics }[]): LengthStatistics {
+  const rates = parts.reduce((sum, { rate }) => sum + rate, 0);
+  const most = (key: keyof LengthStatistics) => Math.max(...parts.map(({ lengths }) => lengths[key]));
+  const mean = parts.reduce((sum, { rate, lengths }) => sum + (rate / rates) * lengths.mean, 0);
+  return { mean, median: most('median'), p95: most('p95'), longest: most('longest') };
 }
 
 function showExample(
@@ -207,6 +238,8 @@ interface Sizes {
   readonly source: number;
   readonly target: number;
   readonly head: number;
+  /** Inputs and outputs of all linear layers. */
+  readonly linearSides: number;
   readonly width: number;
   readonly inner: number;
   readonly heads: number;
@@ -227,6 +260,7 @@ function sizesOf(model: LanguageModel): Sizes {
     source: seq2seq ? count((name) => name.startsWith('encoder.')) : count((name) => name.includes('layers.')),
     target: seq2seq ? count((name) => name.startsWith('decoder.')) : 0,
     head: rows * width,
+    linearSides: [...model.linears.values()].reduce((n, { weight }) => n + weight.size(0) + weight.size(1), 0),
     width,
     inner: config.d_ff ?? config.intermediate_size ?? 4 * width,
     heads: config.num_heads ?? config.num_attention_heads ?? 1,
@@ -239,6 +273,8 @@ function sizesOf(model: LanguageModel): Sizes {
 interface EstimateInput {
   readonly config: TrainingConfig;
   readonly promptRows: number;
+  /** Soft prompts that a stage trains, where it trains some. */
+  readonly prompts: number;
   readonly loraParameters: number;
   readonly inputLengths: LengthStatistics;
   readonly targetLengths: LengthStatistics;
@@ -247,13 +283,18 @@ interface EstimateInput {
   readonly kind: LanguageModel['kind'];
 }
 
-function estimateStage({ name, trains }: Stage, settings: StageConfig, input: EstimateInput): StageEstimate {
-  const { config, promptRows, loraParameters, inputLengths, targetLengths, sizes, operationsPerSecond, kind } = input;
+function estimateStage({ name, settings: stage, trains }: Stage, input: EstimateInput): StageEstimate {
+  const { config, promptRows, prompts, loraParameters, inputLengths, targetLengths, sizes } = input;
+  const { operationsPerSecond, kind } = input;
+  const settings = config[stage];
   const seq2seq = kind === 'encoder-decoder';
-  const trainsModel = trains.includes('model');
+  const { loraRank } = config.stage2;
+  // Otherwise the weights stay, and what trains is kept in float32.
+  const trainsModel = trains.includes('model') && loraRank === 0;
   const trainedParameters =
     (trainsModel ? sizes.all : 0) +
-    (trains.includes('prompt') ? promptRows * sizes.width : 0) +
+    (trains.includes('model') ? loraRank * sizes.linearSides : 0) +
+    (trains.includes('prompt') ? prompts * promptRows * sizes.width : 0) +
     (trains.includes('lora') ? loraParameters : 0);
 
   // A matrix of N parameters costs 2N operations a token forward, 2N for the gradient of its input, 2N for its own.

@@ -46,6 +46,13 @@ describe('settings', () => {
     ['a value for a group', { stage2: 4 }, /stage2: expected settings/],
     ['a wrong type', { batchSize: 'many' }, /setting batchSize/],
     ['out of range', { stage2: { steps: 0 } }, /setting stage2\.steps/],
+    ['an unknown key of the keep list', { keep: { task: ['wic'] } }, /unknown setting keep\.task.*keep\.tasks/],
+    ['a list that is none', { keep: { tasks: 'wic' } }, /setting keep\.tasks: .*list of tasks/],
+    ['exemplars of another number', { keep: { shots: 2 } }, /setting keep\.shots: .*0, 1 or 4/],
+    ['a share of everything', { replay: { share: 1 } }, /setting replay\.share/],
+    ['a mixture of another kind', { mixing: 'bysize' }, /setting mixing: expected equal, size, or a rate/],
+    ['a rate of 0', { mixing: { rte: 0 } }, /setting mixing/],
+    ['LoRA in a stage that has none', { stage1: { loraRank: 4 } }, /unknown setting stage1\.loraRank/],
     ['an unknown choice', { stage1: { schedule: 'cosin' } }, /setting stage1\.schedule/],
   ])('%s is refused by name', (_name, given, message) => {
     expect(() => resolveConfig(defaults, given)).toThrow(message);
@@ -53,7 +60,10 @@ describe('settings', () => {
 
   test('every key is known by its dotted name', () => {
     expect(configKeys()).toEqual(
-      expect.arrayContaining(['seed', 'precision', 'zLoss', 'stage1.steps', 'stage2.keepEvery']),
+      expect.arrayContaining([
+        ...['seed', 'precision', 'zLoss', 'mixing', 'stage1.steps', 'stage2.keepEvery', 'stage2.loraRank'],
+        ...['keep.tasks', 'keep.shots', 'keep.limit', 'keep.tolerance', 'replay.tasks', 'replay.share'],
+      ]),
     );
   });
 });
@@ -75,9 +85,11 @@ describe('schedules', () => {
 });
 
 describe('the order of examples', () => {
+  const batch = (order: ExampleOrder, step: number) => [0, 1, 2, 3].map((i) => order.at(4 * step + i));
+
   test('every epoch is a permutation of all examples, read on across batches', () => {
-    const order = new ExampleOrder(10, 4, 7, 0);
-    const seen = Array.from({ length: 10 }, (_, i) => order.at(i + 1)).flat();
+    const order = new ExampleOrder(10, 7, 0);
+    const seen = Array.from({ length: 10 }, (_, step) => batch(order, step)).flat();
     for (const epoch of [0, 1, 2, 3]) {
       const own = seen.filter((place) => place.epoch === epoch).map((place) => place.index);
       expect(own.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
@@ -85,11 +97,11 @@ describe('the order of examples', () => {
     expect(seen.slice(0, 10).map((p) => p.index)).not.toEqual(seen.slice(10, 20).map((p) => p.index));
   });
 
-  test('is a pure function of the step, the seed and the stage', () => {
-    const fresh = (seed: number, stage: number) => new ExampleOrder(100, 8, seed, stage).at(30);
-    const walked = new ExampleOrder(100, 8, 1, 0);
-    for (let step = 1; step < 30; step++) walked.at(step);
-    expect(walked.at(30)).toEqual(fresh(1, 0));
+  test('is a pure function of the place, the seed and the stage', () => {
+    const fresh = (seed: number, stage: number) => batch(new ExampleOrder(100, seed, stage), 30);
+    const walked = new ExampleOrder(100, 1, 0);
+    for (let step = 0; step < 30; step++) batch(walked, step);
+    expect(batch(walked, 30)).toEqual(fresh(1, 0));
     expect(fresh(2, 0)).not.toEqual(fresh(1, 0));
     expect(fresh(1, 1)).not.toEqual(fresh(1, 0));
   });

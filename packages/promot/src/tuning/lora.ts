@@ -3,6 +3,8 @@ import { mkdir } from 'node:fs/promises';
 import {
   deriveSeed,
   keep,
+  type Linear,
+  type LowRank,
   noGrad,
   type Parameters,
   scope,
@@ -17,8 +19,8 @@ import { writeText } from '../files/write.js';
 import type { LanguageModel } from '../models/model.js';
 import { adapterPaths, openAdapterWeights, readAdapterConfig } from './adapter-folder.js';
 
-/** Where PEFT attaches by default, and Hu et al. found it best for their budget: queries and values. */
-const defaultTargets = { 'encoder-decoder': ['q', 'v'], 'decoder-only': ['q_proj', 'v_proj'] } as const;
+/** Where PEFT attaches by default, and Hu et al. found it best for their budget. */
+const queriesAndValues = { 'encoder-decoder': ['q', 'v'], 'decoder-only': ['q_proj', 'v_proj'] } as const;
 
 const loraConfig = z.looseObject({
   r: z.int().positive(),
@@ -32,10 +34,11 @@ const loraConfig = z.looseObject({
   alpha_pattern: z.record(z.string(), z.number()).nullish(),
 });
 
-/** Low-rank additions that are attached to a model until `detach`. */
+/** Low-rank additions that are attached to a model until `detach`; a model may carry several, and their outputs add up. */
 export class Lora {
   /** `NAME.lora_A.weight` [r, I] and `NAME.lora_B.weight` [O, r] of every layer, float32. */
   readonly parameters: Parameters;
+  readonly #own = new Map<Linear, LowRank>();
 
   constructor(
     readonly model: LanguageModel,
@@ -47,7 +50,9 @@ export class Lora {
     for (const name of this.layers()) {
       const a = parameters.get(`${name}.lora_A.weight`)!;
       const b = parameters.get(`${name}.lora_B.weight`)!;
-      model.linears.get(name)!.lowRank = { a, b, scale };
+      const linear = model.linears.get(name)!;
+      this.#own.set(linear, { a, b, scale });
+      linear.lowRanks = [...linear.lowRanks, this.#own.get(linear)!];
     }
   }
 
@@ -58,31 +63,51 @@ export class Lora {
 
   /** Takes the additions off and frees them: the model is what it was. */
   detach(): void {
-    for (const name of this.layers()) this.model.linears.get(name)!.lowRank = undefined;
+    this.#takeOff();
     for (const tensor of this.parameters.values()) tensor.dispose();
+  }
+
+  /** Does something with the model as it is without these additions (others stay), and puts them back, where they were. */
+  async without<T>(work: () => Promise<T>): Promise<T> {
+    const before = [...this.#own.keys()].map((linear) => [linear, linear.lowRanks] as const);
+    this.#takeOff();
+    try {
+      return await work();
+    } finally {
+      for (const [linear, lowRanks] of before) linear.lowRanks = lowRanks;
+    }
+  }
+
+  #takeOff(): void {
+    for (const [linear, own] of this.#own) linear.lowRanks = linear.lowRanks.filter((one) => one !== own);
   }
 
   /** Adds scale * B A to the layers' own weights, in place, and takes the additions off. */
   merge(): void {
     noGrad(() =>
       scope(() => {
-        for (const name of this.layers()) {
-          const { weight, lowRank } = this.model.linears.get(name)!;
-          weight.add_(lowRank!.b.matmul(lowRank!.a).to(weight.dtype), this.scale);
-        }
+        for (const [{ weight }, { a, b, scale }] of this.#own) weight.add_(b.matmul(a).to(weight.dtype), scale);
       }),
     );
     this.detach();
   }
 }
 
-/** Fresh additions of rank r that change nothing yet: A uniform in +-1/sqrt(I) (PEFT's start), B zero, scale 1. */
-export function attachLora(model: LanguageModel, rank: number, seed: number): Lora {
-  const targets: readonly string[] = defaultTargets[model.kind];
+/**
+ * Fresh additions of rank r that change nothing yet: A uniform in +-1/sqrt(I) (PEFT's start), B zero, scale 1. They go to the
+ * attention's queries and values, or to all linear layers but the output.
+ */
+export function attachLora(
+  model: LanguageModel,
+  rank: number,
+  seed: number,
+  layers: 'queries-and-values' | 'all' = 'queries-and-values',
+): Lora {
+  const targets: readonly string[] = queriesAndValues[model.kind];
   const parameters = new Map<string, Tensor>();
   let place = 0;
   for (const [name, { weight }] of model.linears) {
-    if (!targets.includes(name.split('.').at(-1)!)) continue;
+    if (layers !== 'all' && !targets.includes(name.split('.').at(-1)!)) continue;
     const [outputs, inputs] = weight.shape as [number, number];
     const bound = inputs ** -0.5;
     const a = scope(() => uniform([rank, inputs], -bound, bound, deriveSeed(seed, place++)));

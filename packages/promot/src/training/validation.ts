@@ -1,0 +1,68 @@
+// The evaluation at kept checkpoints: each task of a stage on its validation split, behind its own soft prompt.
+import type { Tensor } from '@promot/torch';
+import { evaluateExamples, type Sample, targetLoss } from '../evaluation/evaluate.js';
+import type { LoadedModel } from '../models/load.js';
+import type { Example, Task } from '../tasks/task.js';
+
+/** A task and what it is validated on. */
+export interface ValidatedTask {
+  readonly task: Task;
+  /** With exemplars in front, where the stage has some. */
+  readonly validation: readonly Example[];
+  /** [P, E] */
+  readonly prompt?: Tensor;
+}
+
+export interface TaskValidation {
+  readonly task: string;
+  readonly metric: string;
+  /** 0 to 100. */
+  readonly score: number;
+  /** Mean negative log-likelihood of the targets, nats per token. */
+  readonly evalLoss: number;
+}
+
+export interface Validation {
+  /** The task's metric; `mean` for several tasks. */
+  readonly metric: string;
+  /** Plain means over the tasks. */
+  readonly score: number;
+  readonly evalLoss: number;
+  readonly tasks: readonly (TaskValidation & { readonly samples: readonly Sample[] })[];
+}
+
+export interface ValidationOptions {
+  readonly beams: number;
+  readonly maxInputLength: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (task: string, done: number, total: number) => void;
+}
+
+export async function validate(
+  loaded: LoadedModel,
+  tasks: readonly ValidatedTask[],
+  { onProgress, ...settings }: ValidationOptions,
+): Promise<Validation> {
+  const results: Validation['tasks'][number][] = [];
+  for (const { task, validation, prompt } of tasks) {
+    const options = { ...settings, prompt };
+    const { metric, score, samples } = await evaluateExamples(loaded, task, validation, {
+      ...options,
+      onProgress: (done, total) => onProgress?.(task.name, done, total),
+    });
+    const evalLoss = await targetLoss(loaded, validation, options);
+    results.push({ task: task.name, metric, score, evalLoss, samples });
+  }
+  const mean = (of: (one: TaskValidation) => number) => results.reduce((sum, one) => sum + of(one), 0) / results.length;
+  return {
+    metric: metricOf(tasks),
+    score: mean((one) => one.score),
+    evalLoss: mean((one) => one.evalLoss),
+    tasks: results,
+  };
+}
+
+/** What a score over these tasks is. */
+export function metricOf(tasks: readonly { readonly task: Task }[]): string {
+  return tasks.length === 1 ? tasks[0]!.task.metric : 'mean';
+}
