@@ -1,0 +1,151 @@
+// `promot reproduce`: every table and figure of the paper; alone, what there is and what it costs.
+import { Command } from 'commander';
+import { z } from 'zod';
+import { didYouMean } from '../data/nearest-name.js';
+import { UserError } from '../errors.js';
+import type { List } from '../experiments/cost.js';
+import type { Outlook, ReproduceRequest } from '../experiments/reproduce.js';
+import { scales } from '../experiments/scales.js';
+import { configKeys, defaultConfig, resolveConfig } from '../training/config.js';
+import { answer, type Io } from './io.js';
+import { type CommonOptions, dataOption, withCommonOptions } from './options.js';
+import { duration, Progress } from './progress.js';
+import { readSettings, type Settings } from './settings.js';
+import { alignedTable } from './table.js';
+
+interface Options extends CommonOptions {
+  readonly scale: string;
+  readonly model?: string;
+  readonly out?: string;
+  readonly data?: string;
+  readonly dryRun?: boolean;
+}
+
+export function reproduceCommand(io: Io): Command {
+  const command = new Command('reproduce')
+    .description('Reproduce a table or figure of the paper; without a name, list them all with what they cost.')
+    .argument('[name]', 'rte, table-3, figure-1, ...')
+    .option('--scale <S>', scales.map(({ name, about }) => `${name}: ${about}`).join('; '), 'lab')
+    .option('--model <M>', "in place of the scale's models")
+    .option(
+      '--out <DIR>',
+      'runs, evaluations and reports; experiments that share it share runs (default: reproduce/SCALE)',
+    )
+    .addOption(dataOption())
+    .option('--dry-run', 'say what would be done and how long it should take');
+  return withCommonOptions(command).action(async (name: string | undefined, options: Options) => {
+    const { scale, model, out = `reproduce/${scale}`, data, json } = options;
+    const settings = readReproduceSettings(options);
+    if (name === undefined) {
+      const { listExperiments } = await import('../experiments/cost.js');
+      const list = listExperiments();
+      answer(io, json, list, () => describeList(list));
+      return;
+    }
+    const request: ReproduceRequest = { ...settings, name, scale, model, out, data };
+    const { outlook, reproduce } = await import('../experiments/reproduce.js');
+    const before = outlook(request);
+    if (options.dryRun) {
+      answer(io, json, before, () => describeOutlook(before));
+      return;
+    }
+    const progress = new Progress(io);
+    progress.line(summary(before));
+    const abort = new AbortController();
+    // Once: the second Ctrl-C finds no handler and ends the process.
+    const interrupt = () => {
+      progress.line('Finishing the step and saving; Ctrl-C again ends at once.');
+      abort.abort();
+    };
+    process.once('SIGINT', interrupt);
+    try {
+      const result = await reproduce({
+        ...request,
+        signal: abort.signal,
+        onLine: (text) => progress.line(text),
+        onProgress: ({ title, done, total, details }) => progress.update(title, done, total, details),
+        onJob: (job, seconds, left) => {
+          progress.stop();
+          const rest = left.jobs === 0 ? '' : `; ${left.jobs} jobs left, about ${duration(left.seconds)}`;
+          progress.line(`Done: ${job.name} in ${duration(seconds)}${rest}`);
+        },
+      });
+      progress.stop();
+      if (!result.finished) io.exitCode = 130;
+      answer(io, json, result, () =>
+        result.finished ? result.files.join('\n') : `Stopped and saved in ${out}; the same command goes on.`,
+      );
+    } finally {
+      process.removeListener('SIGINT', interrupt);
+      progress.stop();
+    }
+  });
+}
+
+/** Keys that are not the training's. */
+const own = { seeds: z.int().positive(), limit: z.int().positive() };
+/** What tells experiments and their methods apart is not for a person to set. */
+const fixed = ['seed', 'shots', 'replay.tasks', 'replay.share', 'keep.tasks', 'keep.shots'];
+
+function readReproduceSettings(options: CommonOptions): Pick<ReproduceRequest, 'seeds' | 'limit' | 'settings'> {
+  const known = [...Object.keys(own), ...configKeys().filter((key) => !fixed.includes(key))];
+  const defaults = defaultConfig('encoder-decoder', false);
+  const all = readSettings(options, (one) => {
+    const [key, value] = leafOf(one);
+    const check = own[key as keyof typeof own];
+    if (check) {
+      const parsed = check.safeParse(value);
+      if (!parsed.success) throw new UserError(`setting ${key}: ${parsed.error.issues[0]!.message}`);
+    } else if (!known.includes(key))
+      throw new UserError(
+        `unknown setting ${key}${didYouMean(key, known) || `; this command has ${known.join(', ')}`}`,
+      );
+    else resolveConfig(defaults, one);
+  });
+  const { seeds, limit, ...settings } = all as Settings & { seeds?: number; limit?: number };
+  return { seeds, limit, settings };
+}
+
+/** The one value of nested settings, under its dotted key. */
+function leafOf(settings: Settings): [key: string, value: unknown] {
+  const [[key, value]] = Object.entries(settings) as [[string, unknown]];
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [key, value];
+  const [inner, leaf] = leafOf(value as Settings);
+  return [`${key}.${inner}`, leaf];
+}
+
+function describeList({ experiments, scales: all }: List): string {
+  const rows = experiments.map(({ name, shows, costs }) => [
+    name,
+    ...all.map((scale) => {
+      const { runs, evaluations, seconds } = costs[scale.name]!;
+      return `${runs} runs, ${evaluations} evaluations, ${duration(seconds)}`;
+    }),
+    shows,
+  ]);
+  return [
+    alignedTable([['name', ...all.map(({ name }) => name), 'shows'], ...rows]),
+    '',
+    ...all.map(
+      ({ name, about, machine, all: cost }) =>
+        `${name}: ${about}. Estimated for ${machine}; all together, shared runs once: ${duration(cost.seconds)}.`,
+    ),
+    'Costs are for one seed (--set seeds=5 for five). promot reproduce NAME --dry-run shows what is to be done.',
+  ].join('\n');
+}
+
+function summary({ name, scale, model, all, left }: Outlook): string {
+  return (
+    `${name} at scale ${scale} on ${model}: ${all.runs} training runs (${all.runs - left.runs} done), ` +
+    `${all.evaluations} evaluations (${all.evaluations - left.evaluations} done), about ${duration(left.seconds)} to go`
+  );
+}
+
+function describeOutlook(outlook: Outlook): string {
+  const rows = outlook.jobs.map(({ kind, name, seconds, done }) => [
+    done ? 'done' : `about ${duration(seconds)}`,
+    kind,
+    name,
+  ]);
+  return [alignedTable(rows), '', summary(outlook)].join('\n');
+}

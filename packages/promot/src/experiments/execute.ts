@@ -1,0 +1,166 @@
+// Does the jobs of an experiment that are not done yet: one after the other, beside any other process that does the same.
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { gradientAlignment } from '../analysis/gradient-alignment.js';
+import { evaluateTasks } from '../evaluation/evaluate-tasks.js';
+import { tokenizeExample } from '../models/tokenize.js';
+import { loadTask } from '../tasks/registry.js';
+import type { TrainEvent } from '../training/request.js';
+import { type TrainRequest, train } from '../training/train.js';
+import { interpolate } from '../tuning/interpolate.js';
+import type { ExperimentFolder } from './folder.js';
+import type { Evaluation, Interpolation, Job, TrainingRun } from './plan.js';
+
+export interface Told {
+  readonly onLine?: (text: string) => void;
+  /** `seconds`: estimated to the end of the whole experiment. */
+  readonly onProgress?: (progress: { title: string; done: number; total: number; details: string }) => void;
+  /** Hears of each job that is done, and of the time that all others should take. */
+  readonly onJob?: (job: Job, seconds: number, left: { jobs: number; seconds: number }) => void;
+}
+
+export interface ExecuteRequest extends Told {
+  readonly folder: ExperimentFolder;
+  readonly data?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Training examples on which gradients are compared. */
+const alignmentExamples = 64;
+const secondsBetweenLooks = 2;
+
+/**
+ * Does all jobs; false where the signal ended it before. What was begun goes on the next time. A job that another process has
+ * is left to it, and waited for at the end, so any number of processes may do the same experiment (or others that share
+ * jobs with it) in the same folder of the same machine.
+ */
+export async function execute(jobs: readonly Job[], request: ExecuteRequest): Promise<boolean> {
+  const { folder, signal, onLine } = request;
+  const left = new Set(jobs.filter((job) => !folder.finished(job)));
+  let pace = { estimated: 0, taken: 0 };
+  let waiting = false;
+  while (left.size > 0) {
+    let progressed = false;
+    for (const job of [...left]) {
+      if (signal?.aborted) return false;
+      if (folder.finished(job)) {
+        left.delete(job);
+        progressed = true;
+        continue;
+      }
+      const ready = jobs.every((other) => !job.needs.includes(other.name) || folder.finished(other));
+      const release = ready ? await folder.claim(job) : undefined;
+      if (!release) continue;
+      waiting = false;
+      try {
+        // Another process may have finished it between the question and the claim.
+        if (!folder.finished(job)) {
+          const started = performance.now();
+          const seconds = await runJob(job, `[${jobs.length - left.size + 1}/${jobs.length}]`, request);
+          if (seconds === undefined) return false;
+          await folder.finish(job, { seconds });
+          const taken = (performance.now() - started) / 1000;
+          pace = { estimated: pace.estimated + job.seconds, taken: pace.taken + taken };
+        }
+        left.delete(job);
+        progressed = true;
+        const seconds = [...left].reduce((sum, other) => sum + other.seconds, 0) * (pace.taken / pace.estimated || 1);
+        request.onJob?.(job, folder.finished(job)!.seconds, { jobs: left.size, seconds });
+      } finally {
+        await release();
+      }
+    }
+    if (!progressed) {
+      if (!waiting) onLine?.(`Waiting for ${left.size} jobs that another process has`);
+      waiting = true;
+      await setTimeout(1000 * secondsBetweenLooks, undefined, { signal }).catch(() => {});
+    }
+  }
+  return true;
+}
+
+/** Seconds that it took, or undefined where the signal ended it. */
+async function runJob(job: Job, number: string, request: ExecuteRequest): Promise<number | undefined> {
+  const title = `${number} ${job.name}`;
+  try {
+    if (job.kind === 'run') return await trainJob(job, title, request);
+    const started = performance.now();
+    await (job.kind === 'interpolation' ? mixJob(job, title, request) : evaluationJob(job, title, request));
+    return (performance.now() - started) / 1000;
+  } catch (error) {
+    if (request.signal?.aborted) return undefined;
+    throw error;
+  }
+}
+
+async function trainJob(job: TrainingRun, title: string, request: ExecuteRequest): Promise<number | undefined> {
+  const { folder, data, signal } = request;
+  const { model, tasks, method, settings } = job;
+  const out = folder.of(job);
+  const result = await train({
+    ...{ model, task: tasks.length === 1 ? tasks[0]! : tasks, method, out, data, settings, resume: true, signal },
+    onEvent: (event) => tell(event, title, request),
+    ...(job.alignment && { atCheckpoint: alignmentOf(job, request) }),
+  });
+  if (!result.finished) return undefined;
+  // The results are handed over; what only a resumed run needs can go.
+  await rm(join(out, 'checkpoints'), { recursive: true, force: true });
+  return result.stages.reduce((sum, { seconds }) => sum + seconds, 0);
+}
+
+/** Measures how far the gradient is the format's, wherever the model itself is trained. */
+function alignmentOf({ tasks, settings }: TrainingRun, { data, signal }: ExecuteRequest): TrainRequest['atCheckpoint'] {
+  return async ({ stage, loaded, prompt }) => {
+    if (stage !== 'model') return undefined;
+    const { model, tokenizer } = loaded;
+    const examples = (await (await loadTask(tasks[0]!, { data })).load('train')).slice(0, alignmentExamples);
+    const tokenized = examples.map((example) => tokenizeExample(example, tokenizer, model.kind));
+    return { alignment: await gradientAlignment(loaded, tokenized, { prompt, seed: settings.seed as number, signal }) };
+  };
+}
+
+async function mixJob(job: Interpolation, title: string, { folder, onProgress }: ExecuteRequest): Promise<void> {
+  const out = folder.of(job);
+  // Made whole by a process that was killed before it could say so; it is made again in a moment.
+  await rm(out, { recursive: true, force: true });
+  await interpolate({
+    ...{ base: job.model, tuned: folder.of({ kind: 'run', name: job.run }), factor: job.factor, out },
+    onProgress: (done, total) => onProgress?.({ title, done, total, details: 'parameters' }),
+  });
+}
+
+async function evaluationJob(job: Evaluation, title: string, request: ExecuteRequest): Promise<void> {
+  const { folder, data, signal, onProgress, onLine } = request;
+  const { tasks, shots, limit, beams, precision } = job;
+  const results = new Map<string, number>();
+  await evaluateTasks({
+    ...folder.modelOf(job),
+    ...{ tasks, shots, limit, beams, precision, data, signal, nll: true, out: folder.of(job) },
+    onProgress: (task, done, total) => {
+      results.set(task, done);
+      onProgress?.({ title, done, total, details: `${task} (${results.size} of ${tasks.length})` });
+    },
+    onWarning: (text) => onLine?.(`note: ${text}`),
+  });
+}
+
+function tell(event: TrainEvent, title: string, { onLine, onProgress }: Told): void {
+  switch (event.type) {
+    case 'step':
+      onProgress?.({
+        title: `${title} stage ${event.stage}`,
+        ...{ done: event.step, total: event.steps, details: `loss ${event.loss.toFixed(3)}` },
+      });
+      break;
+    case 'evaluating':
+      onProgress?.({
+        title: `${title} stage ${event.stage} step ${event.step}, evaluating`,
+        ...{ done: event.done, total: event.total, details: event.of ?? '' },
+      });
+      break;
+    case 'note':
+      onLine?.(`note: ${event.text}`);
+      break;
+  }
+}

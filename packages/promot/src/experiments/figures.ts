@@ -1,0 +1,178 @@
+// The paper's figures with our numbers: the course of a run, the alignment of gradients, the trade-off of a long run.
+import { paretoFront } from '../analysis/pareto.js';
+import type { Figure, Point, Section } from '../report/report.js';
+import { loadTask } from '../tasks/registry.js';
+import { type Contender, contenders } from './contenders.js';
+import type { CourseExperiment, TradeOffExperiment, UnseenTask } from './experiment.js';
+import type { ExperimentFolder } from './folder.js';
+import { type Checkpoint, meanOf, readCourse, readEvaluation } from './numbers.js';
+import { type FigurePart, figureParts, type Planner } from './plan.js';
+
+/** A contender's checkpoints, a list for each seed; of a model that has no course, its end alone. */
+export interface SeriesNumbers {
+  readonly contender: string;
+  readonly label: string;
+  readonly seeds: readonly (readonly Checkpoint[])[];
+}
+
+type FigureExperiment = CourseExperiment | TradeOffExperiment;
+
+/** All numbers of a figure. Errors: a UserError for files that are missing or damaged. */
+export async function figureNumbers(
+  experiment: FigureExperiment,
+  planner: Planner,
+  folder: ExperimentFolder,
+): Promise<SeriesNumbers[]> {
+  const { task } = planner.place(experiment.target)!;
+  const { metric } = await loadTask(task, planner.request);
+  const checkpoints = (part: FigurePart): Checkpoint[] => {
+    if ('run' in part) return readCourse(folder, part.run, metric);
+    const { score } = readEvaluation(folder, part.target).get(task)!;
+    const keep = [...readEvaluation(folder, part.unseen).values()].map((entry) => ({
+      ...{ task: entry.task, metric: entry.metric, score: entry.score, nll: entry.nll! },
+    }));
+    return [{ step: 0, score, keep, alignment: {} }];
+  };
+  return experiment.contenders.map((name) => {
+    const { label }: Contender = contenders[name];
+    return { contender: name, label, seeds: figureParts(experiment, name, planner).map(checkpoints) };
+  });
+}
+
+/** The figure, and beside a course the likelihood of the references along it. */
+export function figureSections(
+  experiment: FigureExperiment,
+  numbers: readonly SeriesNumbers[],
+  planner: Planner,
+): Section[] {
+  const text = [`The paper: ${experiment.paper}`];
+  if (experiment.kind === 'trade-off')
+    return [{ heading: 'Trade-off', text, figure: tradeOff(experiment, numbers, planner) }];
+  switch (experiment.draws) {
+    case 'alignment':
+      return [{ heading: 'Along training', text, figure: alignmentLines(experiment, numbers) }];
+    case 'alignment-ends':
+      return [{ heading: 'At the beginning and later', text, figure: alignmentBars(experiment, numbers) }];
+    default:
+      return [
+        { heading: 'Along training', text, figure: courseLines(experiment, numbers, planner) },
+        { heading: 'How unlikely the references become', figure: nllLines(experiment, numbers, planner) },
+      ];
+  }
+}
+
+/** The mean over seeds at each step that all have; the interval is one standard deviation to each side. */
+function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) => number | undefined): Point[] {
+  return seeds[0]!.flatMap(({ step }) => {
+    const values = seeds.flatMap((seed) => {
+      const at = seed.find((checkpoint) => checkpoint.step === step);
+      return (at && of(at)) ?? [];
+    });
+    if (values.length < seeds.length) return [];
+    const mean = meanOf(values);
+    if (values.length === 1) return [{ x: step, y: mean }];
+    const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
+    return [{ x: step, y: mean, interval: [mean - spread, mean + spread] as const }];
+  });
+}
+
+type Kept = Checkpoint['keep'][number];
+
+/** A line for each drawn task and contender. */
+function taskLines(
+  { tasks }: CourseExperiment,
+  numbers: readonly SeriesNumbers[],
+  planner: Planner,
+  of: (kept: Kept) => number | undefined,
+): Figure['series'] {
+  return numbers.flatMap(({ label, seeds }) =>
+    placed(tasks, planner).map((task) => ({
+      name: `${label}: ${task}`,
+      points: line(seeds, ({ keep }) => {
+        const kept = keep.find((one) => one.task === task);
+        return kept && of(kept);
+      }),
+    })),
+  );
+}
+
+const placed = (tasks: readonly UnseenTask[], planner: Planner): string[] =>
+  tasks.flatMap((task) => planner.place(task)?.task ?? []);
+
+function courseLines(experiment: CourseExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
+  const share = experiment.draws === 'form-share';
+  const { task } = planner.place(experiment.target)!;
+  return {
+    ...{ name: experiment.name, kind: 'lines', x: 'steps of training the model', title: experiment.shows },
+    y: share ? `accuracy on ${task}; % of outputs in its form` : 'score',
+    series: [
+      ...numbers.map(({ label, seeds }) => ({ name: `${label}: ${task}`, points: line(seeds, ({ score }) => score) })),
+      ...taskLines(experiment, numbers, planner, (kept) => (share ? kept.formShare : kept.score)),
+    ],
+  };
+}
+
+function nllLines(experiment: CourseExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
+  return {
+    ...{ name: `${experiment.name}-nll`, kind: 'lines', x: 'steps of training the model' },
+    title: 'Negative log-likelihood of the references, 1-shot',
+    y: 'nats per token',
+    series: taskLines(experiment, numbers, planner, ({ nll }) => nll),
+  };
+}
+
+/** What the paper shows; the results have the other groups, too. */
+const shownGroups = { mlp: 'MLP', query: 'query', key: 'key', value: 'value' };
+
+const cosines = { y: 'cosine of gradient and format gradient' };
+
+function alignmentLines({ name, shows }: CourseExperiment, numbers: readonly SeriesNumbers[]): Figure {
+  return {
+    ...{ name, kind: 'lines', x: 'steps of training the model', title: shows, ...cosines },
+    series: numbers.flatMap(({ label, seeds }) =>
+      Object.entries(shownGroups).map(([group, shown]) => ({
+        name: `${label}: ${shown}`,
+        points: line(seeds, ({ alignment }) => alignment[group]),
+      })),
+    ),
+  };
+}
+
+function alignmentBars({ name, shows }: CourseExperiment, numbers: readonly SeriesNumbers[]): Figure {
+  return {
+    ...{ name, kind: 'bars', x: 'parameters of the last decoder layer', title: shows, ...cosines },
+    series: numbers.flatMap(({ label, seeds }) => {
+      const groups = Object.entries(shownGroups).map(
+        ([group, shown]) => [shown, line(seeds, ({ alignment }) => alignment[group])] as const,
+      );
+      const ends = [(points: Point[]) => points[0], (points: Point[]) => points.at(-1)];
+      return ends.flatMap((end) => {
+        const bars = groups.flatMap(([shown, points]) => {
+          const point = end(points);
+          return point ? [{ step: point.x, bar: { ...point, x: shown } }] : [];
+        });
+        return bars.length === 0
+          ? []
+          : [{ name: `${label}, step ${bars[0]!.step}`, points: bars.map(({ bar }) => bar) }];
+      });
+    }),
+  };
+}
+
+function tradeOff(experiment: TradeOffExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
+  const tasks = placed(experiment.tasks, planner);
+  const series = numbers.map(({ label, seeds }) => ({
+    name: label,
+    points: seeds.flat().flatMap(({ step, score, keep }) => {
+      if (score === undefined) return [];
+      const y = meanOf(tasks.map((task) => keep.find((one) => one.task === task)!.score));
+      return [{ x: score, y, ...(step > 0 && { label: `step ${step}` }) }];
+    }),
+  }));
+  return {
+    ...{ name: experiment.name, kind: 'scatter', title: experiment.shows, y: experiment.upward },
+    x: `score on ${planner.place(experiment.target)!.task}`,
+    series,
+    front: paretoFront(series.flatMap(({ points }) => points)),
+  };
+}

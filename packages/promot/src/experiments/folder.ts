@@ -1,0 +1,76 @@
+// Where an experiment's jobs leave their results, and who works on which: DIR/runs, DIR/models, DIR/evaluations, DIR/jobs.
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { UserError } from '../errors.js';
+import { writeText } from '../files/write.js';
+import { RunFolder } from '../runs/run-folder.js';
+import type { Evaluation, Job } from './plan.js';
+
+/** What is written when a job is done. */
+export interface Finished {
+  /** That it took, over all its interruptions where it knows. */
+  readonly seconds: number;
+}
+
+const places: Readonly<Record<Job['kind'], string>> = {
+  run: 'runs',
+  interpolation: 'models',
+  evaluation: 'evaluations',
+};
+
+export class ExperimentFolder {
+  constructor(readonly path: string) {}
+
+  /** Of a job's result. */
+  of({ kind, name }: Pick<Job, 'kind' | 'name'>): string {
+    return join(this.path, places[kind], name);
+  }
+
+  /** The model and the prompt of an evaluation as `evaluateTasks` takes them. */
+  modelOf({ model, prompt }: Evaluation): { model: string; prompt?: string } {
+    const path =
+      'base' in model
+        ? model.base
+        : 'run' in model
+          ? this.of({ kind: 'run', name: model.run })
+          : this.of({ kind: 'interpolation', name: model.interpolation });
+    if (!prompt) return { model: path };
+    const run = this.of({ kind: 'run', name: prompt.run });
+    return { model: path, prompt: prompt.task === undefined ? run : new RunFolder(run).promptPathOf(prompt.task) };
+  }
+
+  /** What a finished job left, or undefined. A result that was deleted is to be made again. */
+  finished(job: Job): Finished | undefined {
+    const path = this.#marker(job);
+    if (!existsSync(path) || !existsSync(this.of(job))) return undefined;
+    try {
+      return JSON.parse(readFileSync(path, 'utf8')) as Finished;
+    } catch {
+      throw new UserError(`${path}: not JSON: delete the file, and the job is done again`);
+    }
+  }
+
+  async finish(job: Job, finished: Finished): Promise<void> {
+    await writeText(this.#marker(job), `${JSON.stringify(finished)}\n`);
+  }
+
+  /**
+   * Takes a job for this process; undefined where another one of this machine has it. The lock of a process that is gone counts
+   * for nothing.
+   */
+  async claim(job: Job): Promise<(() => Promise<void>) | undefined> {
+    const folder = join(this.path, 'jobs', job.name);
+    await mkdir(folder, { recursive: true });
+    try {
+      return await new RunFolder(folder).lock();
+    } catch (error) {
+      if (error instanceof UserError) return undefined;
+      throw error;
+    }
+  }
+
+  #marker({ name }: Job): string {
+    return join(this.path, 'jobs', name, 'finished.json');
+  }
+}

@@ -1,0 +1,139 @@
+// Experiments end to end on a tiny golden model: stopped, gone on with, shared between experiments, reported. Seconds.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { liveTensors } from '@promot/torch';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { findExperiment } from './catalogue/index.js';
+import { execute } from './execute.js';
+import { ExperimentFolder } from './folder.js';
+import { plan } from './plan.js';
+import { outlook, type ReproduceRequest, reproduce } from './reproduce.js';
+import { scales } from './scales.js';
+import type { RowNumbers } from './tables.js';
+
+const model = fileURLToPath(new URL('../../golden/models/t5-v1.1', import.meta.url));
+let out: string;
+beforeAll(() => {
+  out = mkdtempSync(join(tmpdir(), 'promot-reproduce-'));
+});
+afterAll(() => rmSync(out, { recursive: true, force: true }));
+
+const request = (name: string, more: Partial<ReproduceRequest> = {}): ReproduceRequest => ({
+  ...{ name, model, out, limit: 2 },
+  settings: {
+    ...{ batchSize: 2, microBatchSize: 2, promptLength: 2, validationLimit: 2 },
+    ...{ stage1: { steps: 1, keepEvery: 1 }, stage2: { steps: 2, keepEvery: 1 }, keep: { limit: 1 } },
+  },
+  ...more,
+});
+const results = (name: string) =>
+  JSON.parse(readFileSync(join(out, name, 'results.json'), 'utf8')) as { results: unknown; facts: object };
+
+test('a table: Ctrl-C in the middle of a run, then on to the report', async () => {
+  const before = liveTensors();
+  const abort = new AbortController();
+  const done: string[] = [];
+  const stopped = await reproduce(
+    request('table-3', {
+      signal: abort.signal,
+      onJob: ({ name }) => done.push(name),
+      onProgress: ({ title, done: steps }) => {
+        if (title.includes('random-prompt') && title.includes('stage model') && steps === 1) abort.abort();
+      },
+    }),
+  );
+  expect(stopped).toMatchObject({ finished: false, files: [] });
+  expect(stopped.jobs.filter((job) => job.done).map(({ name }) => name)).toEqual(done);
+  expect(done.length).toBeGreaterThan(2);
+  const stoppedRun = stopped.jobs.find(({ name }) => name.startsWith('random-prompt'))!;
+  expect(readdirSync(join(out, 'runs', stoppedRun.name, 'checkpoints'))).toHaveLength(1);
+
+  const rest: string[] = [];
+  const whole = await reproduce(request('table-3', { onJob: ({ name }) => rest.push(name) }));
+  expect(liveTensors()).toBe(before);
+  expect(whole.finished).toBe(true);
+  expect([...done, ...rest].sort()).toEqual(whole.jobs.map(({ name }) => name).sort());
+  for (const file of whole.files) expect(existsSync(file)).toBe(true);
+  expect(existsSync(join(out, 'runs', stoppedRun.name, 'checkpoints'))).toBe(false);
+
+  const rows = results('table-3').results as RowNumbers[];
+  expect(rows.map(({ label }) => label)).toEqual([
+    ...['Pretrained', 'Joint fine-tuning', 'Fine-tuning + 1-shot', 'Fine-tuning with random prompt', 'ProMoT + 1-shot'],
+  ]);
+  const promot = rows[4]!;
+  expect(promot.targets.rte).toMatchObject({ paper: 93.86, interval: [expect.any(Number), expect.any(Number)] });
+  const { scores, nll, average } = promot.unseen[0]!;
+  expect(scores['trivia-qa']).toMatchObject({ paper: 17.82 });
+  expect(Object.keys(scores)).toHaveLength(7);
+  expect(nll.value).toBeGreaterThan(0);
+  expect(nll.difference).toBeCloseTo(nll.value - rows[0]!.unseen[0]!.nll.value, 9);
+  expect(average.value).toBeCloseTo(Object.values(scores).reduce((sum, { value }) => sum + value, 0) / 7, 9);
+  expect(readFileSync(join(out, 'table-3', 'report.md'), 'utf8')).toContain('93.86');
+});
+
+test('another experiment takes over what it shares; prompt tuning trains nothing of its own; seeds have a spread', async () => {
+  const done: string[] = [];
+  const { all, left } = outlook(request('table-6'));
+  expect(left.runs).toBe(all.runs - 1);
+  const { finished } = await reproduce(request('table-6', { seeds: 2, onJob: ({ name }) => done.push(name) }));
+  expect(finished).toBe(true);
+  expect(
+    done.filter((name) => /^promot-1-shot-[^+]*-s\d-[0-9a-f]{12}$/u.test(name) && !name.includes('-on-')),
+  ).toHaveLength(3);
+  const rows = results('table-6').results as RowNumbers[];
+  expect(rows[1]!.targets['wmt14-en-fr']!.paper).toBe(41.19);
+  expect(rows.every(({ unseen }) => unseen.length === 0)).toBe(true);
+});
+
+test('a figure along training, with gradients; and outputs side by side', async () => {
+  await reproduce(request('figure-7'));
+  const [fineTune] = results('figure-7').results as {
+    seeds: { step: number; score?: number; keep: { task: string }[]; alignment: Record<string, number> }[][];
+  }[];
+  const [seed] = fineTune!.seeds;
+  expect(seed!.map(({ step }) => step)).toEqual([0, 1, 2]);
+  for (const { alignment, keep } of seed!) {
+    expect(Math.abs(alignment.mlp!)).toBeLessThanOrEqual(1);
+    expect(keep.map(({ task }) => task)).toEqual(['lab-closed-book', 'lab-reading', 'lab-translation']);
+  }
+  expect(seed!.map(({ score }) => score !== undefined)).toEqual([false, true, true]);
+  expect(outlook(request('figure-1')).left).toMatchObject({ runs: 0, evaluations: 0 });
+  const { files } = await reproduce(request('figure-1'));
+  expect(files.some((file) => file.endsWith('figure-1-nll.svg'))).toBe(true);
+});
+
+test('a job that another process has is left to it and waited for; the lock of a process that is gone counts for nothing', async () => {
+  const folder = new ExperimentFolder(join(out, 'shared'));
+  const [job] = plan(findExperiment('table-6'), { scale: scales[0]!, seeds: [0] }).jobs.values();
+  const lock = join(folder.path, 'jobs', job!.name, 'lock');
+  mkdirSync(dirname(lock), { recursive: true });
+  writeFileSync(lock, String(process.ppid));
+  expect(await folder.claim(job!)).toBeUndefined();
+  const lines: string[] = [];
+  const waits = execute([job!], {
+    folder,
+    onLine: (text) => {
+      lines.push(text);
+      // The other one finishes.
+      mkdirSync(folder.of(job!), { recursive: true });
+      folder.finish(job!, { seconds: 1 });
+    },
+  });
+  expect(await waits).toBe(true);
+  expect(lines).toEqual(['Waiting for 1 jobs that another process has']);
+  writeFileSync(lock, '999999999');
+  const release = await folder.claim(job!);
+  expect(release).toBeDefined();
+  await release!();
+  expect(existsSync(lock)).toBe(false);
+});
+
+test('what is wrong is said before anything is done', async () => {
+  await expect(reproduce(request('table-33'))).rejects.toThrow(/did you mean table-3/u);
+  await expect(reproduce(request('rte', { scale: 'huge' }))).rejects.toThrow(/unknown scale "huge": there are lab/u);
+  await expect(reproduce(request('table-9', { model: 'no-such-model' }))).rejects.toThrow(
+    /table-9 at scale lab needs a model: no-such-model/u,
+  );
+});

@@ -1,0 +1,205 @@
+// One experiment from its name to its report: what there is to do, doing it, and what came of it.
+import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { libtorch } from '@promot/torch';
+import { UserError } from '../errors.js';
+import { writeText } from '../files/write.js';
+import { locateModel } from '../models/locate.js';
+import type { Report, Section } from '../report/report.js';
+import { writeReport } from '../report/write.js';
+import { findExperiment } from './catalogue/index.js';
+import { type Cost, costOf } from './cost.js';
+import { execute, type Told } from './execute.js';
+import type { Experiment } from './experiment.js';
+import { figureNumbers, figureSections } from './figures.js';
+import { ExperimentFolder } from './folder.js';
+import { outputsNumbers, outputsSections } from './outputs.js';
+import { type Job, merge, type Planner, type PlanRequest, plan } from './plan.js';
+import { type Scale, scales } from './scales.js';
+import { tableNumbers, tableSections } from './tables.js';
+
+export interface ReproduceRequest extends Omit<PlanRequest, 'scale' | 'seeds'>, Told {
+  /** Of an experiment, see `listExperiments`. */
+  readonly name: string;
+  /** `lab` (default), `small` or `paper`. */
+  readonly scale?: string;
+  /** How many seeds: 0, 1, ... Default 1. */
+  readonly seeds?: number;
+  /** Runs, evaluations and reports go here; experiments that share a folder share their runs. */
+  readonly out: string;
+  readonly signal?: AbortSignal;
+}
+
+/** What an experiment comes to. */
+export interface Outlook {
+  readonly name: string;
+  readonly scale: string;
+  readonly model: string;
+  /** All that it consists of, and what of it is not done yet. */
+  readonly all: Cost;
+  readonly left: Cost;
+  readonly jobs: readonly {
+    readonly kind: Job['kind'];
+    readonly name: string;
+    readonly seconds: number;
+    readonly done: boolean;
+  }[];
+}
+
+export interface Reproduced extends Outlook {
+  /** False where the signal ended it: the same request goes on. */
+  readonly finished: boolean;
+  /** index.html first. */
+  readonly files: readonly string[];
+}
+
+/**
+ * What `reproduce` would do; writes nothing and loads no model.
+ * Errors: a UserError for an unknown experiment or scale, or settings that are wrong.
+ */
+export function outlook(request: ReproduceRequest): Outlook {
+  const { experiment, planner, folder } = prepare(request);
+  const jobs = [...planner.jobs.values()];
+  const left = jobs.filter((job) => !folder.finished(job));
+  return {
+    ...{ name: experiment.name, scale: planner.request.scale.name, model: planner.model(experiment) },
+    ...{ all: costOf(jobs), left: costOf(left) },
+    jobs: jobs.map((job) => ({ kind: job.kind, name: job.name, seconds: job.seconds, done: !left.includes(job) })),
+  };
+}
+
+/**
+ * Reproduces a result of the paper: trains and evaluates what is not there yet in `out`, then writes the report and all numbers
+ * into `out`/NAME. May be ended by the signal, or killed, at any time, and goes on with the same request. Several processes may
+ * do so at once in one folder of one machine: each takes the jobs that no other has.
+ * Errors: a UserError for anything wrong with the request, the model, or the data.
+ *
+ * @example await reproduce({ name: 'table-3', out: 'reproduce/lab', seeds: 5 });
+ */
+export async function reproduce(request: ReproduceRequest): Promise<Reproduced> {
+  const { experiment, planner, folder } = prepare(request);
+  const { data, signal } = request;
+  try {
+    await locateModel(planner.model(experiment));
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const scale = planner.request.scale.name;
+    throw new UserError(`${experiment.name} at scale ${scale} needs a model: ${error.message} (--model names another)`);
+  }
+  const finished = await execute([...planner.jobs.values()], { ...request, folder, data, signal });
+  const files = finished ? await writeResults(experiment, planner, folder) : [];
+  return { ...outlook(request), finished, files };
+}
+
+function prepare(request: ReproduceRequest): { experiment: Experiment; planner: Planner; folder: ExperimentFolder } {
+  const { name, scale: scaleName = 'lab', seeds = 1, out, model, data, settings, limit } = request;
+  const experiment = findExperiment(name);
+  const scale = findScale(scaleName);
+  const planner = plan(experiment, {
+    ...{ scale, model, data, settings, limit },
+    seeds: Array.from({ length: seeds }, (_, seed) => seed),
+  });
+  return { experiment, planner, folder: new ExperimentFolder(out) };
+}
+
+/** The scale of this name. Throws UserError for an unknown one. */
+export function findScale(name: string): Scale {
+  const found = scales.find((scale) => scale.name === name);
+  if (!found) throw new UserError(`unknown scale "${name}": there are ${scales.map((scale) => scale.name).join(', ')}`);
+  return found;
+}
+
+/** Writes index.html, report.md, figures and results.json. */
+async function writeResults(experiment: Experiment, planner: Planner, folder: ExperimentFolder): Promise<string[]> {
+  const { sections, numbers } = await resultsOf(experiment, planner, folder);
+  const facts = factsOf(experiment, planner, folder);
+  const { scale } = planner.request;
+  const report: Report = {
+    title: `${experiment.place}, at scale ${scale.name}`,
+    summary: [
+      `What the paper shows: ${experiment.shows}.`,
+      ...(experiment.notes ?? []),
+      ...standIns(experiment, planner),
+    ],
+    sections,
+    facts,
+  };
+  const out = join(folder.path, experiment.name);
+  const files = await writeReport(out, report);
+  const results = {
+    ...{ name: experiment.name, place: experiment.place, shows: experiment.shows, kind: experiment.kind },
+    ...{ facts: Object.fromEntries(facts), results: numbers, notes: report.summary.slice(1) },
+    jobs: [...planner.jobs.values()].map((job) => ({ ...job, took: folder.finished(job)?.seconds })),
+  };
+  const path = join(out, 'results.json');
+  await writeText(path, `${JSON.stringify(results, null, 2)}\n`);
+  return [...files, path];
+}
+
+async function resultsOf(
+  experiment: Experiment,
+  planner: Planner,
+  folder: ExperimentFolder,
+): Promise<{ sections: readonly Section[]; numbers: unknown }> {
+  switch (experiment.kind) {
+    case 'table': {
+      const numbers = await tableNumbers(experiment, planner, folder);
+      return { sections: await tableSections(experiment, numbers, planner), numbers };
+    }
+    case 'outputs': {
+      const numbers = outputsNumbers(experiment, planner, folder);
+      return { sections: outputsSections(numbers), numbers };
+    }
+    default: {
+      const numbers = await figureNumbers(experiment, planner, folder);
+      return { sections: figureSections(experiment, numbers, planner), numbers };
+    }
+  }
+}
+
+/** What takes the place of the paper's model and tasks, in words. */
+function standIns(experiment: Experiment, planner: Planner): string[] {
+  const { scale } = planner.request;
+  const model = planner.model(experiment);
+  const tasks = Object.entries(scale.tasks).filter(([paper, task]) => paper !== task);
+  const missing = Object.keys(scales.at(-1)!.tasks).filter((task) => !(task in scale.tasks));
+  return [
+    `The model is ${model}; the paper's is ${experiment.base}.`,
+    ...(tasks.length > 0
+      ? [`In place of the paper's tasks: ${tasks.map(([paper, task]) => `${task} for ${paper}`).join(', ')}.`]
+      : []),
+    ...(missing.length > 0 ? [`Left out: ${missing.join(', ')}.`] : []),
+    ...(tasks.length > 0 || model !== scales.at(-1)!.models[experiment.base]
+      ? ["Scores are not comparable with the paper's one by one; what can be compared is the order of the methods."]
+      : []),
+    ...([...planner.jobs.values()].some((job) => job.kind === 'run' && 'replay' in job.settings)
+      ? [`Replay draws from ${scale.replay.map((task) => scale.tasks[task]).join(', ')}, which are not unseen there.`]
+      : []),
+  ];
+}
+
+function factsOf(experiment: Experiment, planner: Planner, folder: ExperimentFolder): [string, string][] {
+  const { scale, seeds, settings, limit = scale.limit, data } = planner.request;
+  const jobs = [...planner.jobs.values()];
+  const took = jobs.reduce((sum, job) => sum + (folder.finished(job)?.seconds ?? 0), 0);
+  const own = experiment.kind === 'course' ? scale.course : experiment.kind === 'trade-off' ? scale.long : {};
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
+  return [
+    ['experiment', `${experiment.name} at scale ${scale.name} (${scale.about})`],
+    ['model', planner.model(experiment)],
+    ['seeds', seeds.join(', ')],
+    ['settings', JSON.stringify(merge(scale.settings, own, settings ?? {}))],
+    [
+      'evaluation',
+      `${limit === undefined ? 'all' : `first ${limit}`} examples, ${scale.beams} beams, ${scale.precision}`,
+    ],
+    ...(data === undefined ? [] : ([['data', data]] as [string, string][])),
+    ['runs and evaluations', `${costOf(jobs).runs} and ${costOf(jobs).evaluations}, ${Math.round(took)} s of work`],
+    ['promot', version],
+    ['Node.js and libtorch', `${process.version}, ${libtorch().version}`],
+    ['processor', `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores`],
+  ];
+}

@@ -1,0 +1,153 @@
+// At what size experiments run: which models and tasks take the places of the paper's, with which settings.
+import type { ConfigInput } from '../training/config.js';
+import type { Base, PaperTask, UnseenTask } from './experiment.js';
+
+export interface Scale {
+  readonly name: string;
+  /** One line. */
+  readonly about: string;
+  readonly models: Readonly<Record<Base, string>>;
+  /** What takes each task's place; a task that has nothing in its place is left out. */
+  readonly tasks: Readonly<Partial<Record<PaperTask, string>>>;
+  /** Of every run, beside promot's defaults (the paper's settings). */
+  readonly settings: ConfigInput;
+  /** For figures along training, in place of some of the settings above. */
+  readonly course: ConfigInput;
+  /** For the long runs of Figures 5 and 6. */
+  readonly long: ConfigInput;
+  /** Tasks that replay draws from. They are among the unseen ones, and no longer unseen. */
+  readonly replay: readonly UnseenTask[];
+  /** Of evaluations. */
+  readonly beams: number;
+  readonly precision: 'fp32' | 'bf16';
+  /** Examples of each evaluation, and of each task that is watched along training; absent: all. */
+  readonly limit?: number;
+  readonly watchLimit: number;
+  readonly speed: Speed;
+}
+
+/** Seconds on which the estimates of cost rest. */
+export interface Speed {
+  readonly stage1Step: number;
+  readonly stage2Step: number;
+  /** One answer with all that is asked about it, 1-shot. */
+  readonly answer: number;
+  /** What machine that is. */
+  readonly machine: string;
+}
+
+const paperTasks = {
+  rte: 'rte',
+  'wmt14-en-fr': 'wmt14-en-fr',
+  snli: 'snli',
+  openbookqa: 'openbookqa',
+  cb: 'cb',
+  wic: 'wic',
+  'trivia-qa': 'trivia-qa',
+  'web-questions': 'web-questions',
+  'wmt16-en-de': 'wmt16-en-de',
+  'wmt16-en-ro': 'wmt16-en-ro',
+  xsum: 'xsum',
+  'wikilingua-en': 'wikilingua-en',
+} as const;
+
+const lab: Scale = {
+  name: 'lab',
+  about: 'built-in models and tasks, no download; minutes an experiment',
+  models: { 'mt5-xxl': 'lab', 't5.1.1-xxl': 'lab', 'mt5-xl': 'lab-small', 'palm-8b': 'lab-decoder' },
+  tasks: {
+    rte: 'lab-rte',
+    'wmt14-en-fr': 'lab-enfr',
+    snli: 'lab-snli',
+    openbookqa: 'lab-openbookqa',
+    cb: 'lab-cb',
+    wic: 'lab-wic',
+    'trivia-qa': 'lab-closed-book',
+    'web-questions': 'lab-reading',
+    'wmt16-en-de': 'lab-translation',
+    'wmt16-en-ro': 'lab-translation-enro',
+    xsum: 'lab-summary',
+  },
+  settings: {
+    precision: 'fp32',
+    batchSize: 24,
+    microBatchSize: 24,
+    beams: 1,
+    promptLength: 20,
+    validationLimit: 60,
+    stage1: { steps: 200, keepEvery: 100 },
+    // Models this small hardly move at T5's rate of 0.001.
+    stage2: { steps: 200, keepEvery: 50, learningRate: 0.003 },
+  },
+  course: { stage2: { steps: 200, keepEvery: 20 } },
+  long: { stage2: { steps: 1000, keepEvery: 100 } },
+  replay: ['trivia-qa', 'xsum'],
+  beams: 1,
+  precision: 'fp32',
+  limit: 100,
+  watchLimit: 60,
+  speed: { stage1Step: 0.5, stage2Step: 0.9, answer: 0.05, machine: '2 cores' },
+};
+
+const small: Scale = {
+  name: 'small',
+  about: 'a real small checkpoint on real data; hours an experiment on a CPU',
+  models: {
+    'mt5-xxl': 'google/mt5-small',
+    't5.1.1-xxl': 'google/t5-v1_1-small',
+    'mt5-xl': 'google/mt5-small',
+    'palm-8b': 'HuggingFaceTB/SmolLM2-135M',
+  },
+  // Multi30k is a small download; WMT14 En-Fr has 40 million sentence pairs. WikiLingua is left out for its size, too.
+  tasks: {
+    rte: 'rte',
+    'wmt14-en-fr': 'multi30k-en-fr',
+    snli: 'snli',
+    openbookqa: 'openbookqa',
+    cb: 'cb',
+    wic: 'wic',
+    'trivia-qa': 'trivia-qa',
+    'web-questions': 'web-questions',
+    'wmt16-en-de': 'multi30k-en-de',
+    'wmt16-en-ro': 'multi30k-en-cs',
+    xsum: 'xsum',
+  },
+  settings: {
+    batchSize: 16,
+    validationLimit: 100,
+    stage1: { steps: 500, keepEvery: 100 },
+    stage2: { steps: 300, keepEvery: 50 },
+  },
+  course: { stage2: { steps: 300, keepEvery: 25 } },
+  long: { stage2: { steps: 1500, keepEvery: 100 } },
+  replay: ['trivia-qa', 'xsum'],
+  beams: 4,
+  precision: 'fp32',
+  limit: 200,
+  watchLimit: 50,
+  speed: { stage1Step: 6, stage2Step: 7, answer: 2, machine: '2 cores with AVX512-BF16, SmolLM2-135M' },
+};
+
+const paper: Scale = {
+  name: 'paper',
+  about: "the paper's models, tasks and settings",
+  models: {
+    'mt5-xxl': 'google/mt5-xxl',
+    't5.1.1-xxl': 'google/t5-v1_1-xxl',
+    'mt5-xl': 'google/mt5-xl',
+    // PaLM-8B was never released.
+    'palm-8b': 'meta-llama/Llama-3.1-8B',
+  },
+  tasks: paperTasks,
+  settings: { precision: 'bf16' },
+  course: { stage2: { steps: 600, keepEvery: 50 } },
+  long: { stage2: { steps: 20_000, keepEvery: 1000 } },
+  replay: ['trivia-qa', 'xsum'],
+  beams: 4,
+  precision: 'bf16',
+  watchLimit: 200,
+  // 4 and 6 operations a parameter and token, 13 billion parameters, 64 examples of 200 tokens.
+  speed: { stage1Step: 5, stage2Step: 7, answer: 0.3, machine: 'GPUs that sustain 150 TFLOP/s and hold the model' },
+};
+
+export const scales: readonly Scale[] = [lab, small, paper];
