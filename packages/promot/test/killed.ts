@@ -6,13 +6,20 @@ import type { TrainRequest } from '../src/training/train.js';
 /** A request that train-child.mjs gets as JSON. With `asks` the run asks at checkpoints, and is answered `{ asked: step }`. */
 export type ChildRequest = TrainRequest & { readonly asks?: boolean };
 
-/** Trains to the end in one process after the other, of which up to 14 are killed. Returns after how many events they were. */
-export async function trainThroughKills(child: ChildRequest): Promise<number[]> {
+/** Kills fall anywhere in all stages of a run of a few steps. */
+const often = Array.from({ length: 14 }, (_, attempt) => 1 + (attempt % 4));
+
+/**
+ * Trains to the end in one process after the other. Each but the last is killed a moment after some number of events.
+ * Returns how many events each had seen.
+ */
+export async function trainThroughKills(
+  child: ChildRequest,
+  afterEvents: readonly number[] = often,
+): Promise<number[]> {
   const kills: number[] = [];
-  for (let attempt = 0; attempt < 40; attempt++) {
-    // Kills fall anywhere in all stages; at last the run may finish.
-    if (await trainUntilKilled(child, attempt < 14 ? 1 + (attempt % 4) : Infinity, kills)) break;
-  }
+  for (let attempt = 0; attempt <= afterEvents.length; attempt++)
+    if (await trainUntilKilled(child, afterEvents[attempt] ?? Infinity, kills)) break;
   return kills;
 }
 

@@ -1,6 +1,7 @@
 // `promot train`: a training run with live progress; Ctrl-C saves and says how to go on. `--dry-run`: what it would do.
 import { join } from 'node:path';
 import { Command } from 'commander';
+import type { Split } from '../data/source.js';
 import { UserError } from '../errors.js';
 import { findMethod, methods } from '../methods/index.js';
 import { loadTask } from '../tasks/registry.js';
@@ -54,11 +55,15 @@ export function trainCommand(io: Io): Command {
       const progress = new Progress(io);
       // Data at fault and downloads come before libtorch does.
       const { keep, replay } = resolveConfig(defaults, settings);
-      for (const name of [...task, ...replay.tasks, ...keep.tasks]) {
+      const load = async (name: string, ...splits: readonly Split[]) => {
         const loaded = await loadTask(name, { data, hub: progress.hub });
-        await loaded.load('train');
-        if (task.includes(name)) await loaded.load('validation');
-      }
+        for (const split of splits) await loaded.load(split);
+        return loaded;
+      };
+      const names: string[] = [];
+      for (const one of task) names.push((await load(one, 'train', 'validation')).name);
+      for (const one of replay.tasks) await load(one, 'train');
+      for (const one of keep.tasks) await load(one);
       await checkPlaces(model, undefined, progress);
       const request: TrainRequest = { model, task, method, out, data, settings, resume };
 
@@ -81,7 +86,7 @@ export function trainCommand(io: Io): Command {
         const result = await train({ ...request, signal: abort.signal, onEvent });
         progress.stop();
         if (!result.finished) io.exitCode = 130;
-        const next = result.finished ? evalCommandLine(options) : resumeCommandLine(options);
+        const next = result.finished ? evalCommandLine(options, names) : resumeCommandLine(options);
         answer(io, json, { ...result, next }, () => summary(result, next));
       } finally {
         process.removeListener('SIGINT', interrupt);
@@ -156,13 +161,12 @@ function summary(result: TrainResult, next: string): string {
   ].join('\n');
 }
 
-/** With several tasks, the first one's: each is asked with its own prompt. */
-function evalCommandLine({ out, task, method, data }: Options): string {
+/** With several tasks (of these names) that of the first: each is asked with its own prompt. */
+function evalCommandLine({ out, task, method, data }: Options, names: readonly string[]): string {
   const { adapter } = findMethod(method);
-  const [first = ''] = task;
-  const own = adapter === 'prompt' && task.length > 1 ? join(out, 'prompts', first) : out;
+  const own = adapter === 'prompt' && task.length > 1 ? join(out, 'prompts', names[0]!) : out;
   return commandLine([
-    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', first, '--shots', '0'],
+    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task[0]!, '--shots', '0'],
     ...flag('--data', data),
   ]);
 }

@@ -1,0 +1,31 @@
+// What --set and --config make of values.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { readSettings } from './settings.js';
+
+test.each<[string, unknown]>([
+  ['keep.tasks=[web-questions,trivia-qa]', { keep: { tasks: ['web-questions', 'trivia-qa'] } }],
+  ['keep.tasks=[]', { keep: { tasks: [] } }],
+  ['keep.tasks=[wic, tasks/own.yaml]', { keep: { tasks: ['wic', 'tasks/own.yaml'] } }],
+  ['keep.tolerance=null', { keep: { tolerance: null } }],
+  ['mixing.rte=2.5', { mixing: { rte: 2.5 } }],
+  ['mixing=size', { mixing: 'size' }],
+  ['promptInit=text:[a] or b', { promptInit: 'text:[a] or b' }],
+  ['promptInit=', { promptInit: '' }],
+  ['promptInit={a: 1}', { promptInit: '{a: 1}' }],
+])('--set %s', (flag, expected) => {
+  expect(readSettings({ set: [flag] }, () => {})).toEqual(expected);
+});
+
+test('YAML says the same', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'promot-settings-'));
+  const config = join(folder, 'settings.yaml');
+  writeFileSync(config, 'keep:\n  tasks: [web-questions, trivia-qa]\n  tolerance: 2\nmixing: { rte: 2, wic: 1 }\n');
+  expect(readSettings({ config, set: ['keep.tolerance=null'] }, () => {})).toEqual({
+    keep: { tasks: ['web-questions', 'trivia-qa'], tolerance: null },
+    mixing: { rte: 2, wic: 1 },
+  });
+  rmSync(folder, { recursive: true });
+});
