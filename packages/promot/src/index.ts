@@ -26,6 +26,10 @@ export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } 
 export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-task.js';
 export { type EvaluateTasksRequest, evaluate, evaluateTasks, type Report } from './evaluation/evaluate-tasks.js';
 export type { LikelihoodAccuracy } from './evaluation/likelihood.js';
+export { experiments } from './experiments/catalogue/index.js';
+export { type Cost, type List, listExperiments } from './experiments/cost.js';
+export type { Experiment } from './experiments/experiment.js';
+export { type Outlook, outlook, type Reproduced, type ReproduceRequest, reproduce } from './experiments/reproduce.js';
 export { type Generated, type GenerateOptions, generate } from './generation/generate.js';
 export { type Scored, type ScoreOptions, score } from './generation/score.js';
 export { generateTexts, scoreText } from './generation/texts.js';

@@ -10,6 +10,7 @@ import type { Io } from './io.js';
 import { metricCommand } from './metric.js';
 import { pretrainCommand } from './pretrain.js';
 import { quickstartCommand } from './quickstart.js';
+import { reproduceCommand } from './reproduce.js';
 import { scoreCommand } from './score.js';
 import { trainCommand } from './train.js';
 
@@ -39,6 +40,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     doctorCommand,
     pretrainCommand,
     quickstartCommand,
+    reproduceCommand,
   ];
   for (const make of commands) program.addCommand(make(io).copyInheritedSettings(program));
   try {

@@ -26,7 +26,8 @@ export interface ExecuteRequest extends Told {
   readonly signal?: AbortSignal;
 }
 
-/** Training examples on which gradients are compared. */
+/** Gradients are compared on so many training batches, but not on more examples than suffice. */
+const alignmentBatches = 4;
 const alignmentExamples = 64;
 const secondsBetweenLooks = 2;
 
@@ -114,7 +115,9 @@ function alignmentOf({ tasks, settings }: TrainingRun, { data, signal }: Execute
   return async ({ stage, loaded, prompt }) => {
     if (stage !== 'model') return undefined;
     const { model, tokenizer } = loaded;
-    const examples = (await (await loadTask(tasks[0]!, { data })).load('train')).slice(0, alignmentExamples);
+    const batchSize = (settings.batchSize as number | undefined) ?? alignmentExamples;
+    const count = Math.min(alignmentExamples, alignmentBatches * batchSize);
+    const examples = (await (await loadTask(tasks[0]!, { data })).load('train')).slice(0, count);
     const tokenized = examples.map((example) => tokenizeExample(example, tokenizer, model.kind));
     return { alignment: await gradientAlignment(loaded, tokenized, { prompt, seed: settings.seed as number, signal }) };
   };

@@ -21,9 +21,9 @@ beforeAll(() => {
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 
 const request = (name: string, more: Partial<ReproduceRequest> = {}): ReproduceRequest => ({
-  ...{ name, model, out, limit: 2 },
+  ...{ name, model, out, limit: 1 },
   settings: {
-    ...{ batchSize: 2, microBatchSize: 2, promptLength: 2, validationLimit: 2 },
+    ...{ batchSize: 2, microBatchSize: 2, promptLength: 2, validationLimit: 1 },
     ...{ stage1: { steps: 1, keepEvery: 1 }, stage2: { steps: 2, keepEvery: 1 }, keep: { limit: 1 } },
   },
   ...more,
