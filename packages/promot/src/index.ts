@@ -48,6 +48,13 @@ export type { Example, Task, TaskDefinition } from './tasks/task.js';
 export type { Tokenizer } from './tokenizer/tokenizer.js';
 export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './training/config.js';
 export { type DryRun, dryRun } from './training/dry-run.js';
-export { type MetricsLine, type TrainEvent, type TrainRequest, type TrainResult, train } from './training/train.js';
+export {
+  type CheckpointMoment,
+  type MetricsLine,
+  type TrainEvent,
+  type TrainRequest,
+  type TrainResult,
+  train,
+} from './training/train.js';
 export { type Interpolated, type InterpolateRequest, interpolate } from './tuning/interpolate.js';
 export { writePromptAdapter } from './tuning/peft.js';
