@@ -42,6 +42,17 @@ export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.
 export { type LoadedModel, saveModel } from './models/load.js';
 export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
 export { type QuickstartOptions, type QuickstartResult, quickstart } from './quickstart/quickstart.js';
+export { makeReport, type ReportRequest, type WrittenReport } from './report/make-report.js';
+export type {
+  Cell,
+  Figure,
+  Point as FigurePoint,
+  Report as ReportContent,
+  Section,
+  SideBySide,
+  Table,
+} from './report/report.js';
+export { writeReport } from './report/write.js';
 export { openModel, openPrompt } from './runs/open.js';
 export { builtinTasks, type LoadTaskOptions, labTaskNames, loadTask } from './tasks/registry.js';
 export type { Example, Task, TaskDefinition } from './tasks/task.js';

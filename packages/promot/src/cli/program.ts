@@ -10,6 +10,7 @@ import type { Io } from './io.js';
 import { metricCommand } from './metric.js';
 import { pretrainCommand } from './pretrain.js';
 import { quickstartCommand } from './quickstart.js';
+import { reportCommand } from './report.js';
 import { reproduceCommand } from './reproduce.js';
 import { scoreCommand } from './score.js';
 import { trainCommand } from './train.js';
@@ -33,6 +34,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     trainCommand,
     evalCommand,
     compareCommand,
+    reportCommand,
     interpolateCommand,
     generateCommand,
     scoreCommand,

@@ -22,7 +22,7 @@ export function quickstartCommand(io: Io): Command {
         [
           resultTable(result),
           '',
-          `Took ${duration(result.seconds)}. Outputs side by side: ${options.out}/index.html and ${options.out}/report.md`,
+          `Took ${duration(result.seconds)}. Curves and outputs side by side: ${result.files[0]} (also report.md)`,
         ].join('\n'),
       );
     });

@@ -8,12 +8,15 @@ import type { Sample } from '../evaluation/evaluate.js';
 import { evaluateTask, type TaskResult } from '../evaluation/evaluate-task.js';
 import { writeText } from '../files/write.js';
 import { pretrainLab } from '../lab/pretrain.js';
+import type { Interval } from '../metrics/bootstrap.js';
 import { labModelFolder } from '../models/locate.js';
+import { readTrainingRun } from '../report/training-run.js';
+import { writeReport } from '../report/write.js';
 import { openModel, openPrompt } from '../runs/open.js';
 import { isRun } from '../runs/run-folder.js';
 import { loadTask } from '../tasks/registry.js';
-import { type TrainEvent, train } from '../training/train.js';
-import { htmlReport, markdownReport } from './report.js';
+import { type CheckpointMoment, type TrainEvent, train } from '../training/train.js';
+import { quickstartReport } from './report.js';
 
 // What it does. Chosen so that it all takes less than five minutes on two cores.
 const targetTask = 'lab-rte';
@@ -29,9 +32,11 @@ const settings = {
   validationLimit: 60,
   stage1: { steps: 120, keepEvery: 60 },
   // Models this small hardly move at T5's rate of 0.001.
-  stage2: { steps: 120, keepEvery: 60, learningRate: 0.003 },
+  stage2: { steps: 120, keepEvery: 40, learningRate: 0.003 },
 } as const;
 const evaluation = { beams: 1, limit: 60 } as const;
+/** Prompts of each other task that are asked at the start and at every kept checkpoint of the model's stage. */
+const promptsAlong = 15;
 /** Prompts of each other task whose outputs the report shows. */
 const shownPrompts = 2;
 /** Seconds of pretraining in place, where the lab's model is not in this copy. */
@@ -58,6 +63,8 @@ export interface ScoreOf {
   readonly metric: string;
   /** 0 to 100. */
   readonly score: number;
+  /** 95 %, bootstrap. */
+  readonly interval: Interval;
 }
 
 /** What every contender says to one prompt. */
@@ -76,10 +83,12 @@ export interface QuickstartResult {
   /** Whether the model was made in place, in a minute, and knows little. */
   readonly pretrainedInPlace: boolean;
   readonly seconds: number;
+  /** Paths of the report's files, index.html first. */
+  readonly files: readonly string[];
 }
 
 /**
- * Runs it all and writes report.md and index.html beside the two runs.
+ * Runs it all and writes the report (index.html, report.md, figures) beside the two runs.
  * Errors: a UserError where `out` is a folder that no quickstart made.
  */
 export async function quickstart({ out, onProgress, onLine }: QuickstartOptions): Promise<QuickstartResult> {
@@ -90,6 +99,7 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
   await clear(out);
   const { model, pretrainedInPlace } = await ensureLabModel(out, say, tell);
 
+  const { labels = [] } = await loadTask(targetTask);
   const run = async (method: string) => {
     say(`Training with the method ${method}`);
     const onEvent = (event: TrainEvent) => {
@@ -99,7 +109,9 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
         say(`${event.stage} step ${event.step}: ${event.metric} ${event.score.toFixed(1)}`);
     };
     const folder = join(out, method);
-    await train({ model, task: targetTask, method, out: folder, settings, onEvent });
+    const atCheckpoint = (at: CheckpointMoment) =>
+      scoreOthers(at, labels, (task, done, total) => tell(`${method}, ${task} at step ${at.step}`, done, total));
+    await train({ model, task: targetTask, method, out: folder, settings, onEvent, atCheckpoint });
     return folder;
   };
   const plain = await run('fine-tune');
@@ -111,7 +123,6 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
     { name: 'fine-tuned', model: plain },
     { name: 'ProMoT', model: promot, prompt: promot },
   ];
-  const { labels = [] } = await loadTask(targetTask);
   const contenders: Contender[] = [];
   const samples: (readonly (readonly Sample[])[])[] = [];
   for (const { name, model: path, prompt } of models) {
@@ -119,7 +130,7 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
     contenders.push(contenderOf(name, results));
     samples.push(results.slice(1).map((result) => result.samples));
   }
-  const result: QuickstartResult = {
+  const result = {
     labels,
     contenders,
     sideBySide: otherTasks.flatMap((task, t) =>
@@ -131,9 +142,11 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
     pretrainedInPlace,
     seconds: (performance.now() - started) / 1000,
   };
-  await writeText(join(out, 'report.md'), markdownReport(result));
-  await writeText(join(out, 'index.html'), htmlReport(result));
-  return result;
+  const runs = [
+    { name: 'fine-tuned', run: readTrainingRun(plain) },
+    { name: 'ProMoT', run: readTrainingRun(promot) },
+  ];
+  return { ...result, files: await writeReport(out, quickstartReport(result, runs)) };
 }
 
 /** The target task first, with the prompt where there is one; then the other tasks, without. */
@@ -162,8 +175,28 @@ async function evaluateAll(
   }
 }
 
+/**
+ * The other tasks while a model trains, without a soft prompt; a line of metrics.jsonl like a keep list's. The stage of the
+ * prompt is left out: the model alone answers as before.
+ */
+async function scoreOthers(
+  { stage, loaded }: CheckpointMoment,
+  labels: readonly string[],
+  tell: (task: string, done: number, total: number) => void,
+): Promise<object | undefined> {
+  if (stage !== 'model') return undefined;
+  const keep = [];
+  for (const name of otherTasks) {
+    const onProgress = (done: number, total: number) => tell(name, done, total);
+    const options = { beams: 1, limit: promptsAlong, labels, shots, onProgress };
+    const { task, metric, score, formShare } = await evaluateTask(loaded, await loadTask(name), options);
+    keep.push({ task, metric, score, formShare });
+  }
+  return { keep, keepAverage: keep.reduce((sum, { score }) => sum + score, 0) / keep.length };
+}
+
 function contenderOf(name: string, [target, ...others]: readonly TaskResult[]): Contender {
-  const scoreOf = ({ task, metric, score }: TaskResult): ScoreOf => ({ task, metric, score });
+  const scoreOf = ({ task, metric, score, interval }: TaskResult): ScoreOf => ({ task, metric, score, interval });
   const outputs = others.reduce((n, result) => n + result.n, 0);
   const inForm = others.reduce((n, result) => n + result.formShare! * result.n, 0);
   return { name, target: scoreOf(target!), others: others.map(scoreOf), formShare: inForm / outputs };

@@ -1,43 +1,77 @@
 import { expect, test } from 'vitest';
+import { htmlReport } from '../report/html.js';
+import { markdownReport } from '../report/markdown.js';
+import type { TrainingRun } from '../report/training-run.js';
 import type { QuickstartResult } from './quickstart.js';
-import { htmlReport, markdownReport, resultTable } from './report.js';
+import { quickstartReport, resultTable } from './report.js';
 
+const score = (task: string, metric: string, value: number) => ({
+  task,
+  metric,
+  score: value,
+  interval: { low: value - 5, high: value + 5 },
+});
 const contender = (name: string, target: number, other: number, formShare: number) => ({
   name,
-  target: { task: 'lab-rte', metric: 'accuracy', score: target },
-  others: [{ task: 'lab-reading', metric: 'exact-match', score: other }],
+  target: score('lab-rte', 'accuracy', target),
+  others: [score('lab-reading', 'exact-match', other)],
   formShare,
 });
-const result: QuickstartResult = {
+const result: Omit<QuickstartResult, 'files'> = {
   labels: ['True', 'False'],
   contenders: [
-    contender('pretrained', 0, 90, 0),
-    contender('fine-tuned', 91.25, 1, 97.5),
+    contender('pretrained', 10, 90, 0),
+    contender('fine-tuned', 91.25, 15, 97.5),
     contender('ProMoT', 90, 85, 2),
   ],
-  sideBySide: [
-    { task: 'lab-reading', input: 'Who <b> | eats?', reference: 'Tisa & Co', outputs: ['Tisa', 'True', ''] },
-  ],
+  sideBySide: [{ task: 'lab-reading', input: 'Who eats?', reference: 'Tisa', outputs: ['Tisa', 'True', 'Nero'] }],
   pretrainedInPlace: false,
   seconds: 100,
 };
+const keep = (step: number, formShare: number) => ({
+  stage: 'model',
+  step,
+  keep: [{ task: 'lab-reading', metric: 'exact-match', score: 50, formShare, nll: 1 }],
+  keepAverage: 50,
+});
+const run = (shares: readonly number[]): TrainingRun => ({
+  folder: 'run',
+  method: 'promot',
+  model: '/models/lab',
+  task: 'lab-rte',
+  settings: { seed: '0' },
+  environment: { libtorch: '2.13.0' },
+  steps: [{ stage: 'model', step: 40, loss: 2.5, tokensPerSecond: 100, elapsed: 5, memory: 1e9 }],
+  evaluations: [{ stage: 'model', step: 40, evalLoss: 1.5, metric: 'accuracy', score: 61.25 }],
+  keeps: shares.map((share, i) => keep(40 * i, share)),
+});
+const report = quickstartReport(result, [
+  { name: 'fine-tuned', run: run([0, 43.75]) },
+  { name: 'ProMoT', run: run([0, 6.25]) },
+]);
 
 test('the table has a line a task and a column a model', () => {
   expect(resultTable(result).split('\n')).toEqual([
     'model                      pretrained  fine-tuned  ProMoT',
-    'lab-rte (accuracy)                0.0        91.3    90.0',
-    'lab-reading (exact-match)        90.0         1.0    85.0',
+    'lab-rte (accuracy)               10.0        91.3    90.0',
+    'lab-reading (exact-match)        90.0        15.0    85.0',
     'says True/False elsewhere       0.0 %      97.5 %   2.0 %',
   ]);
 });
 
-test('outputs are shown as text, not as markup', () => {
-  const page = htmlReport(result);
-  expect(page).toContain('<p>Who &lt;b&gt; | eats?</p>');
-  expect(page).toContain('<dd>Tisa &amp; Co</dd>');
-  expect(page).toContain('<dd>(nothing)</dd>');
-  expect(page).not.toMatch(/<script|src=|href=/u);
-  const markdown = markdownReport(result);
-  expect(markdown).toContain('| lab-reading (exact-match) | 90.0 | 1.0 | 85.0 |');
-  expect(markdown).toContain('Who &lt;b> \\| eats?');
+test('the report has the scores beside the pretrained model’s', () => {
+  expect(markdownReport(report)).toContain(
+    '| fine-tuned | 91.3 (+81.3) [86.3, 96.3] | 15.0 (−75.0) [10.0, 20.0] | 97.5 (+97.5) |',
+  );
+});
+
+test('and the curves and the outputs', async () => {
+  const page = await htmlReport(report);
+  expect(page).toContain('<span class="worse">+97.5</span>');
+  expect(page).toContain('fine-tuned: (0, 0) to (40, 43.75)');
+  expect(page).toContain('ProMoT: (0, 0) to (40, 6.25)');
+  expect(page).toContain('fine-tuned: (40, 61.25)');
+  expect(page).toContain('fine-tuned: (40, 2.5)');
+  expect(page).toContain('<dt>ProMoT</dt><dd>Nero</dd>');
+  expect(page).toContain('<dt>machine</dt><dd>libtorch 2.13.0</dd>');
 });

@@ -189,7 +189,9 @@ function domain(values: readonly number[]): [low: number, high: number] {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return [0, 1];
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
-  return low < high ? [low, high] : [low - 1, high + 1];
+  if (low < high) return [low, high];
+  // Shares and losses that stay 0 go nowhere below it.
+  return low === 0 ? [0, 1] : [low - 1, high + 1];
 }
 
 /** Of many points the ones that get a marker, not the same ones in each series. */
