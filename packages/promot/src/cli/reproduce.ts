@@ -115,16 +115,14 @@ function leafOf(settings: Settings): [key: string, value: unknown] {
 }
 
 function describeList({ experiments, scales: all }: List): string {
-  const rows = experiments.map(({ name, shows, costs }) => [
-    name,
-    ...all.map((scale) => {
-      const { runs, evaluations, seconds } = costs[scale.name]!;
-      return `${runs} runs, ${evaluations} evaluations, ${duration(seconds)}`;
-    }),
-    shows,
-  ]);
+  // Scales differ in time, not in what there is to do.
+  const rows = experiments.map(({ name, shows, costs }) => {
+    const { runs, evaluations } = costs[all[0]!.name]!;
+    const times = all.map((scale) => duration(costs[scale.name]!.seconds));
+    return [name, String(runs), String(evaluations), ...times, shows];
+  });
   return [
-    alignedTable([['name', ...all.map(({ name }) => name), 'shows'], ...rows]),
+    alignedTable([['name', 'runs', 'evaluations', ...all.map(({ name }) => name), 'shows'], ...rows]),
     '',
     ...all.map(
       ({ name, about, machine, all: cost }) =>

@@ -80,7 +80,7 @@ const lab: Scale = {
     stage2: { steps: 200, keepEvery: 50, learningRate: 0.003 },
   },
   course: { stage2: { steps: 200, keepEvery: 20 } },
-  long: { stage2: { steps: 1000, keepEvery: 100 } },
+  long: { stage2: { steps: 600, keepEvery: 60 } },
   replay: ['trivia-qa', 'xsum'],
   beams: 1,
   precision: 'fp32',
