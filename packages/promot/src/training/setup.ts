@@ -1,5 +1,5 @@
 // Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
-import { deriveSeed } from '@promot/torch';
+import { deriveSeed, scope } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
 import { UserError } from '../errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
@@ -65,6 +65,7 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
   const replay: TrainingExamples[] = [];
   for (const [i, task] of replayTasks.entries()) replay.push(await examplesOf(task, seeds[tasks.length + i]!));
 
+  if (method.stages.some(({ trains }) => trains.includes('prompt'))) warnOfLargeSteps(loaded, config, request);
   const phases = phasesOf(method, config, loaded, runTasks, replay);
   for (const { stage } of phases) makeOptimizer(new Map(), config[stage.settings]);
   const lora = method.adapter === 'lora' ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
@@ -108,6 +109,21 @@ async function openForTraining(
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
   const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16), method.defaults ?? {});
   return { loaded, config: resolveConfig(defaults, given), defaults };
+}
+
+/**
+ * Adafactor and AdamW move each number of the prompt by about the learning rate in a step. The paper's rates are made for
+ * T5 and PaLM, whose embeddings are of size 1 and more; SmolLM2's are of 0.14, and its loss rises at a rate of 0.3.
+ */
+function warnOfLargeSteps({ model }: LoadedModel, { stage1 }: TrainingConfig, { onEvent }: TrainRequest): void {
+  const size = scope(() => model.embedding.float().square().mean().sqrt().item());
+  if (stage1.learningRate <= size) return;
+  onEvent?.({
+    type: 'note',
+    text:
+      `stage1.learningRate ${stage1.learningRate} is more than the size of the model's embeddings (root mean square ` +
+      `${size.toPrecision(2)}): the prompt may run away; try ${(size / 5).toPrecision(1)}`,
+  });
 }
 
 /** Settings that only make sense together. */
