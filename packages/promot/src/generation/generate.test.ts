@@ -252,24 +252,27 @@ describe.each(cases)('%s', (_, model) => {
     expect(liveTensors()).toBe(before);
   });
 
-  test.each([1, 4])('%i beams: choices that are scored on the way change no output, nor their scores', async (beams) => {
-    const choices = [[3, 1], [8, 9, 10, 1], [40]];
-    const beginning = Array.from({ length: 20 }, (_, i) => 2 + ((7 * i) % 40));
-    const before = liveTensors();
-    for (const some of [inputs, inputs.map((input) => [...beginning, ...input])])
-      for (const attached of [undefined, prompt]) {
-        const options = { beams, maxNewTokens: 12, prompt: attached };
-        const found = await generate(model, some, { ...options, choices });
-        expectSame(found, await generate(model, some, options));
-        const alone = await scoreChoices(model, some, choices, { prompt: attached });
-        found.forEach(({ choiceLogprobs }, i) => {
-          choiceLogprobs!.forEach((logprob, c) => {
-            expect(logprob).toBeCloseTo(alone[i]![c]!, 4);
+  test.each([1, 4])(
+    '%i beams: choices that are scored on the way change no output, nor their scores',
+    async (beams) => {
+      const choices = [[3, 1], [8, 9, 10, 1], [40]];
+      const beginning = Array.from({ length: 20 }, (_, i) => 2 + ((7 * i) % 40));
+      const before = liveTensors();
+      for (const some of [inputs, inputs.map((input) => [...beginning, ...input])])
+        for (const attached of [undefined, prompt]) {
+          const options = { beams, maxNewTokens: 12, prompt: attached };
+          const found = await generate(model, some, { ...options, choices });
+          expectSame(found, await generate(model, some, options));
+          const alone = await scoreChoices(model, some, choices, { prompt: attached });
+          found.forEach(({ choiceLogprobs }, i) => {
+            choiceLogprobs!.forEach((logprob, c) => {
+              expect(logprob).toBeCloseTo(alone[i]![c]!, 4);
+            });
           });
-        });
-      }
-    expect(liveTensors()).toBe(before);
-  });
+        }
+      expect(liveTensors()).toBe(before);
+    },
+  );
 
   test('no inputs, no outputs; options that make no sense are refused', async () => {
     expect(await generate(model, [])).toEqual([]);
