@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { liveTensors } from '@promot/torch';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { findExperiment } from './catalogue/index.js';
 import { execute } from './execute.js';
 import { ExperimentFolder } from './folder.js';
@@ -14,6 +14,9 @@ import { scales } from './scales.js';
 import type { RowNumbers } from './tables.js';
 
 const model = fileURLToPath(new URL('../../golden/models/t5-v1.1', import.meta.url));
+// Seconds on a free machine; ten times that where something else trains.
+vi.setConfig({ testTimeout: 600_000 });
+
 let out: string;
 beforeAll(() => {
   out = mkdtempSync(join(tmpdir(), 'promot-reproduce-'));
@@ -87,7 +90,7 @@ test('another experiment takes over what it shares; prompt tuning trains nothing
   expect(rows.every(({ unseen }) => unseen.length === 0)).toBe(true);
 });
 
-test('a figure along training, with gradients; and outputs side by side', async () => {
+test('figures along training, with gradients, from the same runs', async () => {
   await reproduce(request('figure-7'));
   const [fineTune] = results('figure-7').results as {
     seeds: { step: number; score?: number; keep: { task: string }[]; alignment: Record<string, number> }[][];

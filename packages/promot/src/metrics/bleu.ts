@@ -89,7 +89,8 @@ function bleuOf(sums: readonly number[]): number {
     logPrecisions += Math.log((100 * (correct[index]! || 1 / smoothing)) / total[index]!);
   }
   const brevityPenalty = length < referenceLength ? Math.exp(1 - referenceLength / length) : 1;
-  return brevityPenalty * Math.exp(logPrecisions / maximumOrder);
+  // Four perfect precisions come out as 100.00000000000004.
+  return Math.min(100, brevityPenalty * Math.exp(logPrecisions / maximumOrder));
 }
 
 /** sacreBLEU's corpus BLEU, 0 to 100. */

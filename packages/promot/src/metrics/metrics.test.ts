@@ -117,3 +117,13 @@ test('wrong lists and settings of another metric are refused', () => {
   expect(() => metrics['rouge-1'](['a'], [['a']], { tokenize: 'intl' })).toThrow('rouge-1 has no setting "tokenize"');
   expect(() => metrics.accuracy(['a'], [['a']], { stemmer: true })).toThrow('accuracy has no setting "stemmer"');
 });
+
+test('a perfect BLEU is 100 and not a rounding error more', () => {
+  const perfect = ['one two three four five', 'six seven eight nine ten eleven'];
+  expect(
+    metrics.bleu(
+      perfect,
+      perfect.map((text) => [text]),
+    ).score,
+  ).toBe(100);
+});
