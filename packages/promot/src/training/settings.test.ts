@@ -30,7 +30,7 @@ describe('settings', () => {
       firstStep: 0,
       gradientClip: 0,
     });
-    expect(defaultConfig('decoder-only', false)).toMatchObject({ promptLength: 50, stage1: { learningRate: 0.3 } });
+    expect(defaultConfig('decoder-only', false)).toMatchObject({ dropout: 0, promptLength: 50 });
     expect([defaults.precision, defaultConfig('encoder-decoder', true).precision]).toEqual(['fp32', 'bf16']);
   });
 
