@@ -41,7 +41,8 @@ describe('the written model', () => {
     const out = join(folder, `end-${factor}`);
     const before = liveTensors();
     await interpolate({ base, tuned, factor, out });
-    expect(liveTensors()).toBe(before);
+    // Fewer, where the collector comes by just then.
+    expect(liveTensors()).toBeLessThanOrEqual(before);
     scope(() => {
       const [written, expected] = [weights(out), weights(same())];
       expect([...written.entries.keys()].sort()).toEqual([...expected.entries.keys()].sort());
