@@ -41,7 +41,8 @@ export type { Metric, MetricName, MetricResult, MetricSettings } from './metrics
 export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.js';
 export { type LoadedModel, saveModel } from './models/load.js';
 export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
-export { type QuickstartOptions, type QuickstartResult, quickstart } from './quickstart/quickstart.js';
+export { type QuickstartOptions, quickstart } from './quickstart/quickstart.js';
+export type { QuickstartResult } from './quickstart/result.js';
 export { makeReport, type ReportRequest, type WrittenReport } from './report/make-report.js';
 export type {
   Cell,

@@ -8,7 +8,6 @@ import type { Sample } from '../evaluation/evaluate.js';
 import { evaluateTask, type TaskResult } from '../evaluation/evaluate-task.js';
 import { writeText } from '../files/write.js';
 import { pretrainLab } from '../lab/pretrain.js';
-import type { Interval } from '../metrics/bootstrap.js';
 import { labModelFolder } from '../models/locate.js';
 import { readTrainingRun } from '../report/training-run.js';
 import { writeReport } from '../report/write.js';
@@ -17,6 +16,7 @@ import { isRun } from '../runs/run-folder.js';
 import { loadTask } from '../tasks/registry.js';
 import { type CheckpointMoment, type TrainEvent, train } from '../training/train.js';
 import { quickstartReport } from './report.js';
+import type { Contender, QuickstartResult, ScoreOf } from './result.js';
 
 // What it does. Chosen so that it all takes less than five minutes on two cores.
 const targetTask = 'lab-rte';
@@ -47,44 +47,6 @@ export interface QuickstartOptions {
   readonly out: string;
   readonly onProgress?: (progress: { title: string; done: number; total: number; details?: string }) => void;
   readonly onLine?: (text: string) => void;
-}
-
-/** A model of the comparison and its scores. */
-export interface Contender {
-  readonly name: string;
-  readonly target: ScoreOf;
-  readonly others: readonly ScoreOf[];
-  /** Percent of the outputs on the other tasks that begin with one of the target task's labels. */
-  readonly formShare: number;
-}
-
-export interface ScoreOf {
-  readonly task: string;
-  readonly metric: string;
-  /** 0 to 100. */
-  readonly score: number;
-  /** 95 %, bootstrap. */
-  readonly interval: Interval;
-}
-
-/** What every contender says to one prompt. */
-export interface SideBySide {
-  readonly task: string;
-  readonly input: string;
-  readonly reference: string;
-  /** In the contenders' order. */
-  readonly outputs: readonly string[];
-}
-
-export interface QuickstartResult {
-  readonly labels: readonly string[];
-  readonly contenders: readonly Contender[];
-  readonly sideBySide: readonly SideBySide[];
-  /** Whether the model was made in place, in a minute, and knows little. */
-  readonly pretrainedInPlace: boolean;
-  readonly seconds: number;
-  /** Paths of the report's files, index.html first. */
-  readonly files: readonly string[];
 }
 
 /**

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest';
 import { htmlReport } from '../report/html.js';
 import { markdownReport } from '../report/markdown.js';
 import type { TrainingRun } from '../report/training-run.js';
-import type { QuickstartResult } from './quickstart.js';
 import { quickstartReport, resultTable } from './report.js';
+import type { QuickstartResult } from './result.js';
 
 const score = (task: string, metric: string, value: number) => ({
   task,

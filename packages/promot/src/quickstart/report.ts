@@ -2,7 +2,7 @@
 import { formFigure, lossFigure, type NamedRun, validationFigure } from '../report/curves.js';
 import type { Cell, Report } from '../report/report.js';
 import { versions } from '../report/run-sections.js';
-import type { Contender, QuickstartResult } from './quickstart.js';
+import type { Contender, QuickstartResult } from './result.js';
 
 type Measured = Omit<QuickstartResult, 'files'>;
 

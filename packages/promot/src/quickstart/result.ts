@@ -1,0 +1,40 @@
+// What a quickstart found.
+import type { Interval } from '../metrics/bootstrap.js';
+
+/** A model of the comparison and its scores. */
+export interface Contender {
+  readonly name: string;
+  readonly target: ScoreOf;
+  readonly others: readonly ScoreOf[];
+  /** Percent of the outputs on the other tasks that begin with one of the target task's labels. */
+  readonly formShare: number;
+}
+
+export interface ScoreOf {
+  readonly task: string;
+  readonly metric: string;
+  /** 0 to 100. */
+  readonly score: number;
+  /** 95 %, bootstrap. */
+  readonly interval: Interval;
+}
+
+/** What every contender says to one prompt. */
+export interface SideBySide {
+  readonly task: string;
+  readonly input: string;
+  readonly reference: string;
+  /** In the contenders' order. */
+  readonly outputs: readonly string[];
+}
+
+export interface QuickstartResult {
+  readonly labels: readonly string[];
+  readonly contenders: readonly Contender[];
+  readonly sideBySide: readonly SideBySide[];
+  /** Whether the model was made in place, in a minute, and knows little. */
+  readonly pretrainedInPlace: boolean;
+  readonly seconds: number;
+  /** Paths of the report's files, index.html first. */
+  readonly files: readonly string[];
+}
