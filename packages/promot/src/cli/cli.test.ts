@@ -2,32 +2,17 @@
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { writeSafetensors, zeros } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { runCli } from './program.js';
+import { promot } from '../../test/command-line.js';
 
 const golden = fileURLToPath(new URL('../../golden/models', import.meta.url));
 const t5 = join(golden, 't5-v1.1');
 const llama = join(golden, 'llama');
 let folder: string;
 let task: string;
-
-class Collect extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString();
-    done();
-  }
-}
-
-async function promot(...args: string[]) {
-  const [stdout, stderr] = [new Collect(), new Collect()];
-  const code = await runCli(args, { stdout, stderr, exitCode: 0 });
-  return { code, out: stdout.text, err: stderr.text };
-}
 
 /** The one JSON object on standard output. */
 async function json(...args: string[]) {

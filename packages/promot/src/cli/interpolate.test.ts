@@ -2,10 +2,9 @@
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runCli } from './program.js';
+import { promot } from '../../test/command-line.js';
 
 const golden = fileURLToPath(new URL('../../golden/models', import.meta.url));
 const t5 = join(golden, 't5-v1.1');
@@ -14,20 +13,6 @@ beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'promot-cli-interpolate-'));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-class Collect extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString();
-    done();
-  }
-}
-
-async function promot(...args: string[]) {
-  const [stdout, stderr] = [new Collect(), new Collect()];
-  const code = await runCli(args, { stdout, stderr, exitCode: 0 });
-  return { code, out: stdout.text, err: stderr.text };
-}
 
 /** Flags of a command line that works, with changes. */
 const flags = (changes: Record<string, string> = {}) =>

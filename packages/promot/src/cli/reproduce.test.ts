@@ -1,35 +1,28 @@
 // `promot reproduce` as a person meets it: the list, what would be done, what is refused. Trains nothing.
 import { existsSync } from 'node:fs';
-import { Writable } from 'node:stream';
 import { expect, test } from 'vitest';
+import { promot } from '../../test/command-line.js';
 import type { List } from '../experiments/cost.js';
-import { runCli } from './program.js';
-
-class Collect extends Writable {
-  text = '';
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString();
-    done();
-  }
-}
-
-async function promot(...args: string[]) {
-  const [stdout, stderr] = [new Collect(), new Collect()];
-  const code = await runCli(['reproduce', ...args], { stdout, stderr, exitCode: 0 });
-  return { code, out: stdout.text, err: stderr.text };
-}
 
 test('alone it lists every result with its costs, for people and for machines', async () => {
-  const { code, out } = await promot();
+  const { code, out } = await promot('reproduce');
   expect(code).toBe(0);
   for (const name of ['supervised', 'table-11', 'figure-7'])
     expect(out).toMatch(new RegExp(`^${name} +\\d+ +\\d+ .* min .* h `, 'mu'));
-  const list = JSON.parse((await promot('--json')).out) as List;
+  const list = JSON.parse((await promot('reproduce', '--json')).out) as List;
   expect(list.experiments.find(({ name }) => name === 'table-10')!.costs.paper!.model).toBe('meta-llama/Llama-3.1-8B');
 });
 
 test('a dry run says what is to be done and writes nothing', async () => {
-  const { code, out } = await promot('table-3', '--dry-run', '--out', 'no/such/folder', '--set', 'seeds=2');
+  const { code, out } = await promot(
+    'reproduce',
+    'table-3',
+    '--dry-run',
+    '--out',
+    'no/such/folder',
+    '--set',
+    'seeds=2',
+  );
   expect(code).toBe(0);
   expect(out).toContain('table-3 at scale lab on lab: 8 training runs (0 done)');
   expect(existsSync('no/such/folder')).toBe(false);
@@ -44,7 +37,7 @@ test('wrong names and settings are refused', async () => {
     [['rte', '--set', 'stage1.step=3'], 'did you mean "stage1.steps"'],
     [['rte', '--set', 'stage1.steps=none'], 'stage1.steps'],
   ] as const) {
-    const { code, err } = await promot(...args);
+    const { code, err } = await promot('reproduce', ...args);
     expect(code).toBe(2);
     expect(err).toContain(message);
   }
