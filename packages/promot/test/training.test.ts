@@ -80,6 +80,21 @@ describe('the two stages', () => {
     });
   });
 
+  test('a prompt rate larger than the embeddings is warned of, a smaller one is not', async () => {
+    const notes: string[] = [];
+    const onEvent = (event: TrainEvent) => event.type === 'note' && notes.push(event.text);
+    for (const [name, learningRate] of [
+      ['slow', 1e-4],
+      ['fast', 1e3],
+    ] as const) {
+      const stage1 = { steps: 1, keepEvery: 1, learningRate };
+      await train(request(name, { method: 'prompt-tune', settings: { ...smallSettings, stage1 }, onEvent }));
+    }
+    expect(notes.filter((text) => text.includes('stage1.learningRate'))).toEqual([
+      expect.stringMatching(/^stage1.learningRate 1000 is more than the size of the model's embeddings/u),
+    ]);
+  });
+
   test('prompt-tune is stage 1 alone: the same prompt, and no model', async () => {
     await train(request('prompt-tune', { method: 'prompt-tune' }));
     expect(fingerprint('prompt-tune')).toEqual({
