@@ -13,7 +13,7 @@ import { sumOfLosses } from '../training/loss.js';
  * Matrices of the last decoder layer, without their biases: all of the MLP's (the paper's "MLP kernel"); query, key and value
  * of self-attention, and of encoder-decoders those of cross-attention, too. The paper does not say which of the two it shows.
  * Where targets are one word of one token, an encoder-decoder's self-attention has a choice only at the end of sequence, of
- * which a shuffle says nothing: there the drop of the cosine shows in cross-attention. `all` is every parameter of the model.
+ * which a shuffle says nothing: in the one run that was looked at, the drop of the cosine showed in cross-attention. `all` is every parameter of the model.
  */
 export const parameterGroupNames = [
   'mlp',
