@@ -88,11 +88,22 @@ c10::IValue listToIValue(State& state, Napi::Value value, const c10::TypePtr& el
     case c10::TypeKind::NumberType: {
       return toList<at::Scalar>(array, toScalar);
     }
-    case c10::TypeKind::OptionalType:
-      return toList<std::optional<at::Tensor>>(array, [&](Napi::Value v) -> std::optional<at::Tensor> {
-        if (v.IsNull() || v.IsUndefined()) return std::nullopt;
-        return state.get(v);
-      });
+    case c10::TypeKind::OptionalType: {
+      auto absent = [](Napi::Value v) { return v.IsNull() || v.IsUndefined(); };
+      switch (element->expectRef<c10::OptionalType>().getElementType()->kind()) {
+        case c10::TypeKind::TensorType:
+          return toList<std::optional<at::Tensor>>(array, [&](Napi::Value v) -> std::optional<at::Tensor> {
+            return absent(v) ? std::nullopt : std::optional(state.get(v));
+          });
+        case c10::TypeKind::NumberType:
+          return toList<std::optional<at::Scalar>>(array, [&](Napi::Value v) -> std::optional<at::Scalar> {
+            return absent(v) ? std::nullopt : std::optional(toScalar(v));
+          });
+        default:
+          break;
+      }
+      throw std::invalid_argument("a list of " + element->str() + " cannot be given from JavaScript");
+    }
     default:
       throw std::invalid_argument("a list of " + element->str() + " cannot be given from JavaScript");
   }

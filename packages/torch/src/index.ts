@@ -13,7 +13,7 @@ export {
   zerosLike,
 } from './creation.js';
 export * from './functional.js';
-export { Embedding, Linear, type LowRank, type Parameters, RMSNorm } from './nn.js';
+export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
 export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, Optimizer } from './optim/optimizer.js';

@@ -1,7 +1,9 @@
 // Modules: a parameter store with the checkpoint's own names, and the layers that read from it.
+import { noGrad } from './autograd.js';
+import { ones } from './creation.js';
 import { embedding, linear } from './functional.js';
-import { scope } from './scope.js';
-import type { Tensor } from './tensor.js';
+import { keep, scope } from './scope.js';
+import { type DType, op, type Tensor } from './tensor.js';
 
 /**
  * The parameters of a model by their checkpoint names, in a fixed order. Layers hold the very same tensors, so a parameter
@@ -18,24 +20,75 @@ export interface LowRank {
   readonly scale: number;
 }
 
+/** The layout is right for any number of rows and best for about as many: a batch of 16 with 4 beams. */
+const packedRows = 64;
+
+const packedWeight = (weight: Tensor): Tensor => op('mkldnn::_reorder_linear_weight', weight, packedRows);
+const packedLinear = (x: Tensor, packed: Tensor, bias?: Tensor): Tensor =>
+  op('mkldnn::_linear_pointwise', x, packed, bias, 'none', [], '');
+
+const packing = new Map<DType, boolean>();
+
+/** Whether this libtorch on this processor can lay out weights of a type: found by trying, once. */
+function packs(dtype: DType): boolean {
+  let can = packing.get(dtype);
+  if (can === undefined) {
+    try {
+      scope(() => packedLinear(ones([1, 16], dtype), packedWeight(ones([16, 16], dtype))));
+      can = true;
+    } catch {
+      can = false;
+    }
+    packing.set(dtype, can);
+  }
+  return can;
+}
+
 /** x [..., I] -> [..., O]. */
 export class Linear {
   /** What is added to the layer's own product, in this order. */
   lowRanks: readonly LowRank[] = [];
+  #packed: Tensor | undefined;
   constructor(
     /** [O, I] */
     readonly weight: Tensor,
     /** [O] */
     readonly bias?: Tensor,
   ) {}
+  /** See `withPackedWeights`. */
+  pack(): void {
+    this.unpack();
+    if (this.weight.device === 'cpu' && packs(this.weight.dtype)) this.#packed = keep(packedWeight(this.weight));
+  }
+  unpack(): void {
+    this.#packed?.dispose();
+    this.#packed = undefined;
+  }
   forward(x: Tensor): Tensor {
-    const y = linear(x, this.weight, this.bias);
+    const y = this.#packed ? packedLinear(x, this.#packed, this.bias) : linear(x, this.weight, this.bias);
     if (this.lowRanks.length === 0) return y;
     return scope(() =>
       this.lowRanks.reduce((sum, { a, b, scale }) => {
         return sum.add(linear(linear(x, a.to(x.dtype)), b.to(x.dtype)), scale);
       }, y),
     );
+  }
+}
+
+/**
+ * Runs `body` with a second copy of the layers' weights, laid out once as the processor's products read them: they then take 0.5
+ * to 0.8 of the time for some tens of rows, where each product would lay the weights out anew. For forward passes
+ * without gradient; the weights must not change meanwhile. Where libtorch cannot do it, nothing is laid out.
+ */
+export async function withPackedWeights<T>(layers: Iterable<Linear>, body: () => Promise<T>): Promise<T> {
+  const packed = [...layers];
+  try {
+    noGrad(() => {
+      for (const layer of packed) layer.pack();
+    });
+    return await body();
+  } finally {
+    for (const layer of packed) layer.unpack();
   }
 }
 

@@ -1,6 +1,6 @@
 // Greedy and beam search over a language model, with its caches, in length-sorted batches.
 // Shapes: B inputs still searched, K beams, V rows of the vocabulary, C candidates per input, P prompt rows, E width.
-import { cat, noGrad, op, scope, type Tensor, tensor } from '@promot/torch';
+import { cat, noGrad, op, scope, type Tensor, tensor, withPackedWeights } from '@promot/torch';
 import { UserError } from '../errors.js';
 import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
@@ -76,40 +76,54 @@ export async function generate(
 
   const results: Generated[] = [];
   let done = 0;
-  await forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
-    const own = inputs.map((input) => input.slice(skip));
-    // What a batch holds is the keys of its tokens: per beam, or of an encoder's per input.
-    const rows = model.kind === 'decoder-only' ? Math.max(beams, choices.length) : 1;
-    const before = attach.prompt?.size(0) ?? 0;
-    const batches = lengthSortedBatches(
-      numbers.map((number) => own[number]!.length),
-      options.batchSize,
-      (batch) => batch.length * rows * (before + own[numbers[batch[0]!]!]!.length + maxNewTokens) <= largestBatchTokens,
-    );
-    for (const batch of batches) {
-      const searches = batch.map((place) => ({
-        number: numbers[place]!,
-        search: beams === 1 ? new GreedySearch(rules) : new BeamSearch(beams, rules),
-      }));
-      const finish = ({ number, search, choiceLogprobs }: Searched) => {
-        const best = search.best();
-        const result: Generated = {
-          ...best,
-          ...(stop && { text: cutAtStop(stop.decode(best.ids), stop.strings) }),
-          ...(choiceLogprobs && { choiceLogprobs }),
+  const search = () =>
+    forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
+      const own = inputs.map((input) => input.slice(skip));
+      // What a batch holds is the keys of its tokens: per beam, or of an encoder's per input.
+      const rows = model.kind === 'decoder-only' ? Math.max(beams, choices.length) : 1;
+      const before = attach.prompt?.size(0) ?? 0;
+      const batches = lengthSortedBatches(
+        numbers.map((number) => own[number]!.length),
+        options.batchSize,
+        (batch) =>
+          batch.length * rows * (before + own[numbers[batch[0]!]!]!.length + maxNewTokens) <= largestBatchTokens,
+      );
+      for (const batch of batches) {
+        const searches = batch.map((place) => ({
+          number: numbers[place]!,
+          search: beams === 1 ? new GreedySearch(rules) : new BeamSearch(beams, rules),
+        }));
+        const finish = ({ number, search, choiceLogprobs }: Searched) => {
+          const best = search.best();
+          const result: Generated = {
+            ...best,
+            ...(stop && { text: cutAtStop(stop.decode(best.ids), stop.strings) }),
+            ...(choiceLogprobs && { choiceLogprobs }),
+          };
+          results[number] = result;
+          options.onResult?.(number, result);
+          options.onProgress?.(++done, inputs.length);
         };
-        results[number] = result;
-        options.onResult?.(number, result);
-        options.onProgress?.(++done, inputs.length);
-      };
-      await searchBatch(model, own, searches, { attach, count, minNewTokens, choices, signal: options.signal, finish });
-    }
-  });
+        await searchBatch(model, own, searches, {
+          attach,
+          count,
+          minNewTokens,
+          choices,
+          signal: options.signal,
+          finish,
+        });
+      }
+    });
+  if (inputs.length * beams < fewRows) await search();
+  else await withPackedWeights([...model.linears.values(), model.head], search);
   return results;
 }
 
 /** Bounds the memory of a batch: 16,384 tokens are 0.75 GB of float32 keys and values for a model of 135M parameters. */
 const largestBatchTokens = 16_384;
+
+/** With fewer rows than this a product reads the weights for the most part, and their layout matters little. */
+const fewRows = 16;
 
 function penalty({ lengthPenalty, brevityPenalty }: GenerateOptions): (length: number) => number {
   if (brevityPenalty === undefined) return (length) => length ** (lengthPenalty ?? 1);

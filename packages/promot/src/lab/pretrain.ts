@@ -1,7 +1,7 @@
 // Pretrains the built-in models from scratch on the lab's mixture, with promot's own training loop. Resumes where it stopped.
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { AdamW, deriveSeed } from '@promot/torch';
+import { AdamW, type DType, deriveSeed } from '@promot/torch';
 import { UserError } from '../errors.js';
 import { buildModel, type LoadedModel, saveModel } from '../models/load.js';
 import type { LabModelName } from '../models/locate.js';
@@ -17,7 +17,7 @@ import { LAB_VOCABULARY, labTokenizerFiles } from './tokenizer.js';
 
 /** The recipe. What a quick search found: twice the rate never leaves the unconditional loss. */
 export const recipe = {
-  steps: 10_000,
+  steps: 8_000,
   batchSize: 64,
   // Prompts have 7 to 180 tokens: passes of examples of like length waste little on padding.
   microBatchSize: 16,
@@ -26,6 +26,8 @@ export const recipe = {
   schedule: 'cosine',
   gradientClip: 1,
   weightDecay: 0.01,
+  // Takes 0.8 of fp32's time on a processor that multiplies it. The optimizer keeps its own weights in fp32.
+  dtype: 'bfloat16',
   seed: 1,
 } as const;
 
@@ -77,12 +79,12 @@ export interface PretrainEvent {
 }
 
 /** A fresh lab model with random weights. */
-export function newLabModel(name: LabModelName, seed: number): LoadedModel {
+export function newLabModel(name: LabModelName, seed: number, dtype: DType = 'float32'): LoadedModel {
   const architecture = architectures[name];
   const files = labTokenizerFiles(architecture.model_type === 't5' ? 'encoder-decoder' : 'decoder');
   const parse = (file: string) => JSON.parse(files.get(file)!);
   return {
-    model: buildModel(architecture, new RandomWeights(seed, 'float32'), 'the lab'),
+    model: buildModel(architecture, new RandomWeights(seed, dtype), 'the lab'),
     tokenizer: huggingFaceTokenizer({
       place: 'the lab',
       description: parse('tokenizer.json'),
@@ -105,7 +107,7 @@ export async function pretrainLab(
     saveEvery = 250,
   }: { model?: LabModelName; signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
 ): Promise<void> {
-  const loaded = newLabModel(name, recipe.seed);
+  const loaded = newLabModel(name, recipe.seed, recipe.dtype);
   const { model } = loaded;
   const info = { method: 'pretrain', model: name, task: 'lab mixture' };
   const resumed = existsSync(out) && isRun(out);

@@ -65,11 +65,11 @@ export class Llama implements LanguageModel {
   readonly shape: ModelShape;
   readonly parameters: Parameters;
   readonly linears: ReadonlyMap<string, Linear>;
+  readonly head: Linear;
   readonly #config: LlamaConfig;
   readonly #embed: Embedding;
   readonly #layers: Layer[];
   readonly #norm: RMSNorm;
-  readonly #head: Tensor;
   readonly #rope: Rope;
   readonly #window: number;
 
@@ -82,7 +82,7 @@ export class Llama implements LanguageModel {
       (_, i) => new Layer(config, weights, `model.layers.${i}`),
     );
     this.#norm = weights.norm('model.norm', width, config.rms_norm_eps);
-    this.#head = weights.head(this.#embed.weight, std, config.tie_word_embeddings === true);
+    this.head = weights.head(this.#embed.weight, std, config.tie_word_embeddings === true);
     this.#rope = new Rope(config);
     // Qwen2 files carry a window that they do not use.
     const windowed = config.model_type === 'mistral' || config.use_sliding_window === true;
@@ -107,7 +107,7 @@ export class Llama implements LanguageModel {
     return {
       ...this.#config,
       architectures: [names[this.#config.model_type]],
-      tie_word_embeddings: this.#head === this.#embed.weight,
+      tie_word_embeddings: this.head.weight === this.#embed.weight,
     };
   }
 
@@ -224,7 +224,7 @@ export class Llama implements LanguageModel {
   }
 
   #toLogits(hidden: Tensor): Tensor {
-    return hidden.matmul(this.#head.transpose(0, 1));
+    return this.head.forward(hidden);
   }
 
   /**

@@ -59,6 +59,8 @@ export interface LanguageModel {
   readonly parameters: Parameters;
   /** Every linear layer but the output, by its Hugging Face name: where low-rank additions can be attached. */
   readonly linears: ReadonlyMap<string, Linear>;
+  /** The output layer, E -> V. */
+  readonly head: Linear;
   /** The input embedding table [rows, E]. */
   readonly embedding: Tensor;
   /** config.json for a Hugging Face folder that gives these very logits. */

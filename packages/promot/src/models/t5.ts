@@ -50,11 +50,11 @@ export class T5 implements LanguageModel {
   readonly shape: ModelShape;
   readonly parameters: Parameters;
   readonly linears: ReadonlyMap<string, Linear>;
+  readonly head: Linear;
   readonly #config: T5Config;
   readonly #shared: Embedding;
   readonly #encoder: Stack;
   readonly #decoder: Stack;
-  readonly #head: Tensor;
   /** What the decoder's output is multiplied by before the head. */
   readonly #outputScale: number;
   readonly #start: number;
@@ -66,7 +66,7 @@ export class T5 implements LanguageModel {
     this.#shared = weights.embedding('shared', rows, width, 1);
     this.#encoder = new Stack(config, weights, 'encoder');
     this.#decoder = new Stack(config, weights, 'decoder');
-    this.#head = weights.head(this.#shared.weight, width ** -0.5, config.tie_word_embeddings !== false);
+    this.head = weights.head(this.#shared.weight, width ** -0.5, config.tie_word_embeddings !== false);
     const scaled = config.scale_decoder_outputs ?? config.tie_word_embeddings !== false;
     this.#outputScale = scaled ? width ** -0.5 : 1;
     this.#start = config.decoder_start_token_id ?? config.pad_token_id;
@@ -89,7 +89,7 @@ export class T5 implements LanguageModel {
       ...this.#config,
       architectures: [this.#config.model_type === 'mt5' ? 'MT5ForConditionalGeneration' : 'T5ForConditionalGeneration'],
       decoder_start_token_id: this.#start,
-      tie_word_embeddings: this.#head === this.#shared.weight,
+      tie_word_embeddings: this.head.weight === this.#shared.weight,
       scale_decoder_outputs: this.#outputScale !== 1,
     };
   }
@@ -154,7 +154,7 @@ export class T5 implements LanguageModel {
 
   #toLogits(hidden: Tensor): Tensor {
     const scaled = this.#outputScale === 1 ? hidden : hidden.mul(this.#outputScale);
-    return scaled.matmul(this.#head.transpose(0, 1));
+    return this.head.forward(scaled);
   }
 }
 

@@ -67,16 +67,16 @@ export abstract class Weights {
     return layer;
   }
   /**
-   * The output matrix [V, E], named lm_head. Files are untidy: a head in the checkpoint that differs from the embedding counts,
+   * The output layer, E -> V, whose matrix is named lm_head. Files are untidy: a head in the checkpoint that differs from the embedding counts,
    * whatever the configuration says of tying.
    */
-  head(embedding: Tensor, std: number, tied: boolean): Tensor {
+  head(embedding: Tensor, std: number, tied: boolean): Linear {
     const name = 'lm_head.weight';
-    if (tied && !this.stores(name)) return embedding;
+    if (tied && !this.stores(name)) return new Linear(embedding);
     const head = this.take(name, embedding.shape, std);
-    if (!tied || !head.equal(embedding)) return head;
+    if (!tied || !head.equal(embedding)) return new Linear(head);
     this.forget(name);
-    return embedding;
+    return new Linear(embedding);
   }
   norm(name: string, width: number, epsilon: number): RMSNorm {
     return new RMSNorm(this.take(`${name}.weight`, [width], 'ones'), epsilon);
