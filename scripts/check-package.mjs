@@ -1,8 +1,8 @@
 // `npm run check-package`: packs both packages, installs the tarballs in an empty folder as a user would, and tries them:
-// the addon is set up and used, `promot doctor` is content. With a prebuilt addon in the tarball (`npm run prebuild`)
-// also that a user without a compiler can start. Installs from the npm registry.
+// the addon is set up and used, `promot doctor` is content, the built-in model is trained for a few steps. With a prebuilt
+// addon in the tarball (`npm run prebuild`) also that a user without a compiler can start. Installs from the npm registry.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root, setup } from './setup.mjs';
@@ -41,6 +41,11 @@ try {
   );
   const used = JSON.parse(step('Setting up the addon and using it', app, process.execPath, ['use.mjs']));
   step('promot doctor', app, 'npx', ['--no', 'promot', 'doctor']);
+  const flags = ['--model', 'lab', '--task', 'lab-rte', '--method', 'promot', '--out', 'run'];
+  const stages = ['stage1', 'stage2'].flatMap((stage) => [`${stage}.steps=2`, `${stage}.keepEvery=2`]);
+  const settings = [...stages, 'batchSize=4', 'beams=1', 'promptLength=4', 'validationLimit=4'];
+  step('A tiny training', app, 'npx', ['--no', 'promot', 'train', ...flags, '--set', ...settings]);
+  if (!existsSync(join(app, 'run/model/model.safetensors'))) throw new Error('the training left no run/model');
 
   if (readdirSync(join(app, 'node_modules/@promot/torch')).includes('prebuilds')) {
     const bin = join(folder, 'bin'); // A PATH with Node.js and nothing else: no compiler.

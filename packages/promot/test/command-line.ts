@@ -2,7 +2,8 @@
 import { Writable } from 'node:stream';
 import { runCli } from '../src/cli/program.js';
 
-class Collect extends Writable {
+/** A stream that keeps what is written. */
+export class Collect extends Writable {
   text = '';
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.text += chunk.toString();

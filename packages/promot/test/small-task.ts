@@ -1,10 +1,29 @@
 // A small real task on a golden model, for tests of training: tell whether a colour word was named.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openSafetensors, scope, type Tensor, writeSafetensors } from '@promot/torch';
 
 export const goldenModel = (name: string) => fileURLToPath(new URL(`../golden/models/${name}`, import.meta.url));
+
+/** A copy of a golden model or adapter at `to`; the tensors of `file` are changed in it. */
+export function spoiltCopy(
+  name: string,
+  to: string,
+  file = 'model.safetensors',
+  change: (tensors: Map<string, Tensor>) => void = () => {},
+): string {
+  cpSync(goldenModel(name), to, { recursive: true });
+  scope(() => {
+    const stored = openSafetensors(join(to, file));
+    const tensors = new Map([...stored.entries.keys()].map((key) => [key, stored.tensor(key).clone()]));
+    stored.close();
+    change(tensors);
+    writeSafetensors(join(to, file), tensors);
+  });
+  return to;
+}
 
 /** A fresh folder with task.yaml and its data: 24 training and 6 validation examples. */
 export function smallTask(): { folder: string; task: string } {

@@ -1,8 +1,8 @@
 // What a training run promises: only what should move moves, a resumed run equals an uninterrupted one, nothing leaks.
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform } from '@promot/torch';
+import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform, zeros } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { loadFolder } from '../src/models/load.js';
 import type { LanguageModel } from '../src/models/model.js';
@@ -10,7 +10,7 @@ import { openModel, openPrompt } from '../src/runs/open.js';
 import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
 import { readLoraAdapter } from '../src/tuning/lora.js';
 import { trainThroughKills } from './killed.js';
-import { goldenModel, smallSettings, smallTask } from './small-task.js';
+import { goldenModel, smallSettings, smallTask, spoiltCopy } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -223,16 +223,58 @@ describe('the other methods', () => {
   });
 });
 
-describe('a refused run makes no folder', () => {
+describe('a refused run makes no folder and leaves no tensor behind', () => {
+  const nan = (tensors: Map<string, Tensor>, name: string) => tensors.get(name)!.fill_(Number.NaN);
+  const adapter = (name: string, change: (tensors: Map<string, Tensor>) => void) =>
+    spoiltCopy('t5-v1.1/prompt', join(folder, name), 'adapter_model.safetensors', change);
+  const narrow = adapter('narrow', (tensors) => tensors.set('prompt_embeddings', zeros([5, 64])));
+  const nanAdapter = adapter('nan-adapter', (tensors) => nan(tensors, 'prompt_embeddings'));
+  const weights = 'model.safetensors';
+  const nanModel = spoiltCopy('t5-v1.1', join(folder, 'nan'), weights, (tensors) => nan(tensors, 'lm_head.weight'));
+  const partial = spoiltCopy('t5-v1.1', join(folder, 'partial'), weights, (tensors) =>
+    tensors.delete('lm_head.weight'),
+  );
+  /** A model whose tokenizer has one more token than the model has rows. */
+  const withToken = (content: string) => {
+    const copy = spoiltCopy('t5-v1.1', join(folder, `token-${content}`));
+    const path = join(copy, 'tokenizer.json');
+    const description = JSON.parse(readFileSync(path, 'utf8')) as { added_tokens: object[] };
+    const token = { ...description.added_tokens[0], id: 320, content, special: false };
+    writeFileSync(path, JSON.stringify({ ...description, added_tokens: [...description.added_tokens, token] }));
+    return copy;
+  };
+  /** A task with a target in its validation split that no other text holds. */
+  const rareTarget = join(folder, 'rare.yaml');
+  writeFileSync(join(folder, 'rare.jsonl'), '{"text": "The red river", "label": "29"}\n');
+  writeFileSync(
+    rareTarget,
+    'name: rare\nfiles: { train: train.jsonl, validation: rare.jsonl }\n' +
+      'input: "{text}"\ntarget: "{label}"\nmetric: exact-match\n',
+  );
+  const init = (promptInit: string, promptLength = 5) => ({ settings: { ...smallSettings, promptInit, promptLength } });
+
   test.each<[string, Partial<TrainRequest>, RegExp]>([
     ['unknown method', { method: 'promott' }, /unknown method "promott".*promot/],
     ['missing model', { model: '/nowhere/model' }, /nowhere/],
     ['unknown setting', { settings: { batchSze: 4 } }, /unknown setting batchSze.*batchSize/],
     ['setting out of range', { settings: { dropout: 1.5 } }, /dropout/],
-    ['adapter of another width', { settings: { promptInit: 'nowhere' } }, /nowhere/],
-  ])('%s', async (_name, more, message) => {
-    await expect(train(request('refused', more))).rejects.toThrow(message);
-    expect(existsSync(join(folder, 'refused'))).toBe(false);
+    ['misspelt promptInit', init('vocabulry'), /promptInit: "vocabulry" is neither vocabulary, labels, text:/],
+    ['adapter of another width', init(narrow), /the prompt is 64 wide, the model 128/],
+    ['adapter with NaN', init(nanAdapter), /promptInit: the prompt holds numbers that are not finite/],
+    ['weights with NaN', { model: nanModel }, /nan: the weights hold numbers that are not finite/],
+    ['missing tensor', { model: partial }, /no tensor lm_head\.weight/],
+    ['training data with a token without a row', { model: withToken('17') }, /has token 320 \("17"\)/],
+    [
+      'a validation target with a token without a row',
+      { model: withToken('29'), task: rareTarget },
+      /has token 320 \("29"\)/,
+    ],
+    ['tolerance of no tasks', { settings: { ...smallSettings, keep: { tolerance: 1 } } }, /keep\.tolerance/],
+  ])('%s', async (name, more, message) => {
+    const before = liveTensors();
+    await expect(train(request(name, more))).rejects.toThrow(message);
+    expect(existsSync(join(folder, name))).toBe(false);
+    expect(liveTensors()).toBe(before);
   });
 });
 
@@ -265,6 +307,26 @@ describe('a run that stops', () => {
     await train(request('bf16-stopped', { method: 'fine-tune', settings, resume: true }));
     expect(fingerprint('bf16-stopped')).toEqual(fingerprint('bf16'));
     expect(losses('bf16-stopped')).toEqual(losses('bf16'));
+  });
+
+  test('whose newest checkpoint is damaged: goes on from the one before to the same bits', async () => {
+    const method = 'prompt-tune';
+    const checkpoint = (step: number) => join(folder, `damaged/checkpoints/prompt-00000${step}/trained.safetensors`);
+    const inodes = new Map<number, number>();
+    const onEvent = (event: TrainEvent) => {
+      if (event.type === 'evaluating' && event.done === 1) inodes.set(event.step, statSync(checkpoint(event.step)).ino);
+    };
+    const whole = await train(request('damaged', { method, onEvent }));
+    // A kept checkpoint is saved once: its evaluation does not write it again.
+    for (const step of [4, 6]) expect(statSync(checkpoint(step)).ino).toBe(inodes.get(step));
+    const before = { files: fingerprint('damaged'), lines: losses('damaged') };
+    truncateSync(checkpoint(6), 100);
+    const steps: number[] = [];
+    const seen = (event: TrainEvent) => event.type === 'step' && steps.push(event.step);
+    const resumed = await train(request('damaged', { method, resume: true, onEvent: seen }));
+    expect(steps).toEqual([5, 6]);
+    expect(resumed.stages[0]!.best).toEqual(whole.stages[0]!.best);
+    expect({ files: fingerprint('damaged'), lines: losses('damaged') }).toEqual(before);
   });
 
   test('by SIGKILL at random moments, also while a checkpoint is written: goes on to the same bits', async () => {

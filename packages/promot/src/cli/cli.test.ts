@@ -223,6 +223,25 @@ describe('answers', () => {
     expect(readdirSync(join(out, 'checkpoints'))).toEqual([expect.stringMatching(/^model-\d{6}$/u)]);
   });
 
+  test('Ctrl-C ends an evaluation, says how to go on, and exits with 130', async () => {
+    const out = join(folder, 'eval-interrupted');
+    const flags = ['eval', '--model', t5, '--task', task, '--out', out, '--set', 'batchSize=1', 'maxNewTokens=100'];
+    const running = promot(...flags);
+    const answers = join(out, 'answers');
+    const answered = () => readdirSync(answers).some((name) => readFileSync(join(answers, name)).includes('"output"'));
+    while (!existsSync(answers) || !answered()) await setTimeout(1);
+    process.emit('SIGINT');
+    const { code, out: text, err } = await running;
+    expect(code).toBe(130);
+    expect(text).toBe('');
+    expect(err).toMatch(/^Finishing the batch; Ctrl-C again ends at once\.$/mu);
+    expect(err).toContain(`Stopped. The same command goes on with the answers in ${out}.`);
+    expect(existsSync(join(out, 'results.json'))).toBe(false);
+    const rest = await promot(...flags);
+    expect(rest.code).toBe(0);
+    expect(rest.err).toMatch(/odd: goes on, \d+ of 8 answers are in/u);
+  });
+
   test('a dry run describes the run and makes no folder', async () => {
     const out = join(folder, 'dry');
     const flags = [
@@ -365,6 +384,24 @@ describe('bad input: one message of a line or two, exit 2', () => {
       Buffer.from(b.toString().replace('"d_ff": 128', '"d_ff": 96')),
     );
     await refusedRun(/wrong.*shape/u, { '--model': wrong });
+  });
+
+  test('a token without a row in the model; weights that are not numbers', async () => {
+    const odd = damaged('odd-token', 'tokenizer.json', (content) => {
+      const description = JSON.parse(content.toString()) as { added_tokens: object[] };
+      const token = { ...description.added_tokens[0], id: 320, content: 'zebra', special: false };
+      return Buffer.from(JSON.stringify({ ...description, added_tokens: [...description.added_tokens, token] }));
+    });
+    const beyond = /odd-token: the tokenizer has token 320 \("zebra"\), the model only 320 rows/u;
+    await refused(beyond, 'score', '--model', odd, '--input', 'A zebra', '--target', 'morning');
+    await refused(beyond, 'generate', '--model', odd, '--input', 'A zebra');
+    expect((await promot('score', '--model', odd, '--input', 'A river', '--target', 'morning')).code).toBe(0);
+    const broken = damaged('broken', 'model.safetensors', (content) =>
+      // All numbers become NaN.
+      content.fill(0xff, 8 + Number(content.readBigUInt64LE(0))),
+    );
+    await refused(/not numbers \(NaN\)/u, 'score', '--model', broken, '--input', 'x', '--target', 'y');
+    await refusedRun(/broken: the weights hold numbers that are not finite/u, { '--model': broken });
   });
 
   test('prompts', async () => {

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import type { TaskResult } from '../evaluation/evaluate-task.js';
 import { loadTask } from '../tasks/registry.js';
+import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
 import { checkPlaces } from './open.js';
 import {
@@ -67,21 +68,33 @@ export function evalCommand(io: Io): Command {
       }
       await checkPlaces(options.model, options.prompt, progress);
       const { evaluateTasks } = await import('../evaluation/evaluate-tasks.js');
-      const { tasks, average } = await evaluateTasks({
-        ...settings,
-        ...options,
-        tasks: names,
-        hub: progress.hub,
-        onWarning: (text) => progress.line(`note: ${text}`),
-        onProgress: (name, done, total) => progress.update(name, done, total),
-        onReuse: (name, there, total) =>
-          progress.line(
-            there === total
-              ? `note: ${name}: nothing to compute, all ${total} answers are in ${options.out}`
-              : `note: ${name}: goes on, ${there} of ${total} answers are in ${options.out}`,
-          ),
-      });
-      progress.stop();
+      const evaluated = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
+        evaluateTasks({
+          ...settings,
+          ...options,
+          tasks: names,
+          hub: progress.hub,
+          signal,
+          onWarning: (text) => progress.line(`note: ${text}`),
+          onProgress: (name, done, total) => progress.update(name, done, total),
+          onReuse: (name, there, total) =>
+            progress.line(
+              there === total
+                ? `note: ${name}: nothing to compute, all ${total} answers are in ${options.out}`
+                : `note: ${name}: goes on, ${there} of ${total} answers are in ${options.out}`,
+            ),
+        }).catch((error) => {
+          if (signal.aborted) return undefined;
+          throw error;
+        }),
+      );
+      if (evaluated === undefined) {
+        const { out } = options;
+        note(io, out === undefined ? 'Stopped.' : `Stopped. The same command goes on with the answers in ${out}.`);
+        io.exitCode = 130;
+        return;
+      }
+      const { tasks, average } = evaluated;
       const results = tasks.map(({ samples, ...result }) => result);
       const [only] = results;
       const report = results.length === 1 ? only! : { tasks: results, average };

@@ -1,6 +1,12 @@
 // The entry of `promot`; bin/promot.js imports it.
 import { runCli } from './program.js';
 
+// A reader that has seen enough (`promot ... | head -1`) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,

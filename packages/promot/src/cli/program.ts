@@ -9,6 +9,7 @@ import { interpolateCommand } from './interpolate.js';
 import type { Io } from './io.js';
 import { metricCommand } from './metric.js';
 import { pretrainCommand } from './pretrain.js';
+import { stopProgress } from './progress.js';
 import { quickstartCommand } from './quickstart.js';
 import { reportCommand } from './report.js';
 import { reproduceCommand } from './reproduce.js';
@@ -17,7 +18,7 @@ import { trainCommand } from './train.js';
 
 /**
  * Runs one command line (without `node` and the program's name) and gives the exit code: 0; 1 for a failure that is not the
- * user's; 2 for bad input; 130 for a training run that Ctrl-C ended.
+ * user's; 2 for bad input; 130 for work that Ctrl-C ended.
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const program = new Command('promot')
@@ -53,6 +54,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     await program.parseAsync(args, { from: 'user' });
     return io.exitCode;
   } catch (error) {
+    stopProgress();
     return report(error, io);
   }
 }

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { duration, gigabytes, Progress } from './progress.js';
+import { duration, gigabytes, Progress, stopProgress } from './progress.js';
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
@@ -43,6 +43,14 @@ test('on a terminal: lines stand above the bar and none is lost', () => {
   expect(text()).toMatch(/train \[.*\] 1\/20 {2}loss 1 {2}1 min 5 s left/u);
   expect(text()).toMatch(/evaluating 3\/4/u);
   expect(text()).toMatch(/step 1: accuracy 50\n[\s\S]*step 2: accuracy 60\n/u);
+});
+
+test('stopProgress ends a bar that nobody else ends', () => {
+  const { progress } = collect(true);
+  progress.update('train', 1, 20);
+  expect(vi.getTimerCount()).toBeGreaterThan(0);
+  stopProgress();
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 test('times and sizes', () => {

@@ -5,6 +5,15 @@ import type { Io } from './io.js';
 
 const secondsBetweenLines = 5;
 
+/** The bars on the screen. Their clock would keep the process alive after an error. */
+const drawn = new Set<cliProgress.SingleBar>();
+
+/** Wipes away whatever bar an error left on the screen. */
+export function stopProgress(): void {
+  for (const bar of drawn) bar.stop();
+  drawn.clear();
+}
+
 /** One bar at a time, with lines above it. What has ended is wiped away: lines tell what came of it. */
 export class Progress {
   readonly #io: Io;
@@ -57,6 +66,7 @@ export class Progress {
           clearOnComplete: true,
           gracefulExit: false,
         });
+        drawn.add(this.#bar);
         this.#bar.start(this.#total, this.#done, { title, tail });
       }
     } else if (Date.now() - this.#lastLine >= secondsBetweenLines * 1000) {
@@ -78,7 +88,9 @@ export class Progress {
   }
 
   #wipe(): void {
-    this.#bar?.stop();
+    if (!this.#bar) return;
+    this.#bar.stop();
+    drawn.delete(this.#bar);
     this.#bar = undefined;
   }
 
@@ -89,6 +101,7 @@ export class Progress {
       this.update(`download ${file} (MB)`, megabytes(received), megabytes(total ?? received));
       if (received === total) this.stop();
     },
+    onWarning: (text: string): void => this.line(`note: ${text}`),
   };
 }
 

@@ -7,6 +7,7 @@ import type { List } from '../experiments/cost.js';
 import type { Outlook, ReproduceRequest } from '../experiments/reproduce.js';
 import { scales } from '../experiments/scales.js';
 import { configKeys, defaultConfig, resolveConfig } from '../training/config.js';
+import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
 import { type CommonOptions, dataOption, withCommonOptions } from './options.js';
 import { duration, Progress } from './progress.js';
@@ -51,17 +52,10 @@ export function reproduceCommand(io: Io): Command {
     }
     const progress = new Progress(io);
     progress.line(summary(before));
-    const abort = new AbortController();
-    // Once: the second Ctrl-C finds no handler and ends the process.
-    const interrupt = () => {
-      progress.line('Finishing the step and saving; Ctrl-C again ends at once.');
-      abort.abort();
-    };
-    process.once('SIGINT', interrupt);
-    try {
-      const result = await reproduce({
+    const result = await untilInterrupted(progress, 'Finishing the step and saving', (signal) =>
+      reproduce({
         ...request,
-        signal: abort.signal,
+        signal,
         onLine: (text) => progress.line(text),
         onProgress: ({ title, done, total, details }) => progress.update(title, done, total, details),
         onJob: (job, seconds, left) => {
@@ -69,16 +63,12 @@ export function reproduceCommand(io: Io): Command {
           const rest = left.jobs === 0 ? '' : `; ${left.jobs} jobs left, about ${duration(left.seconds)}`;
           progress.line(`Done: ${job.name} in ${duration(seconds)}${rest}`);
         },
-      });
-      progress.stop();
-      if (!result.finished) io.exitCode = 130;
-      answer(io, json, result, () =>
-        result.finished ? result.files.join('\n') : `Stopped and saved in ${out}; the same command goes on.`,
-      );
-    } finally {
-      process.removeListener('SIGINT', interrupt);
-      progress.stop();
-    }
+      }),
+    );
+    if (!result.finished) io.exitCode = 130;
+    answer(io, json, result, () =>
+      result.finished ? result.files.join('\n') : `Stopped and saved in ${out}; the same command goes on.`,
+    );
   });
 }
 

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { UserError } from '../errors.js';
 import { readSettings } from './settings.js';
 
 test.each<[string, unknown]>([
@@ -15,6 +16,8 @@ test.each<[string, unknown]>([
   ['promptInit=text:[a] or b', { promptInit: 'text:[a] or b' }],
   ['promptInit=', { promptInit: '' }],
   ['promptInit={a: 1}', { promptInit: '{a: 1}' }],
+  ['promptInit=*nope', { promptInit: '*nope' }],
+  ['replay.tasks=[*x]', { replay: { tasks: '[*x]' } }],
 ])('--set %s', (flag, expected) => {
   expect(readSettings({ set: [flag] }, () => {})).toEqual(expected);
 });
@@ -27,5 +30,15 @@ test('YAML says the same', () => {
     keep: { tasks: ['web-questions', 'trivia-qa'], tolerance: null },
     mixing: { rte: 2, wic: 1 },
   });
+  rmSync(folder, { recursive: true });
+});
+
+test('an alias without an anchor is refused with file and line', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'promot-settings-'));
+  const config = join(folder, 'settings.yaml');
+  writeFileSync(config, 'seed: 1\nreplay: {tasks: [*x]}\n');
+  const read = () => readSettings({ config }, () => {});
+  expect(read).toThrow(UserError);
+  expect(read).toThrow(`${config} line 2: Unresolved alias`);
   rmSync(folder, { recursive: true });
 });

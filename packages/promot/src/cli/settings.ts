@@ -51,11 +51,20 @@ function parseFlag(text: string): Setting {
   if (split < 1) throw new UserError(`--set ${text}: write it as key=value`);
   const raw = text.slice(split + 1);
   const document = parseDocument(raw);
-  const read: unknown = document.errors.length === 0 ? document.toJS() : undefined;
+  const read = document.errors.length === 0 ? readValue(document) : undefined;
   const isList = isSeq(document.contents) && document.contents.flow && document.contents.items.every(isScalar);
   const isPlain = typeof read === 'number' || typeof read === 'boolean' || (read === null && raw.trim() === 'null');
   const value = isPlain || isList ? read : raw;
   return { path: keyPath(text.slice(0, split).trim(), `--set ${text}`), value, place: `--set ${text}` };
+}
+
+/** Undefined where it cannot be had: an alias without an anchor. */
+function readValue(document: ReturnType<typeof parseDocument>): unknown {
+  try {
+    return document.toJS();
+  } catch {
+    return undefined;
+  }
 }
 
 function keyPath(key: string, place: string): string[] {
@@ -80,7 +89,13 @@ function readFile(file: string): Setting[] {
   if (!isMap(document.contents)) throw new UserError(`${file}: settings are written "key: value", one a line`);
   const leaves = (node: Node, path: readonly string[], place: string): Setting[] => {
     if (isAlias(node)) throw new UserError(`${place}: YAML aliases are not supported here`);
-    if (!isMap(node)) return [{ path, value: node.toJS(document), place }];
+    if (!isMap(node)) {
+      try {
+        return [{ path, value: node.toJS(document), place }];
+      } catch (error) {
+        throw new UserError(`${place}: ${(error as Error).message}`);
+      }
+    }
     return node.items.flatMap((item) => {
       const { key, value } = item as { key: Node; value: Node | null };
       const here = lineAt(key.range?.[0] ?? 0);

@@ -9,6 +9,7 @@ import { defaultConfig, resolveConfig } from '../training/config.js';
 import type { Place } from '../training/request.js';
 import type { TrainEvent, TrainRequest, TrainResult } from '../training/train.js';
 import { describeDryRun } from './dry-run.js';
+import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
 import { checkPlaces } from './open.js';
 import { type CommonOptions, dataOption, modelOption, requireFlags, withCommonOptions, wordList } from './options.js';
@@ -74,24 +75,13 @@ export function trainCommand(io: Io): Command {
         return;
       }
       const { train } = await import('../training/train.js');
-      const abort = new AbortController();
-      // Once: the second Ctrl-C finds no handler and ends the process.
-      const interrupt = () => {
-        progress.line('Finishing the step and saving a checkpoint; Ctrl-C again ends at once.');
-        abort.abort();
-      };
-      process.once('SIGINT', interrupt);
-      try {
-        const onEvent = (event: TrainEvent) => show(event, progress);
-        const result = await train({ ...request, signal: abort.signal, onEvent });
-        progress.stop();
-        if (!result.finished) io.exitCode = 130;
-        const next = result.finished ? evalCommandLine(options, names) : resumeCommandLine(options);
-        answer(io, json, { ...result, next }, () => summary(result, next));
-      } finally {
-        process.removeListener('SIGINT', interrupt);
-        progress.stop();
-      }
+      const onEvent = (event: TrainEvent) => show(event, progress);
+      const result = await untilInterrupted(progress, 'Finishing the step and saving a checkpoint', (signal) =>
+        train({ ...request, signal, onEvent }),
+      );
+      if (!result.finished) io.exitCode = 130;
+      const next = result.finished ? evalCommandLine(options, names) : resumeCommandLine(options);
+      answer(io, json, { ...result, next }, () => summary(result, next));
     },
   );
 }

@@ -20,7 +20,7 @@ export interface HubDataset {
   readonly maxRows?: number;
 }
 
-/** How files name the splits. */
+/** How files name the splits. Samples of them (`sampled_test`) are none. */
 const splitNames: Readonly<Record<Split, string>> = {
   train: 'train',
   validation: 'validation|valid|val|dev',
@@ -46,7 +46,7 @@ export function splitFiles(
   { config, maxFiles = Number.POSITIVE_INFINITY }: Pick<HubDataset, 'config' | 'maxFiles'> = {},
 ): string[] {
   const folders = config === undefined ? ['default/', 'data/', ''] : [`${config}/`, `data/${config}/`];
-  const named = new RegExp(`(?:^|[^a-z])(?:${splitNames[split]})(?:[^a-z]|$)`, 'iu');
+  const named = new RegExp(`(?:^|[^a-z])(?<!sampled[_-])(?:${splitNames[split]})(?:[^a-z]|$)`, 'iu');
   for (const folder of folders) {
     for (const ending of recordFileEndings.toReversed()) {
       const files = paths.filter((path) => {
@@ -79,7 +79,8 @@ export function hubSource(dataset: HubDataset, options: HubOptions = {}): Record
     splits: present,
     read: async (split) => {
       if (!present.includes(split)) throw missingSplit(description, split, present);
-      const { folder, files } = await splitSnapshot(dataset, split, options);
+      const repository = { type: 'dataset', name: dataset.name, fallback: convertedBranch } as const;
+      const { folder, files } = await hubSnapshot(repository, (paths) => splitFiles(paths, split, dataset), options);
       const limit = dataset.maxRows === undefined ? undefined : Math.ceil(dataset.maxRows / files.length);
       const records: DataRecord[] = [];
       const starts: number[] = [];
@@ -94,21 +95,6 @@ export function hubSource(dataset: HubDataset, options: HubOptions = {}): Record
       return { records, location };
     },
   };
-}
-
-async function splitSnapshot(dataset: HubDataset, split: Split, options: HubOptions) {
-  const wanted = (paths: readonly string[]): string[] => splitFiles(paths, split, dataset);
-  const snapshot = (revision?: string) =>
-    hubSnapshot({ type: 'dataset', name: dataset.name, revision }, wanted, options);
-  try {
-    return await snapshot();
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    // The main branch's error is the one to report: the other branch exists for some data sets only.
-    return snapshot(convertedBranch).catch(() => {
-      throw error;
-    });
-  }
 }
 
 /**

@@ -1,5 +1,6 @@
 // The hub's client against a local server with the hub's routes: cache layout, resuming, checksums, errors.
 
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   existsSync,
@@ -11,10 +12,12 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../errors.js';
@@ -116,7 +119,17 @@ describe('cache', () => {
 
     server.log.length = 0;
     await hubSnapshot(mt5, wantWeights, options);
-    expect(server.log).toEqual(['GET /api/models/google/mt5-small/revision/main']);
+    expect(server.log).toEqual([]);
+  });
+
+  test('four reads of a data set used to ask for its files four times', async () => {
+    for (const split of ['validation', 'validation', 'test'] as const) {
+      await hubSource({ name: 'aps/super_glue', config: 'rte' }, options).read(split);
+    }
+    await hubSource({ name: 'aps/super_glue', config: 'cb' }, options).read('validation');
+    expect(server.log.filter((line) => line.includes('/api/'))).toEqual([
+      'GET /api/datasets/aps/super_glue/revision/main',
+    ]);
   });
 
   test('a branch with a slash in its name', async () => {
@@ -149,6 +162,117 @@ describe('cache', () => {
       await messageOf(hubSnapshot(mt5, (paths) => paths.filter((path) => path === 'config.json'), offline)),
     ).toContain('HF_HUB_OFFLINE forbids');
     expect(server.log).toEqual([]);
+  });
+});
+
+describe('a hub that does not answer', () => {
+  const listings = (): number => server.log.filter((line) => line.includes('/api/')).length;
+  const refuse = (status: number) => (): void => {
+    server.fault = (_request, response) => {
+      response.writeHead(status).end();
+      return true;
+    };
+  };
+  const cut = (): void => {
+    server.fault = (request) => {
+      request.socket.destroy();
+      return true;
+    };
+  };
+
+  test.each([
+    [
+      'cut connections',
+      cut,
+      /google\/mt5-small: cannot reach 127\.0\.0\.1:\d+ \(.*\); the cached copy is used \(commit [0-9a-f]{7}\)/u,
+    ],
+    ['429', refuse(429), /too many requests \(429\); the cached copy/u],
+    ['503', refuse(503), /the server failed \(503\); the cached copy/u],
+  ])('used to fail though all is in the cache: %s', async (_name, fail, message) => {
+    const there = await hubSnapshot(mt5, wantWeights, options);
+    // Another process has no listing of its own: here another server on the same cache.
+    const other = await startHubServer(repositories);
+    const [first, warnings] = [server, [] as string[]];
+    server = other;
+    try {
+      fail();
+      const later = { ...options, endpoint: other.endpoint, onWarning: (text: string) => warnings.push(text) };
+      expect(await hubSnapshot(mt5, wantWeights, later)).toEqual(there);
+      expect(listings()).toBe(2);
+      expect(warnings).toEqual([expect.stringMatching(message)]);
+      // Known to be silent: no more waiting, and no more of the same warning. What is not in the cache is tried as ever.
+      expect(await hubSnapshot(mt5, wantWeights, later)).toEqual(there);
+      expect(listings()).toBe(2);
+      await messageOf(hubSnapshot(mt5, (paths) => paths.filter((path) => path === 'config.json'), later));
+      expect(listings()).toBe(2 + 5);
+      expect(warnings).toHaveLength(1);
+    } finally {
+      server = first;
+      await other.close();
+    }
+  });
+
+  test('used to be asked ten times, for the converted branch too', async () => {
+    refuse(429)();
+    const message = await messageOf(hubSource({ name: 'some/script', config: 'en' }, options).read('train'));
+    expect(message).toBe('dataset some/script: too many requests (429) (5 attempts). Try again later');
+    expect(listings()).toBe(5);
+  });
+
+  test('is done without where the cached copy is of the converted branch', async () => {
+    await hubSource({ name: 'some/script', config: 'en' }, options).read('train');
+    const warnings: string[] = [];
+    const unreachable = {
+      ...options,
+      endpoint: 'http://127.0.0.1:9',
+      onWarning: (text: string) => warnings.push(text),
+    };
+    const table = await hubSource({ name: 'some/script', config: 'en' }, unreachable).read('train');
+    expect(table.records).toHaveLength(3);
+    expect(warnings).toHaveLength(1);
+    const offline = await hubSource({ name: 'some/script', config: 'en' }, { ...options, offline: true }).read('train');
+    expect(offline.records).toHaveLength(3);
+  });
+});
+
+describe('one file, several processes', () => {
+  const locks = (): string => join(cacheFolder, '.locks', 'models--google--mt5-small');
+
+  test('two used to append to the same partial file', async () => {
+    // In pieces, so that both would be at it at the same time.
+    server.fault = (request, response) => {
+      if (!request.url!.startsWith('/lfs/')) return false;
+      response.writeHead(200, { 'content-length': weights.length });
+      void (async () => {
+        for (let at = 0; at < weights.length; at += 500_000) {
+          response.write(weights.subarray(at, at + 500_000));
+          await sleep(20);
+        }
+        response.end();
+      })();
+      return true;
+    };
+    const warnings: string[] = [];
+    const both = { ...options, onWarning: (text: string) => warnings.push(text) };
+    const snapshots = await Promise.all([hubSnapshot(mt5, wantWeights, both), hubSnapshot(mt5, wantWeights, both)]);
+    for (const { folder } of snapshots) {
+      expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
+    }
+    expect(server.log.filter((line) => line.includes('/lfs/'))).toHaveLength(1);
+    expect(warnings).toEqual([expect.stringContaining(`waiting for process ${process.pid}, which downloads it`)]);
+    expect(readdirSync(join(storage(), 'blobs'))).toEqual([sha256]);
+    expect(readdirSync(locks())).toEqual([]);
+  });
+
+  test("a dead process's lock is void, and what it left is gone on with", async () => {
+    const { pid } = spawnSync(process.execPath, ['-e', '0']);
+    mkdirSync(locks(), { recursive: true });
+    mkdirSync(join(storage(), 'blobs'), { recursive: true });
+    writeFileSync(join(locks(), `${sha256}.promot-lock`), JSON.stringify({ pid, host: hostname(), id: 'x' }));
+    writeFileSync(join(storage(), 'blobs', `${sha256}.incomplete`), weights.subarray(0, 1_000_000));
+    await hubSnapshot(mt5, wantWeights, options);
+    expect(server.log.at(-1)).toContain('bytes=1000000-');
+    expect(readdirSync(locks())).toEqual([]);
   });
 });
 
@@ -219,6 +343,15 @@ describe('downloads', () => {
     expect(await messageOf(hubSnapshot(mt5, () => ['config.json'], options))).toContain('does not match its checksum');
   });
 
+  test.skipIf(!existsSync('/dev/full'))('a full disk used to be told as a cut connection, five times', async () => {
+    mkdirSync(join(storage(), 'blobs'), { recursive: true });
+    symlinkSync('/dev/full', join(storage(), 'blobs', `${sha256}.incomplete`));
+    expect(await messageOf(hubSnapshot(mt5, wantWeights, options))).toMatch(
+      /model\.safetensors of model google\/mt5-small: cannot write .*\.incomplete \(ENOSPC: no space left on device, write\)/u,
+    );
+    expect(server.log.filter((line) => line.includes('/lfs/'))).toHaveLength(1);
+  });
+
   test('more bytes than announced are refused', async () => {
     server.fault = (request, response) => {
       if (!request.url!.startsWith('/lfs/')) return false;
@@ -273,7 +406,8 @@ describe('errors', () => {
       response.writeHead(429).end();
       return true;
     };
-    expect(await messageOf(hubSnapshot(mt5, wantWeights, options))).toBe(
+    const empty = { ...options, cacheFolder: join(cacheFolder, 'empty') };
+    expect(await messageOf(hubSnapshot(mt5, wantWeights, empty))).toBe(
       'model google/mt5-small: too many requests (429) (5 attempts). Try again later',
     );
   });
@@ -378,6 +512,26 @@ describe('data sets', () => {
     [['train.jsonl', 'train.parquet', 'constraint.parquet'], 'train', undefined, ['train.parquet']],
     [['all/race-train.parquet', 'high/race-train.parquet'], 'train', 'all', ['all/race-train.parquet']],
     [['latest.jsonl'], 'test', undefined, []],
+    // WikiLingua has samples of its splits beside them, which used to be taken for the splits.
+    [['en/sampled_test/0000.parquet', 'en/test/0000.parquet'], 'test', 'en', ['en/test/0000.parquet']],
+    [
+      ['en/sampled_validation/0000.parquet', 'en/validation/0000.parquet'],
+      'validation',
+      'en',
+      ['en/validation/0000.parquet'],
+    ],
+    [
+      ['en/wiki_lingua-sampled_test.parquet', 'en/wiki_lingua-test.parquet'],
+      'test',
+      'en',
+      ['en/wiki_lingua-test.parquet'],
+    ],
+    [
+      ['en/wiki_lingua-sampled_validation.parquet', 'en/wiki_lingua-validation.parquet'],
+      'validation',
+      'en',
+      ['en/wiki_lingua-validation.parquet'],
+    ],
   ] as const)('files of a split: %j %s %s', (paths, split, config, files) => {
     expect(splitFiles(paths, split, { config })).toEqual(files);
   });

@@ -2,9 +2,10 @@
 // `<cache>/datasets--owner--name/{refs/<branch>, snapshots/<commit>/<path> -> ../../blobs/<etag>, blobs/<etag>}`.
 //
 // Features: resumes cut downloads, checks every file against its etag (SHA-256 for LFS files, Git's SHA-1 for others),
-// tries again after cut connections, 429 and 5xx, offline mode, mirrors, tokens, progress, cancellation.
+// tries again after cut connections, 429 and 5xx, takes what is cached where the hub does not answer, lets one process at a
+// time download a file, offline mode, mirrors, tokens, progress, cancellation.
 
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -19,6 +20,8 @@ export interface HubRepository {
   readonly name: string;
   /** Branch, tag or commit; `main` by default. */
   readonly revision?: string;
+  /** A revision to take where `revision` has none of the wanted files; it need not exist. */
+  readonly fallback?: string;
 }
 
 /** Progress of one file's download, in bytes. */
@@ -39,6 +42,8 @@ export interface HubOptions {
   /** `HF_HUB_OFFLINE` (1, true, yes, on): only what is cached is used. */
   readonly offline?: boolean;
   readonly onProgress?: (progress: HubProgress) => void;
+  /** Hears what people should know though the work goes on (a cached copy is used, another process downloads); by default a warning of Node.js. */
+  readonly onWarning?: (message: string) => void;
   readonly signal?: AbortSignal;
   /** Seconds before the first new attempt, doubled each time; 1 by default. */
   readonly retryDelay?: number;
@@ -58,8 +63,8 @@ export function isHubName(text: string): boolean {
   return /^[\w-][\w.-]*\/[\w-][\w.-]*$/u.test(text) && !text.includes('..');
 }
 
-type Settings = Required<Pick<HubOptions, 'endpoint' | 'cacheFolder' | 'offline' | 'retryDelay' | 'onProgress'>> &
-  HubOptions;
+type Settings = HubOptions &
+  Required<Pick<HubOptions, 'endpoint' | 'cacheFolder' | 'offline' | 'retryDelay' | 'onProgress' | 'onWarning'>>;
 
 function settingsOf(options: HubOptions): Settings {
   const { env } = process;
@@ -72,6 +77,7 @@ function settingsOf(options: HubOptions): Settings {
     offline: options.offline ?? /^(?:1|true|yes|on)$/iu.test(env.HF_HUB_OFFLINE ?? ''),
     retryDelay: options.retryDelay ?? 1,
     onProgress: options.onProgress ?? (() => {}),
+    onWarning: options.onWarning ?? ((message) => process.emitWarning(message)),
   };
 }
 
@@ -86,13 +92,16 @@ function checkPath(path: string): string {
   return path;
 }
 
+type Wanted = (paths: readonly string[]) => readonly string[];
+
 /**
  * Brings the wanted files of a repository into the cache, those that are not there yet, and says where they are.
+ * Within a process a revision is looked up once. Where the hub does not answer, a cached copy is used, with a warning.
  *
  * @param wanted picks files from the list of all paths in the repository (offline: of all cached paths).
  * Errors: a UserError for a repository, revision or file that does not exist, one that needs a token (401, 403), too many
  * requests (429), a server that fails or cuts the connection again and again, content that does not match its checksum,
- * no file wanted, and offline mode without a cached copy.
+ * a disk that is full, no file wanted, and offline mode without a cached copy.
  *
  * @example
  * const repository = { type: 'model', name: 'google/mt5-small' } as const;
@@ -100,29 +109,30 @@ function checkPath(path: string): string {
  */
 export async function hubSnapshot(
   repository: HubRepository,
-  wanted: (paths: readonly string[]) => readonly string[],
+  wanted: Wanted,
   options: HubOptions = {},
 ): Promise<HubSnapshot> {
   const settings = settingsOf(options);
   if (!/^[\w-][\w.-]*(?:\/[\w-][\w.-]*)?$/u.test(repository.name) || repository.name.includes('..')) {
     throw new UserError(`"${repository.name}" is not the name of a hub repository`);
   }
-  const revision = checkPath(repository.revision ?? 'main');
-  const storage = join(settings.cacheFolder, `${repository.type}s--${repository.name.replaceAll('/', '--')}`);
-  if (settings.offline) return cachedSnapshot(repository, revision, storage, wanted);
-
-  const api = `${settings.endpoint}/api/${repository.type}s/${repository.name}/revision/${encodeURIComponent(revision)}`;
-  const response = await request(api, {}, repository, settings);
-  const info = (await response.json().catch(() => undefined)) as { sha?: unknown; siblings?: unknown } | undefined;
-  const siblings = Array.isArray(info?.siblings) ? (info.siblings as { rfilename?: unknown }[]) : undefined;
-  if (typeof info?.sha !== 'string' || !commitPattern.test(info.sha) || siblings === undefined) {
-    throw new UserError(`${api} gave no list of files: is ${settings.endpoint} a Hugging Face hub?`);
+  for (const revision of revisionsOf(repository)) checkPath(revision);
+  const storage = join(settings.cacheFolder, folderName(repository));
+  if (settings.offline) {
+    const cached = await cachedSnapshot(repository, storage, wanted);
+    if (cached) return cached;
+    throw new UserError(
+      `${describe(repository)} is not in the cache (${storage}), and HF_HUB_OFFLINE forbids to download it`,
+    );
   }
-  const commit = info.sha;
-  const paths = siblings.flatMap(({ rfilename }) => (typeof rfilename === 'string' ? [checkPath(rfilename)] : []));
-  const files = [...wanted(paths)].sort();
-  if (files.length === 0) throw new UserError(`${describe(repository)} has none of the files that are needed`);
 
+  const cached = await cachedSnapshot(repository, storage, wanted).catch((error) => {
+    if (error instanceof UserError) return undefined; // an incomplete copy
+    throw error;
+  });
+  const found = await findUnlessCached(repository, storage, wanted, cached, settings);
+  if (found === undefined) return cached!;
+  const { revision, commit, files } = found;
   const folder = join(storage, 'snapshots', commit);
   for (const file of files) {
     if (!(await exists(join(folder, file)))) await download(repository, commit, file, storage, settings);
@@ -131,23 +141,130 @@ export async function hubSnapshot(
   return { folder, commit, files };
 }
 
+/** In order of preference. */
+function revisionsOf({ revision = 'main', fallback }: HubRepository): string[] {
+  return fallback === undefined ? [revision] : [revision, fallback];
+}
+
+/** The folder of a repository in the cache. */
+function folderName({ type, name }: HubRepository): string {
+  return `${type}s--${name.replaceAll('/', '--')}`;
+}
+
+/** The snapshot that was brought last, if it has wanted files. Errors: those of `wanted`. */
 async function cachedSnapshot(
   repository: HubRepository,
-  revision: string,
   storage: string,
-  wanted: (paths: readonly string[]) => readonly string[],
-): Promise<HubSnapshot> {
-  const reference = await readFile(join(storage, 'refs', ...revision.split('/')), 'utf8').catch(() => undefined);
-  const commit = commitPattern.test(revision) ? revision : reference?.trim();
-  const folder = join(storage, 'snapshots', commit ?? '');
-  const entries = commit === undefined || !commitPattern.test(commit) ? [] : await listFolder(folder);
-  const files = [...wanted(entries)].sort();
-  if (commit === undefined || files.length === 0) {
-    throw new UserError(
-      `${describe(repository)} is not in the cache (${storage}), and HF_HUB_OFFLINE forbids to download it`,
-    );
+  wanted: Wanted,
+): Promise<HubSnapshot | undefined> {
+  for (const revision of revisionsOf(repository)) {
+    const reference = await readFile(join(storage, 'refs', ...revision.split('/')), 'utf8').catch(() => '');
+    const commit = commitPattern.test(revision) ? revision : reference.trim();
+    if (!commitPattern.test(commit)) continue;
+    const folder = join(storage, 'snapshots', commit);
+    const files = [...wanted(await listFolder(folder))].sort();
+    if (files.length > 0) return { folder, commit, files };
   }
-  return { folder, commit, files };
+  return undefined;
+}
+
+interface FoundFiles {
+  readonly revision: string;
+  readonly commit: string;
+  readonly files: readonly string[];
+}
+
+/** Endpoints that did not answer this process, and why: with a cached copy there is no use in waiting for them again. */
+const silentEndpoints = new Map<string, string>();
+/** Each warning about a cached copy is given once. */
+const warned = new Set<string>();
+
+/** Asks the hub for the wanted files; undefined, with a warning, where it does not answer and there is a cached copy. */
+async function findUnlessCached(
+  repository: HubRepository,
+  storage: string,
+  wanted: Wanted,
+  cached: HubSnapshot | undefined,
+  settings: Settings,
+): Promise<FoundFiles | undefined> {
+  let reason = silentEndpoints.get(settings.endpoint);
+  if (cached === undefined || reason === undefined) {
+    try {
+      return await findFiles(repository, storage, wanted, settings, cached ? attemptsIfCached : attempts);
+    } catch (error) {
+      if (!(error instanceof NoAnswerError)) throw error;
+      reason = error.reason;
+      silentEndpoints.set(settings.endpoint, reason);
+      if (cached === undefined) throw error;
+    }
+  }
+  const warning = `${describe(repository)}: ${reason}; the cached copy is used (commit ${cached.commit.slice(0, 7)})`;
+  if (!warned.has(warning)) settings.onWarning(warning);
+  warned.add(warning);
+  return undefined;
+}
+
+/** The wanted files of the revision, or of the fallback. */
+async function findFiles(
+  repository: HubRepository,
+  storage: string,
+  wanted: Wanted,
+  settings: Settings,
+  limit: number,
+): Promise<FoundFiles> {
+  const { commit, paths } = await listing(repository, storage, settings, limit);
+  const files = [...wanted(paths)].sort();
+  const [revision, fallback] = revisionsOf(repository);
+  if (files.length > 0) return { revision: revision!, commit, files };
+  const none = new UserError(`${describe(repository)} has none of the files that are needed`);
+  if (fallback === undefined) throw none;
+  const { type, name } = repository;
+  return findFiles({ type, name, revision: fallback }, storage, wanted, settings, limit).catch((error) => {
+    // Only some repositories have the fallback: where it is at fault, what is amiss is that the revision has no files.
+    throw error instanceof UserError && !(error instanceof NoAnswerError) ? none : error;
+  });
+}
+
+interface Listing {
+  readonly commit: string;
+  readonly paths: readonly string[];
+}
+
+/** What this process has looked up. */
+const listings = new Map<string, Listing>();
+
+/** The commit of a revision and the paths of its files. */
+async function listing(
+  repository: HubRepository,
+  storage: string,
+  settings: Settings,
+  limit: number,
+): Promise<Listing> {
+  const { type, name } = repository;
+  const api = `${settings.endpoint}/api/${type}s/${name}/revision/${encodeURIComponent(revisionsOf(repository)[0]!)}`;
+  const key = JSON.stringify([api, settings.token, storage]);
+  const known = listings.get(key);
+  if (known) return known;
+  const response = await persist(
+    describe(repository),
+    settings,
+    async () => {
+      const answer = await follow(api, {}, settings);
+      checkStatus(answer, describe(repository), settings);
+      return answer;
+    },
+    { limit },
+  );
+  silentEndpoints.delete(settings.endpoint);
+  const info = (await response.json().catch(() => undefined)) as { sha?: unknown; siblings?: unknown } | undefined;
+  const siblings = Array.isArray(info?.siblings) ? (info.siblings as { rfilename?: unknown }[]) : undefined;
+  if (typeof info?.sha !== 'string' || !commitPattern.test(info.sha) || siblings === undefined) {
+    throw new UserError(`${api} gave no list of files: is ${settings.endpoint} a Hugging Face hub?`);
+  }
+  const paths = siblings.flatMap(({ rfilename }) => (typeof rfilename === 'string' ? [checkPath(rfilename)] : []));
+  const found = { commit: info.sha, paths };
+  listings.set(key, found);
+  return found;
 }
 
 /** Paths, with slashes, of all files below a folder whose content is there. */
@@ -174,13 +291,16 @@ function exists(path: string): Promise<boolean> {
 
 async function writeWhole(path: string, content: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${randomUUID()}.tmp`;
   await writeFile(temporary, content);
   await rename(temporary, path);
 }
 
-/** Attempts at one request or one stretch of a file before giving up. */
+/** Attempts at one request or one stretch of a file before giving up: 15 seconds of waiting. */
 const attempts = 5;
+
+/** Attempts at a listing that a cached copy can do without: enough for a hiccup, and a second's wait without a network. */
+const attemptsIfCached = 2;
 
 /** Thrown inside for what a new attempt may cure. */
 class PassingError extends Error {
@@ -192,8 +312,24 @@ class PassingError extends Error {
   }
 }
 
-/** Runs `attempt` until it succeeds, fails for good, or has failed `attempts` times without getting further. */
-async function persist<T>(what: string, settings: Settings, attempt: () => Promise<T>, progress = () => 0): Promise<T> {
+/** After the last attempt. */
+class NoAnswerError extends UserError {
+  constructor(
+    what: string,
+    readonly reason: string,
+    limit: number,
+  ) {
+    super(`${what}: ${reason} (${limit} attempts). Try again later`);
+  }
+}
+
+/** Runs `attempt` until it succeeds, fails for good, or has failed `limit` times without getting further. */
+async function persist<T>(
+  what: string,
+  settings: Settings,
+  attempt: () => Promise<T>,
+  { limit = attempts, progress = (): number => 0 } = {},
+): Promise<T> {
   let reached = progress();
   for (let failures = 0; ; ) {
     try {
@@ -203,8 +339,7 @@ async function persist<T>(what: string, settings: Settings, attempt: () => Promi
       if (!(error instanceof PassingError)) throw error;
       failures = progress() > reached ? 1 : failures + 1;
       reached = progress();
-      if (failures >= attempts)
-        throw new UserError(`${what}: ${error.message} (${attempts} attempts). Try again later`);
+      if (failures >= limit) throw new NoAnswerError(what, error.message, limit);
       const seconds = Math.min(error.retryAfter ?? settings.retryDelay * 2 ** (failures - 1), 60);
       await sleep(1000 * seconds, undefined, { signal: settings.signal });
     }
@@ -269,19 +404,6 @@ function checkStatus(response: Response, what: string, settings: Settings): void
   throw new UserError(`${what}: ${settings.endpoint} answered ${status}`);
 }
 
-async function request(
-  url: string,
-  init: { method?: string; headers?: Header },
-  repository: HubRepository,
-  settings: Settings,
-): Promise<Response> {
-  return persist(describe(repository), settings, async () => {
-    const response = await follow(url, init, settings);
-    checkStatus(response, describe(repository), settings);
-    return response;
-  });
-}
-
 /** Downloads one file to its blob and links it into the snapshot. */
 async function download(
   repository: HubRepository,
@@ -307,10 +429,18 @@ async function download(
   const size = length === null ? undefined : Number(length);
 
   const blob = join(storage, 'blobs', etag);
-  if (!(await exists(blob))) await downloadBlob({ url, what, file, etag, size, blob }, settings);
   const pointer = join(storage, 'snapshots', commit, file);
-  await mkdir(dirname(pointer), { recursive: true });
-  await linkTo(blob, pointer);
+  const bring = async (): Promise<void> => {
+    settings.signal?.throwIfAborted();
+    if (await exists(pointer)) return; // another process has brought it meanwhile
+    if (!(await exists(blob))) await downloadBlob({ url, what, file, etag, size, blob }, settings);
+    await mkdir(dirname(pointer), { recursive: true });
+    await linkTo(blob, pointer);
+  };
+  // Two that append to one partial file spoil it. Python's locks, of another kind, are in the same folder as `<etag>.lock`.
+  const lock = join(settings.cacheFolder, '.locks', folderName(repository), `${etag}.promot-lock`);
+  const { withLock } = await import('@promot/torch/setup'); // here, because few commands download
+  await withLock(lock, bring, (pid) => settings.onWarning(`${what}: waiting for process ${pid}, which downloads it`));
 }
 
 interface BlobDownload {
@@ -338,7 +468,7 @@ async function downloadBlob(target: BlobDownload, settings: Settings): Promise<v
           received = count;
         });
       };
-      await persist(what, settings, attempt, () => received);
+      await persist(what, settings, attempt, { progress: () => received });
     }
     if (await hasChecksum(incomplete, etag, size)) {
       await rename(incomplete, blob);
@@ -377,7 +507,7 @@ async function downloadStretch(
       if (size !== undefined && count + bytes.length > size) {
         throw new UserError(`${what}: the server sent more than the ${size} bytes that it announced`);
       }
-      await handle.write(bytes);
+      await handle.appendFile(bytes); // unlike `write`, all of them
       count += bytes.length;
       onReceived(count);
       settings.onProgress({ file, received: count, total: size });
@@ -385,6 +515,8 @@ async function downloadStretch(
   } catch (error) {
     if (error instanceof UserError) throw error;
     settings.signal?.throwIfAborted();
+    const { syscall, message } = error as NodeJS.ErrnoException;
+    if (syscall === 'write') throw new UserError(`${what}: cannot write ${path} (${message})`); // the disk is full
     throw new PassingError(`the connection was cut after ${count} bytes`);
   } finally {
     await handle.close();

@@ -20,6 +20,8 @@ interface Made {
   readonly metric: 'accuracy' | 'bleu';
   readonly outputs: readonly string[];
   readonly nll?: boolean;
+  /** In front of every input. */
+  readonly exemplar?: string;
   readonly more?: object;
 }
 
@@ -27,11 +29,11 @@ interface Made {
 function write(name: string, tasks: Record<string, Made>, settings: object = { beams: 4 }): string {
   const out = join(folder, name);
   mkdirSync(out);
-  const entries = Object.entries(tasks).map(([task, { metric, outputs, nll, more }]) => {
+  const entries = Object.entries(tasks).map(([task, { metric, outputs, nll, exemplar = '', more }]) => {
     const right = metric === 'bleu' ? sentences : references;
     const { score, signature, perExample } = metrics[metric](outputs, right);
     const line = (trimmed: string, i: number) => ({
-      ...{ input: `Is ${i}?`, output: ` ${trimmed}`, trimmed, references: right[i], score: perExample?.[i] },
+      ...{ input: `${exemplar}Is ${i}?`, output: ` ${trimmed}`, trimmed, references: right[i], score: perExample?.[i] },
       ...(nll && { reference: { logprob: -trimmed.length, tokens: 2 } }),
     });
     writeFileSync(
@@ -101,6 +103,17 @@ test('what cannot be compared is not', () => {
     'shots differ: 1, 1, 4, -',
   ]);
   expect(found.averages).toBeUndefined();
+});
+
+test('other exemplars in front of the same examples: a note says how many prompts differ', () => {
+  const exemplar = 'Is 1? True\n\n';
+  const a = write('o', { x: { metric: 'accuracy', outputs: mostlyWrong, exemplar } });
+  const b = write('p', { x: { metric: 'accuracy', outputs: mostlyRight, exemplar: 'Is 2? False\n\n' } });
+  expect(compareResults([a, b]).tasks[0]!.notes).toEqual([
+    '40 of 40 prompts differ (other exemplars, or another length limit)',
+  ]);
+  const same = write('q', { x: { metric: 'accuracy', outputs: mostlyRight, exemplar } });
+  expect(compareResults([a, same]).tasks[0]!.notes).toEqual([]);
 });
 
 test('folders at fault are refused', () => {

@@ -131,6 +131,9 @@ function compareTask(name: string, all: readonly Results[], shown: number): Comp
   const differ = present[0]!.flatMap((_, i) =>
     present.some((list) => list[i]!.trimmed !== present[0]![i]!.trimmed) ? [i] : [],
   );
+  const asked = present[0]!.filter((sample, i) => present.some((list) => list[i]!.input !== sample.input)).length;
+  if (asked > 0)
+    notes.push(`${asked} of ${present[0]!.length} prompts differ (other exemplars, or another length limit)`);
   return {
     task: name,
     metric: base.metric,

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Language } from '../analysis/form.js';
 import type { RecordSource } from '../data/source.js';
+import { UserError } from '../errors.js';
 import { scoreText } from '../generation/texts.js';
 import { type LoadedModel, loadFolder } from '../models/load.js';
 import { createTask, type Task, type TaskDefinition } from '../tasks/task.js';
@@ -115,4 +116,11 @@ test('exemplars stand in front and are dropped, with a note, where they do not f
   expect(tight.notes).toEqual(['1 of 1 prompts have fewer than 1 exemplars, to fit']);
   await expect(evaluateTask(loaded, task, { ...options, shots: 3 })).rejects.toThrow(/3 shots/u);
   await expect(evaluateTask(loaded, task, { decide: 'likelihood' })).rejects.toThrow(/has none/u);
+});
+
+test('an answer as long as the model has positions leaves no room for an input', async () => {
+  const asked = evaluateTask(loaded, makeTask(['one']), { beams: 1, maxNewTokens: 512 });
+  const error: unknown = await asked.catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(UserError);
+  expect((error as Error).message).toMatch(/task made: 512 new tokens leave no room .* 512 positions/u);
 });

@@ -4,10 +4,11 @@ import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HubOptions } from '../data/hub.js';
 import { locateModel } from '../models/locate.js';
-import { isRun, RunFolder, readRun } from '../runs/run-folder.js';
+import { adapterFolderOf } from '../runs/open.js';
+import { isRun, readRun } from '../runs/run-folder.js';
 
-/** Of a run folder, what is no part of the model that it made. */
-const besideTheModel = ['checkpoints', 'samples', 'prompt'];
+/** Of a run folder, what is the model that it made. */
+const partsOfTheModel = ['lora', 'model'];
 /** Weights, configuration, tokenizer. */
 const modelFile = /\.(json|safetensors|bin|model|gguf|txt)$/u;
 
@@ -21,21 +22,18 @@ export async function fingerprintModel(name: string, hub?: HubOptions): Promise<
   if (statSync(path).isFile()) await addFile(hash, '', path);
   else if (!isRun(path)) await addFolder(hash, '', path);
   else {
-    const parts = readdirSync(path, { withFileTypes: true })
-      .filter((entry) => entry.isDirectory() && !besideTheModel.includes(entry.name))
-      .map(({ name: part }) => part);
+    const parts = partsOfTheModel.filter((part) => existsSync(join(path, part)));
     // A run without a whole model stands for its base and what it added.
     if (!parts.includes('model')) hash.update(await fingerprintModel(readRun(path).model, hub));
-    for (const part of parts.sort()) await addFolder(hash, part, join(path, part));
+    for (const part of parts) await addFolder(hash, part, join(path, part));
   }
   return hash.digest('hex');
 }
 
-/** SHA-256 (hex) of a soft prompt, by its adapter folder or run folder. */
+/** SHA-256 (hex) of a soft prompt or LoRA, by its adapter folder or run folder. Errors: those of `adapterFolderOf`. */
 export async function fingerprintPrompt(path: string): Promise<string> {
   const hash = createHash('sha256');
-  const folder = isRun(path) ? new RunFolder(path).promptPath : path;
-  if (existsSync(folder)) await addFolder(hash, '', folder);
+  await addFolder(hash, '', adapterFolderOf(path));
   return hash.digest('hex');
 }
 

@@ -1,5 +1,7 @@
 // From a task's examples to the k-shot prompts that a model gets, fitted to its limits.
+
 import { fewShotPrompts } from '../data/few-shot.js';
+import { UserError } from '../errors.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeInput } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
@@ -30,6 +32,11 @@ export async function taskPrompts(
   // T5's positions are relative: it has no limit of its own.
   const positions =
     model.kind === 'decoder-only' ? (model.config().max_position_embeddings as number | undefined) : undefined;
+  if (positions !== undefined && positions <= promptRows + newTokens)
+    throw new UserError(
+      `task ${task.name}: ${newTokens} new tokens${promptRows > 0 ? ` and ${promptRows} prompt rows` : ''} leave no room for ` +
+        `an input in the model's ${positions} positions`,
+    );
   const maxPromptTokens = Math.min(
     positions === undefined ? Number.POSITIVE_INFINITY : positions - promptRows - newTokens,
     maxInputLength || Number.POSITIVE_INFINITY,

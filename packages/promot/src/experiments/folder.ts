@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
+import { lockFolder } from '../runs/lock.js';
 import { RunFolder } from '../runs/run-folder.js';
 import type { Evaluation, Job } from './plan.js';
 
@@ -63,7 +64,7 @@ export class ExperimentFolder {
     const folder = join(this.path, 'jobs', job.name);
     await mkdir(folder, { recursive: true });
     try {
-      return await new RunFolder(folder).lock();
+      return await lockFolder(folder);
     } catch (error) {
       if (error instanceof UserError) return undefined;
       throw error;

@@ -1,6 +1,6 @@
 // Experiments end to end on a tiny golden model: stopped, gone on with, shared between experiments, reported. Seconds.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { liveTensors } from '@promot/torch';
@@ -112,7 +112,7 @@ test('a job that another process has is left to it and waited for; the lock of a
   const [job] = plan(findExperiment('table-6'), { scale: scales[0]!, seeds: [0] }).jobs.values();
   const lock = join(folder.path, 'jobs', job!.name, 'lock');
   mkdirSync(dirname(lock), { recursive: true });
-  writeFileSync(lock, String(process.ppid));
+  writeFileSync(lock, JSON.stringify({ pid: process.ppid, host: hostname() }));
   expect(await folder.claim(job!)).toBeUndefined();
   const lines: string[] = [];
   const waits = execute([job!], {
@@ -126,7 +126,7 @@ test('a job that another process has is left to it and waited for; the lock of a
   });
   expect(await waits).toBe(true);
   expect(lines).toEqual(['Waiting for 1 jobs that another process has']);
-  writeFileSync(lock, '999999999');
+  writeFileSync(lock, JSON.stringify({ pid: 999_999_999, host: hostname() }));
   const release = await folder.claim(job!);
   expect(release).toBeDefined();
   await release!();

@@ -69,7 +69,6 @@ const lab: Scale = {
     xsum: 'lab-summary',
   },
   settings: {
-    precision: 'fp32',
     batchSize: 24,
     microBatchSize: 24,
     beams: 1,

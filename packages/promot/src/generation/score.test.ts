@@ -65,3 +65,11 @@ test('an example without a target, and one that has nothing to start from, are r
   await expect(score(model, examples, { prompt, signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
   expect(liveTensors()).toBe(before);
 });
+
+test('weights that are not numbers: no NaN comes out, but a UserError', async () => {
+  const broken = new Llama(llamaConfig.parse(model.config()), new RandomWeights(5, 'float32'));
+  noGrad(() => broken.parameters.get('model.norm.weight')!.fill_(Number.NaN));
+  const scoring = score(broken, examples.slice(0, 1));
+  await expect(scoring).rejects.toThrow(UserError);
+  await expect(scoring).rejects.toThrow(/NaN/u);
+});

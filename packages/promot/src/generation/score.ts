@@ -62,6 +62,7 @@ export async function score(
       for (const [i, { target }] of batch.entries()) {
         const own = logprobs.slice(start, start + target.length);
         start += target.length;
+        if (own.some(Number.isNaN)) throw new UserError('the model gives logits that are not numbers (NaN)');
         const loss = -own.reduce((sum, x) => sum + x, 0) / own.length;
         const result = { loss, tokens: own.length, logprobs: own };
         const number = numbers[places[i]!]!;

@@ -114,50 +114,59 @@ export async function pretrainLab(
   if (resumed && readRun(out).model !== name)
     throw new UserError(`${out} is a run of ${readRun(out).model}, not of ${name}: name another folder`);
   const folder = resumed
-    ? new RunFolder(out)
+    ? await RunFolder.reopen(out)
     : await RunFolder.create(out, info, { recipe, architecture: architectures[name] });
-  const optimizer = new AdamW(model.parameters, { weightDecay: recipe.weightDecay });
-  let state: StageState = folder.newestState('pretrain') ?? { stage: 'pretrain', step: 0, candidates: [], seconds: 0 };
-  if (state.step > 0) {
-    folder.restore(state, model.parameters, optimizer);
-  }
-  await folder.rewindMetrics((line) => line.step <= state.step);
-  await trainLoop({
-    model,
-    trained: model.parameters,
-    optimizer,
-    batch: (step) =>
-      toMicroBatches(
-        Array.from({ length: recipe.batchSize }, (_, i) =>
-          tokenizePretraining(
-            pretrainExample(recipe.seed, (step - 1) * recipe.batchSize + i, step / recipe.steps),
-            loaded,
+  try {
+    const optimizer = new AdamW(model.parameters, { weightDecay: recipe.weightDecay });
+    let state: StageState = folder.newestState('pretrain') ?? {
+      stage: 'pretrain',
+      step: 0,
+      candidates: [],
+      seconds: 0,
+    };
+    if (state.step > 0) {
+      folder.restore(state, model.parameters, optimizer);
+    }
+    await folder.rewindMetrics((line) => line.step <= state.step);
+    await trainLoop({
+      model,
+      trained: model.parameters,
+      optimizer,
+      batch: (step) =>
+        toMicroBatches(
+          Array.from({ length: recipe.batchSize }, (_, i) =>
+            tokenizePretraining(
+              pretrainExample(recipe.seed, (step - 1) * recipe.batchSize + i, step / recipe.steps),
+              loaded,
+            ),
           ),
+          recipe.microBatchSize,
         ),
-        recipe.microBatchSize,
-      ),
-    learningRate: (step) => learningRateAt(step, recipe),
-    steps: recipe.steps,
-    loss: { labelSmoothing: 0, zLoss: 0 },
-    dropout: 0,
-    seed: deriveSeed(recipe.seed, 1),
-    gradientClip: recipe.gradientClip,
-    afterStep: async ({ step, loss, gradientNorm, seconds }) => {
-      state = { ...state, step, seconds: state.seconds + seconds };
-      folder.appendMetrics({ stage: 'pretrain', step, loss, gradientNorm, elapsed: state.seconds });
-      onStep?.({ step, steps: recipe.steps, loss, seconds });
-      // Signals are heard here, before the question whether to save.
-      await setImmediate();
-      if (step % saveEvery === 0 || step === recipe.steps || signal?.aborted) {
-        await folder.saveCheckpoint(state, model.parameters, optimizer.state());
-        await folder.prune(state, 0);
-        // What ships: half the size, and nothing that can be measured is lost.
-        await saveModel(folder.modelPath, loaded, 'bfloat16');
-      }
-      return !signal?.aborted;
-    },
-  });
-  optimizer.dispose();
+      learningRate: (step) => learningRateAt(step, recipe),
+      steps: recipe.steps,
+      loss: { labelSmoothing: 0, zLoss: 0 },
+      dropout: 0,
+      seed: deriveSeed(recipe.seed, 1),
+      gradientClip: recipe.gradientClip,
+      afterStep: async ({ step, loss, gradientNorm, seconds }) => {
+        state = { ...state, step, seconds: state.seconds + seconds };
+        folder.appendMetrics({ stage: 'pretrain', step, loss, gradientNorm, elapsed: state.seconds });
+        onStep?.({ step, steps: recipe.steps, loss, seconds });
+        // Signals are heard here, before the question whether to save.
+        await setImmediate();
+        if (step % saveEvery === 0 || step === recipe.steps || signal?.aborted) {
+          await folder.saveCheckpoint(state, model.parameters, optimizer.state());
+          await folder.prune(state, 0);
+          // What ships: half the size, and nothing that can be measured is lost.
+          await saveModel(folder.modelPath, loaded, 'bfloat16');
+        }
+        return !signal?.aborted;
+      },
+    });
+    optimizer.dispose();
+  } finally {
+    await folder.unlock();
+  }
 }
 
 /**

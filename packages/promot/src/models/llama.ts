@@ -53,6 +53,8 @@ export const llamaConfig = z.looseObject({
   hidden_act: z.literal('silu').default('silu'),
   sliding_window: z.int().positive().nullish(),
   use_sliding_window: z.boolean().nullish(),
+  max_window_layers: z.int().nonnegative().nullish(),
+  layer_types: z.array(z.string()).nullish(),
   tie_word_embeddings: z.boolean().nullish(),
   initializer_range: z.number().positive().default(0.02),
   pad_token_id: z.int().nullish(),
@@ -84,9 +86,7 @@ export class Llama implements LanguageModel {
     this.#norm = weights.norm('model.norm', width, config.rms_norm_eps);
     this.head = weights.head(this.#embed.weight, std, config.tie_word_embeddings === true);
     this.#rope = new Rope(config);
-    // Qwen2 files carry a window that they do not use.
-    const windowed = config.model_type === 'mistral' || config.use_sliding_window === true;
-    this.#window = windowed ? (config.sliding_window ?? Infinity) : Infinity;
+    this.#window = windowOf(config);
     this.parameters = new Map(weights.parameters);
     this.linears = new Map(weights.linears);
     const ends = [config.eos_token_id ?? []].flat();
@@ -539,6 +539,30 @@ class Attention {
       .expand(b, g, repeats, l, d)
       .reshape(b, g * repeats, l, d);
   }
+}
+
+/** How far back attention looks, in places. */
+function windowOf({
+  model_type,
+  use_sliding_window,
+  sliding_window,
+  layer_types,
+  max_window_layers,
+  num_hidden_layers: layers,
+}: LlamaConfig): number {
+  // Qwen2 files carry a window that they do not use.
+  if (typeof sliding_window !== 'number' || (model_type !== 'mistral' && use_sliding_window !== true)) return Infinity;
+  // As Transformers has it: Mistral's window is every layer's, Qwen2's that of the layers from max_window_layers on.
+  const first = model_type === 'mistral' ? 0 : (max_window_layers ?? 28);
+  const windowed = layer_types
+    ? layer_types.filter((type) => type === 'sliding_attention').length
+    : Math.max(0, layers - first);
+  if (windowed === 0) return Infinity;
+  if (windowed < layers)
+    throw new UserError(
+      `config.json: ${windowed} of ${layers} layers have a sliding window; promot can give it to all or none`,
+    );
+  return sliding_window;
 }
 
 function headWidthOf(config: LlamaConfig): number {

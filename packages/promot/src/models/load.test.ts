@@ -12,7 +12,17 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { keep, noGrad, openSafetensors, scope, type Tensor, tensor, writeSafetensors, zeros } from '@promot/torch';
+import {
+  keep,
+  liveTensors,
+  noGrad,
+  openSafetensors,
+  scope,
+  type Tensor,
+  tensor,
+  writeSafetensors,
+  zeros,
+} from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../errors.js';
 import { readPromptAdapter } from '../tuning/peft.js';
@@ -111,6 +121,83 @@ describe('the forms of a folder', () => {
     expect(readFileSync(join(folder, 'model.safetensors')).equals(before)).toBe(true);
     free(loaded);
   });
+});
+
+describe('T5 with the shared table under another name', () => {
+  test.each([
+    ['t5-v1.1', 'decoder.embed_tokens.weight'],
+    ['t5-v1.1', 'encoder.embed_tokens.weight'],
+    ['t5-v1.0', 'lm_head.weight'],
+  ])('%s: %s', (model, name) => {
+    const folder = copyOf(`models/${model}`);
+    const logits = () => {
+      const loaded = loadFolder(folder, 'float32');
+      const found = scope(() =>
+        noGrad(() => loaded.model.logits([{ input: [5, 6, 7, 1], target: [8, 1] }]).toNumbers()),
+      );
+      free(loaded);
+      return { found, names: [...loaded.model.parameters.keys()] };
+    };
+    const before = logits();
+    changeWeights(folder, (tensors) => {
+      tensors.set(name, tensors.get('shared.weight')!);
+      tensors.delete('shared.weight');
+    });
+    expect(logits()).toEqual(before);
+  });
+});
+
+describe("Qwen2's sliding window", () => {
+  const folderWith = (keys: Record<string, unknown>) => {
+    const folder = copyOf('models/qwen2');
+    const window = { use_sliding_window: true, sliding_window: 2, layer_types: undefined };
+    change(folder, 'config.json', { ...window, ...keys });
+    return folder;
+  };
+  const logits = (folder: string) => {
+    const loaded = loadFolder(folder, 'float32');
+    const example = { input: [5, 6, 7, 8, 9, 10], target: [11, 12] };
+    const found = scope(() => noGrad(() => loaded.model.logits([example]).toNumbers()));
+    free(loaded);
+    return found;
+  };
+
+  test.each([[{ max_window_layers: 1 }], [{ layer_types: ['full_attention', 'sliding_attention'] }]])(
+    'of some layers only is refused: %o',
+    (keys) => {
+      const before = liveTensors();
+      expect(refusal(() => loadFolder(folderWith(keys), 'float32'))).toMatch(
+        /config\.json: 1 of 2 layers have a sliding window/u,
+      );
+      expect(liveTensors()).toBe(before);
+    },
+  );
+
+  test('of all layers is used, of none ignored', () => {
+    const plain = logits(join(golden, 'models/qwen2'));
+    const windowed = logits(folderWith({ max_window_layers: 0 }));
+    expect(windowed).not.toEqual(plain);
+    expect(logits(folderWith({ layer_types: ['sliding_attention', 'sliding_attention'] }))).toEqual(windowed);
+    expect(logits(folderWith({ max_window_layers: 2 }))).toEqual(plain);
+    expect(logits(folderWith({ layer_types: ['full_attention', 'full_attention'] }))).toEqual(plain);
+  });
+});
+
+test('a tokenizer with more tokens than the model has rows: a text with such a token is refused, no other', () => {
+  const folder = copyOf('models/llama');
+  const path = join(folder, 'tokenizer.json');
+  const description = JSON.parse(readFileSync(path, 'utf8')) as { added_tokens: object[] };
+  const token = { ...description.added_tokens[0], id: 320, content: 'garden', special: false };
+  writeFileSync(path, JSON.stringify({ ...description, added_tokens: [...description.added_tokens, token] }));
+  const [loaded, plain] = [loadFolder(folder, 'float32'), loadFolder(join(golden, 'models/llama'), 'float32')];
+  expect(refusal(() => loaded.tokenizer.encode('The garden'))).toBe(
+    `${folder}: the tokenizer has token 320 ("garden"), the model only 320 rows: they do not belong together`,
+  );
+  const ids = loaded.tokenizer.encode('The river');
+  expect(ids).toEqual(plain.tokenizer.encode('The river'));
+  expect(loaded.tokenizer.decode(ids)).toBe(plain.tokenizer.decode(ids));
+  free(loaded);
+  free(plain);
 });
 
 describe('a wrong config.json', () => {
@@ -251,6 +338,16 @@ describe('wrong weights', () => {
     expect(refusal(() => loadFolder(folder, 'float32'))).toBe(
       `${folder}: the weights have no tensor ${name}; config.json promises one of shape [128,128]`,
     );
+  });
+
+  test('a folder that is refused leaves no tensor behind', () => {
+    const folder = copyOf('models/t5-v1.1');
+    changeWeights(folder, (tensors) => {
+      tensors.delete('decoder.final_layer_norm.weight');
+    });
+    const before = liveTensors();
+    expect(refusal(() => loadFolder(folder, 'float32'))).toContain('no tensor decoder.final_layer_norm.weight');
+    expect(liveTensors()).toBe(before);
   });
 
   test('for a config.json of another size', () => {

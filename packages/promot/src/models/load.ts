@@ -22,10 +22,45 @@ export interface LoadedModel {
 }
 
 /**
+ * A model with its tokenizer. A tokenizer may know more tokens than the model has rows, and harmlessly so as long as no text
+ * holds them: encoding such a text throws UserError.
+ */
+function together(model: LanguageModel, tokenizer: Tokenizer, place: string): LoadedModel {
+  const rows = model.shape.vocabularySize;
+  if (tokenizer.vocabularySize <= rows) return { model, tokenizer };
+  const encode: Tokenizer['encode'] = (text, options) => {
+    const ids = tokenizer.encode(text, options);
+    const beyond = ids.find((id) => id >= rows);
+    if (beyond === undefined) return ids;
+    const token = tokenizer.decode([beyond], { specialTokens: true });
+    throw new UserError(
+      `${place}: the tokenizer has token ${beyond} ("${token}"), the model only ${rows} rows: they do not belong together`,
+    );
+  };
+  const { vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels } = tokenizer;
+  const checked: Tokenizer = {
+    ...{ vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels, encode },
+    decode: (ids, options) => tokenizer.decode(ids, options),
+    idOf: (token) => tokenizer.idOf(token),
+    files: () => tokenizer.files(),
+  };
+  return { model, tokenizer: checked };
+}
+
+/**
  * Builds the architecture that a configuration (with config.json's keys) names. Throws UserError, which begins with `place`,
  * for an architecture that promot does not have and for a bad key.
  */
 export function buildModel(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
+  try {
+    return build(config, weights, place);
+  } catch (error) {
+    weights.dispose();
+    throw error;
+  }
+}
+
+function build(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
   switch (config.model_type) {
     case 't5':
     case 'mt5': {
@@ -82,7 +117,7 @@ export function loadFolder(folder: string, dtype: DType): LoadedModel {
       new CheckpointWeights(folder, checkpoint.tensors, dtype),
       join(folder, 'config.json'),
     );
-    return { model, tokenizer };
+    return together(model, tokenizer, folder);
   } finally {
     checkpoint.close();
   }
@@ -96,7 +131,8 @@ export function loadGguf(path: string, dtype: DType): LoadedModel {
     name,
     { shape, load: () => tensor(read(), { shape }) },
   ]);
-  return { model: buildModel(config, new CheckpointWeights(path, new Map(loadable), dtype), path), tokenizer };
+  const model = buildModel(config, new CheckpointWeights(path, new Map(loadable), dtype), path);
+  return together(model, tokenizer, path);
 }
 
 /** generation_config.json may know more ids that end a sequence than config.json does (Llama 3's chat models). */

@@ -22,9 +22,20 @@ test('a path, the lab, a hub name, nothing', async () => {
     const folder = await locateModel('some/model', hub);
     expect(readFileSync(join(folder, 'config.json'), 'utf8')).toBe('{"a":1}');
     expect(existsSync(join(folder, 'tf_model.h5'))).toBe(false);
-    await expect(locateModel('some/other', hub)).rejects.toThrow(UserError);
+    const slip = locateModel('some/other', hub);
+    await expect(slip).rejects.toThrow(UserError);
+    await expect(slip).rejects.toThrow(
+      /^some\/other: no such folder or file, and on the hub: model some\/other does not exist/u,
+    );
   } finally {
     await server.close();
     rmSync(cacheFolder, { recursive: true, force: true });
   }
+});
+
+test('a slip in a local path used to look like a network that is down', async () => {
+  const hub = { endpoint: 'http://127.0.0.1:9', retryDelay: 0 };
+  await expect(locateModel('models/foo', hub)).rejects.toThrow(
+    /^models\/foo: no such folder or file, and on the hub: model models\/foo: cannot reach 127\.0\.0\.1:9/u,
+  );
 });

@@ -29,7 +29,14 @@ export async function locateModel(text: string, hub?: HubOptions): Promise<strin
     );
   }
   if (existsSync(text)) return text;
-  if (isHubName(text)) return hubModel(text, hub);
+  if (isHubName(text)) {
+    return hubModel(text, hub).catch((error) => {
+      // It may be a path with a slip in it.
+      throw error instanceof UserError
+        ? new UserError(`${text}: no such folder or file, and on the hub: ${error.message}`)
+        : error;
+    });
+  }
   throw new UserError(
     `${text}: no such model: name a folder, a .gguf file, a run folder, "lab", or OWNER/NAME on the Hugging Face hub`,
   );

@@ -63,11 +63,14 @@ export class T5 implements LanguageModel {
     this.#config = config;
     const { d_model: width, vocab_size: rows } = config;
     // Initial values are T5's (mesh-tensorflow): embeddings with standard deviation 1; see Attention and FeedForward.
-    this.#shared = weights.embedding('shared', rows, width, 1);
+    // Checkpoints that hold a shared tensor once may hold it under any of its names.
+    const tied = config.tie_word_embeddings !== false;
+    const otherNames = ['decoder.embed_tokens', 'encoder.embed_tokens', ...(tied ? ['lm_head'] : [])];
+    this.#shared = weights.embedding('shared', rows, width, 1, otherNames);
     this.#encoder = new Stack(config, weights, 'encoder');
     this.#decoder = new Stack(config, weights, 'decoder');
-    this.head = weights.head(this.#shared.weight, width ** -0.5, config.tie_word_embeddings !== false);
-    const scaled = config.scale_decoder_outputs ?? config.tie_word_embeddings !== false;
+    this.head = weights.head(this.#shared.weight, width ** -0.5, tied);
+    const scaled = config.scale_decoder_outputs ?? tied;
     this.#outputScale = scaled ? width ** -0.5 : 1;
     this.#start = config.decoder_start_token_id ?? config.pad_token_id;
     this.parameters = new Map(weights.parameters);

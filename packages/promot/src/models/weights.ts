@@ -37,14 +37,23 @@ export abstract class Weights {
     return this.#linears;
   }
 
-  /** The parameter of this name; asked again, the same tensor. Throws UserError where it is missing or of another shape. */
-  take(name: string, shape: readonly number[], initial: Initial): Tensor {
+  /**
+   * The parameter of this name; asked again, the same tensor. Where the checkpoint has no such name, the first of `others` that
+   * it has. Throws UserError where it is missing or of another shape.
+   */
+  take(name: string, shape: readonly number[], initial: Initial, others: readonly string[] = []): Tensor {
     const known = this.#taken.get(name);
     if (known) return known;
-    const tensor = noGrad(() => scope(() => this.read(name, shape, initial).to(this.dtype).contiguous()));
+    const stored = [name, ...others].find((one) => this.stores(one)) ?? name;
+    const tensor = noGrad(() => scope(() => this.read(stored, shape, initial).to(this.dtype).contiguous()));
     keep(tensor);
     this.#taken.set(name, tensor);
     return tensor;
+  }
+
+  /** Frees every parameter given so far: where a model cannot be built after all. */
+  dispose(): void {
+    for (const tensor of this.#taken.values()) tensor.dispose();
   }
 
   /** Takes back a parameter that turned out to be another one's copy. */
@@ -81,8 +90,9 @@ export abstract class Weights {
   norm(name: string, width: number, epsilon: number): RMSNorm {
     return new RMSNorm(this.take(`${name}.weight`, [width], 'ones'), epsilon);
   }
-  embedding(name: string, rows: number, width: number, std: number): Embedding {
-    return new Embedding(this.take(`${name}.weight`, [rows, width], std));
+  embedding(name: string, rows: number, width: number, std: number, others: readonly string[] = []): Embedding {
+    const weight = (of: string) => `${of}.weight`;
+    return new Embedding(this.take(weight(name), [rows, width], std, others.map(weight)));
   }
 }
 

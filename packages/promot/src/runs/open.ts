@@ -41,8 +41,7 @@ export async function openModel(name: string, dtype: DType, hub?: HubOptions): P
  * RUN/prompts/TASK. Errors: a UserError for a path that has no adapter, has several, or one of another model.
  */
 export function openPrompt(path: string, model: LanguageModel): Tensor | undefined {
-  if (!existsSync(path)) throw new UserError(`${path}: no such adapter: name a PEFT adapter folder or a run folder`);
-  const folder = isRun(path) ? adapterOfRun(path) : path;
+  const folder = adapterFolderOf(path);
   if (adapterKind(folder) === 'LORA') {
     readLoraAdapter(folder, model);
     return undefined;
@@ -50,7 +49,10 @@ export function openPrompt(path: string, model: LanguageModel): Tensor | undefin
   return readPromptAdapter(folder, model);
 }
 
-function adapterOfRun(path: string): string {
+/** The PEFT folder that `openPrompt` reads. Errors: a UserError for a path that has no adapter, or has several. */
+export function adapterFolderOf(path: string): string {
+  if (!existsSync(path)) throw new UserError(`${path}: no such adapter: name a PEFT adapter folder or a run folder`);
+  if (!isRun(path)) return path;
   const run = new RunFolder(path);
   const { method, task } = readRun(path);
   if (typeof task !== 'string') {

@@ -1,6 +1,6 @@
 // A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
 // prompts/TASK/), lora/, model/.
-import { appendFileSync, closeSync, existsSync, openSync, readdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -17,6 +17,7 @@ import {
 import { stringify } from 'yaml';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
+import { lockFolder } from './lock.js';
 
 /** What a run is, beside its settings. */
 export interface RunInfo {
@@ -60,24 +61,50 @@ export function isRun(folder: string): boolean {
 }
 
 export function readRun(folder: string): RunInfo & { readonly config: object } {
+  const path = join(folder, runFile);
+  const damaged = () => new UserError(`${path}: this is not a run folder, or a damaged one`);
+  let run: Partial<RunInfo & { config: object }> | null;
   try {
-    return JSON.parse(readFileSync(join(folder, runFile), 'utf8')) as RunInfo & { config: object };
+    run = JSON.parse(readFileSync(path, 'utf8')) as typeof run;
   } catch {
-    throw new UserError(`${join(folder, runFile)}: not JSON: this is not a run folder, or a damaged one`);
+    throw damaged();
   }
+  if (typeof run?.model !== 'string' || typeof run.method !== 'string') throw damaged();
+  return run as RunInfo & { config: object };
 }
 
 export class RunFolder {
+  #release: (() => Promise<void>) | undefined;
+
   constructor(readonly path: string) {}
 
+  /** Makes the folder of a new run and locks it. Throws UserError where another process made one there meanwhile. */
   static async create(path: string, info: RunInfo, config: object): Promise<RunFolder> {
-    await mkdir(join(path, 'checkpoints'), { recursive: true });
-    await mkdir(join(path, 'samples'), { recursive: true });
-    await writeText(join(path, 'config.yaml'), stringify(config));
-    await writeText(join(path, 'environment.json'), `${JSON.stringify(environment(), null, 2)}\n`);
-    // Last: a folder with this file is a run.
-    await writeText(join(path, runFile), `${JSON.stringify({ ...info, config }, null, 2)}\n`);
-    return new RunFolder(path);
+    await mkdir(path, { recursive: true });
+    const folder = new RunFolder(path);
+    folder.#release = await lockFolder(path);
+    try {
+      if (isRun(path)) throw new UserError(`${path} already holds a run`);
+      await mkdir(join(path, 'checkpoints'), { recursive: true });
+      await mkdir(join(path, 'samples'), { recursive: true });
+      await writeText(join(path, 'config.yaml'), stringify(config));
+      await writeText(join(path, 'environment.json'), `${JSON.stringify(environment(), null, 2)}\n`);
+      // Last: a folder with this file is a run.
+      await writeText(join(path, runFile), `${JSON.stringify({ ...info, config }, null, 2)}\n`);
+    } catch (error) {
+      await folder.unlock();
+      throw error;
+    }
+    return folder;
+  }
+
+  /** A run that is there, locked, without what a killed process was about to write. */
+  static async reopen(path: string): Promise<RunFolder> {
+    const folder = new RunFolder(path);
+    folder.#release = await lockFolder(path);
+    for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }))
+      if (name.endsWith('.tmp')) await rm(join(path, name), { recursive: true, force: true });
+    return folder;
   }
 
   get promptPath(): string {
@@ -119,6 +146,11 @@ export class RunFolder {
     await writeText(path, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
   }
 
+  /** Rewrites what a whole checkpoint of this stage and step says of the stage: its tensors stay. */
+  async updateCheckpoint(state: StageState): Promise<void> {
+    await writeText(join(this.checkpointPath(state.stage, state.step), 'state.json'), JSON.stringify(state));
+  }
+
   /** Writes a checkpoint under a temporary name and renames it: a checkpoint folder is whole or not there. */
   async saveCheckpoint(
     state: StageState,
@@ -138,12 +170,14 @@ export class RunFolder {
     await rename(temporary, final);
   }
 
-  /** Keeps the newest checkpoint, the best and the `keepLast` newest kept ones of the stage; of all but the newest only the weights. */
+  /**
+   * Keeps the two newest checkpoints, so that training can go on from the one before should the newest be damaged, and of the
+   * best and the `keepLast` newest kept ones of the stage the weights.
+   */
   async prune(state: StageState, keepLast: number, best?: Candidate): Promise<void> {
     const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
     if (best) kept.add(best.step);
-    for (const step of this.checkpointSteps(state.stage)) {
-      if (step === state.step) continue;
+    for (const step of this.checkpointSteps(state.stage).slice(0, -2)) {
       const folder = this.checkpointPath(state.stage, step);
       await rm(kept.has(step) ? join(folder, 'optimizer.safetensors') : folder, { recursive: true, force: true });
     }
@@ -155,6 +189,7 @@ export class RunFolder {
       const folder = this.checkpointPath(stage, step);
       try {
         const state = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as StageState;
+        if (state.step !== step || !Array.isArray(state.candidates)) continue;
         for (const name of ['trained', 'optimizer']) openSafetensors(join(folder, `${name}.safetensors`)).close();
         return state;
       } catch {
@@ -201,32 +236,10 @@ export class RunFolder {
       .sort((a, b) => a - b);
   }
 
-  /** Refuses a second process in the same folder; the lock goes with the process that holds it. */
-  async lock(): Promise<() => Promise<void>> {
-    const path = join(this.path, 'lock');
-    if (existsSync(path)) {
-      const holder = Number(readFileSync(path, 'utf8'));
-      if (holder !== process.pid && alive(holder))
-        throw new UserError(`${this.path}: process ${holder} is training in this folder`);
-      await rm(path, { force: true });
-    }
-    try {
-      const file = openSync(path, 'wx');
-      appendFileSync(file, String(process.pid));
-      closeSync(file);
-    } catch {
-      throw new UserError(`${this.path}: another process is training in this folder`);
-    }
-    return () => rm(path, { force: true });
-  }
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
+  /** Lets other processes have the folder. */
+  async unlock(): Promise<void> {
+    await this.#release?.();
+    this.#release = undefined;
   }
 }
 

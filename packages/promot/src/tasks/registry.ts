@@ -90,7 +90,8 @@ function unknownTask(name: string): UserError {
 
 async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): Promise<RecordSource> {
   if (options.data === undefined) {
-    if (definition.hub !== undefined) return hubSource(definition.hub, options.hub);
+    if (definition.hub !== undefined)
+      return hubSource(definition.hub, { onWarning: options.onWarning, ...options.hub });
     throw new UserError(`task ${definition.name} needs its data: name the folder that holds it with --data`);
   }
   // Data folders are commonly named as the hub names data sets, with underscores.

@@ -66,11 +66,14 @@ export interface Task extends TaskDefinition {
   /** The text that is scored, from the model's raw output; see `trimOutput`. */
   trim(output: string): string;
   /**
-   * The examples of a split, in file order.
+   * The examples of a split, in file order. The split that was loaded last, of all tasks, is kept: to load it again is free.
    * Errors: a UserError with file and line for a missing field, a label outside the set, an empty target.
    */
   load(split: Split): Promise<readonly Example[]>;
 }
+
+/** What was loaded last: an evaluation wants a split several times in a row. Only one, because splits can be large. */
+let last: { readonly owner: object; readonly split: Split; readonly examples: Promise<readonly Example[]> } | undefined;
 
 /** Joins a definition and its data. `onWarning` hears of splits whose size is not the paper's. */
 export function createTask(
@@ -91,28 +94,38 @@ export function createTask(
       `${definition.name}: the ${evaluationSplit} split stands in for the ${definition.evaluationSplits[0]} split`,
     );
   }
+  const read = async (split: Split): Promise<readonly Example[]> => {
+    const table = await source.read(split);
+    const examples: Example[] = [];
+    for (const [index, record] of table.records.entries()) {
+      const location = table.location(index);
+      try {
+        if (definition.keep?.(record) ?? true) examples.push(makeExample(definition, record, location));
+      } catch (error) {
+        throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
+      }
+    }
+    const paperSize = definition.paperSizes?.[split];
+    if (paperSize !== undefined && paperSize !== examples.length) {
+      onWarning(`${definition.name} ${split}: ${examples.length} examples, ${paperSize} in the paper's Table 5`);
+    }
+    return examples;
+  };
   return {
     ...definition,
     evaluationSplit,
     notes,
     source,
     trim: trimOutput,
-    load: async (split) => {
-      const table = await source.read(split);
-      const examples: Example[] = [];
-      for (const [index, record] of table.records.entries()) {
-        const location = table.location(index);
-        try {
-          if (definition.keep?.(record) ?? true) examples.push(makeExample(definition, record, location));
-        } catch (error) {
-          throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
-        }
-      }
-      const paperSize = definition.paperSizes?.[split];
-      if (paperSize !== undefined && paperSize !== examples.length) {
-        onWarning(`${definition.name} ${split}: ${examples.length} examples, ${paperSize} in the paper's Table 5`);
-      }
-      return examples;
+    load: (split) => {
+      if (last?.owner === read && last.split === split) return last.examples;
+      // Replaced before anything is read (`read` waits for its source), so that two splits need not fit into memory.
+      const loading = { owner: read, split, examples: read(split) };
+      last = loading;
+      loading.examples.catch(() => {
+        if (last === loading) last = undefined;
+      });
+      return loading.examples;
     },
   };
 }

@@ -1,12 +1,12 @@
 // The built-in tasks: templates letter by letter, both forms of records, real data where it is at hand.
 
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { DataRecord } from '../data/records.js';
-import { fileSource } from '../data/source.js';
+import { fileSource, type Split } from '../data/source.js';
 import { builtinTasks, loadTask } from './registry.js';
 import { createTask, fingerprintExamples, type TaskDefinition } from './task.js';
 import { trimOutput } from './trim.js';
@@ -147,6 +147,46 @@ describe('loadTask', () => {
     ['no-such-file.yaml', {}, 'cannot read the task file no-such-file.yaml'],
   ])('%s %j is refused', async (name, options, message) => {
     await expect(loadTask(name, options)).rejects.toThrow(message);
+  });
+});
+
+describe('a split used to be read anew at each load', () => {
+  const records = dataFolder({ 'train.jsonl': [{ premise: 'a', hypothesis: 'b', label: 'True' }] });
+  const counting = () => {
+    const source = fileSource('data', {
+      train: join(records, 'train.jsonl'),
+      validation: join(records, 'train.jsonl'),
+    });
+    const reads: Split[] = [];
+    const read = (split: Split) => {
+      reads.push(split);
+      return source.read(split);
+    };
+    return { reads, task: createTask(definition('rte'), { ...source, read }) };
+  };
+
+  test('the one that was loaded last is kept, and no other', async () => {
+    const { reads, task } = counting();
+    const [first, second] = await Promise.all([task.load('train'), task.load('train')]);
+    expect(second).toBe(first);
+    await task.load('validation');
+    await task.load('train');
+    expect(reads).toEqual(['train', 'validation', 'train']);
+  });
+
+  test("a task never gets another's", async () => {
+    const [one, other] = [counting(), counting()];
+    await one.task.load('train');
+    await other.task.load('train');
+    expect(other.reads).toEqual(['train']);
+  });
+
+  test('a failure is not kept', async () => {
+    const file = join(records, 'late.jsonl');
+    const task = createTask(definition('rte'), fileSource('data', { train: file }));
+    await expect(task.load('train')).rejects.toThrow('no such data file');
+    writeFileSync(file, readFileSync(join(records, 'train.jsonl')));
+    expect(await task.load('train')).toHaveLength(1);
   });
 });
 

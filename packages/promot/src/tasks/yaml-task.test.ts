@@ -87,6 +87,7 @@ describe('bad task files are refused, with file and line', () => {
     ['double braces', yaml.replace('"{label}"', '"{{label}}"'), /line 4: .* names no field/],
     ['name that is a path', yaml.replace('my-task', '../my-task'), /line 1: "name" should be letters/],
     ['broken YAML', yaml.replace('["True"', '["True'), /task\.yaml line \d+: /],
+    ['an alias without an anchor', yaml.replace('my-task', '*nope'), /task\.yaml: Unresolved alias.*nope/],
     ['a list', '- a\n', /task\.yaml: a task file holds the keys/],
     ['an empty file', '', /task\.yaml: a task file holds the keys/],
   ])('%s', async (_name, content, message) => {

@@ -61,7 +61,14 @@ export async function loadYamlTask(path: string, onWarning?: (message: string) =
     return new UserError(`${path}: ${problem}`);
   };
 
-  const parsed = schema.safeParse(document.toJS());
+  let values: unknown;
+  try {
+    values = document.toJS();
+  } catch (error) {
+    // An alias without an anchor, or aliases that multiply.
+    throw failure((error as Error).message);
+  }
+  const parsed = schema.safeParse(values);
   if (!parsed.success) {
     // A misspelt key is also a missing one: the spelling is the better message.
     const { issues } = parsed.error;

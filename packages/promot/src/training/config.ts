@@ -128,14 +128,14 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean): 
 export function resolveConfig(defaults: TrainingConfig, given: ConfigInput): TrainingConfig {
   const merged: Record<string, unknown> = { ...defaults };
   for (const [key, value] of Object.entries(given)) {
-    if (!(key in defaults)) throw unknownKey(key, Object.keys(defaults));
+    if (!Object.hasOwn(defaults, key)) throw unknownKey(key, Object.keys(defaults));
     const before = defaults[key as keyof TrainingConfig];
     if (typeof before !== 'object') merged[key] = value;
     else {
       if (typeof value !== 'object' || value === null || Array.isArray(value))
         throw new UserError(`${key}: expected settings such as ${key}.${Object.keys(before)[0]}`);
       for (const inner of Object.keys(value))
-        if (!(inner in before))
+        if (!Object.hasOwn(before, inner))
           throw unknownKey(
             `${key}.${inner}`,
             Object.keys(before).map((k) => `${key}.${k}`),

@@ -94,10 +94,13 @@ export class Run {
     const trainedParameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
     this.#tell({ type: 'stage', ...nameOf(phase), step: state.step, steps: settings.steps, trainedParameters });
 
+    const prune = () => {
+      const best = state.candidates.length > 0 ? bestOf(state.candidates, this.#ruleOf(state)) : undefined;
+      return this.folder.prune(state, keepLast, best);
+    };
     const save = async () => {
       await this.folder.saveCheckpoint(state, trained, optimizer.state());
-      const best = state.candidates.length > 0 ? bestOf(state.candidates, this.#ruleOf(state)) : undefined;
-      await this.folder.prune(state, keepLast, best);
+      await prune();
     };
     /** A kept checkpoint is saved first and evaluated then, so that a run killed meanwhile evaluates it when it resumes. */
     const evaluateIfDue = async () => {
@@ -105,7 +108,8 @@ export class Run {
       if (!due || state.candidates.some((c) => c.step === state.step)) return;
       const candidate = await this.#evaluate(phase, state.step);
       state = { ...state, candidates: [...state.candidates, candidate] };
-      await save();
+      await this.folder.updateCheckpoint(state);
+      await prune();
     };
     let lastSave = performance.now();
     try {

@@ -42,6 +42,8 @@ describe('settings', () => {
 
   test.each<[string, Record<string, unknown>, RegExp]>([
     ['an unknown key', { bachSize: 3 }, /unknown setting bachSize.*batchSize/],
+    ['a key that every object has', { constructor: 1 }, /unknown setting constructor/],
+    ['an inner key that every object has', { stage1: { toString: 1 } }, /unknown setting stage1\.toString/],
     ['an unknown inner key', { stage1: { stepz: 3 } }, /unknown setting stage1\.stepz.*stage1\.steps/],
     ['a value for a group', { stage2: 4 }, /stage2: expected settings/],
     ['a wrong type', { batchSize: 'many' }, /setting batchSize/],

@@ -1,10 +1,11 @@
 // Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
-import { deriveSeed, scope } from '@promot/torch';
+import { allFinite, deriveSeed, noGrad, scope, type Tensor } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
 import { UserError } from '../errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
 import { findMethod, type Method } from '../methods/index.js';
 import type { LoadedModel } from '../models/load.js';
+import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../runs/open.js';
 import { loadTask } from '../tasks/registry.js';
 import type { Task } from '../tasks/task.js';
@@ -36,44 +37,56 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
   const tasks = await load([request.task].flat(), 'the run');
   if (tasks.length === 0) throw new UserError('the run has no task');
   const { loaded, config, defaults } = await openForTraining(request, method);
-  checkTogether(config);
-  const replayTasks = await load(config.replay.tasks, 'replay.tasks');
-  const keepTasks = await load(config.keep.tasks, 'keep.tasks');
-  for (const task of keepTasks) await checkKeepTask(task, config);
-
-  // The first task's seed is the run's own: a run of one task does not change by another's coming.
-  const seeds = [...tasks, ...replayTasks].map((_, i) => (i === 0 ? config.seed : deriveSeed(config.seed, i)));
-  const examplesOf = async (task: Task, seed: number) => {
-    const training = await task.load('train');
-    if (training.length === 0) throw new UserError(`task ${task.name}: its training split is empty`);
-    return new TrainingExamples(task, training, { loaded, seed, maxInputLength: config.maxInputLength });
-  };
-  const { promptInit, promptLength, validationLimit } = config;
   const runTasks: RunTask[] = [];
-  for (const [i, task] of tasks.entries()) {
-    const examples = await examplesOf(task, seeds[i]!);
-    const validation = await task.load('validation');
-    if (validation.length === 0) throw new UserError(`task ${task.name}: its validation split is empty`);
-    const start = { ...loaded, labels: task.labels, seed: seeds[i]! };
-    runTasks.push({
-      task,
-      examples,
-      validation: validation.slice(0, validationLimit || validation.length),
-      prompt: method.adapter === 'prompt' ? initPrompt(promptInit, promptLength, start) : undefined,
-    });
-  }
-  const replay: TrainingExamples[] = [];
-  for (const [i, task] of replayTasks.entries()) replay.push(await examplesOf(task, seeds[tasks.length + i]!));
+  try {
+    checkTogether(config);
+    const replayTasks = await load(config.replay.tasks, 'replay.tasks');
+    const keepTasks = await load(config.keep.tasks, 'keep.tasks');
+    for (const task of keepTasks) await checkKeepTask(task, config);
 
-  if (method.stages.some(({ trains }) => trains.includes('prompt'))) warnOfLargeSteps(loaded, config, request);
-  const phases = phasesOf(method, config, loaded, runTasks, replay);
-  for (const { stage } of phases) makeOptimizer(new Map(), config[stage.settings]);
-  const lora = method.adapter === 'lora' ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
-  return { method, loaded, config, defaults, tasks: runTasks, keepTasks, phases, lora };
+    // The first task's seed is the run's own: a run of one task does not change by another's coming.
+    const seeds = [...tasks, ...replayTasks].map((_, i) => (i === 0 ? config.seed : deriveSeed(config.seed, i)));
+    // Some token may have no row in the model: said now, not in the midst of training.
+    const mayLackRows = loaded.tokenizer.vocabularySize > loaded.model.shape.vocabularySize;
+    const examplesOf = async (task: Task, seed: number) => {
+      const training = await task.load('train');
+      if (training.length === 0) throw new UserError(`task ${task.name}: its training split is empty`);
+      const examples = new TrainingExamples(task, training, { loaded, seed, maxInputLength: config.maxInputLength });
+      if (mayLackRows) for (const i of training.keys()) examples.tokens(i, 0, 0);
+      return examples;
+    };
+    const { promptInit, promptLength, validationLimit } = config;
+    for (const [i, task] of tasks.entries()) {
+      const examples = await examplesOf(task, seeds[i]!);
+      const split = await task.load('validation');
+      if (split.length === 0) throw new UserError(`task ${task.name}: its validation split is empty`);
+      const validation = split.slice(0, validationLimit || split.length);
+      if (mayLackRows) for (const example of validation) tokenizeExample(example, loaded.tokenizer, loaded.model.kind);
+      const start = { ...loaded, labels: task.labels, seed: seeds[i]! };
+      runTasks.push({
+        task,
+        examples,
+        validation,
+        prompt: method.adapter === 'prompt' ? initPrompt(promptInit, promptLength, start) : undefined,
+      });
+    }
+    const replay: TrainingExamples[] = [];
+    for (const [i, task] of replayTasks.entries()) replay.push(await examplesOf(task, seeds[tasks.length + i]!));
+
+    checkNumbers(loaded, runTasks, request);
+    if (method.stages.some(({ trains }) => trains.includes('prompt'))) warnOfLargeSteps(loaded, config, request);
+    const phases = phasesOf(method, config, loaded, runTasks, replay);
+    for (const { stage } of phases) makeOptimizer(new Map(), config[stage.settings]);
+    const lora = method.adapter === 'lora' ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
+    return { method, loaded, config, defaults, tasks: runTasks, keepTasks, phases, lora };
+  } catch (error) {
+    tearDown({ tasks: runTasks, loaded });
+    throw error;
+  }
 }
 
 /** Frees the model and all that was added to it. */
-export function tearDown({ tasks, lora, loaded }: RunSetup): void {
+export function tearDown({ tasks, lora, loaded }: Pick<RunSetup, 'tasks' | 'lora' | 'loaded'>): void {
   for (const { prompt } of tasks) prompt?.dispose();
   lora?.detach();
   for (const parameter of loaded.model.parameters.values()) parameter.dispose();
@@ -107,8 +120,22 @@ async function openForTraining(
   // The kind of model sets some defaults, the settings set the type of its weights: read the settings twice.
   const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
-  const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16), method.defaults ?? {});
-  return { loaded, config: resolveConfig(defaults, given), defaults };
+  try {
+    const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16), method.defaults ?? {});
+    return { loaded, config: resolveConfig(defaults, given), defaults };
+  } catch (error) {
+    tearDown({ tasks: [], loaded });
+    throw error;
+  }
+}
+
+/** Weights that a broken run left: no training mends them. */
+function checkNumbers({ model }: LoadedModel, tasks: readonly RunTask[], request: TrainRequest): void {
+  const finite = (tensors: Iterable<Tensor>) => noGrad(() => scope(() => allFinite([...tensors])));
+  if (!finite(model.parameters.values()))
+    throw new UserError(`${request.model}: the weights hold numbers that are not finite (NaN or infinity)`);
+  if (!finite(tasks.flatMap(({ prompt }) => prompt ?? [])))
+    throw new UserError('promptInit: the prompt holds numbers that are not finite (NaN or infinity)');
 }
 
 /**

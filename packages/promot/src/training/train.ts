@@ -26,21 +26,20 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
   try {
     const info = runInfo(request);
     if (before) checkSame(before, info, setup, out);
-    const folder = before ? new RunFolder(out) : await RunFolder.create(out, info, setup.config);
+    const folder = before ? await RunFolder.reopen(out) : await RunFolder.create(out, info, setup.config);
     const sum = (of: (task: RunSetup['tasks'][number]) => number) => setup.tasks.reduce((n, task) => n + of(task), 0);
-    request.onEvent?.({
-      type: 'start',
-      config: setup.config,
-      trainExamples: sum(({ examples }) => examples.examples.length),
-      validationExamples: sum(({ validation }) => validation.length),
-    });
-    const release = await folder.lock();
     const run = new Run(folder, setup, request);
     try {
+      request.onEvent?.({
+        type: 'start',
+        config: setup.config,
+        trainExamples: sum(({ examples }) => examples.examples.length),
+        validationExamples: sum(({ validation }) => validation.length),
+      });
       return await run.walk();
     } finally {
       run.dispose();
-      await release();
+      await folder.unlock();
     }
   } finally {
     tearDown(setup);

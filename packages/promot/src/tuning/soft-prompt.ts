@@ -1,4 +1,5 @@
 // The soft prompt: P trainable rows in front of the embedded input (Lester et al. 2021), and how they start.
+import { existsSync } from 'node:fs';
 import { deriveSeed, keep, noGrad, scope, type Tensor, tensor, uniform } from '@promot/torch';
 import { UserError } from '../errors.js';
 import type { LanguageModel } from '../models/model.js';
@@ -49,6 +50,10 @@ export function initPrompt(
           const ids = encoded(tokenizer, init.slice('text:'.length));
           return rowsOf(Array.from({ length }, (_, i) => ids[i % ids.length]!));
         }
+        if (!existsSync(init))
+          throw new UserError(
+            `promptInit: "${init}" is neither vocabulary, labels, text:..., uniform nor an adapter's folder`,
+          );
         const prompt = readPromptAdapter(init, model);
         if (prompt.size(0) !== length)
           throw new UserError(`promptInit: ${init} holds ${prompt.size(0)} rows, promptLength is ${length}`);

@@ -23,7 +23,7 @@ export abstract class Optimizer {
   ) {
     noGrad(() => {
       for (const [name, parameter] of parameters) {
-        if (parameter.dtype !== 'float32') this.#masters.set(name, keep(parameter.detach().to('float32')));
+        if (parameter.dtype !== 'float32') this.#masters.set(name, keep(parameter.to('float32')));
         for (const [kind, shape] of Object.entries(slotsOf(parameter)))
           this.#state.set(`${kind}.${name}`, keep(op('aten::new_zeros', parameter, shape, 'float32')));
       }

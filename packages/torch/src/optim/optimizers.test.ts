@@ -239,6 +239,14 @@ describe('bfloat16 parameters', () => {
     }
   });
 
+  test('nothing is left of an optimizer that was disposed', () => {
+    const w = keep(tensor([1], { dtype: 'bfloat16' }));
+    const before = liveTensors();
+    new Sgd(new Map([['w', w]])).dispose();
+    expect(liveTensors()).toBe(before);
+    w.dispose();
+  });
+
   test('updates below the spacing of bfloat16 add up', () => {
     const w = keep(tensor([1], { dtype: 'bfloat16' }));
     const optimizer = new Sgd(new Map([['w', w]]));

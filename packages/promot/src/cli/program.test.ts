@@ -1,0 +1,28 @@
+// What becomes of a command that fails with a bar on the screen.
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test, vi } from 'vitest';
+import { Collect } from '../../test/command-line.js';
+import type { GenerateOptions } from '../generation/generate.js';
+import { runCli } from './program.js';
+
+vi.mock('../generation/texts.js', () => ({
+  generateTexts: async (_model: unknown, _inputs: unknown, { onProgress }: GenerateOptions) => {
+    onProgress?.(1, 2);
+    throw new Error('it broke');
+  },
+}));
+
+test('an error ends the bar: the cursor is back', async () => {
+  const stderr = Object.assign(new Collect(), {
+    ...{ isTTY: true, columns: 100 },
+    // What cli-progress asks of a terminal.
+    ...{ cursorTo: () => true, clearLine: () => true, moveCursor: () => true },
+  });
+  const model = join(fileURLToPath(new URL('../../golden/models', import.meta.url)), 't5-v1.1');
+  const io = { stdout: new Collect(), stderr, exitCode: 0 };
+  expect(await runCli(['generate', '--model', model, '--input', 'The river'], io)).toBe(1);
+  expect(stderr.text).toContain('generate [');
+  expect(stderr.text).toContain('\u001b[?25h');
+  expect(stderr.text).toContain('promot failed: it broke');
+});

@@ -1,0 +1,65 @@
+// One process at a time in a folder: a file `lock` that names its holder.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { UserError } from '../errors.js';
+
+/** Folders that this process has locked. */
+const locked = new Set<string>();
+
+/**
+ * Locks a folder; gives the function that unlocks it. A lock whose process is gone is void, and so is one with this process's
+ * own number that it does not know of: a container gives the same number again. Throws UserError where the folder is locked.
+ */
+export async function lockFolder(folder: string): Promise<() => Promise<void>> {
+  const path = resolve(folder, 'lock');
+  const refuse = (holder: string) =>
+    new UserError(`${folder}: ${holder} is working in this folder (if it is not, delete ${join(folder, 'lock')})`);
+  if (locked.has(path)) throw refuse('this process');
+  const take = () => writeFileSync(path, JSON.stringify({ pid: process.pid, host: hostname() }), { flag: 'wx' });
+  try {
+    take();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const holder = holderOf(path);
+    if (holder !== undefined) throw refuse(holder);
+    await rm(path, { force: true });
+    try {
+      take();
+    } catch {
+      throw refuse('another process');
+    }
+  }
+  locked.add(path);
+  return async () => {
+    locked.delete(path);
+    await rm(path, { force: true });
+  };
+}
+
+/** Who holds a lock, in words; undefined where it is void. Of a process on another machine nothing can be known: it counts. */
+function holderOf(path: string): string | undefined {
+  const { pid, host } = readLock(path) ?? {};
+  if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0) return undefined;
+  if (host !== hostname()) return `process ${pid} on ${host}`;
+  return pid !== process.pid && isAlive(pid) ? `process ${pid}` : undefined;
+}
+
+/** Undefined where it was cut off by a crash, or is gone. */
+function readLock(path: string): { pid?: unknown; host?: unknown } | null | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')) as { pid?: unknown; host?: unknown } | null;
+  } catch {
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
