@@ -73,7 +73,10 @@ export async function execute(jobs: readonly Job[], request: ExecuteRequest): Pr
       }
     }
     if (!progressed) {
-      if (!waiting) onLine?.(`Waiting for ${left.size} jobs that another process has`);
+      if (!waiting)
+        onLine?.(
+          `Waiting for ${left.size} jobs that another process has (if none runs, delete the files "lock" below ${folder.path}/jobs)`,
+        );
       waiting = true;
       await setTimeout(1000 * secondsBetweenLooks, undefined, { signal }).catch(() => {});
     }

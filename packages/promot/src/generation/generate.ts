@@ -79,7 +79,7 @@ export async function generate(
   const search = () =>
     forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
       const own = inputs.map((input) => input.slice(skip));
-      // What a batch holds is the keys of its tokens: per beam, or of an encoder's per input.
+      // What a batch holds is keys: of its inputs' tokens once, of generated ones per beam (beside an encoder's they are few).
       const rows = model.kind === 'decoder-only' ? Math.max(beams, choices.length) : 1;
       const before = attach.prompt?.size(0) ?? 0;
       const batches = lengthSortedBatches(

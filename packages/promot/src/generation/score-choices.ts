@@ -41,7 +41,7 @@ export async function scoreChoices(
     const batches = lengthSortedBatches(
       own.map((input) => input.length),
       batchSize,
-      (batch) => batch.length * rows * (before + own[batch[0]!]!.length + longest) <= largestBatchTokens,
+      (batch) => batch.length * (before + own[batch[0]!]!.length + rows * longest) <= largestBatchTokens,
     );
     for (const batch of batches) {
       await breathe(signal);

@@ -205,7 +205,7 @@ export class Llama implements LanguageModel {
       return {
         first,
         next,
-        reorder: (order) => scope(() => cache.reorder(order)),
+        reorder: (order, stay) => scope(() => cache.reorder(order, stay)),
         rewind: () => scope(() => cache.rewind()),
         dispose: () => cache.dispose(),
       };
@@ -290,8 +290,8 @@ type KeysAndValues = [keys: Tensor, values: Tensor];
 
 /** What attention looks at beside the tokens that are being read. */
 interface Context {
-  /** Keys and values of the tokens being read [B, G, L, D] -> those of all tokens so far, without the prefix. */
-  append(layer: number, keys: Tensor, values: Tensor): KeysAndValues;
+  /** Hears of keys and values of the tokens being read [B, G, L, D]; gives all there are so far, in order, the prefix left out. */
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[];
   readonly prefix?: ReadPrefix | undefined;
 }
 
@@ -300,9 +300,9 @@ class ReadPrefix implements Prefix, Context {
   readonly layers: KeysAndValues[] = [];
   constructor(readonly length: number) {}
 
-  append(layer: number, keys: Tensor, values: Tensor): KeysAndValues {
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
     this.layers[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
-    return [keys, values];
+    return [[keys, values]];
   }
 
   dispose(): void {
@@ -314,14 +314,18 @@ class ReadPrefix implements Prefix, Context {
 function contextOf(prefix: Prefix | undefined): Context | undefined {
   if (prefix === undefined) return undefined;
   if (!(prefix instanceof ReadPrefix)) throw new TypeError('a prefix belongs to the model that read it');
-  return { prefix, append: (_, keys, values) => [keys, values] };
+  return { prefix, append: (_, keys, values) => [[keys, values]] };
 }
 
-/** Keys and values [B * K, G, length, D] per layer, and where each row stands. */
+/**
+ * Keys and values per layer, and where each row stands. Those of the inputs [B, G, length, D] are the same for all K rows of an
+ * input, and are held once; those of the tokens fed since then are each row's own [B * K, G, length, D].
+ */
 class Cache implements Context {
-  /** Added to the scores of all later tokens: [B * K, 1, 1, prefix and length], `never` at padding. */
+  /** Added to the scores of all later tokens: [B * K, 1, 1, prefix, input and fed], `never` at padding. */
   bias: Tensor | undefined;
-  readonly #layers: KeysAndValues[] = [];
+  readonly #inputs: KeysAndValues[] = [];
+  readonly #fed: KeysAndValues[] = [];
   /** The places at first: one for every input. */
   readonly #start: readonly number[];
   /** Tokens fed since then. */
@@ -353,51 +357,60 @@ class Cache implements Context {
     return { bias: cat([old, this.bias.narrow(3, length - window, window)], 3), places };
   }
 
-  append(layer: number, keys: Tensor, values: Tensor): KeysAndValues {
-    const before = this.#layers[layer];
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
+    const input = this.#inputs[layer];
+    if (!input) {
+      this.#inputs[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
+      return [[keys, values]];
+    }
+    const before = this.#fed[layer];
     const joined: KeysAndValues = before
       ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
       : [keys.contiguous(), values.contiguous()];
     for (const t of before ?? []) t.dispose();
-    this.#layers[layer] = [keep(joined[0]), keep(joined[1])];
-    return joined;
+    this.#fed[layer] = [keep(joined[0]), keep(joined[1])];
+    return [input, joined];
   }
 
-  reorder(rows: readonly number[]): void {
-    const index = idTensor(rows);
-    const pick = (t: Tensor) => {
+  reorder(rows: readonly number[], inputs: readonly number[]): void {
+    const pick = (t: Tensor, index: Tensor) => {
       const picked = keep(t.indexSelect(0, index));
       t.dispose();
       return picked;
     };
-    this.#layers.forEach(([keys, values], i) => {
-      this.#layers[i] = [pick(keys), pick(values)];
-    });
-    this.bias = this.bias && pick(this.bias);
+    const pickAll = (layers: KeysAndValues[], index: Tensor) => {
+      layers.forEach(([keys, values], i) => {
+        layers[i] = [pick(keys, index), pick(values, index)];
+      });
+    };
+    const rowIndex = idTensor(rows);
+    pickAll(this.#fed, rowIndex);
+    this.bias = this.bias && pick(this.bias, rowIndex);
     this.places = rows.map((row) => this.places[row]!);
+    if (inputs.length < (this.#inputs[0]?.[0].size(0) ?? 0)) pickAll(this.#inputs, idTensor(inputs));
   }
 
   /** Forgets the tokens fed since the inputs were read. */
   rewind(): void {
     const inputs = this.#start.length;
     const fork = this.places.length / inputs;
-    this.reorder(Array.from({ length: inputs }, (_, i) => i * fork));
-    const cut = (t: Tensor, dimension: number) => {
-      const short = keep(t.narrow(dimension, 0, t.size(dimension) - this.#grown).clone());
-      t.dispose();
-      return short;
-    };
-    this.#layers.forEach(([keys, values], i) => {
-      this.#layers[i] = [cut(keys, 2), cut(values, 2)];
-    });
-    this.bias = this.bias && cut(this.bias, 3);
+    for (const t of this.#fed.splice(0).flat()) t.dispose();
+    const bias = this.bias!;
+    const firsts = idTensor(Array.from({ length: inputs }, (_, i) => i * fork));
+    this.bias = keep(
+      bias
+        .indexSelect(0, firsts)
+        .narrow(3, 0, bias.size(3) - this.#grown)
+        .clone(),
+    );
+    bias.dispose();
     this.places = [...this.#start];
     this.#grown = 0;
   }
 
   dispose(): void {
     this.bias?.dispose();
-    for (const t of this.#layers.flat()) t.dispose();
+    for (const t of [...this.#inputs.flat(), ...this.#fed.flat()]) t.dispose();
   }
 }
 
@@ -471,12 +484,16 @@ class Attention {
   forward(x: Tensor, turn: Turn, mask: Mask, context: Context | undefined, index: number): Tensor {
     return scope(() => {
       const query = turn(this.#split(this.#q.forward(x), this.#heads));
-      let keys = turn(this.#split(this.#k.forward(x), this.#groups));
-      let values = this.#split(this.#v.forward(x), this.#groups);
-      if (context) [keys, values] = context.append(index, keys, values);
+      const own: KeysAndValues = [
+        turn(this.#split(this.#k.forward(x), this.#groups)),
+        this.#split(this.#v.forward(x), this.#groups),
+      ];
+      const parts = context ? context.append(index, ...own) : [own];
       const prefix = context?.prefix?.layers[index];
       if (x.size(1) === 1 && mask.bias)
-        return this.#o.forward(this.#attendFromOnePlace(query, keys, values, mask.bias, prefix));
+        return this.#o.forward(this.#attendFromOnePlace(query, prefix ? [prefix, ...parts] : parts, mask.bias));
+      // Of more places than one only the first tokens are read.
+      let [[keys, values]] = parts as [KeysAndValues];
       if (prefix) {
         const [k, v] = prefix.map((t) => t.expand(x.size(0), -1, -1, -1)) as KeysAndValues;
         [keys, values] = [cat([k, keys], 2), cat([v, values], 2)];
@@ -490,37 +507,51 @@ class Attention {
   }
 
   /**
-   * One new place per row: query [B, H, 1, D], keys and values [B, G, L, D], bias [B, 1, 1, prefix and L] -> [B, 1, H * D].
-   * Copies no keys: the H / G heads of a group stand side by side as if they were places, and so do all rows before the prefix.
+   * One new place per row: query [B, H, 1, D]; parts of keys and values [R, G, L, D], each of which R rows stands for B / R rows
+   * in turn; bias [B, 1, 1, all L] -> [B, 1, H * D]. Copies no keys: the H / G heads of a group stand side by side as if they
+   * were places, and so do the rows that look at the same keys.
    */
-  #attendFromOnePlace(
-    query: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    bias: Tensor,
-    prefix: KeysAndValues | undefined,
-  ): Tensor {
+  #attendFromOnePlace(query: Tensor, parts: readonly KeysAndValues[], bias: Tensor): Tensor {
     return scope(() => {
-      const [batch, groups, , width] = keys.shape as [number, number, number, number];
-      const grouped = query.reshape(batch, groups, -1, width);
-      if (!prefix) return scaledDotProductAttention(grouped, keys, values, { mask: bias }).reshape(batch, 1, -1);
-      const [prefixKeys, prefixValues] = prefix;
-      const read = prefixKeys.size(2);
-      const together = (t: Tensor) => t.transpose(0, 1).reshape(1, groups, -1, t.size(3));
-      const apart = (t: Tensor) => t.view(groups, batch, -1, t.size(3)).transpose(0, 1);
-      const scores = cat(
-        [apart(together(grouped).matmul(prefixKeys.transpose(2, 3))), grouped.matmul(keys.transpose(2, 3))],
-        3,
-      );
-      const weights = scores
+      const [rows, , , width] = query.shape as [number, number, number, number];
+      const grouped = query.reshape(rows, this.#groups, -1, width);
+      if (parts.length === 1) {
+        const [[keys, values]] = parts as [KeysAndValues];
+        return scaledDotProductAttention(grouped, keys, values, { mask: bias }).reshape(rows, 1, -1);
+      }
+      // [B, G, q, x] -> [R, G, B / R * q, x], and back.
+      const together = (t: Tensor, own: number) =>
+        own === rows
+          ? t
+          : t
+              .reshape(own, rows / own, this.#groups, -1, t.size(3))
+              .transpose(1, 2)
+              .reshape(own, this.#groups, -1, t.size(3));
+      const apart = (t: Tensor, own: number) =>
+        own === rows
+          ? t
+          : t
+              .view(own, this.#groups, rows / own, -1, t.size(3))
+              .transpose(1, 2)
+              .reshape(rows, this.#groups, -1, t.size(3));
+      const scores = parts.map(([keys]) => {
+        const own = keys.size(0);
+        return apart(together(grouped, own).matmul(keys.transpose(2, 3)), own);
+      });
+      const weights = cat(scores, 3)
         .mul(width ** -0.5)
         .add(bias)
         .float()
         .softmax(3)
-        .to(values.dtype);
-      const fromPrefix = apart(together(weights.narrow(3, 0, read)).matmul(prefixValues));
-      const fromOwn = weights.narrow(3, read, weights.size(3) - read).matmul(values);
-      return fromPrefix.add(fromOwn).reshape(batch, 1, -1);
+        .to(query.dtype);
+      let start = 0;
+      const mixed = parts.map(([, values]) => {
+        const [own, , length] = values.shape as [number, number, number];
+        const part = weights.narrow(3, start, length);
+        start += length;
+        return apart(together(part, own).matmul(values), own);
+      });
+      return mixed.reduce((sum, x) => sum.add(x)).reshape(rows, 1, -1);
     });
   }
 
