@@ -33,7 +33,13 @@ function write(name: string, tasks: Record<string, Made>, settings: object = { b
     const right = metric === 'bleu' ? sentences : references;
     const { score, signature, perExample } = metrics[metric](outputs, right);
     const line = (trimmed: string, i: number) => ({
-      ...{ input: `${exemplar}Is ${i}?`, output: ` ${trimmed}`, trimmed, references: right[i], score: perExample?.[i] },
+      ...{
+        input: `${exemplar}Is ${i}?`,
+        output: ` ${trimmed}`,
+        trimmed,
+        references: right[i],
+        score: perExample?.[i] ?? 0,
+      },
       ...(nll && { reference: { logprob: -trimmed.length, tokens: 2 } }),
     });
     writeFileSync(

@@ -68,7 +68,7 @@ const sampleEntry = z.looseObject({
   input: z.string(),
   trimmed: z.string(),
   references: z.array(z.string()).min(1),
-  score: z.number().optional(),
+  score: z.number(),
   mostLikely: z.looseObject({}).optional(),
   reference: z.object({ logprob: z.number(), tokens: z.int().positive() }).optional(),
 });
@@ -163,11 +163,13 @@ function besideFirst(results: readonly (MetricResult | undefined)[]): (ComparedS
 
 /** The metric's result from the samples; the score must be the one that was reported. */
 function scoreSamples(samples: readonly SampleEntry[], entry: TaskEntry, folder: string): MetricResult {
-  // Samples have scores of their own unless the metric exists for a corpus only; with decide=likelihood they are the labels'.
-  const scores = samples.flatMap(({ score }) => (score === undefined ? [] : [score]));
+  // With decide=likelihood the samples' scores are the labels', not the outputs'. BLEU is not the mean of its samples'.
   const result =
-    scores.length === samples.length
-      ? meanResult(scores, entry.signature)
+    entry.metric !== 'bleu'
+      ? meanResult(
+          samples.map(({ score }) => score),
+          entry.signature,
+        )
       : metrics[entry.metric](
           samples.map(({ trimmed }) => trimmed),
           samples.map(({ references }) => references),

@@ -34,8 +34,8 @@ export interface Sample {
   /** What is compared with the references. */
   readonly trimmed: string;
   readonly references: readonly string[];
-  /** 0 to 100; absent for metrics of a whole corpus. */
-  readonly score?: number;
+  /** 0 to 100. BLEU, which belongs to a corpus: of this example alone. */
+  readonly score: number;
 }
 
 export interface Evaluation {
@@ -114,7 +114,7 @@ export function scoreOutputs(
       output: outputs[i]!,
       trimmed: trimmed[i]!,
       references: example.references,
-      score: result.perExample?.[i],
+      score: result.scoreOf(result.statistics[i]!, 1),
     })),
   };
 }

@@ -127,3 +127,13 @@ test('a perfect BLEU is 100 and not a rounding error more', () => {
     ).score,
   ).toBe(100);
 });
+
+test('any part of the predictions has the score that it has alone: a single one, BLEU included', () => {
+  const predictions = ['a dog runs in the park', 'two men', ''];
+  const references = [['a dog runs in a park'], ['two men walk along the river'], ['a boat']];
+  for (const name of ['bleu', 'rouge-2', 'exact-match'] as const) {
+    const { statistics, scoreOf } = metrics[name](predictions, references);
+    for (const [i, row] of statistics.entries())
+      expect(scoreOf(row, 1)).toBeCloseTo(metrics[name]([predictions[i]!], [references[i]!]).score, 9);
+  }
+});
