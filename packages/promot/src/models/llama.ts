@@ -12,27 +12,17 @@ import {
   scaledDotProductAttention,
   scope,
   type Tensor,
-  tensor,
   tril,
-  zeros,
 } from '@promot/torch';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { type Dropout, maybe } from './dropout.js';
-import { attentionBias, never } from './mask.js';
+import { Cache, type Context, contextOf, type KeysAndValues, ReadPrefix } from './llama-cache.js';
+import { attentionBias } from './mask.js';
 import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, Prefix, TokenizedExample } from './model.js';
 import { idTensor, pad } from './padding.js';
+import { type Places, Rope, ropeConfig, type Turn } from './rope.js';
 import type { Weights } from './weights.js';
-
-const ropeConfig = z.looseObject({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-  rope_theta: z.number().positive().optional(),
-  factor: z.number().positive().optional(),
-  low_freq_factor: z.number().positive().optional(),
-  high_freq_factor: z.number().positive().optional(),
-  original_max_position_embeddings: z.number().positive().optional(),
-});
 
 /** The keys of config.json that matter, with Transformers' defaults. */
 export const llamaConfig = z.looseObject({
@@ -85,7 +75,7 @@ export class Llama implements LanguageModel {
     );
     this.#norm = weights.norm('model.norm', width, config.rms_norm_eps);
     this.head = weights.head(this.#embed.weight, std, config.tie_word_embeddings === true);
-    this.#rope = new Rope(config);
+    this.#rope = new Rope(config, headWidthOf(config));
     this.#window = windowOf(config);
     this.parameters = new Map(weights.parameters);
     this.linears = new Map(weights.linears);
@@ -275,143 +265,8 @@ function insertPrompt(prompt: Tensor, x: Tensor, gaps: readonly number[]): Tenso
 type Mask = { causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor };
 const causalMask: Mask = { causal: true };
 
-/** Places in the sequence of every token, row after row (or the same for all rows, with rows = 1). */
-interface Places {
-  readonly places: readonly number[];
-  readonly rows: number;
-  readonly length: number;
-}
-
 function positions(length: number, start = 0): Places {
   return { places: Array.from({ length }, (_, i) => start + i), rows: 1, length };
-}
-
-type KeysAndValues = [keys: Tensor, values: Tensor];
-
-/** What attention looks at beside the tokens that are being read. */
-interface Context {
-  /** Hears of keys and values of the tokens being read [B, G, L, D]; gives all there are so far, in order, the prefix left out. */
-  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[];
-  readonly prefix?: ReadPrefix | undefined;
-}
-
-/** Keys and values [1, G, length, D] per layer of what stands in front of many inputs. */
-class ReadPrefix implements Prefix, Context {
-  readonly layers: KeysAndValues[] = [];
-  constructor(readonly length: number) {}
-
-  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
-    this.layers[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
-    return [[keys, values]];
-  }
-
-  dispose(): void {
-    for (const t of this.layers.flat()) t.dispose();
-  }
-}
-
-/** The context of a pass that looks at a prefix and keeps nothing. */
-function contextOf(prefix: Prefix | undefined): Context | undefined {
-  if (prefix === undefined) return undefined;
-  if (!(prefix instanceof ReadPrefix)) throw new TypeError('a prefix belongs to the model that read it');
-  return { prefix, append: (_, keys, values) => [[keys, values]] };
-}
-
-/**
- * Keys and values per layer, and where each row stands. Those of the inputs [B, G, length, D] are the same for all K rows of an
- * input, and are held once; those of the tokens fed since then are each row's own [B * K, G, length, D].
- */
-class Cache implements Context {
-  /** Added to the scores of all later tokens: [B * K, 1, 1, prefix, input and fed], `never` at padding. */
-  bias: Tensor | undefined;
-  readonly #inputs: KeysAndValues[] = [];
-  readonly #fed: KeysAndValues[] = [];
-  /** The places at first: one for every input. */
-  readonly #start: readonly number[];
-  /** Tokens fed since then. */
-  #grown = 0;
-
-  constructor(
-    /** The place of each row's next token. */
-    private places: number[],
-    readonly prefix: ReadPrefix | undefined,
-  ) {
-    this.#start = places;
-  }
-
-  /** Makes room for one more token; gives the bias and the places for it. */
-  grow(window: number): { bias: Tensor; places: number[] } {
-    const before = this.bias!;
-    const rows = before.size(0);
-    this.#grown++;
-    this.bias = keep(cat([before, zeros([rows, 1, 1, 1], before.dtype)], 3));
-    before.dispose();
-    const places = this.places;
-    this.places = places.map((place) => place + 1);
-    const length = this.bias.size(3);
-    if (length <= window) return { bias: this.bias, places };
-    // Older than the window: out of sight. Rows are aligned at their ends, so the same columns are meant for all.
-    const old = zeros([1], before.dtype)
-      .expand(rows, 1, 1, length - window)
-      .maskedFill(ones([1], 'bool'), never);
-    return { bias: cat([old, this.bias.narrow(3, length - window, window)], 3), places };
-  }
-
-  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
-    const input = this.#inputs[layer];
-    if (!input) {
-      this.#inputs[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
-      return [[keys, values]];
-    }
-    const before = this.#fed[layer];
-    const joined: KeysAndValues = before
-      ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
-      : [keys.contiguous(), values.contiguous()];
-    for (const t of before ?? []) t.dispose();
-    this.#fed[layer] = [keep(joined[0]), keep(joined[1])];
-    return [input, joined];
-  }
-
-  reorder(rows: readonly number[], inputs: readonly number[]): void {
-    const pick = (t: Tensor, index: Tensor) => {
-      const picked = keep(t.indexSelect(0, index));
-      t.dispose();
-      return picked;
-    };
-    const pickAll = (layers: KeysAndValues[], index: Tensor) => {
-      layers.forEach(([keys, values], i) => {
-        layers[i] = [pick(keys, index), pick(values, index)];
-      });
-    };
-    const rowIndex = idTensor(rows);
-    pickAll(this.#fed, rowIndex);
-    this.bias = this.bias && pick(this.bias, rowIndex);
-    this.places = rows.map((row) => this.places[row]!);
-    if (inputs.length < (this.#inputs[0]?.[0].size(0) ?? 0)) pickAll(this.#inputs, idTensor(inputs));
-  }
-
-  /** Forgets the tokens fed since the inputs were read. */
-  rewind(): void {
-    const inputs = this.#start.length;
-    const fork = this.places.length / inputs;
-    for (const t of this.#fed.splice(0).flat()) t.dispose();
-    const bias = this.bias!;
-    const firsts = idTensor(Array.from({ length: inputs }, (_, i) => i * fork));
-    this.bias = keep(
-      bias
-        .indexSelect(0, firsts)
-        .narrow(3, 0, bias.size(3) - this.#grown)
-        .clone(),
-    );
-    bias.dispose();
-    this.places = [...this.#start];
-    this.#grown = 0;
-  }
-
-  dispose(): void {
-    this.bias?.dispose();
-    for (const t of [...this.#inputs.flat(), ...this.#fed.flat()]) t.dispose();
-  }
 }
 
 /** Attention and gated feed-forward, each normed before and added after. */
@@ -598,72 +453,4 @@ function windowOf({
 
 function headWidthOf(config: LlamaConfig): number {
   return config.head_dim ?? config.hidden_size / config.num_attention_heads;
-}
-
-/** Turns queries or keys [B, heads, L, D] to their places. */
-type Turn = (x: Tensor) => Tensor;
-
-/** Rotary position embedding (Su et al. 2021) in Hugging Face's layout: the halves of a head's width are the two axes of each plane. */
-class Rope {
-  readonly #frequencies: number[];
-
-  constructor(config: LlamaConfig) {
-    // Transformers 5 writes rope_parameters; before it was rope_theta and rope_scaling.
-    const scaling = { ...config.rope_scaling, ...config.rope_parameters };
-    const theta = scaling.rope_theta ?? config.rope_theta ?? 10_000;
-    const width = headWidthOf(config);
-    const plain = Array.from({ length: width / 2 }, (_, i) => theta ** ((-2 * i) / width));
-    this.#frequencies = plain.map(scale(scaling));
-  }
-
-  at({ places, rows, length }: Places, like: Tensor): Turn {
-    const width = this.#frequencies.length;
-    const angles = new Float32Array(places.length * width);
-    places.forEach((place, i) => {
-      for (let j = 0; j < width; j++) angles[i * width + j] = place * this.#frequencies[j]!;
-    });
-    const half = tensor(angles, { shape: [rows, 1, length, width] });
-    const both = cat([half, half], 3);
-    const cos = both.cos().to(like.dtype);
-    const sin = both.sin().to(like.dtype);
-    return (x) =>
-      scope(() => {
-        const [first, second] = x.split(width, 3) as [Tensor, Tensor];
-        return x.mul(cos).add(cat([second.neg(), first], 3).mul(sin));
-      });
-  }
-}
-
-/** How a frequency changes under rope scaling. */
-function scale(scaling: z.infer<typeof ropeConfig>): (frequency: number) => number {
-  const kind = scaling.rope_type ?? scaling.type ?? 'default';
-  const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings') => {
-    const value = scaling[key];
-    if (value === undefined) throw new UserError(`config.json: rope scaling "${kind}" needs ${key}`);
-    return value;
-  };
-  switch (kind) {
-    case 'default':
-      return (frequency) => frequency;
-    case 'linear': {
-      const factor = need('factor');
-      return (frequency) => frequency / factor;
-    }
-    case 'llama3': {
-      // Llama 3.1: short wavelengths stay, long ones are stretched, and between the two a linear blend.
-      const factor = need('factor');
-      const low = need('low_freq_factor');
-      const high = need('high_freq_factor');
-      const original = need('original_max_position_embeddings');
-      return (frequency) => {
-        const turns = (original * frequency) / (2 * Math.PI);
-        if (turns < low) return frequency / factor;
-        if (turns > high) return frequency;
-        const share = (turns - low) / (high - low);
-        return (1 - share) * (frequency / factor) + share * frequency;
-      };
-    }
-    default:
-      throw new UserError(`config.json: rope scaling "${kind}" is not supported (known: default, linear, llama3)`);
-  }
 }
