@@ -46,12 +46,12 @@ test('every experiment at every scale: known methods, tasks and settings; nothin
 test('names are stable: they change only with what a result depends on', () => {
   expect(namesOf(jobsOf('table-6'))).toMatchInlineSnapshot(`
     [
-      "promot-1-shot-lab-rte-s0-60983185d834",
-      "lab+prompt-on-lab-rte-1-shot-bb7fddf97822",
-      "promot-1-shot-lab-enfr-s0-541de5974f82",
-      "lab+prompt-on-lab-enfr-1-shot-e140e3222307",
-      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-a5e79d0f0c6c",
-      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-7073ca633dbf",
+      "promot-1-shot-lab-rte-s0-483aaa8178e7",
+      "lab+prompt-on-lab-rte-1-shot-27cb3896dc85",
+      "promot-1-shot-lab-enfr-s0-dadd22ad884d",
+      "lab+prompt-on-lab-enfr-1-shot-72b1c6758f1a",
+      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-9a7ae825d3fa",
+      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-975a1e9008f0",
     ]
   `);
   const [first] = namesOf(jobsOf('supervised'), 'run');
