@@ -3,6 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { isAlive } from '@promot/torch/setup';
 import { UserError } from '../errors.js';
 
 /** Folders that this process has locked. */
@@ -52,14 +53,5 @@ function readLock(path: string): { pid?: unknown; host?: unknown } | null | unde
     return JSON.parse(readFileSync(path, 'utf8')) as { pid?: unknown; host?: unknown } | null;
   } catch {
     return undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
