@@ -21,19 +21,22 @@ interface Judgement {
 }
 
 /**
- * `count` facts (2 to 4), the first about the person and relation of the hypothesis, the second about another person
- * and the same relation.
+ * `count` facts (2 to 4), the first about the person and relation of the hypothesis, the second about another person,
+ * sometimes of the same relation (see `drawFacts`).
  * - True: the hypothesis is the first fact.
- * - False: its value is another: in 40 % of cases the other person's, otherwise one that the passage does not hold.
+ * - False: its value is another: where the second fact is of the same relation in half of the cases that fact's,
+ *   otherwise one that the passage does not hold.
  * - Neither: the first fact is of another relation, so the passage does not say; the value is drawn as for False.
  */
 function judgement(random: RandomStream, label: Label, count: number): Judgement {
   const [asked, other, ...rest] = drawFacts(random);
   if (label === 'True') return { premise: [asked, other, ...rest].slice(0, count), hypothesis: asked };
-  const value = chance(random, 40) ? other.value : pickOther(random, asked.relation.values, [asked.value, other.value]);
+  const { values } = asked.relation;
+  const rival = other.relation === asked.relation && chance(random, 50);
+  const value = rival ? other.value : pickOther(random, values, [asked.value, other.value]);
   const hypothesis = { ...asked, value };
   if (label === 'False') return { premise: [asked, other, ...rest].slice(0, count), hypothesis };
-  const used = [asked, ...rest].map((fact) => fact.relation);
+  const used = [asked, other, ...rest].map((fact) => fact.relation);
   const relation = pickOther(random, RELATIONS, used);
   const elsewhere = { person: asked.person, relation, value: pick(random, relation.values) };
   return { premise: [elsewhere, other, ...rest].slice(0, count), hypothesis };

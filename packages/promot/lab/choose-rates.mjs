@@ -1,0 +1,66 @@
+// Chooses the learning rates of experiments at scale `lab` (src/experiments/scales.ts):
+//
+//     node packages/promot/lab/choose-rates.mjs FOLDER      # the runs go to FOLDER; those that are done are not repeated
+//
+// The rule, written down before anything was run, the same for every method: seed 100 (experiments use 0, 1, ...), the scale's
+// steps and batch, all else as in the experiments. A run's score is the best validation score among its kept checkpoints,
+// which also decides on the number of steps. The prompt's rate is the one whose prompt tuning has the best mean score over the
+// two targets; the model's rate the one with the best mean over the two targets and the two methods, fine-tuning and ProMoT.
+// Of equals the smaller. Needs `npm run setup`.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { findScale } from '../dist/experiments/reproduce.js';
+import { readTrainingRun } from '../dist/report/training-run.js';
+import { train } from '../dist/training/train.js';
+
+const out = process.argv[2];
+if (out === undefined) throw new Error('name a folder for the runs');
+const targets = ['lab-rte', 'lab-enfr'];
+const { settings } = findScale('lab');
+
+async function score(task, method, promptRate, modelRate) {
+  const folder = join(out, [task, method, promptRate, modelRate].join('-'));
+  await train({
+    model: 'lab',
+    task,
+    method,
+    out: folder,
+    resume: existsSync(folder),
+    settings: {
+      ...settings,
+      seed: 100,
+      stage1: { ...settings.stage1, learningRate: promptRate },
+      stage2: { ...settings.stage2, learningRate: modelRate },
+    },
+  });
+  const lastStage = method === 'prompt-tune' ? 'prompt' : 'model';
+  const scores = readTrainingRun(folder).evaluations.filter(({ stage }) => stage === lastStage).map((e) => e.score);
+  return Math.max(...scores);
+}
+
+/** The rate with the best mean; prints every score. */
+async function best(title, rates, scoresAt) {
+  let chosen;
+  for (const rate of rates) {
+    const scores = await scoresAt(rate);
+    const mean = scores.reduce((sum, value) => sum + value) / scores.length;
+    console.log(`${title} ${rate}: ${scores.map((value) => value.toFixed(1)).join(' ')}, mean ${mean.toFixed(1)}`);
+    if (chosen === undefined || mean > chosen.mean) chosen = { rate, mean };
+  }
+  console.log(`${title}: ${chosen.rate}`);
+  return chosen.rate;
+}
+
+async function each(list, of) {
+  const all = [];
+  for (const item of list) all.push(await of(item));
+  return all;
+}
+
+const promptRate = await best(`prompt's rate (prompt tuning on ${targets.join(', ')})`, [0.1, 0.3, 1], (rate) =>
+  each(targets, (task) => score(task, 'prompt-tune', rate, 0.003)),
+);
+await best(`model's rate (fine-tuning and ProMoT on ${targets.join(', ')})`, [0.001, 0.003, 0.01], async (rate) => [
+  ...(await each(targets, (task) => score(task, 'fine-tune', promptRate, rate))),
+  ...(await each(targets, (task) => score(task, 'promot', promptRate, rate))),
+]);
