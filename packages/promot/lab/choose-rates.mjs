@@ -34,7 +34,9 @@ async function score(task, method, promptRate, modelRate) {
     },
   });
   const lastStage = method === 'prompt-tune' ? 'prompt' : 'model';
-  const scores = readTrainingRun(folder).evaluations.filter(({ stage }) => stage === lastStage).map((e) => e.score);
+  const scores = readTrainingRun(folder)
+    .evaluations.filter(({ stage }) => stage === lastStage)
+    .map((e) => e.score);
   return Math.max(...scores);
 }
 

@@ -46,12 +46,12 @@ test('every experiment at every scale: known methods, tasks and settings; nothin
 test('names are stable: they change only with what a result depends on', () => {
   expect(namesOf(jobsOf('table-6'))).toMatchInlineSnapshot(`
     [
-      "promot-1-shot-lab-rte-s0-483aaa8178e7",
-      "lab+prompt-on-lab-rte-1-shot-27cb3896dc85",
-      "promot-1-shot-lab-enfr-s0-dadd22ad884d",
-      "lab+prompt-on-lab-enfr-1-shot-72b1c6758f1a",
-      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-9a7ae825d3fa",
-      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-975a1e9008f0",
+      "promot-1-shot-lab-rte-s0-b71a9da61a0e",
+      "lab+prompt-on-lab-rte-1-shot-b7afb3a7b270",
+      "promot-1-shot-lab-enfr-s0-1bd33f1a44d2",
+      "lab+prompt-on-lab-enfr-1-shot-d0600e7978e1",
+      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-4b360a1bb3f3",
+      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-a4b4ac7c4499",
     ]
   `);
   const [first] = namesOf(jobsOf('supervised'), 'run');
