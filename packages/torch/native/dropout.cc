@@ -73,8 +73,8 @@ at::Tensor maskedByOperators(const at::Tensor& x, double p, int64_t seed) {
   auto flat = out.view(-1);
   // Comparison is signed: both sides are moved by 2^31.
   auto threshold = static_cast<int64_t>(p * 4294967296.0) - (int64_t{1} << 31);
-  // In pieces, which bound the memory of the bits; none of them reaches over a multiple of 2^31.
-  const int64_t piece = int64_t{1} << 26;
+  // In pieces, whose bits are small enough for a GPU's cache; none of them reaches over a multiple of 2^31.
+  const int64_t piece = int64_t{1} << 22;
   for (int64_t at = 0; at < in.numel(); at += piece) {
     auto count = std::min(piece, in.numel() - at);
     auto bits = at::arange(count, x.options().dtype(at::kInt)).add_(static_cast<int32_t>(static_cast<uint32_t>(at)));
