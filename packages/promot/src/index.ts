@@ -20,6 +20,7 @@ export {
   tradeOff,
 } from './analysis/pareto.js';
 export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './data/hub.js';
+export { type DeviceSetting, useDevice } from './device.js';
 export { UserError } from './errors.js';
 export { type Comparison, compareResults } from './evaluation/compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
@@ -54,7 +55,7 @@ export type {
   Table,
 } from './report/report.js';
 export { writeReport } from './report/write.js';
-export { openModel, openPrompt } from './runs/open.js';
+export { type OpenOptions, openModel, openPrompt } from './runs/open.js';
 export { builtinTasks, type LoadTaskOptions, labTaskNames, loadTask } from './tasks/registry.js';
 export type { Example, Task, TaskDefinition } from './tasks/task.js';
 export type { Tokenizer } from './tokenizer/tokenizer.js';

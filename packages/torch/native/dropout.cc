@@ -1,15 +1,15 @@
 // promot::dropout: inverted dropout whose mask is a pure function of (seed, position).
 // libtorch draws its masks with one serial generator (20 % of a training step on two cores) and keeps them for the backward
 // pass. Here the mask is hashed from the position, in parallel, and hashed again in the backward pass: nothing is stored, and
-// the result does not depend on the number of threads.
+// the result does not depend on the number of threads, nor on the device.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/CPUGeneratorImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <cstring>
+#include <limits>
 
 #if defined(__x86_64__) && defined(__linux__)
 #define VECTORIZED __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), optimize("O3")))
@@ -49,26 +49,54 @@ VECTORIZED void dropBFloat16(const uint16_t* in, uint16_t* out, int64_t n, uint3
   }
 }
 
+/** What the mask's bits are mixed with. Positions above 2^32 take another key. */
+uint32_t keyOf(int64_t seed, int64_t position) {
+  auto low = mix(static_cast<uint32_t>(seed)), high = static_cast<uint32_t>(static_cast<uint64_t>(seed) >> 32);
+  // The constant tells the halves of the seed apart: without it all seeds with equal halves, 0 among them, had one key.
+  return mix(low ^ mix(high + 0x9e3779b9U + static_cast<uint32_t>(position >> 32)));
+}
+
+/** mix, in place, of int32 numbers that stand for 32 bits. */
+void mixAll(at::Tensor& x) {
+  auto fold = [&](int64_t bits) { x.bitwise_xor_(x.bitwise_right_shift(bits).bitwise_and_((int64_t{1} << (32 - bits)) - 1)); };
+  fold(16);
+  x.mul_(0x7feb352d);
+  fold(15);
+  x.mul_(static_cast<int32_t>(0x846ca68bU));
+  fold(16);
+}
+
+/** The same mask and scaling by libtorch's operators, for the devices and types that have no loop of their own here. */
+at::Tensor maskedByOperators(const at::Tensor& x, double p, int64_t seed) {
+  auto in = x.contiguous();
+  auto out = in.mul(1.0 / (1.0 - p));
+  auto flat = out.view(-1);
+  // Comparison is signed: both sides are moved by 2^31.
+  auto threshold = static_cast<int64_t>(p * 4294967296.0) - (int64_t{1} << 31);
+  // In pieces, whose bits are small enough for a GPU's cache; none of them reaches over a multiple of 2^31.
+  const int64_t piece = int64_t{1} << 22;
+  for (int64_t at = 0; at < in.numel(); at += piece) {
+    auto count = std::min(piece, in.numel() - at);
+    auto bits = at::arange(count, x.options().dtype(at::kInt)).add_(static_cast<int32_t>(static_cast<uint32_t>(at)));
+    bits.bitwise_xor_(static_cast<int32_t>(keyOf(seed, at)));
+    mixAll(bits);
+    bits.bitwise_xor_(std::numeric_limits<int32_t>::min());
+    flat.narrow(0, at, count).masked_fill_(bits.lt(threshold), 0);
+  }
+  return out;
+}
+
 at::Tensor masked(const at::Tensor& x, double p, int64_t seed) {
   TORCH_CHECK(p >= 0 && p < 1, "dropout rate must be in [0, 1), got ", p);
-  if (!x.device().is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16)) {
-    auto generator = x.device().is_cpu() ? at::detail::createCPUGenerator(seed)
-                                         : at::globalContext().getAcceleratorHooksInterface(x.device().type()).getNewGenerator(x.device().index());
-    generator.set_current_seed(static_cast<uint64_t>(seed));
-    auto keep = at::rand(x.sizes(), generator, x.options().dtype(at::kFloat)).ge(p);
-    return x * keep.to(x.scalar_type()).div_(1 - p);
-  }
+  if (!x.device().is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16)) return maskedByOperators(x, p, seed);
   auto in = x.contiguous();
   auto out = at::empty_like(in);
   auto threshold = static_cast<uint32_t>(p * 4294967296.0);
   auto scale = static_cast<float>(1.0 / (1.0 - p));
-  auto low = mix(static_cast<uint32_t>(seed)), high = static_cast<uint32_t>(static_cast<uint64_t>(seed) >> 32);
   at::parallel_for(0, in.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
-    // Positions above 2^32 take another key. The constant tells the halves of the seed apart: without it all seeds with equal
-    // halves, 0 among them, had one key.
     for (int64_t at = begin; at < end;) {
       int64_t stop = std::min(end, ((at >> 32) + 1) << 32);
-      uint32_t key = mix(low ^ mix(high + 0x9e3779b9U + static_cast<uint32_t>(at >> 32)));
+      uint32_t key = keyOf(seed, at);
       if (in.scalar_type() == at::kFloat) {
         dropFloat(in.const_data_ptr<float>() + at, out.mutable_data_ptr<float>() + at, stop - at, key, threshold, scale, static_cast<uint32_t>(at));
       } else {

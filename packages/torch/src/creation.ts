@@ -1,6 +1,17 @@
-// Making tensors: from numbers, constant, and random as a function of a seed.
+// Making tensors on the default device: from numbers, constant, and random as a function of a seed.
+import { defaultDevice } from './device.js';
 import { native } from './native.js';
 import { type DType, op, Tensor } from './tensor.js';
+
+/** A tensor of the CPU, moved to the default device. */
+function placed(made: Tensor): Tensor {
+  const device = defaultDevice();
+  if (device === 'cpu') return made;
+  // Not waiting for the copy is safe: CUDA takes ordinary memory over before it returns.
+  const there = op('aten::to.dtype_layout', made, undefined, undefined, device, undefined, true);
+  made.dispose();
+  return there;
+}
 
 const arrays = {
   float32: Float32Array,
@@ -34,32 +45,35 @@ export function tensor(data: readonly number[] | NodeJS.TypedArray, options: Ten
   if (ArrayBuffer.isView(data)) {
     const own = dtypeOfArray.get(data.constructor);
     if (!own) throw new Error(`a ${data.constructor.name} cannot become a tensor`);
-    const made = new Tensor(native.fromData(data, own, shape));
+    const made = fromData(data, own, shape);
     return options.dtype && options.dtype !== own ? made.to(options.dtype) : made;
   }
   const dtype = options.dtype ?? 'float32';
-  if (dtype === 'int64') return new Tensor(native.fromData(BigInt64Array.from(data, BigInt), dtype, shape));
-  if (dtype === 'bool') return new Tensor(native.fromData(Uint8Array.from(data, Number), dtype, shape));
-  if (dtype === 'bfloat16' || dtype === 'float16')
-    return new Tensor(native.fromData(Float32Array.from(data), 'float32', shape)).to(dtype);
-  return new Tensor(native.fromData(arrays[dtype].from(data), dtype, shape));
+  if (dtype === 'int64') return fromData(BigInt64Array.from(data, BigInt), dtype, shape);
+  if (dtype === 'bool') return fromData(Uint8Array.from(data, Number), dtype, shape);
+  if (dtype === 'bfloat16' || dtype === 'float16') return fromData(Float32Array.from(data), 'float32', shape).to(dtype);
+  return fromData(arrays[dtype].from(data), dtype, shape);
+}
+
+function fromData(data: NodeJS.TypedArray, dtype: DType, shape: readonly number[]): Tensor {
+  return placed(new Tensor(native.fromData(data, dtype, shape)));
 }
 
 /** A tensor over bytes that already have the element type's layout, such as a piece of a file. Copies once. */
 export function fromBytes(bytes: Uint8Array, dtype: DType, shape: readonly number[]): Tensor {
-  return new Tensor(native.fromData(bytes, dtype, shape));
+  return fromData(bytes, dtype, shape);
 }
 
 export function zeros(shape: readonly number[], dtype: DType = 'float32'): Tensor {
-  return op('aten::zeros', shape, dtype);
+  return op('aten::zeros', shape, dtype, undefined, defaultDevice());
 }
 
 export function ones(shape: readonly number[], dtype: DType = 'float32'): Tensor {
-  return op('aten::ones', shape, dtype);
+  return op('aten::ones', shape, dtype, undefined, defaultDevice());
 }
 
 export function full(shape: readonly number[], value: number, dtype: DType = 'float32'): Tensor {
-  return op('aten::full', shape, value, dtype);
+  return op('aten::full', shape, value, dtype, undefined, defaultDevice());
 }
 
 export function zerosLike(like: Tensor, dtype: DType = like.dtype): Tensor {
@@ -68,17 +82,21 @@ export function zerosLike(like: Tensor, dtype: DType = like.dtype): Tensor {
 
 /** 0, 1, ..., end-1. */
 export function arange(end: number, dtype: DType = 'int64'): Tensor {
-  return op('aten::arange', end, dtype);
+  return op('aten::arange', end, dtype, undefined, defaultDevice());
 }
+
+// Random numbers are drawn on the CPU and copied: every kind of device has a generator of its own, which makes other numbers
+// of the same seed.
 
 /** Standard normal numbers that depend on the seed alone. */
 export function randn(shape: readonly number[], seed: number, dtype: DType = 'float32'): Tensor {
-  return op('aten::randn.generator', shape, seed, dtype);
+  return placed(op('aten::randn.generator', shape, seed, dtype));
 }
 
 /** Numbers uniform in [low, high) that depend on the seed alone. */
 export function uniform(shape: readonly number[], low: number, high: number, seed: number): Tensor {
-  return op('aten::rand.generator', shape, seed, 'float32')
+  const drawn = op('aten::rand.generator', shape, seed, 'float32')
     .mul_(high - low)
     .add_(low);
+  return placed(drawn);
 }

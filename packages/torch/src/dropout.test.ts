@@ -75,6 +75,29 @@ describe('the mask', () => {
     expect(same(mask(count, 0.1, 7, 'bfloat16'), mask(count, 0.1, 7))).toBe(true);
   });
 
+  test('is the same on devices and for types that have no loop of their own, piece after piece', () => {
+    const long = (1 << 22) + 1000;
+    for (const [size, seed, rate] of [
+      [long, 3, 0.1],
+      [1000, 2 ** 40 + 5, 0.9],
+      [0, 1, 0.5],
+    ] as const) {
+      expect(same(mask(size, rate, seed, 'float64'), mask(size, rate, seed)), `${size}`).toBe(true);
+      expect(same(mask(size, rate, seed, 'float16'), mask(size, rate, seed)), `${size}`).toBe(true);
+    }
+    scope(() => {
+      // Without a multiplication: what is dropped is 0 even where it was infinite.
+      const [kept] = dropout(tensor([Infinity, 2, 4], { dtype: 'float64' }), 0.5, 1).toNumbers();
+      expect([0, Infinity]).toContain(kept);
+      const x = tensor([1, 2, 4], { dtype: 'float64', shape: [3, 1] });
+      const y = dropout(x, 0.5, 1).toNumbers();
+      y.forEach((value, i) => {
+        expect([0, 2 * x.toNumbers()[i]!]).toContain(value);
+      });
+      expect(x.toNumbers()).toEqual([1, 2, 4]);
+    });
+  });
+
   test('bfloat16 is rounded to nearest even; infinity and NaN stay', () => {
     scope(() => {
       const x = tensor(

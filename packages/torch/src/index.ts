@@ -12,11 +12,12 @@ export {
   zeros,
   zerosLike,
 } from './creation.js';
+export { type Device, defaultDevice, setDefaultDevice } from './device.js';
 export * from './functional.js';
 export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
 export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
-export { clipScale, gradientNorm, Optimizer } from './optim/optimizer.js';
+export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
 export { deriveSeed } from './random.js';
 export { libtorch, threads } from './runtime.js';

@@ -47,7 +47,10 @@ export class SafetensorsFile {
     readonly size: number,
   ) {}
 
-  /** The tensor of this name, over the file's own pages (copied where the file is not aligned). Throws for an unknown name. */
+  /**
+   * The tensor of this name on the CPU, over the file's own pages (copied where the file is not aligned). Throws for an
+   * unknown name.
+   */
   tensor(name: string): Tensor {
     const entry = this.entries.get(name);
     if (!entry) throw new FileFormatError(`${this.path}: no tensor named ${name}`);

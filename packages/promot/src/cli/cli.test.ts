@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { writeSafetensors, zeros } from '@promot/torch';
+import { libtorch, writeSafetensors, zeros } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { promot } from '../../test/command-line.js';
 
@@ -258,7 +258,8 @@ describe('answers', () => {
       'promptLength=7',
     ];
     const found = await json('train', ...flags, '--dry-run');
-    expect(found).toMatchObject({ trainExamples: 8, validationExamples: 4, cutInputs: 8 });
+    const device = libtorch().cuda ? 'cuda' : 'cpu';
+    expect(found).toMatchObject({ trainExamples: 8, validationExamples: 4, cutInputs: 8, device });
     const stages = found.stages as {
       stage: string;
       trainedParameters: number;
@@ -316,6 +317,25 @@ describe('bad input: one message of a line or two, exit 2', () => {
     writeFileSync(join(copy, file), change(readFileSync(join(copy, file))));
     return copy;
   };
+
+  test.skipIf(libtorch().cuda)('a GPU where there is none', async () => {
+    const cuda = ['--set', 'device=cuda'];
+    const message = /^error: setting device: cuda cannot be had: libtorch .* \(promot doctor says what is missing\)$/mu;
+    await refusedRun(message, {}, ...cuda);
+    await refused(message, 'eval', '--model', t5, '--task', task, ...cuda);
+    await refused(message, 'generate', '--model', t5, '--input', 'a', ...cuda);
+    await refused(message, 'score', '--model', t5, '--input', 'a', '--target', 'b', ...cuda);
+    await refused(
+      /--set device=gpu: setting device: .*"cuda"/u,
+      'eval',
+      '--model',
+      t5,
+      '--task',
+      task,
+      '--set',
+      'device=gpu',
+    );
+  });
 
   test('flags and commands', async () => {
     await refused(/unknown option '--modle'\n\(Did you mean --model\?\)/u, 'train', '--modle', t5);

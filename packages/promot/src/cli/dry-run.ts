@@ -19,7 +19,7 @@ export function describeDryRun(found: DryRun): string {
       ? `Cut at ${config.maxInputLength} input tokens: ${count(cutInputs)} training inputs (${share} %)`
       : 'No input is cut (maxInputLength 0)',
     '',
-    `${found.kind} model, ${count(found.parameters)} parameters, ${config.precision}; ` +
+    `${found.kind} model, ${count(found.parameters)} parameters, ${config.precision} on ${found.device}; ` +
       `matrix products at ${(found.operationsPerSecond / 1e9).toFixed(0)} GFLOP/s here`,
     ...stages,
     'Evaluations at kept checkpoints come on top of these times. Nothing was trained or written.',

@@ -34,6 +34,7 @@ interface Options extends CommonOptions {
 
 const keys = [
   'precision',
+  'device',
   'batchSize',
   'beams',
   'maxNewTokens',

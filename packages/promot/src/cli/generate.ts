@@ -26,6 +26,7 @@ interface Options extends CommonOptions {
 
 const keys = [
   'precision',
+  'device',
   'batchSize',
   'beams',
   'maxNewTokens',
@@ -46,7 +47,7 @@ export function generateCommand(io: Io): Command {
     const settings = readKnownSettings(options, keys);
     const inputs = options.input.startsWith('@') ? readInputs(options.input.slice(1)) : undefined;
     const progress = new Progress(io);
-    const opened = await openForUse(options.model, options.prompt, settings.precision, progress);
+    const opened = await openForUse(options.model, options.prompt, settings, progress);
     const { generateTexts } = await import('../generation/texts.js');
     const outputs = await generateTexts(opened, inputs ?? [options.input], {
       ...settings,

@@ -1,6 +1,7 @@
 // Opening the model and the soft prompt that a command names; what can be checked before libtorch is loaded, is.
 import { existsSync } from 'node:fs';
 import type { Tensor } from '@promot/torch';
+import type { DeviceSetting } from '../device.js';
 import { UserError } from '../errors.js';
 import type { LoadedModel } from '../models/load.js';
 import { locateModel } from '../models/locate.js';
@@ -16,11 +17,11 @@ export async function checkPlaces(model: string, prompt: string | undefined, pro
 export async function openForUse(
   model: string,
   prompt: string | undefined,
-  precision: 'fp32' | 'bf16' | undefined,
+  { precision, device }: { precision?: 'fp32' | 'bf16'; device?: DeviceSetting },
   progress: Progress,
 ): Promise<LoadedModel & { prompt: Tensor | undefined }> {
   await checkPlaces(model, prompt, progress);
   const { openModel, openPrompt } = await import('../runs/open.js');
-  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
+  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
   return { ...loaded, prompt: prompt === undefined ? undefined : openPrompt(prompt, loaded.model) };
 }

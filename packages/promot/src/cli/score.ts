@@ -24,8 +24,8 @@ export function scoreCommand(io: Io): Command {
       'the target; for decoder-only models begin it with a space where one belongs (required)',
     );
   return requireFlags(withCommonOptions(command), '--model', '--input', '--target').action(async (options: Options) => {
-    const { precision } = readKnownSettings(options, ['precision']);
-    const opened = await openForUse(options.model, options.prompt, precision, new Progress(io));
+    const settings = readKnownSettings(options, ['precision', 'device']);
+    const opened = await openForUse(options.model, options.prompt, settings, new Progress(io));
     const { scoreText } = await import('../generation/texts.js');
     const scored = await scoreText(opened, options.input, options.target, { prompt: opened.prompt });
     const text = () => `loss ${scored.loss.toFixed(4)} nats per token, ${scored.tokens} tokens`;

@@ -112,6 +112,7 @@ const number = { positive: z.int().positive(), natural: z.int().nonnegative() };
 const known = {
   /** fp32 by default: the same numbers on every processor. bf16 is quicker where the processor multiplies it. */
   precision: z.enum(['fp32', 'bf16']),
+  device: z.enum(['auto', 'cpu', 'cuda']),
   batchSize: number.positive,
   beams: number.positive,
   maxNewTokens: number.positive,

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Tensor } from '@promot/torch';
 import type { HubOptions } from '../data/hub.js';
+import type { DeviceSetting } from '../device.js';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
@@ -34,6 +35,8 @@ export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onPr
   readonly data?: string;
   /** Default fp32: the same score on every processor. */
   readonly precision?: 'fp32' | 'bf16';
+  /** Default `auto`. */
+  readonly device?: DeviceSetting;
   /**
    * Where results.json and samples-TASK.jsonl go, and `answers/`: an evaluation that was interrupted goes on from there, and
    * one that was made before costs nothing. Nothing is written without it.
@@ -126,8 +129,8 @@ class LazyModel {
 
   async get(): Promise<{ loaded: LoadedModel; softPrompt: Tensor | undefined }> {
     if (this.#opened) return this.#opened;
-    const { model, prompt, precision = 'fp32', hub } = this.request;
-    const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', hub);
+    const { model, prompt, precision = 'fp32', device, hub } = this.request;
+    const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device, hub });
     this.#opened = { loaded, softPrompt: undefined };
     if (prompt !== undefined) this.#opened.softPrompt = openPrompt(prompt, loaded.model);
     return this.#opened;

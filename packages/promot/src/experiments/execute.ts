@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { gradientAlignment } from '../analysis/gradient-alignment.js';
+import type { DeviceSetting } from '../device.js';
 import { evaluateTasks } from '../evaluation/evaluate-tasks.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { loadTask } from '../tasks/registry.js';
@@ -23,6 +24,8 @@ export interface Told {
 export interface ExecuteRequest extends Told {
   readonly folder: ExperimentFolder;
   readonly data?: string;
+  /** Where evaluations work; runs have it in their settings. Default `auto`. */
+  readonly device?: DeviceSetting;
   readonly signal?: AbortSignal;
 }
 
@@ -137,12 +140,12 @@ async function mixJob(job: Interpolation, title: string, { folder, onProgress }:
 }
 
 async function evaluationJob(job: Evaluation, title: string, request: ExecuteRequest): Promise<void> {
-  const { folder, data, signal, onProgress, onLine } = request;
+  const { folder, data, device, signal, onProgress, onLine } = request;
   const { tasks, shots, limit, beams, precision } = job;
   const results = new Map<string, number>();
   await evaluateTasks({
     ...folder.modelOf(job),
-    ...{ tasks, shots, limit, beams, precision, data, signal, nll: true, out: folder.of(job) },
+    ...{ tasks, shots, limit, beams, precision, device, data, signal, nll: true, out: folder.of(job) },
     onProgress: (task, done, total) => {
       results.set(task, done);
       onProgress?.({ title, done, total, details: `${task} (${results.size} of ${tasks.length})` });

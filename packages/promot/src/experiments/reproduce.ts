@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { libtorch } from '@promot/torch';
+import type { DeviceSetting } from '../device.js';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
 import { locateModel } from '../models/locate.js';
@@ -79,7 +80,7 @@ export function outlook(request: ReproduceRequest): Outlook {
  */
 export async function reproduce(request: ReproduceRequest): Promise<Reproduced> {
   const { experiment, planner, folder } = prepare(request);
-  const { data, signal } = request;
+  const { data, settings, signal } = request;
   try {
     await locateModel(planner.model(experiment));
   } catch (error) {
@@ -87,7 +88,10 @@ export async function reproduce(request: ReproduceRequest): Promise<Reproduced> 
     const scale = planner.request.scale.name;
     throw new UserError(`${experiment.name} at scale ${scale} needs a model: ${error.message} (--model names another)`);
   }
-  const finished = await execute([...planner.jobs.values()], { ...request, folder, data, signal });
+  const finished = await execute([...planner.jobs.values()], {
+    ...{ ...request, folder, data, signal },
+    device: settings?.device as DeviceSetting | undefined,
+  });
   const files = finished ? await writeResults(experiment, planner, folder) : [];
   return { ...outlook(request), finished, files };
 }

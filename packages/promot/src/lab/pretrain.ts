@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { AdamW, type DType, deriveSeed, noGrad, scope } from '@promot/torch';
+import { useDevice } from '../device.js';
 import { UserError } from '../errors.js';
 import { buildModel, type LoadedModel, saveModel } from '../models/load.js';
 import type { LabModelName } from '../models/locate.js';
@@ -130,6 +131,7 @@ export async function pretrainLab(
     saveEvery = 250,
   }: { model?: LabModelName; signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
 ): Promise<void> {
+  useDevice();
   const loaded = newLabModel(name, recipe.seed, recipe.dtype);
   const { model } = loaded;
   const info = { method: 'pretrain', model: name, task: 'lab mixture' };

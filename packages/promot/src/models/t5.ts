@@ -104,17 +104,14 @@ export class T5 implements LanguageModel {
         prompt,
         dropout,
       );
-      const targets = pad(
-        batch.map((e) => e.target),
-        this.shape.padding,
-      );
       // The decoder reads the target shifted right by its start token.
       const shifted = pad(
         batch.map((e) => [this.#start, ...e.target.slice(0, -1)]),
         this.shape.padding,
       );
       const decoded = this.#decoder.forward(this.#shared.forward(shifted.ids), { states, statesMask: mask, dropout });
-      return this.#toLogits(decoded.maskedRows(targets.mask));
+      const places = batch.flatMap(({ target }, b) => target.map((_, i) => b * shifted.longest + i));
+      return this.#toLogits(decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places)));
     });
   }
 

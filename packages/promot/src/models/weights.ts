@@ -1,6 +1,7 @@
 // Where a model takes its parameters from: a checkpoint, or random numbers for a model that is to be trained from scratch.
 import {
   type DType,
+  defaultDevice,
   deriveSeed,
   Embedding,
   keep,
@@ -45,7 +46,9 @@ export abstract class Weights {
     const known = this.#taken.get(name);
     if (known) return known;
     const stored = [name, ...others].find((one) => this.stores(one)) ?? name;
-    const tensor = noGrad(() => scope(() => this.read(stored, shape, initial).to(this.dtype).contiguous()));
+    const tensor = noGrad(() =>
+      scope(() => this.read(stored, shape, initial).toDevice(defaultDevice()).to(this.dtype).contiguous()),
+    );
     keep(tensor);
     this.#taken.set(name, tensor);
     return tensor;

@@ -3,6 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DType, Tensor } from '@promot/torch';
 import type { HubOptions } from '../data/hub.js';
+import { type DeviceSetting, useDevice } from '../device.js';
 import { UserError } from '../errors.js';
 import { methods } from '../methods/index.js';
 import { type LoadedModel, loadFolder, loadGguf } from '../models/load.js';
@@ -13,6 +14,12 @@ import { readLoraAdapter } from '../tuning/lora.js';
 import { readPromptAdapter } from '../tuning/peft.js';
 import { isRun, RunFolder, readRun } from './run-folder.js';
 
+export interface OpenOptions {
+  /** Where the model goes, and all tensors that are made from now on. Default `auto`. */
+  readonly device?: DeviceSetting;
+  readonly hub?: HubOptions;
+}
+
 /**
  * Loads a model by what a person calls it: a folder, a GGUF file, a run folder, `lab`, or a name on the hub (downloaded once).
  * A run that trained only a prompt stands for its base model. The caller disposes the parameters.
@@ -20,8 +27,9 @@ import { isRun, RunFolder, readRun } from './run-folder.js';
  *
  * @example const { model, tokenizer } = await openModel('google/mt5-small', 'float32');
  */
-export async function openModel(name: string, dtype: DType, hub?: HubOptions): Promise<LoadedModel> {
-  const path = await locateModel(name, hub);
+export async function openModel(name: string, dtype: DType, options: OpenOptions = {}): Promise<LoadedModel> {
+  useDevice(options.device);
+  const path = await locateModel(name, options.hub);
   if (statSync(path).isFile()) {
     if (!path.endsWith('.gguf')) throw new UserError(`${path}: a model is a folder or a .gguf file`);
     return loadGguf(path, dtype);
@@ -32,7 +40,7 @@ export async function openModel(name: string, dtype: DType, hub?: HubOptions): P
   const { method, model } = readRun(path);
   if (method !== 'prompt-tune')
     throw new UserError(`${path}: the run has no trained model yet: let it finish with --resume`);
-  return openModel(model, dtype, hub);
+  return openModel(model, dtype, options);
 }
 
 /**

@@ -26,6 +26,8 @@ const tasks = z.array(z.string().min(1), 'expected a list of tasks, such as [wic
 
 const configSchema = z.strictObject({
   seed: z.int().nonnegative(),
+  /** auto: CUDA where libtorch can use it, else the CPU. */
+  device: z.enum(['auto', 'cpu', 'cuda']),
   precision: z.enum(['fp32', 'bf16']),
   batchSize: z.int().positive(),
   /** Examples in one forward pass; the gradient of a batch is summed over its passes. */
@@ -95,7 +97,8 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean): 
   const seq2seq = kind === 'encoder-decoder';
   return {
     seed: 0,
-    // bf16 pays where the processor multiplies it; T5 never runs in fp16.
+    device: 'auto',
+    // bf16 pays where the processor or the GPU multiplies it; T5 never runs in fp16.
     precision: bf16Units ? 'bf16' : 'fp32',
     batchSize: 64,
     // Examples of like length share a pass, so small passes waste little on padding; the gradient does not depend on it.

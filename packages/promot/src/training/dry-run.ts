@@ -1,6 +1,6 @@
 // What a training run would do, without training: examples as the model sees them, lengths, sizes, memory, time.
 // Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H heads, V rows.
-import { noGrad, scope, uniform } from '@promot/torch';
+import { defaultDevice, noGrad, scope, type Tensor, uniform } from '@promot/torch';
 import type { Stage } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
@@ -62,6 +62,8 @@ export interface DryRun {
   readonly kind: LanguageModel['kind'];
   readonly parameters: number;
   readonly config: TrainingConfig;
+  /** Where it would train. */
+  readonly device: string;
   readonly trainExamples: number;
   readonly validationExamples: number;
   readonly examples: readonly ShownExample[];
@@ -107,6 +109,7 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
       kind: model.kind,
       parameters: sizes.all,
       config,
+      device: defaultDevice(),
       trainExamples: total(({ examples }) => examples.examples.length),
       validationExamples: tasks.reduce((sum, { validation }) => sum + validation.length, 0),
       examples: tasks.flatMap(({ examples }) =>
@@ -219,13 +222,17 @@ function measureProducts(precision: TrainingConfig['precision']): number {
       const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
       const a = uniform([size, size], -1, 1, 1).to(dtype);
       const b = uniform([size, size], -1, 1, 2).to(dtype);
-      a.matmul(b).dispose();
+      const wait = (product: Tensor) => product.select(0, 0).select(0, 0).item();
+      wait(a.matmul(b));
       const started = performance.now();
       let products = 0;
       do {
         a.matmul(b).dispose();
         products++;
       } while (performance.now() - started < 1000 * measureSeconds);
+      // A GPU has not done yet all that it was given.
+      wait(a.matmul(b));
+      products++;
       return (products * 2 * size ** 3) / ((performance.now() - started) / 1000);
     }),
   );

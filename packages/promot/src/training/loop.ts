@@ -6,6 +6,7 @@ import {
   type Optimizer,
   type Parameters,
   scope,
+  stack,
   type Tensor,
 } from '@promot/torch';
 import { Dropout } from '../models/dropout.js';
@@ -81,17 +82,17 @@ function trainStep(model: LanguageModel, step: number, options: LoopOptions): St
   const count = (length: (e: TokenizedExample) => number) =>
     passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
   const predicted = count((e) => predictedIds(e).length);
-  let loss = 0;
-  passes.forEach(({ examples, prompt }, pass) => {
+  const partOf = ({ examples, prompt }: MicroBatch, pass: number) =>
     scope(() => {
       const dropout =
         options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
       const logits = model.logits(examples, { prompt, dropout });
       const mean = sumOfLosses(logits, idTensor(examples.flatMap(predictedIds)), options.loss).div(predicted);
-      loss += mean.item();
       mean.backward();
+      return mean.detach();
     });
-  });
+  // Read when all passes are under way: a GPU has to finish all its work before a reading.
+  const loss = scope(() => stack(passes.map(partOf)).toNumbers()).reduce((sum, part) => sum + part, 0);
   const norm = gradientNorm(options.trained);
   if (!Number.isFinite(loss) || !Number.isFinite(norm))
     throw new Error(

@@ -55,6 +55,7 @@ describe('settings', () => {
     ['a mixture of another kind', { mixing: 'bysize' }, /setting mixing: expected equal, size, or a rate/],
     ['a rate of 0', { mixing: { rte: 0 } }, /setting mixing/],
     ['LoRA in a stage that has none', { stage1: { loraRank: 4 } }, /unknown setting stage1\.loraRank/],
+    ['an unknown device', { device: 'tpu' }, /setting device: .*auto.*cpu.*cuda/],
     ['an unknown choice', { stage1: { schedule: 'cosin' } }, /setting stage1\.schedule/],
   ])('%s is refused by name', (_name, given, message) => {
     expect(() => resolveConfig(defaults, given)).toThrow(message);
@@ -63,7 +64,7 @@ describe('settings', () => {
   test('every key is known by its dotted name', () => {
     expect(configKeys()).toEqual(
       expect.arrayContaining([
-        ...['seed', 'precision', 'zLoss', 'mixing', 'stage1.steps', 'stage2.keepEvery', 'stage2.loraRank'],
+        ...['seed', 'device', 'precision', 'zLoss', 'mixing', 'stage1.steps', 'stage2.keepEvery', 'stage2.loraRank'],
         ...['keep.tasks', 'keep.shots', 'keep.limit', 'keep.tolerance', 'replay.tasks', 'replay.share'],
       ]),
     );

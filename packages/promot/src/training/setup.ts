@@ -1,6 +1,7 @@
 // Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
 import { allFinite, deriveSeed, noGrad, scope, type Tensor } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
+import { useDevice } from '../device.js';
 import { UserError } from '../errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
 import { findMethod, type Method } from '../methods/index.js';
@@ -115,11 +116,12 @@ async function openForTraining(
   { model, settings: given = {} }: TrainRequest,
   method: Method,
 ): Promise<{ loaded: LoadedModel; config: TrainingConfig; defaults: TrainingConfig }> {
+  // The device and the kind of model set some defaults, and settings say what these are: they are read three times.
+  const { device } = resolveConfig(defaultConfig('encoder-decoder', false), given);
   const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
-  const bf16 = avx512Bf16 || amxBf16 || armBf16;
-  // The kind of model sets some defaults, the settings set the type of its weights: read the settings twice.
+  const bf16 = useDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
   const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
-  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
+  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
   try {
     const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16), method.defaults ?? {});
     return { loaded, config: resolveConfig(defaults, given), defaults };

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { noGrad, scope, type Tensor } from '@promot/torch';
+import { defaultDevice, noGrad, scope, setDefaultDevice, type Tensor } from '@promot/torch';
 import type { HubOptions } from '../data/hub.js';
 import { UserError } from '../errors.js';
 import { type LoadedModel, saveModel } from '../models/load.js';
@@ -47,11 +47,14 @@ export async function interpolate(request: InterpolateRequest): Promise<Interpol
     throw new UserError(`factor ${factor}: it goes from 0 (the base) to 1 (the tuned model)`);
   if (existsSync(out)) throw new UserError(`${out} exists already: name a folder that is to be made`);
   const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
+  // Each weight is read, mixed and written once: nothing for a GPU, whose memory may not hold two models.
+  const device = 'cpu';
+  const before = defaultDevice();
   const opened: LoadedModel[] = [];
   try {
-    const onto = await openModel(base, dtype, hub);
+    const onto = await openModel(base, dtype, { device, hub });
     opened.push(onto);
-    const from = await openModel(tuned, dtype, hub);
+    const from = await openModel(tuned, dtype, { device, hub });
     opened.push(from);
     checkAlike(onto, from, request);
     const total = onto.model.parameters.size;
@@ -67,6 +70,7 @@ export async function interpolate(request: InterpolateRequest): Promise<Interpol
     await writeFolder(out, onto);
     return { out, factor, parameters: [...onto.model.parameters.values()].reduce((sum, { numel }) => sum + numel, 0) };
   } finally {
+    setDefaultDevice(before);
     for (const { model } of opened) for (const parameter of model.parameters.values()) parameter.dispose();
   }
 }

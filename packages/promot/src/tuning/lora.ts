@@ -1,6 +1,7 @@
 // LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers; PEFT's files in and out.
 import { mkdir } from 'node:fs/promises';
 import {
+  defaultDevice,
   deriveSeed,
   keep,
   type Linear,
@@ -144,7 +145,10 @@ export function readLoraAdapter(folder: string, model: LanguageModel): Lora {
         throw new UserError(
           `${folder}: ${key} has shape [${shape}], the model needs [${wanted}]: it was trained for another model`,
         );
-      parameters.set(key.slice(prefix.length), keep(noGrad(() => scope(() => file.tensor(key).float().clone()))));
+      parameters.set(
+        key.slice(prefix.length),
+        keep(noGrad(() => scope(() => file.tensor(key).float().clone().toDevice(defaultDevice())))),
+      );
     }
     file.close();
   } catch (error) {

@@ -1,6 +1,6 @@
 // PEFT prompt-tuning adapters: a folder with adapter_config.json and adapter_model.safetensors that PEFT reads and writes.
 import { mkdir } from 'node:fs/promises';
-import { noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
+import { defaultDevice, noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
@@ -30,7 +30,9 @@ export function readPromptAdapter(folder: string, model: LanguageModel): Tensor 
       `${folder}: the prompt is ${width} wide, the model ${model.shape.width}: it was trained for another model`,
     );
   try {
-    return noGrad(() => scope(() => file.tensor(weightsName).narrow(0, 0, rows).float().clone()));
+    return noGrad(() =>
+      scope(() => file.tensor(weightsName).narrow(0, 0, rows).float().clone().toDevice(defaultDevice())),
+    );
   } finally {
     file.close();
   }

@@ -1,5 +1,6 @@
 // Adafactor with T5X's semantics (t5x/adafactor.py; Shazeer and Stern 2018).
 
+import { full } from '../creation.js';
 import type { Parameters } from '../nn.js';
 import type { Tensor } from '../tensor.js';
 import { Optimizer, type Slots } from './optimizer.js';
@@ -58,11 +59,15 @@ export class Adafactor extends Optimizer {
       moment.mul_(decay).add_(gradient.square().add_(epsilonGradient), 1 - decay);
       update = gradient.mul(moment.rsqrt());
     }
-    const size = Math.sqrt(parameter.numel);
-    let rate = learningRate;
-    if (this.#options.scaleByParameter) rate *= Math.max(parameter.norm().item() / size, epsilonParameter);
-    const updateRms = update.norm().item() / size;
-    parameter.add_(update, -rate / Math.max(1, updateRms / clippingThreshold));
+    // float64 tensors of one element, because a GPU would have to finish all its work before a number can be read.
+    const rms = (x: Tensor) => x.norm().to('float64').div(Math.sqrt(x.numel));
+    const rate = this.#options.scaleByParameter
+      ? rms(parameter).clamp(epsilonParameter).mul(learningRate)
+      : full([], learningRate, 'float64');
+    const step = rate.div(rms(update).div(clippingThreshold).clamp(1));
+    // On the CPU nothing waits, and a number saves a pass over the update.
+    if (parameter.device === 'cpu') parameter.add_(update, -step.item());
+    else parameter.add_(update.mul_(step), -1);
   }
 }
 

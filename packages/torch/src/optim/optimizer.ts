@@ -1,5 +1,6 @@
 // What all optimizers share: parameters with fp32 master copies, a step count, and state that can be saved.
 import { noGrad } from '../autograd.js';
+import { stack } from '../functional.js';
 import type { Parameters } from '../nn.js';
 import { keep, scope } from '../scope.js';
 import { op, type Tensor } from '../tensor.js';
@@ -94,15 +95,20 @@ export abstract class Optimizer {
   }
 }
 
-/** The Euclidean norm over the gradients of all parameters, in fp32. */
+/** The Euclidean norm over the gradients of all parameters. */
 export function gradientNorm(parameters: Parameters): number {
   return scope(() => {
-    let squares = 0;
-    for (const parameter of parameters.values()) {
-      const gradient = parameter.grad;
-      if (gradient) squares += gradient.float().norm().item() ** 2;
-    }
-    return Math.sqrt(squares);
+    // Read all at once: a GPU has to finish all its work before each reading.
+    const norms = gradientNorms(parameters)?.toNumbers() ?? [];
+    return Math.sqrt(norms.reduce((squares, norm) => squares + norm ** 2, 0));
+  });
+}
+
+/** The Euclidean norm of the gradient of each parameter that has one, in fp32 and the parameters' order; undefined: none has. */
+export function gradientNorms(parameters: Parameters): Tensor | undefined {
+  return scope(() => {
+    const norms = [...parameters.values()].flatMap((parameter) => scope(() => parameter.grad?.float().norm()) ?? []);
+    return norms.length > 0 ? stack(norms) : undefined;
   });
 }
 

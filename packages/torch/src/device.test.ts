@@ -1,0 +1,103 @@
+// The default device. `meta` stands in for a GPU: it has shapes and no numbers.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import {
+  AdamW,
+  arange,
+  defaultDevice,
+  dropout,
+  fromBytes,
+  full,
+  keep,
+  libtorch,
+  ones,
+  openSafetensors,
+  randn,
+  scope,
+  setDefaultDevice,
+  tensor,
+  uniform,
+  writeSafetensors,
+  zeros,
+  zerosLike,
+} from './index.js';
+
+afterEach(() => setDefaultDevice('cpu'));
+
+const factories = {
+  tensor: () => tensor([1, 2]),
+  'tensor of a typed array': () => tensor(Float32Array.of(1, 2)),
+  'tensor of whole numbers': () => tensor([1, 2], { dtype: 'int64' }),
+  'tensor of truth values': () => tensor([1, 0], { dtype: 'bool' }),
+  'tensor in bfloat16': () => tensor([1, 2], { dtype: 'bfloat16' }),
+  fromBytes: () => fromBytes(Uint8Array.of(1, 2), 'uint8', [2]),
+  zeros: () => zeros([2]),
+  ones: () => ones([2], 'int64'),
+  full: () => full([2], 7),
+  arange: () => arange(2),
+  randn: () => randn([2], 1),
+  uniform: () => uniform([2], -1, 1, 1),
+};
+
+describe('setDefaultDevice', () => {
+  test.each(Object.entries(factories))('%s', (_, make) => {
+    scope(() => {
+      expect(make().device).toBe('cpu');
+      setDefaultDevice('meta');
+      const there = make();
+      expect([there.device, there.shape]).toEqual(['meta', [2]]);
+      expect([zerosLike(there).device, dropout(there.float(), 0.5, 1).device]).toEqual(['meta', 'meta']);
+    });
+  });
+
+  test('leaves what there is where it is', () => {
+    scope(() => {
+      const before = ones([2]);
+      setDefaultDevice('meta');
+      expect([before.device, before.add(1).device, zerosLike(before).device]).toEqual(['cpu', 'cpu', 'cpu']);
+      expect(before.toNumbers()).toEqual([1, 1]);
+    });
+  });
+
+  test.skipIf(libtorch().cuda)('refuses a device that libtorch cannot use, and stays', () => {
+    expect(() => setDefaultDevice('cuda')).toThrow(/CUDA/);
+    expect(() => setDefaultDevice('cuda:1')).toThrow(/CUDA/);
+    expect(defaultDevice()).toBe('cpu');
+    expect(scope(() => ones([1]).device)).toBe('cpu');
+  });
+});
+
+test('a file is mapped on the CPU whatever the default, and goes into tensors elsewhere', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'promot-device-'));
+  try {
+    const path = join(folder, 'a.safetensors');
+    scope(() => writeSafetensors(path, new Map([['a', tensor([1, 2, 3])]])));
+    setDefaultDevice('meta');
+    scope(() => {
+      const file = openSafetensors(path);
+      const mapped = file.tensor('a');
+      expect([mapped.device, mapped.toNumbers()]).toEqual(['cpu', [1, 2, 3]]);
+      expect(mapped.toDevice(defaultDevice()).device).toBe('meta');
+      expect(zeros([3]).copy_(mapped).device).toBe('meta');
+      file.close();
+    });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test("an optimizer's state is where its parameters are, also when it is restored", () => {
+  setDefaultDevice('meta');
+  const parameter = keep(ones([3], 'bfloat16'));
+  const optimizer = new AdamW(new Map([['p', parameter]]));
+  setDefaultDevice('cpu');
+  scope(() => {
+    const saved = new Map([...optimizer.state()].map(([name, { shape }]) => [name, ones(shape)] as const));
+    optimizer.restore(saved, 1);
+    expect([...optimizer.state().values()].map(({ device }) => device)).toEqual(['meta', 'meta', 'meta']);
+  });
+  optimizer.dispose();
+  parameter.dispose();
+});
