@@ -226,10 +226,6 @@ export class Tensor {
   gather(dim: number, index: Tensor): Tensor {
     return op('aten::gather', this, dim, index);
   }
-  /** Rows at the places where `mask` is true, flattened over the mask's dimensions. */
-  maskedRows(mask: Tensor): Tensor {
-    return op('aten::index.Tensor', this, [mask]);
-  }
   maskedFill(mask: Tensor, value: number): Tensor {
     return op('aten::masked_fill.Scalar', this, mask, value);
   }
