@@ -2,7 +2,7 @@
 //
 //     node packages/promot/lab/choose-rates.mjs FOLDER      # the runs go to FOLDER; those that are done are not repeated
 //
-// The rule, written down before anything was run, the same for every method: seed 100 (experiments use 0, 1, ...), the scale's
+// The rule, the same for every method: seed 100 (experiments use 0, 1, ...), the scale's
 // steps and batch, all else as in the experiments. A run's score is the best validation score among its kept checkpoints,
 // which also decides on the number of steps. The prompt's rate is the one whose prompt tuning has the best mean score over the
 // two targets; the model's rate the one with the best mean over the two targets and the two methods, fine-tuning and ProMoT.

@@ -59,8 +59,8 @@ function entailmentExample(
 }
 
 /**
- * `PREMISE question: HYPOTHESIS Is it true or false? answer:`, True or False, over one fact: with two, a model of this size is
- * at chance after 400 steps of fine-tuning, and then there is nothing but the form to learn.
+ * `PREMISE question: HYPOTHESIS Is it true or false? answer:`, True or False, over one fact: with more, a model of this size learns
+ * the form alone in the steps that a quickstart has (figures in the README of `lab/`).
  */
 export const rteExample = entailmentExample('lab-rte', TWO_WAY, [1], rte.input);
 /** `PREMISE question: HYPOTHESIS Is it true or false or neither? answer:`, three labels, over two facts. */
