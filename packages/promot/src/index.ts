@@ -1,6 +1,7 @@
 // The public interface of promot. Importing it loads libtorch (and sets it up at the first use on a machine).
 // Every command of `promot` is a thin face of a function here.
 
+export { firstToReach, reachedByAll } from './analysis/equal-target.js';
 export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './analysis/form.js';
 export {
   type Alignment,
@@ -10,15 +11,7 @@ export {
   type ParameterGroup,
   parameterGroupNames,
 } from './analysis/gradient-alignment.js';
-export {
-  type Point,
-  paretoFront,
-  type Scatter,
-  type ScoredCheckpoint,
-  type TradeOff,
-  type TradeOffPoint,
-  tradeOff,
-} from './analysis/pareto.js';
+export { type Point, paretoFront } from './analysis/pareto.js';
 export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './data/hub.js';
 export { type DeviceSetting, useDevice } from './device.js';
 export { UserError } from './errors.js';

@@ -1,11 +1,12 @@
 // The paper's figures with our numbers: the course of a run, the alignment of gradients, the trade-off of a long run.
+import { firstToReach, reachedByAll } from '../analysis/equal-target.js';
 import { paretoFront } from '../analysis/pareto.js';
-import type { Figure, Point, Section } from '../report/report.js';
+import type { Cell, Figure, Point, Section } from '../report/report.js';
 import { loadTask } from '../tasks/registry.js';
 import { type Contender, contenders } from './contenders.js';
 import type { CourseExperiment, TradeOffExperiment, UnseenTask } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
-import { type Checkpoint, meanOf, readCourse, readEvaluation } from './numbers.js';
+import { type Checkpoint, meanOf, measureOf, readCourse, readEvaluation } from './numbers.js';
 import { type FigurePart, figureParts, type Planner } from './plan.js';
 
 /** A contender's checkpoints, a list for each seed; of a model that has no course, its end alone. */
@@ -39,7 +40,7 @@ export async function figureNumbers(
   });
 }
 
-/** The figure, and beside a course the likelihood of the references along it. */
+/** The figure, beside a course the likelihood of the references along it, and a table of methods at equal target score. */
 export function figureSections(
   experiment: FigureExperiment,
   numbers: readonly SeriesNumbers[],
@@ -47,7 +48,10 @@ export function figureSections(
 ): Section[] {
   const text = [`The paper: ${experiment.paper}`];
   if (experiment.kind === 'trade-off')
-    return [{ heading: 'Trade-off', text, figure: tradeOff(experiment, numbers, planner) }];
+    return [
+      { heading: 'Trade-off', text, figure: tradeOff(experiment, numbers, planner) },
+      equalTarget(experiment, numbers, planner),
+    ];
   switch (experiment.draws) {
     case 'alignment':
       return [{ heading: 'Along training', text, figure: alignmentLines(experiment, numbers) }];
@@ -57,6 +61,7 @@ export function figureSections(
       return [
         { heading: 'Along training', text, figure: courseLines(experiment, numbers, planner) },
         { heading: 'How unlikely the references become', figure: nllLines(experiment, numbers, planner) },
+        equalTarget(experiment, numbers, planner),
       ];
   }
 }
@@ -174,5 +179,56 @@ function tradeOff(experiment: TradeOffExperiment, numbers: readonly SeriesNumber
     x: `score on ${planner.place(experiment.target)!.task}`,
     series,
     front: paretoFront(series.flatMap(({ points }) => points)),
+  };
+}
+
+/** What is left of the watched tasks where each run first reaches the score on the target that all runs reach. */
+function equalTarget(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Section {
+  // A finished model without a course has one checkpoint, and no say in what all reach.
+  const courses = numbers.filter(({ seeds }) => seeds[0]!.length > 1);
+  const reach = reachedByAll(courses.flatMap(({ seeds }) => seeds));
+  const target = planner.place(experiment.target)!.task;
+  const watched = placed(experiment.watches, planner);
+  const shares = courses.some(({ seeds }) => seeds[0]![0]!.keep.some(({ formShare }) => formShare !== undefined));
+  const share = "% of other tasks' outputs in the target's form";
+  const cells = (at: readonly Checkpoint[], from: readonly Checkpoint[]): Cell[] => {
+    const one = (of: (kept: readonly Kept[]) => number): Cell => {
+      const { value, spread } = measureOf(at.map(({ keep }) => ({ value: of(keep) })));
+      const before = meanOf(from.map(({ keep }) => of(keep)));
+      return { value, ...(spread !== undefined && { spread }), ...(at !== from && { difference: value - before }) };
+    };
+    const formShares = (kept: readonly Kept[]) => kept.flatMap(({ formShare }) => formShare ?? []);
+    return [
+      one((kept) => meanOf(kept.map(({ score }) => score))),
+      ...watched.map((task) => one((kept) => kept.find((entry) => entry.task === task)!.score)),
+      ...(shares ? [one((kept) => meanOf(formShares(kept)))] : []),
+    ];
+  };
+  const over = (values: readonly number[]): Cell => {
+    const { value, spread } = measureOf(values.map((one) => ({ value: one })));
+    return { value, ...(spread !== undefined && { spread }) };
+  };
+  const start = courses[0]!.seeds.map(([first]) => first!);
+  return {
+    heading: 'At equal score on the target',
+    text: [
+      `Every run reaches ${reach.toFixed(1)} on ${target} at some checkpoint. Here each is taken where it first does.`,
+    ],
+    table: {
+      columns: ['method', `${target} (validation)`, 'steps', 'mean of tasks', ...watched, ...(shares ? [share] : [])],
+      rows: [
+        { name: 'Before', cells: [{ text: '-' }, { value: 0, digits: 0 }, ...cells(start, start)] },
+        ...courses.map(({ label, seeds }) => {
+          const at = seeds.map((seed) => firstToReach(seed, reach)!);
+          const scores = over(at.map(({ score }) => score!));
+          return {
+            name: label,
+            cells: [scores, { ...over(at.map(({ step }) => step)), digits: 0 }, ...cells(at, start)],
+          };
+        }),
+      ],
+      lowerIsBetter: [share],
+      note: '±: standard deviation over seeds. Signed: difference to before. Other tasks 1-shot, on their evaluation examples.',
+    },
   };
 }

@@ -105,6 +105,8 @@ test('figures along training, with gradients, from the same runs', async () => {
   expect(outlook(request('figure-1')).left).toMatchObject({ runs: 0, evaluations: 0 });
   const { files } = await reproduce(request('figure-1'));
   expect(files.some((file) => file.endsWith('figure-1-nll.svg'))).toBe(true);
+  const report = readFileSync(join(out, 'figure-1', 'report.md'), 'utf8');
+  expect(report).toMatch(/## At equal score on the target.*\| Before \|.*\| Standard fine-tuning \|.*\| ProMoT \|/su);
 });
 
 test('a job that another process has is left to it and waited for; the lock of a process that is gone counts for nothing', async () => {
