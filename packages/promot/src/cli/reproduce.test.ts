@@ -28,6 +28,19 @@ test('a dry run says what is to be done and writes nothing', async () => {
   expect(existsSync('no/such/folder')).toBe(false);
 });
 
+test('a part of an experiment: fewer rows, fewer shots, the same jobs', async () => {
+  const dry = async (...args: string[]) =>
+    JSON.parse((await promot('reproduce', ...args, '--dry-run', '--json', '--out', 'no/such/folder')).out) as {
+      jobs: { name: string }[];
+    };
+  const whole = (await dry('rte')).jobs.map(({ name }) => name);
+  const part = (await dry('rte', '--methods', 'pretrained,promot', '--shots', '1')).jobs.map(({ name }) => name);
+  expect(part.filter((name) => name.includes('4-shot') || name.includes('fine-tune'))).toEqual([]);
+  expect(part).toHaveLength(5);
+  for (const name of part) expect(whole).toContain(name);
+  expect((await dry('figure-1', '--methods', 'promot')).jobs).toHaveLength(1);
+});
+
 test('wrong names and settings are refused', async () => {
   for (const [args, message] of [
     [['table-33'], 'did you mean table-3'],
@@ -36,6 +49,10 @@ test('wrong names and settings are refused', async () => {
     [['rte', '--set', 'seeds=0'], 'setting seeds'],
     [['rte', '--set', 'stage1.step=3'], 'did you mean "stage1.steps"'],
     [['rte', '--set', 'stage1.steps=none'], 'stage1.steps'],
+    [['rte', '--methods', 'promt'], 'rte has no method "promt" (did you mean "promot"?): it has pretrained, '],
+    [['rte', '--methods', ','], 'needs at least one method'],
+    [['rte', '--shots', '2'], 'rte is not evaluated 2-shot: it has 1, 4'],
+    [['figure-1', '--shots', '1'], 'figure-1 is not evaluated with different shots'],
   ] as const) {
     const { code, err } = await promot('reproduce', ...args);
     expect(code).toBe(2);

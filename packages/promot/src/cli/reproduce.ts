@@ -9,7 +9,7 @@ import { scales } from '../experiments/scales.js';
 import { configKeys, defaultConfig, resolveConfig } from '../training/config.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
-import { type CommonOptions, dataOption, withCommonOptions } from './options.js';
+import { type CommonOptions, dataOption, withCommonOptions, wordList } from './options.js';
 import { duration, Progress } from './progress.js';
 import { readSettings, type Settings } from './settings.js';
 import { alignedTable } from './table.js';
@@ -19,6 +19,8 @@ interface Options extends CommonOptions {
   readonly model?: string;
   readonly out?: string;
   readonly data?: string;
+  readonly methods?: readonly string[];
+  readonly shots?: readonly number[];
   readonly dryRun?: boolean;
 }
 
@@ -33,9 +35,11 @@ export function reproduceCommand(io: Io): Command {
       'runs, evaluations and reports; experiments that share it share runs (default: reproduce/SCALE)',
     )
     .addOption(dataOption())
+    .option('--methods <LIST>', 'only these rows or lines: pretrained,fine-tune,promot', wordList)
+    .option('--shots <LIST>', 'other tasks only with so many exemplars: 1', (text) => wordList(text).map(Number))
     .option('--dry-run', 'say what would be done and how long it should take');
   return withCommonOptions(command).action(async (name: string | undefined, options: Options) => {
-    const { scale, model, out = `reproduce/${scale}`, data, json } = options;
+    const { scale, model, out = `reproduce/${scale}`, data, methods, shots, json } = options;
     const settings = readReproduceSettings(options);
     if (name === undefined) {
       const { listExperiments } = await import('../experiments/cost.js');
@@ -43,7 +47,7 @@ export function reproduceCommand(io: Io): Command {
       answer(io, json, list, () => describeList(list));
       return;
     }
-    const request: ReproduceRequest = { ...settings, name, scale, model, out, data };
+    const request: ReproduceRequest = { ...settings, name, scale, model, out, data, methods, shots };
     const { outlook, reproduce } = await import('../experiments/reproduce.js');
     const before = outlook(request);
     if (options.dryRun) {

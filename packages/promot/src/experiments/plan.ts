@@ -203,8 +203,9 @@ export class Planner {
     tasks: readonly string[],
     shots: number,
   ): Evaluation {
-    const { scale, data, limit = scale.limit } = this.request;
-    const { beams, precision } = scale;
+    const { scale, data, limit = scale.limit, settings } = this.request;
+    const { beams } = scale;
+    const precision = (settings?.precision as Scale['precision'] | undefined) ?? scale.precision;
     const what = { model, ...(prompt && { prompt }), tasks, shots, limit, beams, precision };
     const hash = fingerprint({ ...what, data: dataOf(tasks, data) });
     const [whose] = Object.values(model) as [string];

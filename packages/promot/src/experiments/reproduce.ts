@@ -16,11 +16,12 @@ import type { Experiment } from './experiment.js';
 import { figureNumbers, figureSections } from './figures.js';
 import { ExperimentFolder } from './folder.js';
 import { outputsNumbers, outputsSections } from './outputs.js';
+import { type Part, partOf } from './part.js';
 import { type Job, merge, type Planner, type PlanRequest, plan } from './plan.js';
 import { type Scale, scales } from './scales.js';
 import { tableNumbers, tableSections } from './tables.js';
 
-export interface ReproduceRequest extends Omit<PlanRequest, 'scale' | 'seeds'>, Told {
+export interface ReproduceRequest extends Omit<PlanRequest, 'scale' | 'seeds'>, Part, Told {
   /** Of an experiment, see `listExperiments`. */
   readonly name: string;
   /** `lab` (default), `small` or `paper`. */
@@ -92,13 +93,13 @@ export async function reproduce(request: ReproduceRequest): Promise<Reproduced> 
     ...{ ...request, folder, data, signal },
     device: settings?.device as DeviceSetting | undefined,
   });
-  const files = finished ? await writeResults(experiment, planner, folder) : [];
+  const files = finished ? await writeResults(experiment, planner, folder, request) : [];
   return { ...outlook(request), finished, files };
 }
 
 function prepare(request: ReproduceRequest): { experiment: Experiment; planner: Planner; folder: ExperimentFolder } {
-  const { name, scale: scaleName = 'lab', seeds = 1, out, model, data, settings, limit } = request;
-  const experiment = findExperiment(name);
+  const { name, scale: scaleName = 'lab', seeds = 1, out, model, data, settings, limit, methods, shots } = request;
+  const experiment = partOf(findExperiment(name), { methods, shots });
   const scale = findScale(scaleName);
   const planner = plan(experiment, {
     ...{ scale, model, data, settings, limit },
@@ -115,7 +116,12 @@ export function findScale(name: string): Scale {
 }
 
 /** Writes index.html, report.md, figures and results.json. */
-async function writeResults(experiment: Experiment, planner: Planner, folder: ExperimentFolder): Promise<string[]> {
+async function writeResults(
+  experiment: Experiment,
+  planner: Planner,
+  folder: ExperimentFolder,
+  { methods, shots }: Part,
+): Promise<string[]> {
   const { sections, numbers } = await resultsOf(experiment, planner, folder);
   const facts = factsOf(experiment, planner, folder);
   const { scale } = planner.request;
@@ -124,6 +130,9 @@ async function writeResults(experiment: Experiment, planner: Planner, folder: Ex
     summary: [
       `What the paper shows: ${experiment.shows}.`,
       ...(experiment.notes ?? []),
+      ...(methods || shots
+        ? [`Only a part was done: ${[...(methods ?? []), ...(shots ?? []).map((n) => `${n}-shot`)].join(', ')}.`]
+        : []),
       ...standIns(experiment, planner),
     ],
     sections,
@@ -198,7 +207,7 @@ function factsOf(experiment: Experiment, planner: Planner, folder: ExperimentFol
     ['settings', JSON.stringify(merge(scale.settings, own, settings ?? {}))],
     [
       'evaluation',
-      `${limit === undefined ? 'all' : `first ${limit}`} examples, ${scale.beams} beams, ${scale.precision}`,
+      `${limit === undefined ? 'all' : `first ${limit}`} examples, ${scale.beams} beams, ${settings?.precision ?? scale.precision}`,
     ],
     ...(data === undefined ? [] : ([['data', data]] as [string, string][])),
     ['runs and evaluations', `${costOf(jobs).runs} and ${costOf(jobs).evaluations}, ${Math.round(took)} s of work`],
