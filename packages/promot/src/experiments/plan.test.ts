@@ -46,12 +46,12 @@ test('every experiment at every scale: known methods, tasks and settings; nothin
 test('names are stable: they change only with what a result depends on', () => {
   expect(namesOf(jobsOf('table-6'))).toMatchInlineSnapshot(`
     [
-      "promot-1-shot-lab-rte-s0-b71a9da61a0e",
-      "lab+prompt-on-lab-rte-1-shot-b7afb3a7b270",
-      "promot-1-shot-lab-enfr-s0-1bd33f1a44d2",
-      "lab+prompt-on-lab-enfr-1-shot-d0600e7978e1",
-      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-4b360a1bb3f3",
-      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-a4b4ac7c4499",
+      "promot-1-shot-lab-rte-s0-e351ed44a87b",
+      "lab+prompt-on-lab-rte-1-shot-edc4781fe1d5",
+      "promot-1-shot-lab-enfr-s0-f66ada8831f8",
+      "lab+prompt-on-lab-enfr-1-shot-57f1d2b58dcf",
+      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-91db6e91d60f",
+      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-b44b6f625c00",
     ]
   `);
   const [first] = namesOf(jobsOf('supervised'), 'run');
