@@ -5,9 +5,9 @@
 // The rule, the same for every method: seed 100 (experiments use 0, 1, ...), the scale's steps and batch, all else as in the
 // experiments. A run's score is the best validation score among its kept checkpoints, which also decides on the number of
 // steps. The prompt's rate is chosen by the mean score of prompt tuning over the two targets; with it the model's rate by the
-// mean over the two targets and the two methods, fine-tuning and ProMoT. Chosen is the smallest rate whose mean is at most one
-// point under the best: differences below that are within the noise of 200 validation examples, and a rate that is larger
-// than the target needs only forgets more. Needs `npm run setup`.
+// mean over the two targets and the two methods, fine-tuning and ProMoT; LoRA's, which has another optimizer, by its own mean.
+// Chosen is the smallest rate whose mean is at most one point under the best: differences below that are within the noise of
+// 200 validation examples, and a rate that is larger than the target needs only forgets more. Needs `npm run setup`.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { findScale } from '../dist/experiments/reproduce.js';
@@ -19,7 +19,7 @@ if (out === undefined) throw new Error('name a folder for the runs');
 const targets = ['lab-rte', 'lab-enfr'];
 const { settings } = findScale('lab');
 
-async function score(task, method, promptRate, modelRate) {
+async function score(task, method, promptRate, modelRate, loraRank = 0) {
   const folder = join(out, [task, method, promptRate, modelRate].join('-'));
   await train({
     model: 'lab',
@@ -31,7 +31,7 @@ async function score(task, method, promptRate, modelRate) {
       ...settings,
       seed: 100,
       stage1: { ...settings.stage1, learningRate: promptRate },
-      stage2: { ...settings.stage2, learningRate: modelRate },
+      stage2: { ...settings.stage2, learningRate: modelRate, loraRank },
     },
   });
   const lastStage = method === 'prompt-tune' ? 'prompt' : 'model';
@@ -69,3 +69,6 @@ await choose(`model's rate (fine-tuning and ProMoT on ${targets.join(', ')})`, [
   ...(await each(targets, (task) => score(task, 'fine-tune', promptRate, rate))),
   ...(await each(targets, (task) => score(task, 'promot', promptRate, rate))),
 ]);
+await choose(`LoRA's rate (rank 8, on ${targets.join(', ')})`, [0.001, 0.003, 0.01, 0.03], (rate) =>
+  each(targets, (task) => score(task, 'lora', promptRate, rate, 8)),
+);

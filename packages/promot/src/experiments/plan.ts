@@ -126,6 +126,7 @@ export class Planner {
     const method = contender.method!;
     const settings = merge(
       scale.settings,
+      scale.methods?.[method] ?? {},
       more,
       own,
       contender.settings ?? {},

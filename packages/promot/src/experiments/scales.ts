@@ -11,6 +11,8 @@ export interface Scale {
   readonly tasks: Readonly<Partial<Record<PaperTask, string>>>;
   /** Of every run, beside promot's defaults (the paper's settings). */
   readonly settings: ConfigInput;
+  /** Of runs of a method, in place of some of these. */
+  readonly methods?: Readonly<Record<string, ConfigInput>>;
   /** For figures along training, in place of some of the settings above. */
   readonly course: ConfigInput;
   /** For the long runs of Figures 5 and 6. */
@@ -81,6 +83,8 @@ const lab: Scale = {
     stage1: { steps: 200, keepEvery: 100, learningRate: 1 },
     stage2: { steps: 400, keepEvery: 50, learningRate: 0.01 },
   },
+  // Their optimizer is AdamW, with another rate.
+  methods: { lora: { stage2: { learningRate: 0.003 } }, 'lora-first': { stage1: { learningRate: 0.003 } } },
   course: { stage2: { steps: 400, keepEvery: 40 } },
   long: { stage2: { steps: 600, keepEvery: 60 } },
   replay: ['trivia-qa', 'xsum'],
