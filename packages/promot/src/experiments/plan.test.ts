@@ -46,12 +46,12 @@ test('every experiment at every scale: known methods, tasks and settings; nothin
 test('names are stable: they change only with what a result depends on', () => {
   expect(namesOf(jobsOf('table-6'))).toMatchInlineSnapshot(`
     [
-      "promot-1-shot-lab-rte-s0-e351ed44a87b",
-      "lab+prompt-on-lab-rte-1-shot-edc4781fe1d5",
-      "promot-1-shot-lab-enfr-s0-f66ada8831f8",
-      "lab+prompt-on-lab-enfr-1-shot-57f1d2b58dcf",
-      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-91db6e91d60f",
-      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-b44b6f625c00",
+      "promot-1-shot-lab-rte-s0-7b6239a4eb49",
+      "lab+prompt-on-lab-rte-1-shot-ebbc972c69f2",
+      "promot-1-shot-lab-enfr-s0-c287e7057f27",
+      "lab+prompt-on-lab-enfr-1-shot-c2464d306821",
+      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-6f92d7014f7b",
+      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-ad1c689bfe4a",
     ]
   `);
   const [first] = namesOf(jobsOf('supervised'), 'run');
