@@ -6,8 +6,7 @@
 // experiments. A run's score is the best validation score among its kept checkpoints, which also decides on the number of
 // steps. The prompt's rate is chosen by the mean score of prompt tuning over the two targets; with it the model's rate by the
 // mean over the two targets and the two methods, fine-tuning and ProMoT; LoRA's, which has another optimizer, by its own mean.
-// Chosen is the smallest rate whose mean is at most one point under the best: differences below that are within the noise of
-// 200 validation examples, and a rate that is larger than the target needs only forgets more. Needs `npm run setup`.
+// Of equals the smaller. Needs `npm run setup`.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { findScale } from '../dist/experiments/reproduce.js';
@@ -41,19 +40,17 @@ async function score(task, method, promptRate, modelRate, loraRank = 0) {
   return Math.max(...scores);
 }
 
-/** The smallest rate whose mean is within a point of the best; prints every score. */
-async function choose(title, rates, scoresAt) {
-  const means = [];
+/** The rate with the best mean; prints every score. */
+async function best(title, rates, scoresAt) {
+  let chosen;
   for (const rate of rates) {
     const scores = await scoresAt(rate);
-    means.push(scores.reduce((sum, value) => sum + value) / scores.length);
-    console.log(
-      `${title} ${rate}: ${scores.map((value) => value.toFixed(1)).join(' ')}, mean ${means.at(-1).toFixed(1)}`,
-    );
+    const mean = scores.reduce((sum, value) => sum + value) / scores.length;
+    console.log(`${title} ${rate}: ${scores.map((value) => value.toFixed(1)).join(' ')}, mean ${mean.toFixed(1)}`);
+    if (chosen === undefined || mean > chosen.mean) chosen = { rate, mean };
   }
-  const chosen = rates[means.findIndex((mean) => mean >= Math.max(...means) - 1)];
-  console.log(`${title}: ${chosen}`);
-  return chosen;
+  console.log(`${title}: ${chosen.rate}`);
+  return chosen.rate;
 }
 
 async function each(list, of) {
@@ -62,13 +59,13 @@ async function each(list, of) {
   return all;
 }
 
-const promptRate = await choose(`prompt's rate (prompt tuning on ${targets.join(', ')})`, [0.1, 0.3, 1], (rate) =>
+const promptRate = await best(`prompt's rate (prompt tuning on ${targets.join(', ')})`, [0.1, 0.3, 1], (rate) =>
   each(targets, (task) => score(task, 'prompt-tune', rate, 0.003)),
 );
-await choose(`model's rate (fine-tuning and ProMoT on ${targets.join(', ')})`, [0.001, 0.003, 0.01], async (rate) => [
+await best(`model's rate (fine-tuning and ProMoT on ${targets.join(', ')})`, [0.001, 0.003, 0.01], async (rate) => [
   ...(await each(targets, (task) => score(task, 'fine-tune', promptRate, rate))),
   ...(await each(targets, (task) => score(task, 'promot', promptRate, rate))),
 ]);
-await choose(`LoRA's rate (rank 8, on ${targets.join(', ')})`, [0.001, 0.003, 0.01, 0.03], (rate) =>
+await best(`LoRA's rate (rank 8, on ${targets.join(', ')})`, [0.001, 0.003, 0.01, 0.03], (rate) =>
   each(targets, (task) => score(task, 'lora', promptRate, rate, 8)),
 );

@@ -46,12 +46,12 @@ test('every experiment at every scale: known methods, tasks and settings; nothin
 test('names are stable: they change only with what a result depends on', () => {
   expect(namesOf(jobsOf('table-6'))).toMatchInlineSnapshot(`
     [
-      "promot-1-shot-lab-rte-s0-7b6239a4eb49",
-      "lab+prompt-on-lab-rte-1-shot-ebbc972c69f2",
-      "promot-1-shot-lab-enfr-s0-c287e7057f27",
-      "lab+prompt-on-lab-enfr-1-shot-c2464d306821",
-      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-6f92d7014f7b",
-      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-ad1c689bfe4a",
+      "promot-1-shot-lab-rte-s0-e5a969cbc8e8",
+      "lab+prompt-on-lab-rte-1-shot-7f1a492f36a4",
+      "promot-1-shot-lab-enfr-s0-753ec71c78cf",
+      "lab+prompt-on-lab-enfr-1-shot-a10bd84f6acc",
+      "promot-1-shot-lab-rte-s0-on-lab-rte-1-shot-9d032320e6f8",
+      "promot-1-shot-lab-enfr-s0-on-lab-enfr-1-shot-d84f5669e06e",
     ]
   `);
   const [first] = namesOf(jobsOf('supervised'), 'run');

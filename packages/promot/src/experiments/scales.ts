@@ -81,7 +81,7 @@ const lab: Scale = {
     validationLimit: 200,
     // Rates by the rule of lab/choose-rates.mjs.
     stage1: { steps: 200, keepEvery: 100, learningRate: 1 },
-    stage2: { steps: 400, keepEvery: 50, learningRate: 0.001 },
+    stage2: { steps: 400, keepEvery: 50, learningRate: 0.003 },
   },
   // Their optimizer is AdamW, with another rate.
   methods: { lora: { stage2: { learningRate: 0.003 } }, 'lora-first': { stage1: { learningRate: 0.003 } } },
