@@ -66,6 +66,6 @@ await best(`model's rate (fine-tuning and ProMoT on ${targets.join(', ')})`, [0.
   ...(await each(targets, (task) => score(task, 'fine-tune', promptRate, rate))),
   ...(await each(targets, (task) => score(task, 'promot', promptRate, rate))),
 ]);
-await best(`LoRA's rate (rank 8, on ${targets.join(', ')})`, [0.001, 0.003, 0.01, 0.03], (rate) =>
+await best(`LoRA's rate (rank 8, on ${targets.join(', ')})`, [0.0003, 0.001, 0.003, 0.01], (rate) =>
   each(targets, (task) => score(task, 'lora', promptRate, rate, 8)),
 );

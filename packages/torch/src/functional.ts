@@ -1,5 +1,7 @@
 // Functions of several tensors, as in torch and torch.nn.functional.
-import { call, op, type Tensor } from './tensor.js';
+import { ones, zeros } from './creation.js';
+import { scope } from './scope.js';
+import { call, type DType, op, type Tensor } from './tensor.js';
 
 /** x [..., I] times the transpose of weight [O, I], plus bias [O]. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
@@ -29,27 +31,47 @@ export function dropout(x: Tensor, rate: number, seed: number): Tensor {
   return rate === 0 ? x.alias() : op('promot::dropout', x, rate, seed);
 }
 
+/** Up to so many scores of a head, products of whole batches are faster in bf16; beyond, their memory weighs more. */
+const mostPlainScores = 512 * 512;
+
 /**
  * softmax(query key^T * scale + mask) value, for query [B, H, T, D] and key, value [B, H, S, D]; `mask` broadcasts to
- * [B, H, T, S]: true where attention is allowed, or numbers to add.
+ * [B, H, T, S]: true where attention is allowed, or numbers to add. `scale` is 1 / sqrt(D) where it is not given. `onWeights`
+ * takes the weights [B * H, T, S] before they meet the values: dropout, which the fused kernel does not have on a CPU.
  */
 export function scaledDotProductAttention(
   query: Tensor,
   key: Tensor,
   value: Tensor,
-  options: { mask?: Tensor; causal?: boolean; scale?: number; groupedQueries?: boolean } = {},
+  options: { mask?: Tensor; causal?: boolean; scale?: number; onWeights?: (weights: Tensor) => Tensor } = {},
 ): Tensor {
-  return op(
-    'aten::scaled_dot_product_attention',
-    query,
-    key,
-    value,
-    options.mask ?? null,
-    0,
-    options.causal ?? false,
-    options.scale ?? null,
-    options.groupedQueries ?? false,
-  );
+  const { mask, causal = false, scale, onWeights } = options;
+  const [b, h, t, d] = query.shape as [number, number, number, number];
+  const s = key.size(2);
+  // On a CPU the fused kernel multiplies head by head. In bf16 each of these products has a cost of its own: with the
+  // gradient it takes 1.5 to 7 times as long (docs/benchmarks.md).
+  const slow = query.dtype === 'bfloat16' && query.device === 'cpu' && t * s <= mostPlainScores;
+  if (!onWeights && !slow)
+    return op('aten::scaled_dot_product_attention', query, key, value, mask ?? null, 0, causal, scale ?? null, false);
+  return scope(() => {
+    const allowed = causal ? tril(ones([t, s], 'bool')) : mask?.dtype === 'bool' ? mask : undefined;
+    const bias = allowed ? blocked(allowed, query.dtype) : (mask ?? zeros([1], query.dtype));
+    const scores = op(
+      'aten::baddbmm',
+      bias.expand(b, h, t, s).reshape(b * h, t, s),
+      query.reshape(b * h, t, d),
+      key.reshape(b * h, s, d).transpose(1, 2),
+      1,
+      scale ?? d ** -0.5,
+    );
+    const weights = scores.softmax(-1);
+    return (onWeights ? onWeights(weights) : weights).bmm(value.reshape(b * h, s, d)).view(b, h, t, d);
+  });
+}
+
+/** 0 where `allowed` is true, minus infinity elsewhere, in its shape. */
+function blocked(allowed: Tensor, dtype: DType): Tensor {
+  return zeros(allowed.shape, dtype).maskedFill(allowed.logicalNot(), Number.NEGATIVE_INFINITY);
 }
 
 /** Lower triangle of ones: entry [t, s] is true where s <= t + diagonal. */

@@ -3,7 +3,10 @@ import { expect, test } from 'vitest';
 import { RandomStream } from '../data/random.js';
 import { firstToReach, reachedByAll } from './equal-target.js';
 
-const run = (...scores: number[]) => [{ step: 0 }, ...scores.map((score, i) => ({ step: i + 1, score }))];
+const run = (...scores: number[]): { step: number; score?: number }[] => [
+  { step: 0 },
+  ...scores.map((score, i) => ({ step: i + 1, score })),
+];
 
 test('the least of the best; there each run is taken at its first checkpoint', () => {
   const runs = [run(50, 80, 95), run(90, 60), run(70, 92, 91)];

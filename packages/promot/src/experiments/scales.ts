@@ -84,7 +84,7 @@ const lab: Scale = {
     stage2: { steps: 400, keepEvery: 50, learningRate: 0.003 },
   },
   // Their optimizer is AdamW, with another rate.
-  methods: { lora: { stage2: { learningRate: 0.003 } }, 'lora-first': { stage1: { learningRate: 0.003 } } },
+  methods: { lora: { stage2: { learningRate: 0.001 } }, 'lora-first': { stage1: { learningRate: 0.001 } } },
   course: { stage2: { steps: 400, keepEvery: 40 } },
   long: { stage2: { steps: 600, keepEvery: 60 } },
   replay: ['trivia-qa', 'xsum'],

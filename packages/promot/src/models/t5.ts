@@ -8,7 +8,6 @@ import {
   keep,
   type Linear,
   ones,
-  op,
   type Parameters,
   type RMSNorm,
   scaledDotProductAttention,
@@ -388,22 +387,8 @@ class Attention {
   attend(x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout?: Dropout): Tensor {
     return scope(() => {
       const query = this.#split(this.#q.forward(x));
-      let mixed: Tensor;
-      if (dropout && dropout.rate > 0) {
-        // Dropout falls on the attention weights themselves, which the fused kernel does not offer on a CPU.
-        const [b, h, t, d] = query.shape as [number, number, number, number];
-        const s = keys.size(2);
-        const scores = op(
-          'aten::baddbmm',
-          bias.expand(b, h, t, s).reshape(b * h, t, s),
-          query.reshape(b * h, t, d),
-          keys.reshape(b * h, s, d).transpose(1, 2),
-        );
-        mixed = dropout
-          .apply(scores.softmax(-1))
-          .bmm(values.reshape(b * h, s, d))
-          .view(b, h, t, d);
-      } else mixed = scaledDotProductAttention(query, keys, values, { mask: bias, scale: 1 });
+      const onWeights = dropout && dropout.rate > 0 ? (weights: Tensor) => dropout.apply(weights) : undefined;
+      const mixed = scaledDotProductAttention(query, keys, values, { mask: bias, scale: 1, onWeights });
       return this.#o.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
     });
   }
