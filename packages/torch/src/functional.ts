@@ -49,7 +49,7 @@ export function scaledDotProductAttention(
   const [b, h, t, d] = query.shape as [number, number, number, number];
   const s = key.size(2);
   // On a CPU the fused kernel multiplies head by head. In bf16 each of these products has a cost of its own: with the
-  // gradient it takes 1.5 to 7 times as long (docs/benchmarks.md).
+  // gradient it takes 2 to 9 times as long (bench/attention.mjs).
   const slow = query.dtype === 'bfloat16' && query.device === 'cpu' && t * s <= mostPlainScores;
   if (!onWeights && !slow)
     return op('aten::scaled_dot_product_attention', query, key, value, mask ?? null, 0, causal, scale ?? null, false);
