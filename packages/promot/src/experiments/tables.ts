@@ -31,6 +31,8 @@ export interface Compared extends Measure {
 export interface UnseenNumbers {
   readonly shots: number;
   readonly average: Compared;
+  /** Mean score of the tasks without labels: where a label is no answer, and no point is won by guessing. */
+  readonly openEnded: Compared;
   /** By the paper's name of each task. */
   readonly scores: Readonly<Record<string, Compared>>;
   /** Mean over the tasks, nats per token of the references. */
@@ -75,8 +77,9 @@ export async function tableNumbers(
       unseen: experiment.shots.map((shots, s) => {
         const each = (of: typeof scoreOf) =>
           unseen.map(({ task }) => over((part) => of(entry(part.unseen[s]!.evaluation, task))));
-        const mean = (of: typeof scoreOf) =>
-          over((part) => meanFound(unseen.map(({ task }) => of(entry(part.unseen[s]!.evaluation, task)))));
+        const mean = (of: typeof scoreOf, tasks = unseen) =>
+          over((part) => meanFound(tasks.map(({ task }) => of(entry(part.unseen[s]!.evaluation, task)))));
+        const open = unseen.filter((_, i) => !others[i]!.labels);
         const formShare = over((part) =>
           formShareOf(
             folder,
@@ -85,7 +88,10 @@ export async function tableNumbers(
             targets.map((target) => forms.get(target)!),
           ),
         );
-        return { shots, average: mean(scoreOf), scores: each(scoreOf), nll: mean(nllOf), nlls: each(nllOf), formShare };
+        return {
+          ...{ shots, average: mean(scoreOf), openEnded: mean(scoreOf, open), scores: each(scoreOf) },
+          ...{ nll: mean(nllOf), nlls: each(nllOf), formShare },
+        };
       }),
     };
   });
@@ -118,6 +124,7 @@ export async function tableNumbers(
       return {
         shots: one.shots,
         average: beside(one.average, base?.average, paper?.[0]),
+        openEnded: beside(one.openEnded, base?.openEnded),
         scores: named(one.scores, base?.scores, true),
         nll: beside(one.nll, base?.nll),
         nlls: named(one.nlls, base?.nlls),
@@ -187,11 +194,16 @@ export async function tableSections(
       table: {
         columns: [
           ...['method', ...(withTargets ? targetColumns : [])],
-          ...['normalised average', ...unseenColumns, "% of other tasks' outputs in the target's form"],
+          ...[
+            'normalised average',
+            'mean of tasks without labels',
+            ...unseenColumns,
+            "% of other tasks' outputs in the target's form",
+          ],
         ],
         rows: rows.map((row) => {
-          const { average, scores, formShare } = row.unseen[s]!;
-          const cells = [average, ...Object.values(scores), formShare].map((one) => cell(one));
+          const { average, openEnded, scores, formShare } = row.unseen[s]!;
+          const cells = [average, openEnded, ...Object.values(scores), formShare].map((one) => cell(one));
           return { name: row.label, cells: [...(withTargets ? targetCells(row) : []), ...cells] };
         }),
         lowerIsBetter: ["% of other tasks' outputs in the target's form"],
