@@ -92,7 +92,7 @@ const lab: Scale = {
   precision: 'fp32',
   limit: 100,
   watchLimit: 60,
-  speed: { stage1Step: 0.2, stage2Step: 0.2, answer: 0.03, machine: 'a core with bf16 units beside another process' },
+  speed: { stage1Step: 0.12, stage2Step: 0.16, answer: 0.01, machine: 'a core with bf16 units beside another process' },
 };
 
 const small: Scale = {
