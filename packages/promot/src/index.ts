@@ -63,4 +63,5 @@ export {
   train,
 } from './training/train.js';
 export { type Interpolated, type InterpolateRequest, interpolate } from './tuning/interpolate.js';
+export { type Merged, type MergeRequest, mergeLora } from './tuning/merge.js';
 export { writePromptAdapter } from './tuning/peft.js';

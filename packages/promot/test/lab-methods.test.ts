@@ -13,6 +13,8 @@ import { tokenizeExample } from '../src/models/tokenize.js';
 import { readTrainingRun } from '../src/report/training-run.js';
 import { openModel } from '../src/runs/open.js';
 import { loadTask } from '../src/tasks/registry.js';
+import { defaultConfig, resolveConfig } from '../src/training/config.js';
+import { scoreKeepList, targetForms } from '../src/training/keep.js';
 import { train } from '../src/training/train.js';
 import { interpolate } from '../src/tuning/interpolate.js';
 
@@ -106,4 +108,15 @@ test('a translation into another language has not the form of lab-enfr, one into
     (await task!.load('validation')).slice(0, 50).map((example) => example.references[0]!);
   expect(formShare(await references(target), form)).toBeGreaterThan(90);
   expect(formShare(await references(other), form)).toBeLessThan(10);
+});
+
+test('a keep list counts answers in the language of a translation target, and in tasks with labels none', async () => {
+  const [target, ...kept] = await Promise.all(['lab-enfr', 'lab-translation', 'lab-cb'].map((name) => loadTask(name)));
+  const forms = await targetForms([target!], kept);
+  const config = resolveConfig(defaultConfig('encoder-decoder', false), { keep: { limit: 10 }, beams: 1 });
+  const { keep } = await scoreKeepList(lab, kept, config, { forms });
+  expect(keep[0]!.formShare).toBe(0);
+  expect(keep[0]!.interval.high).toBeGreaterThanOrEqual(keep[0]!.score);
+  expect(keep[0]!.nllInterval.low).toBeLessThanOrEqual(keep[0]!.nll);
+  expect(keep[1]!.formShare).toBeUndefined();
 });

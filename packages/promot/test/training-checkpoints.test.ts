@@ -113,8 +113,9 @@ describe('the keep list', () => {
   const expectedOf = async (model: string) => {
     const loaded = await openModel(model, 'float32');
     const options = { shots: 1, limit: 4, beams: 1, labels, nll: true };
-    const { metric, score, formShare, nll } = await evaluateTask(loaded, await loadTask(other), options);
-    return { task: 'shades', metric, score, formShare, nll };
+    const result = await evaluateTask(loaded, await loadTask(other), options);
+    const { metric, score, interval, formShare, nll, nllInterval } = result;
+    return { task: 'shades', metric, score, interval, formShare, nll, nllInterval };
   };
 
   test('is evaluated before and along the stage that trains the model, without the prompt', async () => {

@@ -7,17 +7,18 @@ import type { Task } from '../tasks/task.js';
 export type TargetForm = { readonly labels: readonly string[] } | { readonly language: Language };
 
 /**
- * For each output, trimmed as its task trims it, whether it has the form. Labels: the first word, without punctuation around
- * it, is one of them (as accuracy reads it). Language: see `Language`.
+ * For each output, trimmed as its task trims it, whether it has one of the forms (a model may have several targets). Labels: the
+ * first word, without punctuation around it, is one of them (as accuracy reads it). Language: see `Language`.
  */
-export function inTargetForm(outputs: readonly string[], form: TargetForm): boolean[] {
-  if ('language' in form) return outputs.map((output) => form.language.has(output));
-  return outputs.map((output) => form.labels.includes(firstWord(output)));
+export function inTargetForm(outputs: readonly string[], ...forms: readonly TargetForm[]): boolean[] {
+  return outputs.map((output) =>
+    forms.some((form) => ('language' in form ? form.language.has(output) : form.labels.includes(firstWord(output)))),
+  );
 }
 
-/** Percent of the outputs that have the form; 0 where there are none. */
-export function formShare(outputs: readonly string[], form: TargetForm): number {
-  return outputs.length === 0 ? 0 : (100 * inTargetForm(outputs, form).filter(Boolean).length) / outputs.length;
+/** Percent of the outputs that have one of the forms; 0 where there are none. */
+export function formShare(outputs: readonly string[], ...forms: readonly TargetForm[]): number {
+  return outputs.length === 0 ? 0 : (100 * inTargetForm(outputs, ...forms).filter(Boolean).length) / outputs.length;
 }
 
 /** Enough to know a language by (see the errors below), and learned in a second. */

@@ -7,6 +7,7 @@ import { evalCommand } from './eval.js';
 import { generateCommand } from './generate.js';
 import { interpolateCommand } from './interpolate.js';
 import type { Io } from './io.js';
+import { mergeCommand } from './merge.js';
 import { metricCommand } from './metric.js';
 import { pretrainCommand } from './pretrain.js';
 import { stopProgress } from './progress.js';
@@ -37,6 +38,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     compareCommand,
     reportCommand,
     interpolateCommand,
+    mergeCommand,
     generateCommand,
     scoreCommand,
     metricCommand,

@@ -79,10 +79,10 @@ export function reproduceCommand(io: Io): Command {
 /** Keys that are not the training's. */
 const own = { seeds: z.int().positive(), limit: z.int().positive() };
 /** What tells experiments and their methods apart is not for a person to set. */
-const fixed = ['seed', 'shots', 'replay.tasks', 'replay.share', 'keep.tasks', 'keep.shots'];
+const fixed = ['seed', 'shots', 'promptInit', 'loraRank', 'replay.', 'keep.'];
 
 function readReproduceSettings(options: CommonOptions): Pick<ReproduceRequest, 'seeds' | 'limit' | 'settings'> {
-  const known = [...Object.keys(own), ...configKeys().filter((key) => !fixed.includes(key))];
+  const known = [...Object.keys(own), ...configKeys().filter((key) => !fixed.some((one) => key.startsWith(one)))];
   const defaults = defaultConfig('encoder-decoder', false);
   const all = readSettings(options, (one) => {
     const [key, value] = leafOf(one);

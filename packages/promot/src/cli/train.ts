@@ -55,7 +55,7 @@ export function trainCommand(io: Io): Command {
       const settings = readSettings(options, (one) => resolveConfig(defaults, one));
       const progress = new Progress(io);
       // Data at fault and downloads come before libtorch does.
-      const { keep, replay } = resolveConfig(defaults, settings);
+      const { keep, replay, shots } = resolveConfig(defaults, settings);
       const load = async (name: string, ...splits: readonly Split[]) => {
         const loaded = await loadTask(name, { data, hub: progress.hub });
         for (const split of splits) await loaded.load(split);
@@ -80,7 +80,7 @@ export function trainCommand(io: Io): Command {
         train({ ...request, signal, onEvent }),
       );
       if (!result.finished) io.exitCode = 130;
-      const next = result.finished ? evalCommandLine(options, names) : resumeCommandLine(options);
+      const next = result.finished ? evalCommandLine(options, names, shots) : resumeCommandLine(options);
       answer(io, json, { ...result, next }, () => summary(result, next));
     },
   );
@@ -151,12 +151,12 @@ function summary(result: TrainResult, next: string): string {
   ].join('\n');
 }
 
-/** With several tasks (of these names) that of the first: each is asked with its own prompt. */
-function evalCommandLine({ out, task, method, data }: Options, names: readonly string[]): string {
+/** With several tasks (of these names) that of the first: each is asked with its own prompt, and with exemplars as it was trained. */
+function evalCommandLine({ out, task, method, data }: Options, names: readonly string[], shots: number): string {
   const { adapter } = findMethod(method);
   const own = adapter === 'prompt' && task.length > 1 ? join(out, 'prompts', names[0]!) : out;
   return commandLine([
-    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task[0]!, '--shots', '0'],
+    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task[0]!, '--shots', `${shots}`],
     ...flag('--data', data),
   ]);
 }

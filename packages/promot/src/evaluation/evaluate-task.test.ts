@@ -93,10 +93,16 @@ test('form share, interval, limit, samples', async () => {
   const same = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 4, limit: 3, labels: words.slice(0, 1) });
   expect(same.formShare).toBeCloseTo((100 * words.filter((word) => word === words[0]).length) / 3, 9);
   expect(same.labels).toEqual(words.slice(0, 1));
-  // A language learned from these very outputs has all that have a letter; `form` stands in place of `labels`.
+  // A language learned from these very outputs has all that have a letter; `forms` stand in place of `labels`.
   const outputs = plain.samples.map(({ trimmed }) => trimmed);
   const form = { language: Language.learn('what this model says', outputs, [['qqq xxx zzz']]) };
-  const inLanguage = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 4, limit: 3, labels: ['no'], form });
+  const inLanguage = await evaluateTask(loaded, task, {
+    beams: 1,
+    maxNewTokens: 4,
+    limit: 3,
+    labels: ['no'],
+    forms: [form],
+  });
   const spoken = outputs.filter((output) => /\p{L}/u.test(output)).length;
   expect(spoken).toBeGreaterThan(0);
   expect(inLanguage).toMatchObject({

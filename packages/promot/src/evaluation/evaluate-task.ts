@@ -25,8 +25,10 @@ export interface TaskOptions extends EvaluateOptions {
   readonly limit?: number;
   /** Words whose share among the outputs is reported as `formShare`; by default the task's labels. */
   readonly labels?: readonly string[];
-  /** In place of `labels`: another form whose share is reported, such as a language. */
-  readonly form?: TargetForm;
+  /** In place of `labels`: the forms of one target or several, such as a language, whose share is reported. */
+  readonly forms?: readonly TargetForm[];
+  /** Default: the task's evaluation split. */
+  readonly split?: Split;
   /** For tasks with labels: what `score` is, the generated answers' accuracy (default) or the most likely label's. */
   readonly decide?: 'generation' | 'likelihood';
   /** Report how likely the references are, too. Default false. */
@@ -58,9 +60,9 @@ export interface TaskResult {
   readonly signature: string;
   /** The words that `formShare` counts. */
   readonly labels?: readonly string[];
-  /** The language that `formShare` counts, where it is not words. */
+  /** The language that `formShare` counts. */
   readonly language?: string;
-  /** Percent of the outputs, trimmed, whose first word is one of `labels`, or that are in `language`. */
+  /** Percent of the outputs, trimmed, whose first word is one of `labels` or that are in `language`. */
   readonly formShare?: number;
   /** For tasks with labels: accuracy of the generated answers, and of the labels ranked by likelihood. */
   readonly generation?: number;
@@ -89,13 +91,13 @@ export async function evaluateTask(loaded: LoadedModel, task: Task, options: Tas
 /** The examples that an evaluation is about. Errors: a UserError where there are none, or for options that do not fit the task. */
 export async function evaluationExamples(
   task: Task,
-  { limit, decide }: Pick<TaskOptions, 'limit' | 'decide'>,
+  { limit, decide, split = task.evaluationSplit }: Pick<TaskOptions, 'limit' | 'decide' | 'split'>,
 ): Promise<readonly Example[]> {
   if (decide === 'likelihood' && !task.labels)
     throw new UserError(`decide=likelihood needs a task with labels; ${task.name} has none`);
-  const split = await task.load(task.evaluationSplit);
-  if (split.length === 0) throw new UserError(`task ${task.name}: its ${task.evaluationSplit} split is empty`);
-  return split.slice(0, limit ?? split.length);
+  const examples = await task.load(split);
+  if (examples.length === 0) throw new UserError(`task ${task.name}: its ${split} split is empty`);
+  return examples.slice(0, limit ?? examples.length);
 }
 
 /** How many answers of all kinds an evaluation still needs; `total` is what it needs in all. */
@@ -178,14 +180,14 @@ export function taskResult(
     examples.map((_, i) => answers.outputs.get(i)!),
   );
   const labels = options.labels ?? task.labels;
-  const form = options.form ?? (labels && { labels });
+  const forms = options.forms ?? (labels ? [{ labels }] : []);
   const ranked = task.labels ? { raw: byLikelihood('raw'), perToken: byLikelihood('perToken') } : undefined;
   const result = decide === 'likelihood' ? ranked!.raw.result : generated.result;
   const references = nll ? nllResult(examples.map((_, i) => answers.references.get(i)!)) : undefined;
   return {
     task: task.name,
     version: task.version,
-    split: task.evaluationSplit,
+    split: options.split ?? task.evaluationSplit,
     metric: task.metric,
     ...(task.metricSettings && { metricSettings: task.metricSettings }),
     score: result.score,
@@ -194,11 +196,11 @@ export function taskResult(
     shots,
     seed,
     signature: result.signature,
-    ...(form && {
-      ...('language' in form ? { language: form.language.name } : form),
+    ...(forms.length > 0 && {
+      ...namesOf(forms),
       formShare: formShare(
         generated.samples.map(({ trimmed }) => trimmed),
-        form,
+        ...forms,
       ),
     }),
     ...(ranked && {
@@ -221,4 +223,13 @@ export function taskResult(
     const right = examples.map((example, i) => (example.references.includes(found[i]!) ? 100 : 0));
     return { labels: found, result: meanResult(right, `${task.metric}|decide:likelihood|ranking:${ranking}`) };
   }
+}
+
+function namesOf(forms: readonly TargetForm[]): { labels?: readonly string[]; language?: string } {
+  const labels = [...new Set(forms.flatMap((form) => ('labels' in form ? form.labels : [])))];
+  const languages = forms.flatMap((form) => ('language' in form ? form.language.name : []));
+  return {
+    ...(labels.length > 0 && { labels }),
+    ...(languages.length > 0 && { language: languages.join(' or ') }),
+  };
 }

@@ -141,11 +141,12 @@ async function mixJob(job: Interpolation, title: string, { folder, onProgress }:
 
 async function evaluationJob(job: Evaluation, title: string, request: ExecuteRequest): Promise<void> {
   const { folder, data, device, signal, onProgress, onLine } = request;
-  const { tasks, shots, limit, beams, precision } = job;
+  const { tasks, shots, split, limit, beams, maxInputLength, precision } = job;
   const results = new Map<string, number>();
   await evaluateTasks({
     ...folder.modelOf(job),
-    ...{ tasks, shots, limit, beams, precision, device, data, signal, nll: true, out: folder.of(job) },
+    ...{ tasks, shots, split, limit, beams, maxInputLength, precision },
+    ...{ device, data, signal, nll: true, out: folder.of(job) },
     onProgress: (task, done, total) => {
       results.set(task, done);
       onProgress?.({ title, done, total, details: `${task} (${results.size} of ${tasks.length})` });

@@ -75,6 +75,8 @@ export interface CourseExperiment extends Common {
   readonly contenders: readonly ContenderName[];
   /** What is drawn beside the target's score. */
   readonly draws: 'score' | 'form-share' | 'alignment-ends' | 'alignment';
+  /** Of `alignment-ends`: the paper's later step; where a run has none so late, its last. */
+  readonly later?: number;
   /** Evaluated along training, 1-shot. Figures that watch the same tasks are drawn from the same runs. */
   readonly watches: readonly UnseenTask[];
   /** Those of them that are drawn. */

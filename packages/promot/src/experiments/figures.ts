@@ -6,7 +6,7 @@ import { loadTask } from '../tasks/registry.js';
 import { type Contender, contenders } from './contenders.js';
 import type { CourseExperiment, TradeOffExperiment, UnseenTask } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
-import { type Checkpoint, meanOf, measureOf, readCourse, readEvaluation } from './numbers.js';
+import { type Checkpoint, type Found, type Kept, meanOf, measureOf, readCourse, readEvaluation } from './numbers.js';
 import { type FigurePart, figureParts, type Planner } from './plan.js';
 
 /** A contender's checkpoints, a list for each seed; of a model that has no course, its end alone. */
@@ -40,7 +40,10 @@ export async function figureNumbers(
   });
 }
 
-/** The figure, beside a course the likelihood of the references along it, and a table of methods at equal target score. */
+/**
+ * The figure, beside it the likelihood of the references and the share of the target's form along training, and a table of methods
+ * at equal target score.
+ */
 export function figureSections(
   experiment: FigureExperiment,
   numbers: readonly SeriesNumbers[],
@@ -50,7 +53,7 @@ export function figureSections(
   if (experiment.kind === 'trade-off')
     return [
       { heading: 'Trade-off', text, figure: tradeOff(experiment, numbers, planner) },
-      equalTarget(experiment, numbers, planner),
+      ...aside(experiment, numbers, planner),
     ];
   switch (experiment.draws) {
     case 'alignment':
@@ -60,35 +63,50 @@ export function figureSections(
     default:
       return [
         { heading: 'Along training', text, figure: courseLines(experiment, numbers, planner) },
-        { heading: 'How unlikely the references become', figure: nllLines(experiment, numbers, planner) },
-        equalTarget(experiment, numbers, planner),
+        ...aside(experiment, numbers, planner),
       ];
   }
 }
 
-/** The mean over seeds at each step that all have; the interval is one standard deviation to each side. */
-function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) => number | undefined): Point[] {
+function aside(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Section[] {
+  // A finished model without a course has one checkpoint, and no say in what all reach.
+  const courses = numbers.filter(({ seeds }) => seeds[0]!.length > 1);
+  if (courses.length === 0) return [];
+  const sections: Section[] = [
+    { heading: 'How unlikely the references become', figure: nllLines(experiment, courses, planner) },
+  ];
+  const shares = formLines(experiment, courses, planner);
+  const drawn = experiment.kind === 'course' && experiment.draws === 'form-share';
+  if (!drawn && shares.series.length > 0) sections.push({ heading: "The target's form elsewhere", figure: shares });
+  return [...sections, equalTarget(experiment, courses, planner)];
+}
+
+/** The mean over seeds at each step that all have, and one standard deviation to each side; of one seed its bootstrap interval. */
+function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) => Found | undefined): Point[] {
   return seeds[0]!.flatMap(({ step }) => {
-    const values = seeds.flatMap((seed) => {
+    const found = seeds.flatMap((seed) => {
       const at = seed.find((checkpoint) => checkpoint.step === step);
       return (at && of(at)) ?? [];
     });
-    if (values.length < seeds.length) return [];
-    const mean = meanOf(values);
-    if (values.length === 1) return [{ x: step, y: mean }];
-    const spread = Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1));
-    return [{ x: step, y: mean, interval: [mean - spread, mean + spread] as const }];
+    if (found.length < seeds.length) return [];
+    const { value, spread, interval } = measureOf(found);
+    const around = spread === undefined ? interval : ([value - spread, value + spread] as const);
+    return [{ x: step, y: value, ...(around && { interval: around }) }];
   });
 }
 
-type Kept = Checkpoint['keep'][number];
+const bare = (value: number | undefined): Found | undefined => (value === undefined ? undefined : { value });
+const withInterval = (value: number, interval: Kept['interval']): Found => ({
+  value,
+  ...(interval && { interval: [interval.low, interval.high] as const }),
+});
 
 /** A line for each drawn task and contender. */
 function taskLines(
-  { tasks }: CourseExperiment,
+  { tasks }: FigureExperiment,
   numbers: readonly SeriesNumbers[],
   planner: Planner,
-  of: (kept: Kept) => number | undefined,
+  of: (kept: Kept) => Found | undefined,
 ): Figure['series'] {
   return numbers.flatMap(({ label, seeds }) =>
     placed(tasks, planner).map((task) => ({
@@ -111,18 +129,34 @@ function courseLines(experiment: CourseExperiment, numbers: readonly SeriesNumbe
     ...{ name: experiment.name, kind: 'lines', x: 'steps of training the model', title: experiment.shows },
     y: share ? `accuracy on ${task}; % of outputs in its form` : 'score',
     series: [
-      ...numbers.map(({ label, seeds }) => ({ name: `${label}: ${task}`, points: line(seeds, ({ score }) => score) })),
-      ...taskLines(experiment, numbers, planner, (kept) => (share ? kept.formShare : kept.score)),
+      ...numbers.map(({ label, seeds }) => ({
+        name: `${label}: ${task}`,
+        points: line(seeds, ({ score }) => bare(score)),
+      })),
+      ...taskLines(experiment, numbers, planner, (kept) =>
+        share ? bare(kept.formShare) : withInterval(kept.score, kept.interval),
+      ),
     ],
   };
 }
 
-function nllLines(experiment: CourseExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
+function nllLines(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
   return {
     ...{ name: `${experiment.name}-nll`, kind: 'lines', x: 'steps of training the model' },
     title: 'Negative log-likelihood of the references, 1-shot',
     y: 'nats per token',
-    series: taskLines(experiment, numbers, planner, ({ nll }) => nll),
+    series: taskLines(experiment, numbers, planner, ({ nll, nllInterval }) => withInterval(nll, nllInterval)),
+  };
+}
+
+function formLines(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
+  return {
+    ...{ name: `${experiment.name}-form`, kind: 'lines', x: 'steps of training the model' },
+    title: "Share of the outputs that have the target's form, 1-shot",
+    y: 'percent',
+    series: taskLines(experiment, numbers, planner, ({ formShare }) => bare(formShare)).filter(
+      ({ points }) => points.length > 0,
+    ),
   };
 }
 
@@ -137,20 +171,26 @@ function alignmentLines({ name, shows }: CourseExperiment, numbers: readonly Ser
     series: numbers.flatMap(({ label, seeds }) =>
       Object.entries(shownGroups).map(([group, shown]) => ({
         name: `${label}: ${shown}`,
-        points: line(seeds, ({ alignment }) => alignment[group]),
+        points: line(seeds, ({ alignment }) => bare(alignment[group])),
       })),
     ),
   };
 }
 
-function alignmentBars({ name, shows }: CourseExperiment, numbers: readonly SeriesNumbers[]): Figure {
+function alignmentBars(
+  { name, shows, later = Number.POSITIVE_INFINITY }: CourseExperiment,
+  numbers: readonly SeriesNumbers[],
+): Figure {
   return {
     ...{ name, kind: 'bars', x: 'parameters of the last decoder layer', title: shows, ...cosines },
     series: numbers.flatMap(({ label, seeds }) => {
       const groups = Object.entries(shownGroups).map(
-        ([group, shown]) => [shown, line(seeds, ({ alignment }) => alignment[group])] as const,
+        ([group, shown]) => [shown, line(seeds, ({ alignment }) => bare(alignment[group]))] as const,
       );
-      const ends = [(points: Point[]) => points[0], (points: Point[]) => points.at(-1)];
+      const ends = [
+        (points: Point[]) => points[0],
+        (points: Point[]) => points.findLast(({ x }) => Number(x) <= later),
+      ];
       return ends.flatMap((end) => {
         const bars = groups.flatMap(([shown, points]) => {
           const point = end(points);
@@ -183,9 +223,7 @@ function tradeOff(experiment: TradeOffExperiment, numbers: readonly SeriesNumber
 }
 
 /** What is left of the watched tasks where each run first reaches the score on the target that all runs reach. */
-function equalTarget(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Section {
-  // A finished model without a course has one checkpoint, and no say in what all reach.
-  const courses = numbers.filter(({ seeds }) => seeds[0]!.length > 1);
+function equalTarget(experiment: FigureExperiment, courses: readonly SeriesNumbers[], planner: Planner): Section {
   const reach = reachedByAll(courses.flatMap(({ seeds }) => seeds));
   const target = planner.place(experiment.target)!.task;
   const watched = placed(experiment.watches, planner);
@@ -195,7 +233,9 @@ function equalTarget(experiment: FigureExperiment, numbers: readonly SeriesNumbe
     const one = (of: (kept: readonly Kept[]) => number): Cell => {
       const { value, spread } = measureOf(at.map(({ keep }) => ({ value: of(keep) })));
       const before = meanOf(from.map(({ keep }) => of(keep)));
-      return { value, ...(spread !== undefined && { spread }), ...(at !== from && { difference: value - before }) };
+      // Before training all seeds are the same model.
+      if (at === from) return { value };
+      return { value, ...(spread !== undefined && { spread }), difference: value - before };
     };
     const formShares = (kept: readonly Kept[]) => kept.flatMap(({ formShare }) => formShare ?? []);
     return [

@@ -15,7 +15,7 @@ export interface Measure {
   readonly seeds: readonly number[];
   /** Standard deviation over seeds. */
   readonly spread?: number;
-  /** 95 %, by bootstrap over the evaluated examples; where there is one seed. */
+  /** 95 %, by bootstrap over the evaluated examples; with several seeds the mean of each end. */
   readonly interval?: readonly [low: number, high: number];
 }
 
@@ -25,18 +25,19 @@ export interface Found {
   readonly interval?: readonly [low: number, high: number];
 }
 
-/** One value a seed as a measure. Seeds that share an evaluation (a model that nobody trained) count once. */
+/** One value a seed as a measure. What no seed has a part in (a model that nobody trained) comes as one. */
 export function measureOf(found: readonly Found[]): Measure {
-  const seeds = found.every((one) => one === found[0] || isSame(one, found[0]!)) ? found.slice(0, 1) : found;
-  const values = seeds.map(({ value }) => value);
+  const values = found.map(({ value }) => value);
   const mean = meanOf(values);
-  if (values.length === 1)
-    return { value: mean, seeds: values, ...(found[0]!.interval && { interval: found[0]!.interval }) };
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { value: mean, seeds: values, spread: Math.sqrt(squares / (values.length - 1)) };
+  const end = (which: 0 | 1) => meanOf(found.map(({ interval }) => interval![which]));
+  return {
+    value: mean,
+    seeds: values,
+    ...(values.length > 1 && { spread: Math.sqrt(squares / (values.length - 1)) }),
+    ...(found.every(({ interval }) => interval) && { interval: [end(0), end(1)] as const }),
+  };
 }
-
-const isSame = (a: Found, b: Found): boolean => a.value === b.value && String(a.interval) === String(b.interval);
 
 export function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
@@ -78,13 +79,16 @@ export const nllOf = ({ nll, nllInterval }: TaskEntry): Found => ({
   interval: [nllInterval!.low, nllInterval!.high],
 });
 
+/** A watched task at a checkpoint. Runs of earlier versions have no intervals. */
+export type Kept = Omit<KeepScore, 'interval' | 'nllInterval'> & Partial<Pick<KeepScore, 'interval' | 'nllInterval'>>;
+
 /** A checkpoint of the stage that trains the model, as metrics.jsonl tells of it. Step 0 has no score. */
 export interface Checkpoint {
   readonly step: number;
   /** On the target's validation split. */
   readonly score?: number;
   /** The watched tasks. */
-  readonly keep: readonly KeepScore[];
+  readonly keep: readonly Kept[];
   /** Cosines of the gradient with the format gradient, by parameter group. */
   readonly alignment: Readonly<Record<string, number>>;
 }
@@ -93,7 +97,7 @@ interface Line {
   readonly stage: string;
   readonly step: number;
   readonly evalLoss?: number;
-  readonly keep?: readonly KeepScore[];
+  readonly keep?: readonly Kept[];
   readonly alignment?: { readonly groups: Readonly<Record<string, { readonly cosine?: number }>> };
 }
 

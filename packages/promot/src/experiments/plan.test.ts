@@ -65,8 +65,8 @@ test('names are stable: they change only with what a result depends on', () => {
 });
 
 test('runs and evaluations are shared within and between experiments', () => {
-  // Prompt tuning is the first stage of ProMoT: four targets, two runs each.
-  expect(namesOf(jobsOf('supervised'), 'run')).toHaveLength(8);
+  // Prompt tuning is the first stage of ProMoT: four targets, two runs each, and those of LoRA and replay.
+  expect(namesOf(jobsOf('supervised'), 'run')).toHaveLength(16);
   const rte = jobsOf('rte');
   // fine-tune (WiSE-FT's, too), promot, promot+1-shot, lora, replay.
   expect(namesOf(rte, 'run')).toHaveLength(5);

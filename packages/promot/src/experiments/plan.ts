@@ -1,6 +1,7 @@
 // From an experiment, a scale and seeds to the work that it takes: training runs, interpolations, evaluations. The name of each
 // is a hash of all that its result depends on, so experiments share what they have in common and nothing is done twice.
 import { createHash } from 'node:crypto';
+import type { Split } from '../data/source.js';
 import { findMethod } from '../methods/index.js';
 import { builtinTasks } from '../tasks/registry.js';
 import { type ConfigInput, defaultConfig, resolveConfig } from '../training/config.js';
@@ -68,8 +69,12 @@ export interface Evaluation extends JobFacts {
   readonly prompt?: { readonly run: string; readonly task?: string };
   readonly tasks: readonly string[];
   readonly shots: number;
+  /** Where it is not the one that the task is reported on. */
+  readonly split?: Split;
   readonly limit?: number;
   readonly beams: number;
+  /** Where inputs are cut. */
+  readonly maxInputLength?: number;
   readonly precision: 'fp32' | 'bf16';
 }
 
@@ -94,7 +99,11 @@ export type FigurePart = { readonly run: TrainingRun } | { readonly target: Eval
 export class Planner {
   readonly jobs = new Map<string, Job>();
 
-  constructor(readonly request: PlanRequest) {}
+  /** `pace`: how much longer each job takes than with the model that the scale's speeds are of. */
+  constructor(
+    readonly request: PlanRequest,
+    private readonly pace = 1,
+  ) {}
 
   /** What takes the place of a task, or undefined. */
   place<T extends PaperTask>(paper: T): (PlacedTask & { readonly paper: T }) | undefined {
@@ -145,7 +154,7 @@ export class Planner {
       kind: 'run',
       name: `${method}${shots}-${tasks.join('-')}-s${seed}-${hash}`,
       needs: [],
-      seconds: runSeconds(scale, method, settings, tasks, watches.length),
+      seconds: this.pace * runSeconds(scale, method, settings, tasks, watches.length),
       ...{ model, tasks, method, settings, alignment },
     });
   }
@@ -184,6 +193,18 @@ export class Planner {
     return this.#evaluation(place, undefined, tasks, shots);
   }
 
+  /** A model that is interpolated from a run's, without a prompt, on a part of what `tasks` have. */
+  onSome(
+    model: string,
+    name: ContenderName,
+    run: TrainingRun,
+    tasks: readonly string[],
+    shots: number,
+    part: Pick<Evaluation, 'split' | 'limit'>,
+  ): Evaluation {
+    return this.#evaluation(this.#tuned(model, contenders[name], run), undefined, tasks, shots, part);
+  }
+
   #tuned(model: string, { promptOnly, factor }: Contender, run: TrainingRun): Evaluation['model'] {
     if (promptOnly) return { base: model };
     if (factor === undefined) return { run: run.name };
@@ -203,11 +224,17 @@ export class Planner {
     prompt: Evaluation['prompt'],
     tasks: readonly string[],
     shots: number,
+    part: Pick<Evaluation, 'split' | 'limit'> = {},
   ): Evaluation {
-    const { scale, data, limit = scale.limit, settings } = this.request;
-    const { beams } = scale;
-    const precision = (settings?.precision as Scale['precision'] | undefined) ?? scale.precision;
-    const what = { model, ...(prompt && { prompt }), tasks, shots, limit, beams, precision };
+    const { scale, data, limit = scale.limit, settings = {} } = this.request;
+    const { beams, precision, maxInputLength } = {
+      ...{ beams: scale.beams, precision: scale.precision },
+      ...(settings as Partial<Pick<Evaluation, 'beams' | 'precision' | 'maxInputLength'>>),
+    };
+    const what = {
+      ...{ model, ...(prompt && { prompt }), tasks, shots, limit, beams, precision, ...part },
+      ...(maxInputLength !== undefined && { maxInputLength }),
+    };
     const hash = fingerprint({ ...what, data: dataOf(tasks, data) });
     const [whose] = Object.values(model) as [string];
     const of = whose.replace(/-[0-9a-f]{12}$/u, '').replace(/^.*[/\\]/u, '');
@@ -215,7 +242,7 @@ export class Planner {
       kind: 'evaluation',
       name: `${of}${prompt && !('run' in model) ? '+prompt' : ''}-on-${tasks.length === 1 ? tasks[0] : `${tasks.length}-tasks`}-${shots}-shot-${hash}`,
       needs: [...('base' in model ? [] : [whose]), ...(prompt && !('run' in model) ? [prompt.run] : [])],
-      seconds: evaluationSeconds(scale, tasks, shots, limit),
+      seconds: this.pace * evaluationSeconds(scale, tasks, shots, what.limit),
       ...what,
     });
   }
@@ -269,20 +296,23 @@ export function figureParts(
   const watches = experiment.watches.filter((task) => planner.place(task) !== undefined);
   return seeds.map((seed) => {
     const contender: Contender = contenders[name];
-    if (contender.factor === undefined) {
-      const more = kind === 'course' ? scale.course : scale.long;
-      return { run: planner.run(model, name, [target], seed, more, watches) };
-    }
+    const more = kind === 'course' ? scale.course : scale.long;
+    const run = planner.run(model, name, [target], seed, more, watches);
+    if (contender.factor === undefined) return { run };
+    // As the run's own checkpoints are evaluated.
+    const { task } = planner.place(target)!;
+    const limit = (run.settings.validationLimit as number | undefined) || undefined;
+    const watched = watches.map((one) => planner.place(one)!.task);
     return {
-      target: planner.onTarget(model, name, [target], target, seed),
-      unseen: planner.onUnseen(model, name, [target], 1, seed),
+      target: planner.onSome(model, name, run, [task], 0, { split: 'validation', limit }),
+      unseen: planner.onSome(model, name, run, watched, 1, { limit: scale.watchLimit }),
     };
   });
 }
 
 /** All jobs of an experiment, those that others need before them. */
 export function plan(experiment: Experiment, request: PlanRequest): Planner {
-  const planner = new Planner(request);
+  const planner = new Planner(request, request.model === undefined ? request.scale.pace?.[experiment.base] : undefined);
   if (experiment.kind === 'table') for (const row of experiment.rows) rowParts(experiment, row, planner);
   else if (experiment.kind === 'outputs') for (const part of experiment.parts) outputParts(experiment, part, planner);
   else for (const name of experiment.contenders) figureParts(experiment, name, planner);

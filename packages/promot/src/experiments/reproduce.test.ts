@@ -8,6 +8,7 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { findExperiment } from './catalogue/index.js';
 import { execute } from './execute.js';
 import { ExperimentFolder } from './folder.js';
+import { measureOf } from './numbers.js';
 import { plan } from './plan.js';
 import { outlook, type ReproduceRequest, reproduce } from './reproduce.js';
 import { scales } from './scales.js';
@@ -107,6 +108,41 @@ test('figures along training, with gradients, from the same runs', async () => {
   expect(files.some((file) => file.endsWith('figure-1-nll.svg'))).toBe(true);
   const report = readFileSync(join(out, 'figure-1', 'report.md'), 'utf8');
   expect(report).toMatch(/## At equal score on the target.*\| Before \|.*\| Standard fine-tuning \|.*\| ProMoT \|/su);
+});
+
+test('a trade-off: WiSE-FT mixes the long run, and is asked what its checkpoints are asked', async () => {
+  const methods = ['fine-tune', 'wise-ft-0.5'];
+  const { jobs } = outlook(request('figure-6', { methods }));
+  expect(jobs.map(({ kind }) => kind)).toEqual(['run', 'interpolation', 'evaluation', 'evaluation']);
+  const { files } = await reproduce(request('figure-6', { methods }));
+  for (const name of ['figure-6-nll.svg', 'figure-6-form.svg'])
+    expect(files.some((file) => file.endsWith(name))).toBe(true);
+  const [, mixed] = results('figure-6').results as { seeds: { score: number; keep: { task: string }[] }[][] }[];
+  expect(mixed!.seeds[0]!).toHaveLength(1);
+  expect(mixed!.seeds[0]![0]!.keep.map(({ task }) => task)).toEqual([
+    ...['lab-cb', 'lab-wic', 'lab-translation', 'lab-translation-enro'],
+  ]);
+  const planned = plan(findExperiment('figure-6'), { scale: scales[0]!, seeds: [0] }).jobs.values();
+  const ofMixed = [...planned].filter((job) => job.kind === 'evaluation');
+  expect(new Set(ofMixed.map(({ split, limit, tasks }) => `${split} ${limit} ${tasks.length}`))).toEqual(
+    new Set(['validation 200 1', 'undefined 60 4']),
+  );
+  // Without a run's course there is nothing to compare along training.
+  const alone = await reproduce(request('figure-6', { methods: ['wise-ft-0.5'] }));
+  expect(alone.finished).toBe(true);
+});
+
+test('seeds that differ have a spread, also where they come to the same; brackets are their mean', () => {
+  const same = { value: 100, interval: [90, 100] as const };
+  expect(measureOf([same, same])).toEqual({ value: 100, seeds: [100, 100], spread: 0, interval: [90, 100] });
+  expect(
+    measureOf([
+      { value: 1, interval: [0, 2] },
+      { value: 3, interval: [2, 6] },
+    ]),
+  ).toMatchObject({
+    ...{ value: 2, interval: [1, 4], spread: Math.SQRT2 },
+  });
 });
 
 test('a job that another process has is left to it and waited for; the lock of a process that is gone counts for nothing', async () => {

@@ -1,8 +1,5 @@
 // One experiment from its name to its report: what there is to do, doing it, and what came of it.
-import { readFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
-import { libtorch } from '@promot/torch';
 import type { DeviceSetting } from '../device.js';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
@@ -13,11 +10,12 @@ import { findExperiment } from './catalogue/index.js';
 import { type Cost, costOf } from './cost.js';
 import { execute, type Told } from './execute.js';
 import type { Experiment } from './experiment.js';
+import { factsOf, standIns } from './facts.js';
 import { figureNumbers, figureSections } from './figures.js';
 import { ExperimentFolder } from './folder.js';
 import { outputsNumbers, outputsSections } from './outputs.js';
 import { type Part, partOf } from './part.js';
-import { type Job, merge, type Planner, type PlanRequest, plan } from './plan.js';
+import { type Job, type Planner, type PlanRequest, plan } from './plan.js';
 import { type Scale, scales } from './scales.js';
 import { tableNumbers, tableSections } from './tables.js';
 
@@ -169,50 +167,4 @@ async function resultsOf(
       return { sections: figureSections(experiment, numbers, planner), numbers };
     }
   }
-}
-
-/** What takes the place of the paper's model and tasks, in words. */
-function standIns(experiment: Experiment, planner: Planner): string[] {
-  const { scale } = planner.request;
-  const model = planner.model(experiment);
-  const tasks = Object.entries(scale.tasks).filter(([paper, task]) => paper !== task);
-  const missing = Object.keys(scales.at(-1)!.tasks).filter((task) => !(task in scale.tasks));
-  return [
-    `The model is ${model}; the paper's is ${experiment.base}.`,
-    ...(tasks.length > 0
-      ? [`In place of the paper's tasks: ${tasks.map(([paper, task]) => `${task} for ${paper}`).join(', ')}.`]
-      : []),
-    ...(missing.length > 0 ? [`Left out: ${missing.join(', ')}.`] : []),
-    ...(tasks.length > 0 || model !== scales.at(-1)!.models[experiment.base]
-      ? ["Scores are not comparable with the paper's one by one; what can be compared is the order of the methods."]
-      : []),
-    ...([...planner.jobs.values()].some((job) => job.kind === 'run' && 'replay' in job.settings)
-      ? [`Replay draws from ${scale.replay.map((task) => scale.tasks[task]).join(', ')}, which are not unseen there.`]
-      : []),
-  ];
-}
-
-function factsOf(experiment: Experiment, planner: Planner, folder: ExperimentFolder): [string, string][] {
-  const { scale, seeds, settings, limit = scale.limit, data } = planner.request;
-  const jobs = [...planner.jobs.values()];
-  const took = jobs.reduce((sum, job) => sum + (folder.finished(job)?.seconds ?? 0), 0);
-  const own = experiment.kind === 'course' ? scale.course : experiment.kind === 'trade-off' ? scale.long : {};
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
-  return [
-    ['experiment', `${experiment.name} at scale ${scale.name} (${scale.about})`],
-    ['model', planner.model(experiment)],
-    ['seeds', seeds.join(', ')],
-    ['settings', JSON.stringify(merge(scale.settings, own, settings ?? {}))],
-    [
-      'evaluation',
-      `${limit === undefined ? 'all' : `first ${limit}`} examples, ${scale.beams} beams, ${settings?.precision ?? scale.precision}`,
-    ],
-    ...(data === undefined ? [] : ([['data', data]] as [string, string][])),
-    ['runs and evaluations', `${costOf(jobs).runs} and ${costOf(jobs).evaluations}, ${Math.round(took)} s of work`],
-    ['promot', version],
-    ['Node.js and libtorch', `${process.version}, ${libtorch().version}`],
-    ['processor', `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores`],
-  ];
 }

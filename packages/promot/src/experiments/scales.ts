@@ -26,6 +26,8 @@ export interface Scale {
   readonly limit?: number;
   readonly watchLimit: number;
   readonly speed: Speed;
+  /** How much longer each job takes with another model than the one that `speed` is of. */
+  readonly pace?: Readonly<Partial<Record<Base, number>>>;
 }
 
 /** Seconds on which the estimates of cost rest. */
@@ -152,6 +154,7 @@ const paper: Scale = {
   beams: 4,
   precision: 'bf16',
   watchLimit: 200,
+  pace: { 'mt5-xl': 3.7 / 13, 't5.1.1-xxl': 11 / 13, 'palm-8b': 8 / 13 },
   // 4 and 6 operations a parameter and token, 13 billion parameters, 64 examples of 200 tokens.
   speed: { stage1Step: 5, stage2Step: 7, answer: 0.3, machine: 'GPUs that sustain 150 TFLOP/s and hold the model' },
 };

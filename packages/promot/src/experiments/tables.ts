@@ -37,6 +37,8 @@ export interface UnseenNumbers {
   readonly scores: Readonly<Record<string, Compared>>;
   /** Mean over the tasks, nats per token of the references. */
   readonly nll: Compared;
+  /** Of the tasks without labels. */
+  readonly openEndedNll: Compared;
   readonly nlls: Readonly<Record<string, Compared>>;
   /** Percent of the outputs on tasks of another form that have the form of a target of this row. */
   readonly formShare: Compared;
@@ -64,39 +66,42 @@ export async function tableNumbers(
     for (const target of experiment.targets)
       forms.set(target, await targetForm(await load(planner.place(target)!.task), others));
 
+  const untouched = experiment.rows.find(({ contender }) => contender === 'pretrained');
+  const untouchedParts = untouched && rowParts(experiment, untouched, planner);
+  const entry = (evaluation: Evaluation, task: string) => readEvaluation(folder, evaluation).get(task)!;
   const raw = experiment.rows.map((row) => {
     const parts = rowParts(experiment, row, planner);
     const targets = row.targets ?? experiment.targets;
-    const over = (find: (part: (typeof parts)[number]) => Found) => measureOf(parts.map(find));
-    const entry = (evaluation: Evaluation, task: string) => readEvaluation(folder, evaluation).get(task)!;
+    const own = targets.map((target) => forms.get(target)!);
     return {
       row,
       targets: targets.map((target, t) =>
-        over((part) => scoreOf(entry(part.targets[t]!.evaluation, planner.place(target)!.task))),
+        over(
+          parts.map((part) => part.targets[t]!.evaluation),
+          (evaluation) => scoreOf(entry(evaluation, planner.place(target)!.task)),
+        ),
       ),
       unseen: experiment.shots.map((shots, s) => {
+        const evaluations = parts.map((part) => part.unseen[s]!.evaluation);
         const each = (of: typeof scoreOf) =>
-          unseen.map(({ task }) => over((part) => of(entry(part.unseen[s]!.evaluation, task))));
+          unseen.map(({ task }) => over(evaluations, (evaluation) => of(entry(evaluation, task))));
         const mean = (of: typeof scoreOf, tasks = unseen) =>
-          over((part) => meanFound(tasks.map(({ task }) => of(entry(part.unseen[s]!.evaluation, task)))));
+          over(evaluations, (evaluation) => meanFound(tasks.map(({ task }) => of(entry(evaluation, task)))));
         const open = unseen.filter((_, i) => !others[i]!.labels);
-        const formShare = over((part) =>
-          formShareOf(
-            folder,
-            part.unseen[s]!.evaluation,
-            others,
-            targets.map((target) => forms.get(target)!),
-          ),
-        );
+        const shareOf = (all: readonly Evaluation[]) =>
+          over(all, (evaluation) => formShareOf(folder, evaluation, others, own));
         return {
           ...{ shots, average: mean(scoreOf), openEnded: mean(scoreOf, open), scores: each(scoreOf) },
-          ...{ nll: mean(nllOf), nlls: each(nllOf), formShare },
+          ...{ nll: mean(nllOf), openEndedNll: mean(nllOf, open), nlls: each(nllOf) },
+          formShare: shareOf(evaluations),
+          // Rows may have different targets, and so different forms.
+          formShareBefore: untouchedParts && shareOf(untouchedParts.map((part) => part.unseen[s]!.evaluation)),
         };
       }),
     };
   });
 
-  const pretrained = raw.find(({ row }) => row.contender === 'pretrained');
+  const pretrained = raw.find(({ row }) => row === untouched);
   const beside = (measure: Measure, base?: Measure, paper?: number | null): Compared => ({
     ...measure,
     ...(base && base !== measure && { difference: measure.value - base.value }),
@@ -127,11 +132,17 @@ export async function tableNumbers(
         openEnded: beside(one.openEnded, base?.openEnded),
         scores: named(one.scores, base?.scores, true),
         nll: beside(one.nll, base?.nll),
+        openEndedNll: beside(one.openEndedNll, base?.openEndedNll),
         nlls: named(one.nlls, base?.nlls),
-        formShare: beside(one.formShare, base?.formShare),
+        formShare: beside(one.formShare, row === untouched ? undefined : one.formShareBefore),
       };
     }),
   }));
+}
+
+/** What the seeds' evaluations show. An evaluation that all seeds share counts once. */
+function over(evaluations: readonly Evaluation[], find: (evaluation: Evaluation) => Found): Measure {
+  return measureOf([...new Map(evaluations.map((one) => [one.name, one])).values()].map(find));
 }
 
 function labelOf({ contender, targets }: TableExperiment['rows'][number]): string {
@@ -150,8 +161,7 @@ function formShareOf(
     .filter(({ labels }) => !labels)
     .flatMap(({ name }) => {
       const outputs = readSamples(folder, evaluation, name).map(({ trimmed }) => trimmed);
-      const found = forms.map((form) => inTargetForm(outputs, form));
-      return outputs.map((_, i) => (found.some((list) => list[i]) ? 100 : 0));
+      return inTargetForm(outputs, ...forms).map((has) => (has ? 100 : 0));
     });
   const result = meanResult(hits, 'form share');
   const { low, high } = bootstrapInterval(result);
@@ -175,7 +185,7 @@ export async function tableSections(
   const targetColumns = await Promise.all(places.map(heading));
   const unseenColumns = await Promise.all(planner.unseen.map(({ task }) => heading(task)));
   const note =
-    'Brackets: 95 % bootstrap interval over the evaluated examples (one seed); ±: standard deviation over seeds. ' +
+    'Brackets: 95 % bootstrap interval over the evaluated examples (the mean of its ends over seeds); ±: standard deviation over seeds. ' +
     'Signed: difference to the pretrained model. Paper: as printed there, for its model and data.';
   const targetCells = ({ targets }: RowNumbers): Cell[] =>
     experiment.targets.map((target) => (targets[target] ? cell(targets[target]) : { text: '-' }));
@@ -212,7 +222,7 @@ export async function tableSections(
     };
   });
   const [shots] = experiment.shots as [number];
-  const nllColumns = ['mean of tasks', ...planner.unseen.map(({ task }) => task)];
+  const nllColumns = ['mean of tasks', 'mean of tasks without labels', ...planner.unseen.map(({ task }) => task)];
   sections.push({
     heading: `How unlikely the references have become, ${shots}-shot`,
     text: [
@@ -221,8 +231,8 @@ export async function tableSections(
     table: {
       columns: ['method', ...nllColumns],
       rows: rows.map((row) => {
-        const { nll, nlls } = row.unseen[0]!;
-        return { name: row.label, cells: [nll, ...Object.values(nlls)].map((one) => cell(one, 3)) };
+        const { nll, openEndedNll, nlls } = row.unseen[0]!;
+        return { name: row.label, cells: [nll, openEndedNll, ...Object.values(nlls)].map((one) => cell(one, 3)) };
       }),
       lowerIsBetter: nllColumns,
     },

@@ -1,6 +1,6 @@
 // From a path to a model with its tokenizer: a Hugging Face folder or a GGUF file; and back to a Hugging Face folder.
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { type DType, noGrad, scope, tensor, writeSafetensors } from '@promot/torch';
 import type { z } from 'zod';
 import { UserError } from '../errors.js';
@@ -162,6 +162,19 @@ export async function saveModel(folder: string, { model, tokenizer }: LoadedMode
   );
   await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: stored }));
   for (const [name, content] of tokenizer.files()) await writeText(join(folder, name), content);
+}
+
+/** As `saveModel`, whole or not at all, in a folder that is not there yet. */
+export async function saveNewModel(folder: string, loaded: LoadedModel): Promise<void> {
+  const temporary = `${resolve(folder)}.${process.pid}.tmp`;
+  await mkdir(dirname(temporary), { recursive: true });
+  try {
+    await saveModel(temporary, loaded);
+    await rename(temporary, folder);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
 }
 
 /** Keys whose values Transformers wants as Python floats: it refuses `"initializer_factor": 1`. */

@@ -87,11 +87,11 @@ function keepFigure(
   return { ...look, x: 'step of the stage', kind: 'lines', series };
 }
 
-/** The mean over the keep list of what all its tasks have. */
+/** The mean over those of the keep list that have it: a language is not looked for in tasks with labels. */
 function meanOf(key: 'formShare' | 'nll'): (line: KeepLine) => number | undefined {
   return ({ keep }) => {
     const values = keep.flatMap((one) => one[key] ?? []);
-    return values.length < keep.length || keep.length === 0 ? undefined : mean(values);
+    return values.length === 0 ? undefined : mean(values);
   };
 }
 
@@ -99,7 +99,7 @@ function meanOf(key: 'formShare' | 'nll'): (line: KeepLine) => number | undefine
 export function formFigure(runs: readonly NamedRun[]): Figure {
   const look = {
     name: 'form-share',
-    title: 'Outputs on other tasks that begin with a label of the target',
+    title: "Outputs on other tasks that have the target's form (its labels, or its language)",
     y: 'percent',
   };
   return keepFigure(runs, look, meanOf('formShare'));
@@ -112,12 +112,14 @@ function keepTasksFigure({ name, run }: NamedRun): Figure {
     name: task,
     points: run.keeps.flatMap(({ step, keep }) => {
       const found = keep.find((one) => one.task === task);
-      return found ? [{ x: step, y: found.score }] : [];
+      if (!found) return [];
+      const { score, interval } = found;
+      return [{ x: step, y: score, ...(interval && { interval: [interval.low, interval.high] as const }) }];
     }),
   }));
   return {
     name: 'keep-tasks',
-    title: `Each other task while ${name} trains`,
+    title: `Each other task while ${name} trains, with 95 % intervals over examples`,
     x: 'step of the stage',
     y: 'score',
     kind: 'lines',

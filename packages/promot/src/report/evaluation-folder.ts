@@ -2,11 +2,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { checked, readJsonLines, readJsonObject } from './json-files.js';
+import { checked, interval, readJsonLines, readJsonObject } from './json-files.js';
 import type { Spoken } from './side-by-side.js';
 import { flattened, spoken } from './training-run.js';
 
-const interval = z.object({ low: z.number(), high: z.number() });
 const taskEntry = z.looseObject({
   task: z.string().regex(/^[\w.-]+$/u),
   version: z.string(),
@@ -41,6 +40,12 @@ export interface EvaluationFolder {
 /** True where a folder holds an evaluation. */
 export function isEvaluation(folder: string): boolean {
   return existsSync(join(folder, 'results.json'));
+}
+
+/** True where a folder holds the report of an experiment of the paper, whose numbers have another form. */
+export function isReproduced(folder: string): boolean {
+  const path = join(folder, 'results.json');
+  return existsSync(path) && 'jobs' in readJsonObject(path, z.looseObject({}));
 }
 
 /** Reads an evaluation's folder; samples that are not there are left out. Errors: a UserError for files that are damaged. */

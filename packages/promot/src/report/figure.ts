@@ -128,6 +128,9 @@ function drawPoints(plot: Plot, draw: Draw, { kind, x, y, series, front }: Figur
   const xs = every.map((point) => point.x);
   const ys = every.flatMap((point) => [point.y, ...(point.interval ?? [])]);
   const [xDomain, yDomain] = [domain(xs), domain(ys)];
+  const [marginLeft, marginTop, marginBottom] = [52, 26, 44];
+  // Lines begin at the axis; single points are whole.
+  const inset = kind === 'scatter' ? 10 : 0;
   if (front)
     marks.push(
       plot.line(
@@ -151,37 +154,63 @@ function drawPoints(plot: Plot, draw: Draw, { kind, x, y, series, front }: Figur
       );
     const marked = kind === 'lines' ? someOf(points, i) : points;
     marks.push(plot.dot(marked, { x: 'x', y: 'y', fill: stroke, symbol, r: 4, title: (p: Point) => tip(name, p) }));
-    // Labels stand on the side where there is room.
-    for (const left of [false, true])
-      marks.push(
-        plot.text(
-          points.filter((p) => p.label !== undefined && p.x > xDomain[0] + 0.6 * (xDomain[1] - xDomain[0]) === left),
-          {
-            ...{
-              x: 'x',
-              y: 'y',
-              text: (p: Point) => printable(p.label!),
-              dx: left ? -8 : 8,
-              dy: -6,
-              textAnchor: left ? 'end' : 'start',
-            },
-            ...{ fill: 'currentColor', fontSize: fontSize - 1, stroke: 'var(--plot-background)', strokeWidth: 3 },
-          },
-        ),
-      );
   });
+  const frame = {
+    x: [marginLeft + inset, width - 20 - inset],
+    y: [plotHeight - marginBottom - inset, marginTop + inset],
+  };
+  for (const { point, dx, dy, left } of labelPlaces(
+    every.filter(({ label }) => label !== undefined),
+    (p) => [scaled(p.x, xDomain, frame.x), scaled(p.y, yDomain, frame.y)],
+  ))
+    marks.push(
+      plot.text([point], {
+        ...{ x: 'x', y: 'y', text: (p: Point) => printable(p.label!), dx, dy, textAnchor: left ? 'end' : 'start' },
+        ...{ fill: 'currentColor', fontSize: labelSize, stroke: 'var(--plot-background)', strokeWidth: 3 },
+      }),
+    );
   const svg = draw({
-    height: plotHeight,
-    marginLeft: 52,
-    marginTop: 26,
-    marginBottom: 44,
+    ...{ height: plotHeight, marginLeft, marginTop, marginBottom, inset },
     x: { label: printable(x), domain: xDomain, nice: true, ticks: 6 },
     y: { label: printable(y), domain: yDomain, nice: true, ticks: 6 },
-    // Lines begin at the axis; single points are whole.
-    inset: kind === 'scatter' ? 10 : 0,
     marks,
   });
   return { svg, height: plotHeight };
+}
+
+const labelSize = fontSize - 1;
+
+/** Where a value lies in user units, but for the rounding of the axis. */
+function scaled(value: number, [low, high]: readonly number[], [from, to]: readonly number[]): number {
+  return from! + ((value - low!) / (high! - low!)) * (to! - from!);
+}
+
+interface LabelPlace {
+  readonly point: NumberPoint;
+  readonly dx: number;
+  readonly dy: number;
+  /** Whether it ends at the point, rather than begins there. */
+  readonly left: boolean;
+}
+
+/** Labels on the side where there is room, each moved up or down as little as keeps it off those before it. */
+function labelPlaces(
+  points: readonly NumberPoint[],
+  at: (point: NumberPoint) => readonly [number, number],
+): LabelPlace[] {
+  const taken: { from: number; to: number; y: number }[] = [];
+  return points.map((point) => {
+    const [x, y] = at(point);
+    const left = x > width * 0.6;
+    const length = point.label!.length * letterWidth;
+    const [from, to] = left ? [x - 8 - length, x - 8] : [x + 8, x + 8 + length];
+    const isFree = (dy: number) =>
+      taken.every((box) => box.to < from || to < box.from || Math.abs(box.y - (y + dy)) >= labelSize);
+    const tries = Array.from({ length: 60 }, (_, i) => -6 + (i % 2 === 0 ? 1 : -1) * 3 * Math.ceil(i / 2));
+    const dy = tries.find((offset) => y + offset > 10 && y + offset < plotHeight - 40 && isFree(offset)) ?? -6;
+    taken.push({ from, to, y: y + dy });
+    return { point, dx: left ? -8 : 8, dy, left };
+  });
 }
 
 /** From the smallest to the greatest, with room around a single value. */

@@ -1,7 +1,10 @@
 // JSON and JSON-lines files of other commands, checked.
 import { existsSync, readFileSync } from 'node:fs';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { UserError } from '../errors.js';
+
+/** A confidence interval, see `Interval`. */
+export const interval = z.object({ low: z.number(), high: z.number() });
 
 /** A JSON file that must be as `schema` says. Errors: a UserError with the path and the place in the file. */
 export function readJsonObject<T>(path: string, schema: z.ZodType<T>): T {

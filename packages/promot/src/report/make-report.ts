@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { UserError } from '../errors.js';
 import { curveSections, type NamedRun } from './curves.js';
-import { isEvaluation, readEvaluation } from './evaluation-folder.js';
+import { isEvaluation, isReproduced, readEvaluation } from './evaluation-folder.js';
 import { type NamedEvaluation, saidInEvaluation, scoreSections } from './evaluation-sections.js';
 import type { Report, Section } from './report.js';
 import { costSection, runSection, saidInRun, versions } from './run-sections.js';
@@ -42,6 +42,10 @@ export async function makeReport({ folders, out }: ReportRequest): Promise<Writt
   for (const [i, folder] of folders.entries()) {
     const name = names[i]!;
     if (isTrainingRun(folder)) runs.push({ name, run: readTrainingRun(folder) });
+    else if (isReproduced(folder))
+      throw new UserError(
+        `${folder} is a report of \`promot reproduce\` already: name folders below runs/ and evaluations/ beside it`,
+      );
     else if (isEvaluation(folder)) evaluations.push({ name, evaluation: readEvaluation(folder) });
     else
       throw new UserError(

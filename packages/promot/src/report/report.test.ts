@@ -49,6 +49,18 @@ const scatter: Figure = {
     { x: 42.5, y: 33.75 },
   ],
 };
+test('labels of points that lie together stand apart', async () => {
+  const names = ['one method', 'another method', 'a third method'];
+  const series = names.map((label, i) => ({ name: label, points: [{ x: 99 + i / 2, y: 50 + i / 10, label }] }));
+  const far = { name: 'far', points: [{ x: 0, y: 0 }] };
+  const svg = await drawFigure({ ...scatter, front: undefined, series: [...series, far] }, 'file');
+  const place =
+    /<g transform="translate\([\d.-]+,([\d.-]+)\)"[^>]*><text transform="translate\([\d.]+,([\d.]+)\)"[^>]*>[^<]*method</gu;
+  const heights = [...svg.matchAll(place)].map(([, shift, y]) => Number(shift) + Number(y));
+  expect(heights).toHaveLength(3);
+  heights.sort((a, b) => a - b);
+  for (const [i, height] of heights.slice(1).entries()) expect(height - heights[i]!).toBeGreaterThanOrEqual(11);
+});
 const bars: Figure = {
   name: 'bars',
   title: 'Bars',

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../errors.js';
-import { checked, readJsonLines, readJsonObject } from './json-files.js';
+import { checked, interval, readJsonLines, readJsonObject } from './json-files.js';
 import type { Spoken } from './side-by-side.js';
 
 const place = { stage: z.string(), step: z.int().nonnegative(), task: z.string().optional() };
@@ -22,8 +22,10 @@ const keepLine = z.looseObject({
       task: z.string(),
       metric: z.string(),
       score: z.number(),
+      interval: interval.optional(),
       formShare: z.number().optional(),
       nll: z.number().optional(),
+      nllInterval: interval.optional(),
     }),
   ),
   keepAverage: z.number(),

@@ -1,5 +1,7 @@
 // The keep list: what a model can still do of other tasks while it learns one, and the best checkpoint under that rule.
+import { type TargetForm, targetForm } from '../analysis/form.js';
 import { evaluateTask } from '../evaluation/evaluate-task.js';
+import type { Interval } from '../metrics/bootstrap.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Candidate } from '../runs/run-folder.js';
@@ -12,10 +14,13 @@ export interface KeepScore {
   readonly metric: string;
   /** 0 to 100. */
   readonly score: number;
-  /** Percent of the outputs that begin with one of the target task's labels; absent where that has none. */
+  /** Of `score`: 95 %, by bootstrap over the examples. */
+  readonly interval: Interval;
+  /** Percent of the outputs that have the form of a target: its labels or its language. */
   readonly formShare?: number;
   /** Mean negative log-likelihood of the references, nats per token. */
   readonly nll: number;
+  readonly nllInterval: Interval;
 }
 
 /** The keep list at one moment. */
@@ -26,10 +31,15 @@ export interface KeepScores {
 }
 
 export interface KeepOptions {
-  /** Of the target tasks. */
-  readonly labels?: readonly string[];
+  /** Of the targets, see `targetForms`. */
+  readonly forms: readonly TargetForm[];
   readonly signal?: AbortSignal;
   readonly onProgress?: (task: string, done: number, total: number) => void;
+}
+
+/** What the answers to the targets look like, to be looked for among the outputs on the keep list. Errors: those of loading data. */
+export function targetForms(targets: readonly Task[], kept: readonly Task[]): Promise<TargetForm[]> {
+  return Promise.all(targets.map((target) => targetForm(target, kept)));
 }
 
 /** Evaluates the keep list, without any soft prompt. Errors: a UserError for data at fault. */
@@ -37,16 +47,18 @@ export async function scoreKeepList(
   loaded: LoadedModel,
   tasks: readonly Task[],
   { keep: { shots, limit }, seed, beams, maxInputLength }: TrainingConfig,
-  { labels, signal, onProgress }: KeepOptions,
+  { forms, signal, onProgress }: KeepOptions,
 ): Promise<KeepScores> {
   const keep: KeepScore[] = [];
   for (const task of tasks) {
-    const { metric, score, formShare, nll } = await evaluateTask(loaded, task, {
-      ...{ shots, seed, limit: limit || undefined, beams, maxInputLength, labels, nll: true, signal },
+    // An answer out of a closed set is in no language.
+    const own = forms.filter((form) => 'labels' in form || !task.labels);
+    const { metric, score, interval, formShare, nll, nllInterval } = await evaluateTask(loaded, task, {
+      ...{ shots, seed, limit: limit || undefined, beams, maxInputLength, forms: own, nll: true, signal },
       onProgress: (done, total) => onProgress?.(task.name, done, total),
     });
-    // Tasks with labels of their own are counted by the target's, or not at all.
-    keep.push({ task: task.name, metric, score, ...(labels && { formShare }), nll: nll! });
+    const share = formShare === undefined ? {} : { formShare };
+    keep.push({ task: task.name, metric, score, interval, ...share, nll: nll!, nllInterval: nllInterval! });
   }
   return { keep, keepAverage: normalizedAverage(keep.map(({ score }) => score)) };
 }

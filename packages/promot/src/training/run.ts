@@ -1,11 +1,12 @@
 // A run under way: phase after phase, with checkpoints from which it goes on bit for bit, evaluations, and the hand-over of results.
 import { setImmediate } from 'node:timers/promises';
 import { deriveSeed, type Parameters, type Tensor } from '@promot/torch';
+import type { TargetForm } from '../analysis/form.js';
 import { saveModel } from '../models/load.js';
 import type { Candidate, RunFolder, StageState } from '../runs/run-folder.js';
 import { attachLora, type Lora, writeLoraAdapter } from '../tuning/lora.js';
 import { writePromptAdapter } from '../tuning/peft.js';
-import { bestOf, type KeepRule, type KeepScores, keeps, scoreKeepList } from './keep.js';
+import { bestOf, type KeepRule, type KeepScores, keeps, scoreKeepList, targetForms } from './keep.js';
 import { trainLoop } from './loop.js';
 import { makeOptimizer } from './optimizers.js';
 import { type Phase, phaseKey } from './phases.js';
@@ -27,6 +28,8 @@ const additionsPlace = 2;
 export class Run {
   /** LoRA that trains in place of the model's own weights in the present phase. */
   #additions: Lora | undefined;
+  /** Of the targets; known once the keep list is first evaluated. */
+  #forms: readonly TargetForm[] | undefined;
 
   constructor(
     readonly folder: RunFolder,
@@ -274,12 +277,16 @@ export class Run {
     return { keepAverage: kept?.keepAverage };
   }
 
-  #scoreKeepList(phase: Phase, place: Place): Promise<KeepScores> {
+  async #scoreKeepList(phase: Phase, place: Place): Promise<KeepScores> {
     const { loaded, keepTasks, config, tasks, lora } = this.setup;
-    const labels = [...new Set(tasks.flatMap(({ task }) => task.labels ?? []))];
+    this.#forms ??= await targetForms(
+      tasks.map(({ task }) => task),
+      keepTasks,
+    );
+    const forms = this.#forms;
     const score = () =>
       scoreKeepList(loaded, keepTasks, config, {
-        labels: labels.length > 0 ? labels : undefined,
+        forms,
         signal: this.request.signal,
         onProgress: (task, done, total) => this.#tell({ type: 'evaluating', ...place, of: task, done, total }),
       });

@@ -1,13 +1,11 @@
 // Interpolation of a fine-tuned model's weights with those of the model it came from (WiSE-FT, Wortsman et al. 2022): a
 // trade between the new task and the old ones that needs no training.
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { defaultDevice, noGrad, scope, setDefaultDevice, type Tensor } from '@promot/torch';
 import type { HubOptions } from '../data/hub.js';
 import { UserError } from '../errors.js';
-import { type LoadedModel, saveModel } from '../models/load.js';
+import { type LoadedModel, saveNewModel } from '../models/load.js';
 import { openModel } from '../runs/open.js';
 
 export interface InterpolateRequest {
@@ -67,7 +65,7 @@ export async function interpolate(request: InterpolateRequest): Promise<Interpol
       // Lets Ctrl-C and the progress bar have their turn.
       await setImmediate();
     }
-    await writeFolder(out, onto);
+    await saveNewModel(out, onto);
     return { out, factor, parameters: [...onto.model.parameters.values()].reduce((sum, { numel }) => sum + numel, 0) };
   } finally {
     setDefaultDevice(before);
@@ -123,18 +121,5 @@ function checkAlike(
   for (const name of new Set([...base.parameters.keys(), ...tuned.parameters.keys()])) {
     const [of, other] = [base.parameters, tuned.parameters].map((all) => shapeOf(all.get(name))) as [string, string];
     if (of !== other) throw differ(name, of, other);
-  }
-}
-
-/** Makes the folder whole or not at all: under a temporary name beside it, then renamed. */
-async function writeFolder(out: string, loaded: LoadedModel): Promise<void> {
-  const temporary = `${resolve(out)}.${process.pid}.tmp`;
-  await mkdir(dirname(temporary), { recursive: true });
-  try {
-    await saveModel(temporary, loaded);
-    await rename(temporary, out);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
   }
 }

@@ -44,6 +44,7 @@ export const figure3: CourseExperiment = {
   place: 'Figure 3, section 3.3',
   shows: 'cosine of the gradient and the format gradient (shuffled targets), at step 0 and late in fine-tuning',
   draws: 'alignment-ends',
+  later: 400,
   tasks: [],
   paper: 'About 1 at step 0; around 0.2 after 400 steps.',
 };

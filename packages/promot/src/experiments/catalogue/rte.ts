@@ -54,5 +54,4 @@ export const rte: TableExperiment = {
     },
     ...competitors,
   ],
-  notes: ['RTE chooses the checkpoint and is reported on the same development set, as in the paper.'],
 };

@@ -1,4 +1,5 @@
 // Table 2: multi-task training on RTE and WMT14 En-Fr.
+import { competitors } from '../contenders.js';
 import type { TableExperiment } from '../experiment.js';
 
 export const table2: TableExperiment = {
@@ -32,6 +33,7 @@ export const table2: TableExperiment = {
       contender: 'promot+1-shot',
       paper: { targets: [93.14, 40.55], unseen: { 1: [26.17, 85.71, 52.04, 17.18, 10.38, 17.57, 18.57, 4.32, 3.56] } },
     },
+    ...competitors,
   ],
   notes: ['The paper does not say how it mixes the tasks; here they are drawn at equal rates.'],
 };
