@@ -60,7 +60,8 @@ export function factsOf(experiment: Experiment, planner: Planner, folder: Experi
   return [
     ['experiment', `${experiment.name} at scale ${scale.name} (${scale.about})`],
     ['model', planner.model(experiment)],
-    ['seeds', seeds.join(', ')],
+    // Outputs are shown of one model each.
+    ['seeds', (experiment.kind === 'outputs' ? seeds.slice(0, 1) : seeds).join(', ')],
     ...trainingFacts(planner, folder),
     [
       'evaluation',

@@ -65,6 +65,7 @@ test('a table: Ctrl-C in the middle of a run, then on to the report', async () =
   const rows = results('table-3').results as RowNumbers[];
   expect(rows.map(({ label }) => label)).toEqual([
     ...['Pretrained', 'Joint fine-tuning', 'Fine-tuning + 1-shot', 'Fine-tuning with random prompt', 'ProMoT + 1-shot'],
+    ...['Standard fine-tuning', 'ProMoT'],
   ]);
   const promot = rows[4]!;
   expect(promot.targets.rte).toMatchObject({ paper: 93.86, interval: [expect.any(Number), expect.any(Number)] });
