@@ -56,7 +56,9 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
 
   test('an adapter of another model is refused by name', () => {
     const other = goldenModel(name === 'llama' ? 't5-v1.1' : 'llama');
-    expect(() => readLoraAdapter(join(other, 'lora'), model)).toThrow(/the model has no layer for/);
+    expect(() => readLoraAdapter(join(other, 'lora'), model)).toThrow(
+      /task_type is \w+: it was trained for an? \S+ model/,
+    );
     expect(() => readLoraAdapter(join(folder, 'prompt'), model)).toThrow(/peft_type is PROMPT_TUNING; expected LORA/);
   });
 });

@@ -1,6 +1,16 @@
 // What a training run promises: only what should move moves, a resumed run equals an uninterrupted one, nothing leaks.
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform, zeros } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
@@ -269,6 +279,8 @@ describe('a refused run makes no folder and leaves no tensor behind', () => {
       { model: withToken('29'), task: rareTarget },
       /has token 320 \("29"\)/,
     ],
+    ['more beams than tokens', { settings: { ...smallSettings, beams: 1000 } }, /1000 beams are too many/],
+    ['batches beyond memory', { settings: { batchSize: 3e9 } }, /setting batchSize: .*65536/],
     ['tolerance of no tasks', { settings: { ...smallSettings, keep: { tolerance: 1 } } }, /keep\.tolerance/],
   ])('%s', async (name, more, message) => {
     const before = liveTensors();
@@ -294,6 +306,35 @@ describe('a run that stops', () => {
     expect(resumed.finished).toBe(true);
     expect(fingerprint('stopped')).toEqual(fingerprint('promot'));
     expect(losses('stopped')).toEqual(losses('promot'));
+  });
+
+  test('while its folder was being made: begins in what it left', async () => {
+    const out = join(folder, 'unmade');
+    for (const name of ['checkpoints', 'samples']) mkdirSync(join(out, name), { recursive: true });
+    writeFileSync(join(out, 'lock'), JSON.stringify({ pid: 99_999_999, host: hostname() }));
+    expect((await train(request('unmade', { method: 'prompt-tune', resume: true }))).finished).toBe(true);
+    // What a person left there is a person's.
+    const used = join(folder, 'used');
+    mkdirSync(join(used, 'checkpoints', 'mine'), { recursive: true });
+    await expect(train(request('used'))).rejects.toThrow(/not empty and not a run/);
+  });
+
+  test('does not go on where its task has changed meanwhile', async () => {
+    const { folder: other, task: changing } = smallTask();
+    const more = { method: 'prompt-tune', task: changing };
+    await train(request('changing', more));
+    const file = join(other, 'validation.jsonl');
+    const before = readFileSync(file, 'utf8');
+    writeFileSync(file, before.replace('red', 'rot'));
+    await expect(train(request('changing', { ...more, resume: true }))).rejects.toThrow(
+      /task colours is not what it was/,
+    );
+    writeFileSync(file, before);
+    writeFileSync(changing, readFileSync(changing, 'utf8').replace('Is it red?', 'Red?'));
+    await expect(train(request('changing', { ...more, resume: true }))).rejects.toThrow(
+      /task colours is not what it was/,
+    );
+    rmSync(other, { recursive: true });
   });
 
   test('in bf16: the fp32 masters are part of the checkpoint, and it goes on to the same bits', async () => {

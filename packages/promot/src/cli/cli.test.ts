@@ -440,6 +440,15 @@ describe('bad input: one message of a line or two, exit 2', () => {
       '--target',
       'y',
     );
+    const whole = join(folder, 'whole');
+    cpSync(join(t5, 'prompt'), whole, { recursive: true });
+    writeSafetensors(
+      join(whole, 'adapter_model.safetensors'),
+      new Map([['prompt_embeddings', zeros([5, 128], 'int32')]]),
+    );
+    await refused(/numbers of type int32/u, 'generate', '--model', t5, '--prompt', whole, '--input', 'x');
+    const other = fileURLToPath(new URL('../../golden/models/llama/prompt', import.meta.url));
+    await refused(/trained for a decoder-only model/u, 'generate', '--model', t5, '--prompt', other, '--input', 'x');
     await refused(/no such soft prompt/u, 'generate', '--model', t5, '--prompt', 'nowhere', '--input', 'x');
     await refusedRun(/64 wide, the model 128/u, {}, '--set', `promptInit=${narrow}`, 'promptLength=5');
   });
@@ -474,6 +483,8 @@ describe('bad input: one message of a line or two, exit 2', () => {
     mkdirSync(used);
     writeFileSync(join(used, 'notes.txt'), 'mine');
     await refused(/used is not empty/u, 'train', '--model', t5, '--task', task, '--method', 'promot', '--out', used);
+    const run = ['--model', t5, '--task', task, '--method', 'promot', '--out', used];
+    await refused(/used is not empty/u, 'train', ...run, '--dry-run');
     await refused(/no quickstart made it/u, 'quickstart', '--out', used);
     expect(readFileSync(join(used, 'notes.txt'), 'utf8')).toBe('mine');
   });

@@ -17,7 +17,9 @@ export function describeDryRun(found: DryRun): string {
     `Target tokens: ${describeLengths(targetLengths)}`,
     config.maxInputLength > 0
       ? `Cut at ${config.maxInputLength} input tokens: ${count(cutInputs)} training inputs (${share} %)`
-      : 'No input is cut (maxInputLength 0)',
+      : cutInputs > 0
+        ? `Cut by the task itself: ${count(cutInputs)} training inputs (${share} %)`
+        : 'No input is cut (maxInputLength 0)',
     '',
     `${found.kind} model, ${count(found.parameters)} parameters, ${config.precision} on ${found.device}; ` +
       `matrix products at ${(found.operationsPerSecond / 1e9).toFixed(0)} GFLOP/s here`,

@@ -7,6 +7,8 @@ export interface Io {
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
   /** 0, 1 (failed), 2 (bad input), 130 (interrupted). */
   exitCode: number;
+  /** What a person types for this program; default `promot`. */
+  readonly program?: string;
 }
 
 /** Prints an answer: the object as JSON, or text for people. */

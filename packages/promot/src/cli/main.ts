@@ -11,4 +11,6 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
   exitCode: 0,
+  // A clone has no `promot` on the PATH; npx finds it.
+  program: process.env.npm_command === 'exec' ? 'npx --no promot' : 'promot',
 });

@@ -1,6 +1,6 @@
 // All commands, and what becomes of their errors. Nothing here loads libtorch: help and wrong flags are answered at once.
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { version } from '../version.js';
 import { compareCommand } from './compare.js';
 import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';
@@ -87,9 +87,4 @@ function report(error: unknown, io: Io): number {
   }
   io.stderr.write(`promot failed: ${message ?? String(error)}\n(PROMOT_DEBUG=1 shows where)\n`);
   return 1;
-}
-
-function version(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

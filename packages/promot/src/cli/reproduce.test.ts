@@ -24,7 +24,7 @@ test('a dry run says what is to be done and writes nothing', async () => {
     'seeds=2',
   );
   expect(code).toBe(0);
-  expect(out).toContain('table-3 at scale lab on lab: 8 training runs (0 done)');
+  expect(out).toContain('table-3 at scale lab on lab: 12 training runs (0 done)');
   expect(existsSync('no/such/folder')).toBe(false);
 });
 

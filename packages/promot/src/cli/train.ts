@@ -80,7 +80,8 @@ export function trainCommand(io: Io): Command {
         train({ ...request, signal, onEvent }),
       );
       if (!result.finished) io.exitCode = 130;
-      const next = result.finished ? evalCommandLine(options, names, shots) : resumeCommandLine(options);
+      const words = result.finished ? evalCommandLine(options, names, shots) : resumeCommandLine(options);
+      const next = `${io.program ?? 'promot'} ${commandLine(words)}`;
       answer(io, json, { ...result, next }, () => summary(result, next));
     },
   );
@@ -152,28 +153,27 @@ function summary(result: TrainResult, next: string): string {
 }
 
 /** With several tasks (of these names) that of the first: each is asked with its own prompt, and with exemplars as it was trained. */
-function evalCommandLine({ out, task, method, data }: Options, names: readonly string[], shots: number): string {
+function evalCommandLine({ out, task, method, data }: Options, names: readonly string[], shots: number): string[] {
   const { adapter } = findMethod(method);
   const own = adapter === 'prompt' && task.length > 1 ? join(out, 'prompts', names[0]!) : out;
-  return commandLine([
+  return [
     ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task[0]!, '--shots', `${shots}`],
     ...flag('--data', data),
-  ]);
+  ];
 }
 
-function resumeCommandLine({ model, task, method, out, data, config, set }: Options): string {
-  return commandLine([
+function resumeCommandLine({ model, task, method, out, data, config, set }: Options): string[] {
+  return [
     ...['train', '--model', model, '--task', task.join(','), '--method', method, '--out', out],
     ...[...flag('--data', data), ...flag('--config', config), ...(set ?? []).flatMap((s) => ['--set', s]), '--resume'],
-  ]);
+  ];
 }
 
 function flag(name: string, value: string | undefined): string[] {
   return value === undefined ? [] : [name, value];
 }
 
-/** A command that a POSIX shell reads as these words. */
+/** What a POSIX shell reads as these words. */
 function commandLine(words: readonly string[]): string {
-  const quoted = words.map((word) => (/^[\w./=:@,+-]+$/u.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
-  return `promot ${quoted.join(' ')}`;
+  return words.map((word) => (/^[\w./=:@,+-]+$/u.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
 }

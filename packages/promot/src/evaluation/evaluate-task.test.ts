@@ -7,6 +7,7 @@ import { UserError } from '../errors.js';
 import { scoreText } from '../generation/texts.js';
 import { type LoadedModel, loadFolder } from '../models/load.js';
 import { createTask, type Task, type TaskDefinition } from '../tasks/task.js';
+import { maxNewTokens } from './evaluate.js';
 import { evaluateTask } from './evaluate-task.js';
 
 let loaded: LoadedModel;
@@ -129,4 +130,18 @@ test('an answer as long as the model has positions leaves no room for an input',
   const error: unknown = await asked.catch((e: unknown) => e);
   expect(error).toBeInstanceOf(UserError);
   expect((error as Error).message).toMatch(/task made: 512 new tokens leave no room .* 512 positions/u);
+});
+
+test('an answer has room for the longest label or reference: a tokenizer may need a token a letter', async () => {
+  const { tokenizer } = loaded;
+  const long = 'q'.repeat(40);
+  const needed = tokenizer.encode(` ${long}`, { specialTokens: false }).length + 1;
+  expect(needed).toBeGreaterThan(32);
+  const examples = [{ target: long }, { target: 'river' }];
+  const labels = ['river', long];
+  expect(maxNewTokens(makeTask(labels, { labels, metric: 'accuracy' }), loaded, examples)).toBeGreaterThanOrEqual(
+    needed,
+  );
+  expect(maxNewTokens(makeTask(labels), loaded, examples)).toBeGreaterThanOrEqual(needed);
+  expect(maxNewTokens(makeTask(labels), loaded, examples.slice(1))).toBe(32);
 });

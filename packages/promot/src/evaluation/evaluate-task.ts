@@ -122,8 +122,9 @@ export async function collectAnswers(
 ): Promise<void> {
   const { shots = 0, seed = 0, maxInputLength = 0, prompt, batchSize, signal, nll = false } = options;
   const { model, tokenizer } = loaded;
+  // Of all examples, also where some have their answers already.
+  const newTokens = options.maxNewTokens ?? maxNewTokens(task, loaded, examples);
   if (answers.prompts === undefined) {
-    const newTokens = options.maxNewTokens ?? maxNewTokens(task);
     const limits = { shots, seed, promptRows: prompt?.size(0) ?? 0, newTokens, maxInputLength };
     answers.begin(await taskPrompts(loaded, task, examples, limits));
   }
@@ -139,12 +140,18 @@ export async function collectAnswers(
   const choices = task.labels && labelTokens(task.labels, tokenizer, model.kind);
   const labelScores = (logprobs: readonly number[]) =>
     logprobs.map((logprob, label) => ({ logprob, tokens: choices![label]!.length }));
-  await generateOutputs(loaded, task, asked, { ...options, onProgress, choices }, (i, output, logprobs) => {
-    answers.addOutput(silent[i]!, output);
-    if (!logprobs) return;
-    answers.addLabels(silent[i]!, labelScores(logprobs));
-    onProgress();
-  });
+  await generateOutputs(
+    loaded,
+    task,
+    asked,
+    { ...options, maxNewTokens: newTokens, onProgress, choices },
+    (i, output, logprobs) => {
+      answers.addOutput(silent[i]!, output);
+      if (!logprobs) return;
+      answers.addLabels(silent[i]!, labelScores(logprobs));
+      onProgress();
+    },
+  );
   // As a rule there are none: an evaluation was cut short between an example's output and its labels.
   const unranked = task.labels ? lacking(answers.labels) : [];
   const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));

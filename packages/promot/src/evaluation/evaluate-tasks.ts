@@ -13,7 +13,6 @@ import { openModel, openPrompt } from '../runs/open.js';
 import { loadTask } from '../tasks/registry.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers } from './answers.js';
-import { maxNewTokens } from './evaluate.js';
 import {
   collectAnswers,
   evaluationExamples,
@@ -148,7 +147,7 @@ interface Fingerprints {
 }
 
 /** To be raised with every change of promot that changes answers. */
-const answersVersion = 1;
+const answersVersion = 2;
 
 /** A file name that tells, by hash, all that a task's answers depend on. */
 async function answersName(
@@ -171,7 +170,8 @@ async function answersName(
       beams,
       lengthPenalty,
       maxInputLength,
-      maxNewTokens: request.maxNewTokens ?? maxNewTokens(task),
+      // Where it is not given, the model's tokenizer and the examples say.
+      maxNewTokens: request.maxNewTokens,
     },
   };
   const hash = createHash('sha256').update(JSON.stringify(dependsOn)).digest('hex');

@@ -6,7 +6,7 @@ import { metrics } from '../metrics/index.js';
 import type { MetricResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Ids } from '../models/model.js';
-import { tokenizeExample } from '../models/tokenize.js';
+import { joinedTarget, tokenizeExample, tokenizeTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
 
 export interface EvaluateOptions {
@@ -49,12 +49,27 @@ export interface Evaluation {
   readonly samples: readonly Sample[];
 }
 
-/** Most tokens that an answer may take, the end of sequence and T5's sentinels included. */
-export function maxNewTokens(task: Task): number {
-  // Label words are one to three tokens; answers to questions are names; the rest are sentences.
-  if (task.labels) return 8;
-  return task.metric === 'exact-match' ? 32 : 128;
+/**
+ * Most tokens that an answer may take, the end of sequence and T5's sentinels included: room for the longest label or reference,
+ * and not less than usual answers take.
+ */
+export function maxNewTokens(
+  task: Task,
+  { model, tokenizer }: LoadedModel,
+  examples: readonly { readonly target: string }[],
+): number {
+  // Label words are one to three tokens; answers to questions are names; the rest are sentences. But a tokenizer of bytes
+  // needs a token a letter.
+  const usual = task.labels ? 8 : task.metric === 'exact-match' ? 32 : 128;
+  const answers = new Set(task.labels ?? examples.map(({ target }) => target));
+  let longest = 0;
+  for (const answer of answers)
+    longest = Math.max(longest, tokenizeTarget(joinedTarget(answer, model.kind), tokenizer).length);
+  return Math.max(usual, longest + sentinels);
 }
+
+/** T5 pretrained on spans may put one before its answer and one behind it. */
+const sentinels = 2;
 
 /** Generates an answer to every example and scores them. Throws UserError where there are no examples. */
 export async function evaluateExamples(
@@ -75,19 +90,20 @@ export async function evaluateExamples(
  * how likely the `choices` are.
  */
 export async function generateOutputs(
-  { model, tokenizer }: LoadedModel,
+  loaded: LoadedModel,
   task: Task,
   examples: readonly { input: string; target: string }[],
   options: EvaluateOptions & { readonly choices?: readonly Ids[] },
   onOutput: (number: number, output: string, choiceLogprobs: readonly number[] | undefined) => void,
 ): Promise<void> {
+  const { model, tokenizer } = loaded;
   const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
   await generate(
     model,
     tokenized.map((e) => e.input),
     {
       ...options,
-      maxNewTokens: options.maxNewTokens ?? maxNewTokens(task),
+      maxNewTokens: options.maxNewTokens ?? maxNewTokens(task, loaded, examples),
       onResult: (i, { ids, choiceLogprobs }) =>
         onOutput(i, tokenizer.decode(ids, { specialTokens: true }), choiceLogprobs),
     },

@@ -1,10 +1,10 @@
 // What a reader of an experiment's report must know beside its numbers: what stands in for the paper's, settings, versions, costs.
-import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { libtorch } from '@promot/torch';
 import { flattened } from '../report/training-run.js';
 import { readRun } from '../runs/run-folder.js';
 import { builtinTasks } from '../tasks/registry.js';
+import { version } from '../version.js';
 import { costOf } from './cost.js';
 import type { Experiment, TargetTask } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
@@ -54,9 +54,6 @@ export function factsOf(experiment: Experiment, planner: Planner, folder: Experi
   const { scale, seeds, settings = {}, limit = scale.limit, data } = planner.request;
   const jobs = [...planner.jobs.values()];
   const took = jobs.reduce((sum, job) => sum + (folder.finished(job)?.seconds ?? 0), 0);
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    version: string;
-  };
   return [
     ['experiment', `${experiment.name} at scale ${scale.name} (${scale.about})`],
     ['model', planner.model(experiment)],
@@ -72,7 +69,7 @@ export function factsOf(experiment: Experiment, planner: Planner, folder: Experi
       'runs and evaluations',
       `${costOf(jobs).runs} and ${costOf(jobs).evaluations}, ${Math.round(took)} s of training steps and evaluations`,
     ],
-    ['promot', version],
+    ['promot', version()],
     ['Node.js and libtorch', `${process.version}, ${libtorch().version}`],
     ['processor', `${cpus()[0]?.model ?? 'unknown'}, ${cpus().length} cores`],
   ];

@@ -62,11 +62,8 @@ export async function generate(
   whole('minNewTokens', minNewTokens, 0);
   if (minNewTokens > maxNewTokens)
     throw new UserError(`minNewTokens ${minNewTokens} is more than maxNewTokens ${maxNewTokens}`);
-  const { vocabularySize, endOfSequence } = model.shape;
-  // Of each beam at most the end ids are complete: K candidates are always left to go on.
-  const count = beams === 1 ? 1 : Math.max(2, 1 + endOfSequence.length) * beams;
-  if (count > vocabularySize)
-    throw new UserError(`${beams} beams are too many for a vocabulary of ${vocabularySize} tokens`);
+  const { endOfSequence } = model.shape;
+  const count = candidatesOf(model, beams);
   const rules: SearchRules = {
     maxNewTokens,
     ends: new Set(endOfSequence),
@@ -117,6 +114,17 @@ export async function generate(
   if (inputs.length * beams < fewRows) await search();
   else await withPackedWeights([...model.linears.values(), model.head], search);
   return results;
+}
+
+/**
+ * Candidates for an input's beams at each step. Of each beam at most the end ids are complete: K are always left to go on.
+ * Errors: a UserError for more than the vocabulary has.
+ */
+export function candidatesOf({ shape: { vocabularySize, endOfSequence } }: LanguageModel, beams: number): number {
+  const count = beams === 1 ? 1 : Math.max(2, 1 + endOfSequence.length) * beams;
+  if (count > vocabularySize)
+    throw new UserError(`${beams} beams are too many for a vocabulary of ${vocabularySize} tokens`);
+  return count;
 }
 
 /** Bounds the memory of a batch: 16,384 tokens are 0.75 GB of float32 keys and values for a model of 135M parameters. */

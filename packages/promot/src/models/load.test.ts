@@ -314,6 +314,19 @@ describe('generation_config.json', () => {
   });
 });
 
+test('an mT5 that Transformers 5 wrote, which calls it tied and says nothing of a scale, is not scaled', () => {
+  const batch = [{ input: [5, 6, 1], target: [7, 1] }];
+  const logits = (folder: string) => {
+    const loaded = loadFolder(folder, 'float32');
+    const found = noGrad(() => scope(() => loaded.model.logits(batch).toArray()));
+    free(loaded);
+    return found;
+  };
+  const folder = copyOf('models/t5-v1.1');
+  change(folder, 'config.json', { model_type: 'mt5', tie_word_embeddings: true });
+  expect(logits(folder)).toEqual(logits(copyOf('models/t5-v1.1')));
+});
+
 describe('wrong weights', () => {
   test('none', () => {
     const folder = copyOf('models/qwen2');

@@ -69,7 +69,8 @@ export class T5 implements LanguageModel {
     this.#encoder = new Stack(config, weights, 'encoder');
     this.#decoder = new Stack(config, weights, 'decoder');
     this.head = weights.head(this.#shared.weight, width ** -0.5, tied);
-    const scaled = config.scale_decoder_outputs ?? tied;
+    // mT5 is T5.1.1, which does not scale; Transformers 5 calls every mT5 tied, and does not write the key.
+    const scaled = config.scale_decoder_outputs ?? (tied && config.model_type !== 'mt5');
     this.#outputScale = scaled ? width ** -0.5 : 1;
     this.#start = config.decoder_start_token_id ?? config.pad_token_id;
     this.parameters = new Map(weights.parameters);

@@ -1,7 +1,8 @@
 // `promot report`: one report of any set of training runs and evaluations, from the files in their folders. Runs no model.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { UserError } from '../errors.js';
+import { version } from '../version.js';
 import { curveSections, type NamedRun } from './curves.js';
 import { isEvaluation, isReproduced, readEvaluation } from './evaluation-folder.js';
 import { type NamedEvaluation, saidInEvaluation, scoreSections } from './evaluation-sections.js';
@@ -90,7 +91,7 @@ function reportOf(runs: readonly NamedRun[], evaluations: readonly NamedEvaluati
       ...evaluations.flatMap(({ name, evaluation: { date } }) =>
         date === undefined ? [] : [[`date of ${name}`, date] as const],
       ),
-      ['report made by', `promot ${promotVersion()}`],
+      ['report made by', `promot ${version()}`],
     ],
   };
 }
@@ -130,9 +131,4 @@ function differingSettings(heading: string, all: readonly NamedSettings[]): Sect
 function sameSettings(name: string, all: readonly NamedSettings[]): (readonly [string, string])[] {
   const keys = keysOf(all).filter((key) => isSame(all, key));
   return keys.length === 0 ? [] : [[name, keys.map((key) => `${key} ${all[0]!.values[key]}`).join(', ')]];
-}
-
-function promotVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }

@@ -18,6 +18,7 @@ import {
 import { stringify } from 'yaml';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
+import { version } from '../version.js';
 import { lockFolder } from './lock.js';
 
 /** What a run is, beside its settings. */
@@ -28,6 +29,8 @@ export interface RunInfo {
   /** A list where there are several. */
   readonly task: string | readonly string[];
   readonly data?: string;
+  /** Of each task: its version, and what its examples are. */
+  readonly fingerprints?: Readonly<Record<string, string>>;
 }
 
 /** A kept checkpoint as a candidate for the best. */
@@ -59,6 +62,15 @@ const runFile = 'run.json';
 /** True where a folder is a run folder. */
 export function isRun(folder: string): boolean {
   return existsSync(join(folder, runFile));
+}
+
+/** True where a folder is empty, or holds no more than `RunFolder.create` had made when it was killed. */
+export function isUnmade(folder: string): boolean {
+  const made = ['lock', 'config.yaml', 'environment.json'];
+  return readdirSync(folder).every((name) => {
+    if (name === 'checkpoints' || name === 'samples') return readdirSync(join(folder, name)).length === 0;
+    return made.includes(name) || name.endsWith('.tmp');
+  });
 }
 
 export function readRun(folder: string): RunInfo & { readonly config: object } {
@@ -253,6 +265,7 @@ function environment(): Record<string, unknown> {
   const build = libtorch();
   return {
     date: new Date().toISOString(),
+    promot: version(),
     node: process.version,
     libtorch: build.version,
     cpuCapability: build.cpuCapability,

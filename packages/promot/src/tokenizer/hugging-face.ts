@@ -28,6 +28,9 @@ const USUAL_ENDS = ['</s>', '<|im_end|>', '<|eot_id|>', '<|end_of_text|>', '<|en
  */
 export function huggingFaceTokenizer({ place, description, config, modelIds = {} }: TokenizerFiles): Tokenizer {
   const complete = completeDescription(place, description, config);
+  const { vocab } = (isJsonObject(complete.model) ? complete.model : {}) as { vocab?: Json };
+  if (typeof vocab !== 'object' || vocab === null)
+    throw new UserError(`${place}: the tokenizer is not understood: model.vocab is not a vocabulary`);
   let library: LibraryTokenizer;
   try {
     library = libraryTokenizer(complete);

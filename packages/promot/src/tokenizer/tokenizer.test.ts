@@ -217,6 +217,10 @@ describe('bad input', () => {
     expect(message(() => loadTokenizer(folderOf({ 'tokenizer.json': '{}' })))).toMatch(/no "model"/);
     const odd = '{"model": {"type": "BPE", "vocab": {}, "merges": []}, "decoder": {"type": "Rot13"}}';
     expect(message(() => loadTokenizer(folderOf({ 'tokenizer.json': odd })))).toMatch(/not understood.*Rot13/);
+    const five = '{"model": {"type": "BPE", "vocab": 5, "merges": []}}';
+    expect(message(() => loadTokenizer(folderOf({ 'tokenizer.json': five })))).toMatch(
+      /model\.vocab is not a vocabulary/,
+    );
     const whole = readFileSync(join(golden, 't5/spiece.model'));
     for (const cut of [1, 100, 5000, whole.length - 10]) {
       const folder = folderOf({});

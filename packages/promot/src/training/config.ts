@@ -8,7 +8,7 @@ import { schedules } from './schedule.js';
 const stageSchema = z.strictObject({
   /** Optimizer steps. */
   steps: z.int().positive(),
-  learningRate: z.number().positive(),
+  learningRate: z.number().positive().max(1e6),
   /** A checkpoint is kept, evaluated and becomes a candidate every so many steps, and at the last one. */
   keepEvery: z.int().positive(),
   schedule: z.enum(schedules),
@@ -29,15 +29,16 @@ const configSchema = z.strictObject({
   /** auto: CUDA where libtorch can use it, else the CPU. */
   device: z.enum(['auto', 'cpu', 'cuda']),
   precision: z.enum(['fp32', 'bf16']),
-  batchSize: z.int().positive(),
+  // The bounds are far beyond use: what is larger is a slip, and would end in a failure of memory or of numbers.
+  batchSize: z.int().positive().max(65_536),
   /** Examples in one forward pass; the gradient of a batch is summed over its passes. */
-  microBatchSize: z.int().positive(),
+  microBatchSize: z.int().positive().max(65_536),
   dropout: z.number().min(0).lt(1),
   labelSmoothing: z.number().min(0).lt(1),
   zLoss: z.number().nonnegative(),
   /** Longer inputs are cut at this many tokens; 0: never. */
   maxInputLength: z.int().nonnegative(),
-  promptLength: z.int().positive(),
+  promptLength: z.int().positive().max(10_000),
   promptInit: z.string().min(1),
   /** Rank of LoRA in the first stage (lora-first). */
   loraRank: z.int().positive(),

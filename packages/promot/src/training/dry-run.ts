@@ -10,6 +10,7 @@ import type { TrainingConfig } from './config.js';
 import type { TrainingExamples } from './examples.js';
 import type { TrainRequest } from './request.js';
 import { setUp, tearDown } from './setup.js';
+import { runBefore } from './train.js';
 
 export interface ShownToken {
   readonly id: number;
@@ -69,7 +70,7 @@ export interface DryRun {
   readonly examples: readonly ShownExample[];
   readonly inputLengths: LengthStatistics;
   readonly targetLengths: LengthStatistics;
-  /** Training inputs that `maxInputLength` cuts. */
+  /** Training inputs that `maxInputLength` or the task itself cuts. */
   readonly cutInputs: number;
   /** Measured speed of matrix products in the run's precision, floating-point operations a second. */
   readonly operationsPerSecond: number;
@@ -92,6 +93,7 @@ const programBytes = 220e6;
  * @example const { stages } = await dryRun({ model: 'lab', task: 'lab-rte', method: 'promot', out: 'runs/rte' });
  */
 export async function dryRun(request: TrainRequest): Promise<DryRun> {
+  runBefore(request.out, request.resume ?? false);
   const setup = await setUp(request);
   try {
     const { loaded, method, config, tasks, phases, lora } = setup;
@@ -163,7 +165,9 @@ function measureLengths(examples: TrainingExamples, shots: 0 | 1, maxInputLength
   return {
     inputs: whole.map(({ input }) => (maxInputLength ? Math.min(input.length, maxInputLength) : input.length)),
     targets: whole.map(({ target }) => target.length),
-    cut: whole.filter(({ input }) => maxInputLength > 0 && input.length > maxInputLength).length,
+    cut: whole.filter(
+      ({ input }, n) => (maxInputLength > 0 && input.length > maxInputLength) || examples.isCut(n * every),
+    ).length,
   };
 }
 

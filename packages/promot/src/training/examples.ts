@@ -41,6 +41,11 @@ export class TrainingExamples {
     return this.#tokenized[index];
   }
 
+  /** Whether the task itself cuts an example. */
+  isCut(index: number): boolean {
+    return this.#shortened(index).input !== this.examples[index]!.input;
+  }
+
   /** An example with its article cut where the task says so (summaries: 1,024 tokens). */
   #shortened(index: number): Example {
     const example = this.examples[index]!;

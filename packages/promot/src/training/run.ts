@@ -92,7 +92,10 @@ export class Run {
       settings,
       !stage.trains.includes('model') || this.#additions !== undefined,
     );
-    let state: StageState = this.folder.newestState(key) ?? { stage: key, step: 0, candidates: [], seconds: 0 };
+    const newest = this.folder.newestState(key);
+    if (!newest && this.folder.checkpointSteps(key).length > 0)
+      this.#tell({ type: 'note', text: `stage ${key}: none of its checkpoints can be read, so it begins anew` });
+    let state: StageState = newest ?? { stage: key, step: 0, candidates: [], seconds: 0 };
     if (state.step > 0) this.folder.restore(state, trained, optimizer);
     const trainedParameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
     this.#tell({ type: 'stage', ...nameOf(phase), step: state.step, steps: settings.steps, trainedParameters });

@@ -4,6 +4,7 @@ import { cpuFeatures } from '@promot/torch/setup';
 import { useDevice } from '../device.js';
 import { UserError } from '../errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
+import { candidatesOf } from '../generation/generate.js';
 import { findMethod, type Method } from '../methods/index.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample } from '../models/tokenize.js';
@@ -41,6 +42,7 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
   const runTasks: RunTask[] = [];
   try {
     checkTogether(config);
+    candidatesOf(loaded.model, config.beams);
     const replayTasks = await load(config.replay.tasks, 'replay.tasks');
     const keepTasks = await load(config.keep.tasks, 'keep.tasks');
     for (const task of keepTasks) await checkKeepTask(task, config);

@@ -1,9 +1,10 @@
 // One training run from its request to its result: checks everything, makes the run folder or goes on in it, and walks through.
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { UserError } from '../errors.js';
-import { isRun, RunFolder, type RunInfo, readRun } from '../runs/run-folder.js';
+import { isRun, isUnmade, RunFolder, type RunInfo, readRun } from '../runs/run-folder.js';
+import { fingerprintExamples } from '../tasks/task.js';
 import { type ConfigInput, resolveConfig } from './config.js';
 import type { TrainRequest, TrainResult } from './request.js';
 import { Run } from './run.js';
@@ -18,13 +19,10 @@ export type { CheckpointMoment, MetricsLine, TrainEvent, TrainRequest, TrainResu
  */
 export async function train(request: TrainRequest): Promise<TrainResult> {
   const { out, resume = false } = request;
-  const before = isRun(out) ? readRun(out) : undefined;
-  if (before && !resume) throw new UserError(`${out} already holds a run: go on with --resume, or name another folder`);
-  if (!before && existsSync(out) && readdirSync(out).length > 0)
-    throw new UserError(`${out} is not empty and not a run: name another folder`);
+  const before = runBefore(out, resume);
   const setup = await setUp(request);
   try {
-    const info = runInfo(request);
+    const info = runInfo(request, setup);
     if (before) checkSame(before, info, setup, out);
     const folder = before ? await RunFolder.reopen(out) : await RunFolder.create(out, info, setup.config);
     const sum = (of: (task: RunSetup['tasks'][number]) => number) => setup.tasks.reduce((n, task) => n + of(task), 0);
@@ -46,8 +44,19 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
   }
 }
 
+/** The run that is in a folder, to be gone on with. Errors: a UserError for a folder that no run may begin in. */
+export function runBefore(out: string, resume: boolean): ReturnType<typeof readRun> | undefined {
+  if (!isRun(out)) {
+    if (existsSync(out) && !isUnmade(out))
+      throw new UserError(`${out} is not empty and not a run: name another folder`);
+    return undefined;
+  }
+  if (!resume) throw new UserError(`${out} already holds a run: go on with --resume, or name another folder`);
+  return readRun(out);
+}
+
 /** What is written into the run folder of a request. Local paths become absolute: the run can be used from anywhere. */
-function runInfo({ method, model, task, data }: TrainRequest): RunInfo {
+function runInfo({ method, model, task, data }: TrainRequest, setup: RunSetup): RunInfo {
   const place = (text: string) => (existsSync(text) ? resolve(text) : text);
   const tasks = [task].flat().map(place);
   return {
@@ -55,6 +64,12 @@ function runInfo({ method, model, task, data }: TrainRequest): RunInfo {
     model: place(model),
     task: tasks.length === 1 ? tasks[0]! : tasks,
     data: data === undefined ? undefined : place(data),
+    fingerprints: Object.fromEntries(
+      setup.tasks.map((one) => [
+        one.task.name,
+        `${one.task.version} ${fingerprintExamples([...one.examples.examples, ...one.validation])}`,
+      ]),
+    ),
   };
 }
 
@@ -68,6 +83,13 @@ function checkSame(
   for (const key of ['model', 'task', 'method'] as const)
     if (!isDeepStrictEqual(before[key], now[key]))
       throw new UserError(`${out} is a run of ${key} ${before[key]}, not ${now[key]}: resume it as it began`);
+  // Runs of earlier versions do not say.
+  for (const [task, fingerprint] of Object.entries(before.fingerprints ?? {}))
+    if (now.fingerprints![task] !== fingerprint)
+      throw new UserError(
+        `${out}: task ${task} is not what it was when the run began (its template or its data): ` +
+          'bring it back to resume, or name another folder',
+      );
   const { stage2 } = before.config as { stage2?: object };
   if (before.method === 'lora' && !('loraRank' in (stage2 ?? {})))
     throw new UserError(

@@ -9,12 +9,29 @@ export function adapterPaths(folder: string): { readonly config: string; readonl
   return { config: join(folder, 'adapter_config.json'), weights: join(folder, 'adapter_model.safetensors') };
 }
 
-/** Reads and checks the configuration. Throws UserError where it is missing, not JSON, of another kind, or a key is wrong. */
-export function readAdapterConfig<T extends z.ZodType>(folder: string, kind: string, schema: T): z.infer<T> {
+/** PEFT's names for what the two kinds of models do. */
+export const taskTypes = { 'encoder-decoder': 'SEQ_2_SEQ_LM', 'decoder-only': 'CAUSAL_LM' } as const;
+
+/**
+ * Reads and checks the configuration. Throws UserError where it is missing, not JSON, of another kind or for the other kind of
+ * model, or a key is wrong.
+ */
+export function readAdapterConfig<T extends z.ZodType>(
+  folder: string,
+  kind: string,
+  model: keyof typeof taskTypes,
+  schema: T,
+): z.infer<T> {
   const { config } = adapterPaths(folder);
   const found = adapterKind(folder);
   if (found !== kind) throw new UserError(`${config}: peft_type is ${found}; expected ${kind}`);
-  const parsed = schema.safeParse(JSON.parse(readFileSync(config, 'utf8')));
+  const content = JSON.parse(readFileSync(config, 'utf8')) as { task_type?: unknown };
+  const other = Object.entries(taskTypes).find(([of, type]) => of !== model && type === content.task_type);
+  if (other)
+    throw new UserError(
+      `${config}: task_type is ${other[1]}: it was trained for an ${other[0]} model`.replace('an d', 'a d'),
+    );
+  const parsed = schema.safeParse(content);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new UserError(`${config}: ${issue.path.join('.')}: ${issue.message}`);
@@ -31,13 +48,18 @@ export function adapterKind(folder: string): string {
   }
 }
 
-/** Opens the weights. Throws UserError where they are missing or damaged. */
+/** Opens the weights. Throws UserError where they are missing, damaged, or whole numbers. */
 export function openAdapterWeights(folder: string): SafetensorsFile {
   const { weights } = adapterPaths(folder);
   if (!existsSync(weights)) throw new UserError(`${folder}: adapter_model.safetensors is missing`);
+  let file: SafetensorsFile;
   try {
-    return openSafetensors(weights);
+    file = openSafetensors(weights);
   } catch (error) {
     throw error instanceof FileFormatError ? new UserError(error.message) : error;
   }
+  const odd = [...file.entries].find(([, { dtype }]) => !dtype.includes('float'));
+  if (!odd) return file;
+  file.close();
+  throw new UserError(`${weights}: ${odd[0]} holds numbers of type ${odd[1].dtype}, not floating-point ones`);
 }

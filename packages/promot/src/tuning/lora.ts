@@ -18,7 +18,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
 import type { LanguageModel } from '../models/model.js';
-import { adapterPaths, openAdapterWeights, readAdapterConfig } from './adapter-folder.js';
+import { adapterPaths, openAdapterWeights, readAdapterConfig, taskTypes } from './adapter-folder.js';
 
 /** Where PEFT attaches by default, and Hu et al. found it best for their budget. */
 const queriesAndValues = { 'encoder-decoder': ['q', 'v'], 'decoder-only': ['q_proj', 'v_proj'] } as const;
@@ -122,7 +122,7 @@ const prefix = 'base_model.model.';
 
 /** Attaches a PEFT LoRA adapter folder. Throws UserError for one that this model cannot carry, or a kind that is not plain LoRA. */
 export function readLoraAdapter(folder: string, model: LanguageModel): Lora {
-  const config = readAdapterConfig(folder, 'LORA', loraConfig);
+  const config = readAdapterConfig(folder, 'LORA', model.kind, loraConfig);
   const beyond = [
     config.use_dora && 'use_dora',
     config.bias && config.bias !== 'none' && 'bias',
@@ -171,7 +171,7 @@ export async function writeLoraAdapter(folder: string, lora: Lora, baseModel = '
   writeSafetensors(paths.weights, named, { format: 'pt' });
   const config = {
     peft_type: 'LORA',
-    task_type: lora.model.kind === 'encoder-decoder' ? 'SEQ_2_SEQ_LM' : 'CAUSAL_LM',
+    task_type: taskTypes[lora.model.kind],
     base_model_name_or_path: baseModel,
     inference_mode: true,
     r: lora.rank,

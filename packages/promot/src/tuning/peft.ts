@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { UserError } from '../errors.js';
 import { writeText } from '../files/write.js';
 import type { LanguageModel } from '../models/model.js';
-import { adapterPaths, openAdapterWeights, readAdapterConfig } from './adapter-folder.js';
+import { adapterPaths, openAdapterWeights, readAdapterConfig, taskTypes } from './adapter-folder.js';
 
 const weightsName = 'prompt_embeddings';
 
@@ -16,7 +16,7 @@ const promptConfig = z.looseObject({ num_virtual_tokens: z.int().positive() });
  * `num_virtual_tokens` are used, as PEFT does. Throws UserError for anything that is not a prompt-tuning adapter of this width.
  */
 export function readPromptAdapter(folder: string, model: LanguageModel): Tensor {
-  const { num_virtual_tokens: rows } = readAdapterConfig(folder, 'PROMPT_TUNING', promptConfig);
+  const { num_virtual_tokens: rows } = readAdapterConfig(folder, 'PROMPT_TUNING', model.kind, promptConfig);
   const file = openAdapterWeights(folder);
   const entry = file.entries.get(weightsName);
   if (!entry) throw new UserError(`${file.path}: it holds no ${weightsName}`);
@@ -46,7 +46,6 @@ export async function writePromptAdapter(
   baseModel = '',
 ): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const seq2seq = model.kind === 'encoder-decoder';
   noGrad(() =>
     scope(() =>
       writeSafetensors(adapterPaths(folder).weights, new Map([[weightsName, prompt.float()]]), { format: 'pt' }),
@@ -61,7 +60,7 @@ export async function writePromptAdapter(
     `${JSON.stringify(
       {
         peft_type: 'PROMPT_TUNING',
-        task_type: seq2seq ? 'SEQ_2_SEQ_LM' : 'CAUSAL_LM',
+        task_type: taskTypes[model.kind],
         base_model_name_or_path: baseModel,
         inference_mode: true,
         num_virtual_tokens: prompt.size(0),
