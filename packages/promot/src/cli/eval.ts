@@ -1,5 +1,6 @@
 // `promot eval`: the scores of a model on tasks.
 import { Command } from 'commander';
+import { UserError } from '../errors.js';
 import type { TaskResult } from '../evaluation/evaluate-task.js';
 import { loadTask } from '../tasks/registry.js';
 import { untilInterrupted } from './interrupt.js';
@@ -61,6 +62,7 @@ export function evalCommand(io: Io): Command {
   return requireFlags(withCommonOptions(command), '--model', '--task').action(
     async ({ config, set, json, task: names, ...options }: Options) => {
       const settings = readKnownSettings({ config, set }, keys);
+      if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
       const progress = new Progress(io);
       for (const name of names) {
         const task = await loadTask(name, { data: options.data, hub: progress.hub });
