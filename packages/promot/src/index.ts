@@ -28,6 +28,8 @@ export { type Generated, type GenerateOptions, generate } from './generation/gen
 export { type Scored, type ScoreOptions, score } from './generation/score.js';
 export { generateTexts, scoreText } from './generation/texts.js';
 export { type PretrainEvent, pretrainLab } from './lab/pretrain.js';
+export { type Interpolated, type InterpolateRequest, interpolate } from './merging/interpolate.js';
+export { type Merged, type MergeRequest, mergeLora } from './merging/merge.js';
 export { findMethod, type Method, methods, type Stage } from './methods/index.js';
 export { bootstrapInterval, type Interval, type PairedComparison, pairedBootstrap } from './metrics/bootstrap.js';
 export { metrics } from './metrics/index.js';
@@ -62,6 +64,4 @@ export {
   type TrainResult,
   train,
 } from './training/train.js';
-export { type Interpolated, type InterpolateRequest, interpolate } from './tuning/interpolate.js';
-export { type Merged, type MergeRequest, mergeLora } from './tuning/merge.js';
 export { writePromptAdapter } from './tuning/peft.js';

@@ -7,6 +7,7 @@ import { firstToReach, reachedByAll } from '../src/analysis/equal-target.js';
 import { formShare, targetForm } from '../src/analysis/form.js';
 import { gradientAlignment } from '../src/analysis/gradient-alignment.js';
 import { evaluateTask } from '../src/evaluation/evaluate-task.js';
+import { interpolate } from '../src/merging/interpolate.js';
 import { methods } from '../src/methods/index.js';
 import type { LoadedModel } from '../src/models/load.js';
 import { tokenizeExample } from '../src/models/tokenize.js';
@@ -16,7 +17,6 @@ import { loadTask } from '../src/tasks/registry.js';
 import { defaultConfig, resolveConfig } from '../src/training/config.js';
 import { scoreKeepList, targetForms } from '../src/training/keep.js';
 import { train } from '../src/training/train.js';
-import { interpolate } from '../src/tuning/interpolate.js';
 
 vi.setConfig({ testTimeout: 120_000 });
 

@@ -5,11 +5,11 @@ import { setTimeout } from 'node:timers/promises';
 import { gradientAlignment } from '../analysis/gradient-alignment.js';
 import type { DeviceSetting } from '../device.js';
 import { evaluateTasks } from '../evaluation/evaluate-tasks.js';
+import { interpolate } from '../merging/interpolate.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { loadTask } from '../tasks/registry.js';
 import type { TrainEvent } from '../training/request.js';
 import { type TrainRequest, train } from '../training/train.js';
-import { interpolate } from '../tuning/interpolate.js';
 import type { ExperimentFolder } from './folder.js';
 import type { Evaluation, Interpolation, Job, TrainingRun } from './plan.js';
 

@@ -5,8 +5,8 @@ import type { HubOptions } from '../data/hub.js';
 import { UserError } from '../errors.js';
 import { saveNewModel } from '../models/load.js';
 import { adapterFolderOf, openModel } from '../runs/open.js';
-import { adapterKind } from './adapter-folder.js';
-import { readLoraAdapter } from './lora.js';
+import { adapterKind } from '../tuning/adapter-folder.js';
+import { readLoraAdapter } from '../tuning/lora.js';
 
 export interface MergeRequest {
   /** In any form that `openModel` takes. */
