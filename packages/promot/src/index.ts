@@ -2,7 +2,6 @@
 // Every command of `promot` is a thin face of a function here.
 
 export { firstToReach, reachedByAll } from './analysis/equal-target.js';
-export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './analysis/form.js';
 export {
   type Alignment,
   type GradientAlignment,
@@ -19,6 +18,7 @@ export { type Comparison, compareResults } from './evaluation/compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
 export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-task.js';
 export { type EvaluateTasksRequest, evaluate, evaluateTasks, type Report } from './evaluation/evaluate-tasks.js';
+export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './evaluation/form.js';
 export type { LikelihoodAccuracy } from './evaluation/likelihood.js';
 export { experiments } from './experiments/catalogue/index.js';
 export { type Cost, type List, listExperiments } from './experiments/cost.js';

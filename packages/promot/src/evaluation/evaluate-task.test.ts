@@ -1,7 +1,6 @@
 // What a task's result says, on a tiny golden model and examples made here.
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { Language } from '../analysis/form.js';
 import type { RecordSource } from '../data/source.js';
 import { UserError } from '../errors.js';
 import { scoreText } from '../generation/texts.js';
@@ -9,6 +8,7 @@ import { type LoadedModel, loadFolder } from '../models/load.js';
 import { createTask, type Task, type TaskDefinition } from '../tasks/task.js';
 import { maxNewTokens } from './evaluate.js';
 import { evaluateTask } from './evaluate-task.js';
+import { Language } from './form.js';
 
 let loaded: LoadedModel;
 beforeAll(() => {

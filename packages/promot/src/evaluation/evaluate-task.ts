@@ -1,6 +1,5 @@
 // A task from its data to a result: k-shot prompts, the model's answers, metric with its interval.
 
-import { formShare, type TargetForm } from '../analysis/form.js';
 import type { Split } from '../data/source.js';
 import { UserError } from '../errors.js';
 import { score } from '../generation/score.js';
@@ -12,6 +11,7 @@ import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers, type ReferenceScore } from './answers.js';
 import { type EvaluateOptions, generateOutputs, maxNewTokens, type Sample, scoreOutputs } from './evaluate.js';
+import { formShare, type TargetForm } from './form.js';
 import { type LikelihoodAccuracy, labelTokens, mostLikely, type Ranking } from './likelihood.js';
 import { nllResult } from './nll.js';
 import { taskPrompts } from './prompts.js';

@@ -1,6 +1,7 @@
 // A table of the paper with our numbers: scores, differences to the pretrained model, form share, likelihood of references.
-import { inTargetForm, type TargetForm, targetForm } from '../analysis/form.js';
+
 import { paretoFront } from '../analysis/pareto.js';
+import { inTargetForm, type TargetForm, targetForm } from '../evaluation/form.js';
 import { bootstrapInterval } from '../metrics/bootstrap.js';
 import { meanResult } from '../metrics/metric.js';
 import type { Cell, Point, Section } from '../report/report.js';

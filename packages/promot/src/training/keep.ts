@@ -1,6 +1,7 @@
 // The keep list: what a model can still do of other tasks while it learns one, and the best checkpoint under that rule.
-import { type TargetForm, targetForm } from '../analysis/form.js';
+
 import { evaluateTask } from '../evaluation/evaluate-task.js';
+import { type TargetForm, targetForm } from '../evaluation/form.js';
 import type { Interval } from '../metrics/bootstrap.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
 import type { LoadedModel } from '../models/load.js';

@@ -1,7 +1,7 @@
 // A run under way: phase after phase, with checkpoints from which it goes on bit for bit, evaluations, and the hand-over of results.
 import { setImmediate } from 'node:timers/promises';
 import { deriveSeed, type Parameters, type Tensor } from '@promot/torch';
-import type { TargetForm } from '../analysis/form.js';
+import type { TargetForm } from '../evaluation/form.js';
 import { saveModel } from '../models/load.js';
 import type { Candidate, RunFolder, StageState } from '../runs/run-folder.js';
 import { attachLora, type Lora, writeLoraAdapter } from '../tuning/lora.js';
