@@ -159,10 +159,12 @@ function drawPoints(plot: Plot, draw: Draw, { kind, x, y, series, front }: Figur
     x: [marginLeft + inset, width - 20 - inset],
     y: [plotHeight - marginBottom - inset, marginTop + inset],
   };
-  for (const { point, dx, dy, left } of labelPlaces(
-    every.filter(({ label }) => label !== undefined),
-    (p) => [scaled(p.x, xDomain, frame.x), scaled(p.y, yDomain, frame.y)],
-  ))
+  // More would cover each other: then only the pointer tells.
+  const labelled = every.filter(({ label }) => label !== undefined);
+  for (const { point, dx, dy, left } of labelPlaces(labelled.length <= fewPoints ? labelled : [], (p) => [
+    scaled(p.x, xDomain, frame.x),
+    scaled(p.y, yDomain, frame.y),
+  ]))
     marks.push(
       plot.text([point], {
         ...{ x: 'x', y: 'y', text: (p: Point) => printable(p.label!), dx, dy, textAnchor: left ? 'end' : 'start' },
