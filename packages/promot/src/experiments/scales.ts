@@ -89,7 +89,7 @@ const lab: Scale = {
   methods: { lora: { stage2: { learningRate: 0.001 } }, 'lora-first': { stage1: { learningRate: 0.001 } } },
   course: { stage2: { steps: 400, keepEvery: 40 } },
   // Fine: lab-enfr is learned within 60 steps, and what is lost by then tells more than what is lost in the end.
-  long: { stage2: { steps: 600, keepEvery: 20 } },
+  long: { stage2: { steps: 400, keepEvery: 20 } },
   replay: ['trivia-qa', 'xsum'],
   beams: 1,
   precision: 'fp32',
