@@ -96,6 +96,7 @@ const lab: Scale = {
   limit: 100,
   watchLimit: 60,
   speed: { stage1Step: 0.12, stage2Step: 0.16, answer: 0.01, machine: 'a core with bf16 units beside another process' },
+  pace: { 'mt5-xl': 0.6, 'palm-8b': 1.1 },
 };
 
 const small: Scale = {
