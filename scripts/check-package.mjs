@@ -46,6 +46,19 @@ try {
   const settings = [...stages, 'batchSize=4', 'beams=1', 'promptLength=4', 'validationLimit=4'];
   step('A tiny training', app, 'npx', ['--no', 'promot', 'train', ...flags, '--set', ...settings]);
   if (!existsSync(join(app, 'run/model/model.safetensors'))) throw new Error('the training left no run/model');
+  // The quickstart trains so; tests, which run from the sources, cannot start the compiled child.
+  writeFileSync(
+    join(app, 'apart.mjs'),
+    `import { trainApart } from './node_modules/promot/dist/quickstart/train-apart.js';
+     const settings = { stage2: { steps: 2, keepEvery: 2 }, batchSize: 4, beams: 1, validationLimit: 4 };
+     const request = { model: 'lab', task: 'lab-rte', method: 'fine-tune', out: 'apart', settings };
+     let steps = 0;
+     await trainApart(request, ({ type }) => { if (type === 'step') steps++; });
+     if (steps !== 2) throw new Error('heard of ' + steps + ' steps');
+     const refused = await trainApart(request, () => {}).catch((error) => error.message);
+     if (!/already holds a run/u.test(refused)) throw new Error('not refused: ' + refused);\n`,
+  );
+  step('A training in a process of its own', app, process.execPath, ['apart.mjs']);
 
   if (readdirSync(join(app, 'node_modules/@promot/torch')).includes('prebuilds')) {
     const bin = join(folder, 'bin'); // A PATH with Node.js and nothing else: no compiler.
