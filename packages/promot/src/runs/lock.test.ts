@@ -1,5 +1,5 @@
 // Whose locks hold: those of living processes and of other machines, not those that a crash left.
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
@@ -48,4 +48,15 @@ test('a second lock by the same process is refused until the first is taken back
   await expect(lockFolder(`${folder}/.`)).rejects.toThrow(/this process is working.*lock/);
   await unlock();
   await (await lockFolder(folder))();
+});
+
+test('of several that find a lock void, one takes it: the others are refused while it does', async () => {
+  const { folder, lock } = folderWith(by(999_999_999));
+  writeFileSync(`${lock}.void`, '');
+  await expect(lockFolder(folder)).rejects.toThrow(/another process is working/);
+  // Unless it died meanwhile.
+  const old = new Date(Date.now() - 120_000);
+  utimesSync(`${lock}.void`, old, old);
+  await (await lockFolder(folder))();
+  expect(readdirSync(folder)).toEqual([]);
 });

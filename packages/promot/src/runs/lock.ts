@@ -1,5 +1,5 @@
 // One process at a time in a folder: a file `lock` that names its holder.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -25,18 +25,42 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     const holder = holderOf(path);
     if (holder !== undefined) throw refuse(holder);
-    await rm(path, { force: true });
-    try {
-      take();
-    } catch {
-      throw refuse('another process');
-    }
+    if (!replaceVoid(path, take)) throw refuse('another process');
   }
   locked.add(path);
   return async () => {
     locked.delete(path);
     await rm(path, { force: true });
   };
+}
+
+/**
+ * Takes a lock in place of a void one; false where another process was faster. Several may have found it void: only who holds the
+ * file beside it may look again and remove it.
+ */
+function replaceVoid(path: string, take: () => void): boolean {
+  const mine = `${path}.void`;
+  try {
+    // Left by a process that died within these lines.
+    if (Date.now() - statSync(mine).mtimeMs > 60_000) rmSync(mine, { force: true });
+  } catch {
+    // There is none.
+  }
+  try {
+    writeFileSync(mine, '', { flag: 'wx' });
+  } catch {
+    return false;
+  }
+  try {
+    if (holderOf(path) !== undefined) return false;
+    rmSync(path, { force: true });
+    take();
+    return true;
+  } catch {
+    return false;
+  } finally {
+    rmSync(mine, { force: true });
+  }
 }
 
 /** Who holds a lock, in words; undefined where it is void. Of a process on another machine nothing can be known: it counts. */

@@ -66,7 +66,7 @@ export function isRun(folder: string): boolean {
 
 /** True where a folder is empty, or holds no more than `RunFolder.create` had made when it was killed. */
 export function isUnmade(folder: string): boolean {
-  const made = ['lock', 'config.yaml', 'environment.json'];
+  const made = ['lock', 'lock.void', 'config.yaml', 'environment.json'];
   return readdirSync(folder).every((name) => {
     if (name === 'checkpoints' || name === 'samples') return readdirSync(join(folder, name)).length === 0;
     return made.includes(name) || name.endsWith('.tmp');
