@@ -95,8 +95,10 @@ function trainingFacts(planner: Planner, folder: ExperimentFolder): Fact[] {
     ['settings of all runs', written(Object.entries(first.config).filter(isCommon))],
     ...[...kinds.values()].map(({ name, config, seconds }): Fact => {
       const own = written(Object.entries(config).filter((entry) => !isCommon(entry)));
-      const mean = Math.round(seconds.reduce((sum, one) => sum + one, 0) / seconds.length);
-      return [name, [own, `${seconds.length} × ${mean} s of training steps`].filter(Boolean).join('; ')];
+      // A run that the machine held up for a while says little of the others.
+      const median = [...seconds].sort((a, b) => a - b)[Math.floor(seconds.length / 2)]!;
+      const cost = `${seconds.length} runs, ${Math.round(median)} s of training steps each (the median)`;
+      return [name, [own, cost].filter(Boolean).join('; ')];
     }),
   ];
 }
