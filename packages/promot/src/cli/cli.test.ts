@@ -284,6 +284,30 @@ describe('answers', () => {
     expect(existsSync(out)).toBe(false);
   });
 
+  test('a dry run counts articles that the task itself cuts', async () => {
+    const data = join(folder, 'articles');
+    mkdirSync(join(data, 'xsum'), { recursive: true });
+    const line = (words: number) => `${JSON.stringify({ document: 'river '.repeat(words), summary: 'A river.' })}\n`;
+    for (const split of ['train', 'validation', 'test'])
+      writeFileSync(join(data, 'xsum', `${split}.jsonl`), line(3000) + line(10));
+    const flags = [
+      '--model',
+      t5,
+      '--task',
+      'xsum',
+      '--data',
+      data,
+      '--method',
+      'fine-tune',
+      '--out',
+      join(folder, 'no'),
+    ];
+    expect(await json('train', ...flags, '--dry-run')).toMatchObject({ trainExamples: 2, cutInputs: 1 });
+    expect((await promot('train', ...flags, '--dry-run')).out).toContain(
+      'Cut by the task itself: 1 training inputs (50.0 %)',
+    );
+  });
+
   test('help needs no flags and no libtorch', async () => {
     const { code, out } = await promot('train', '--help');
     expect(code).toBe(0);
