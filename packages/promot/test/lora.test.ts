@@ -56,9 +56,7 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
 
   test('an adapter of another model is refused by name', () => {
     const other = goldenModel(name === 'llama' ? 't5-v1.1' : 'llama');
-    expect(() => readLoraAdapter(join(other, 'lora'), model)).toThrow(
-      /task_type is \w+: it was trained for an? \S+ model/,
-    );
+    expect(() => readLoraAdapter(join(other, 'lora'), model)).toThrow(/task_type is \w+, which is not for \S+ models/);
     expect(() => readLoraAdapter(join(folder, 'prompt'), model)).toThrow(/peft_type is PROMPT_TUNING; expected LORA/);
   });
 });

@@ -27,10 +27,7 @@ export function readAdapterConfig<T extends z.ZodType>(
   if (found !== kind) throw new UserError(`${config}: peft_type is ${found}; expected ${kind}`);
   const content = JSON.parse(readFileSync(config, 'utf8')) as { task_type?: unknown };
   const other = Object.entries(taskTypes).find(([of, type]) => of !== model && type === content.task_type);
-  if (other)
-    throw new UserError(
-      `${config}: task_type is ${other[1]}: it was trained for an ${other[0]} model`.replace('an d', 'a d'),
-    );
+  if (other) throw new UserError(`${config}: task_type is ${other[1]}, which is not for ${model} models`);
   const parsed = schema.safeParse(content);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
