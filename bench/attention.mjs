@@ -36,10 +36,11 @@ function milliseconds(attend, [b, h, t, s, d], withGradient) {
 
 console.log('| batch x heads, places, width | fused, forward | plain | fused, forward and backward | plain |');
 console.log('|---|---|---|---|---|');
-for (const shape of shapes) {
-  const [b, h, t, s, d] = shape;
+for (const [b, h, t, s, d] of shapes) {
   const cells = [false, true].flatMap((gradient) =>
-    [fused, scaledDotProductAttention].map((attend) => `${milliseconds(attend, shape, gradient).toFixed(1)} ms`),
+    [fused, scaledDotProductAttention].map(
+      (attend) => `${milliseconds(attend, [b, h, t, s, d], gradient).toFixed(1)} ms`,
+    ),
   );
   console.log(`| ${b} x ${h}, ${t} x ${s}, ${d} | ${cells.join(' | ')} |`);
 }

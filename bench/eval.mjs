@@ -1,7 +1,7 @@
 // Evaluations side by side: promot, and Transformers' generate as a careful user would call it (eval_peer.py), with the same
 // model, prompts and beams on the same machine. Prints examples per second, the ratio, and how many outputs are the same.
 //
-//   node bench/eval.mjs --model smollm2-135m.gguf --data ../shared/data --python venv/bin/python \
+//   node bench/eval.mjs --model smollm2-135m.gguf --data DATA --python venv/bin/python \
 //       [--tasks rte,cb,wic,snli,openbookqa,web_questions,multi30k_en_fr] [--shots 1] [--limit 32] [--beams 4] [--threads 2]
 //
 // The Python environment needs: pip install torch==2.13.0 transformers==5.17.0. Loading the model is not counted.
@@ -43,7 +43,7 @@ try {
   for (const name of values.tasks.split(',')) {
     const task = await loadTask(name, { data: values.data });
     const examples = await evaluationExamples(task, { limit });
-    const newTokens = maxNewTokens(task);
+    const newTokens = maxNewTokens(task, loaded, examples);
     const limits = { shots, seed: 0, promptRows: 0, newTokens, maxInputLength: 0 };
     const { inputs } = await taskPrompts(loaded, task, examples, limits);
     const ids = inputs.map((text) => tokenizeInput(text, tokenizer, model.kind));

@@ -76,8 +76,11 @@ try {
 /** Runs a program to its end and returns its standard output; ends this process if it fails. */
 function step(title, cwd, program, args, env = {}) {
   console.error(title);
-  const options = { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } };
-  const { status, stdout, error } = spawnSync(program, args, options);
+  const { status, stdout, error } = spawnSync(program, args, {
+    ...{ cwd, env: { ...process.env, ...env } },
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   if (status === 0) return stdout;
   throw new Error(
     `${title}: ${program} ${args.join(' ')} failed${error ? ` (${error.message})` : ''}\n${stdout ?? ''}`,

@@ -15,8 +15,11 @@ const OLDEST_NODE = [20, 15];
  * @returns {boolean} whether it ended well.
  */
 export function run(program, args, env = {}) {
-  const options = { cwd: root, stdio: 'inherit', env: { ...process.env, ...env } };
-  const { status, error } = spawnSync(program, args, options);
+  const { status, error } = spawnSync(program, args, {
+    cwd: root,
+    stdio: 'inherit',
+    env: { ...process.env, ...env },
+  });
   if (error) console.error(`${program}: ${error.message}`);
   return status === 0;
 }

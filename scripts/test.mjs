@@ -1,5 +1,5 @@
-// `npm test`: set-up, lint, types of the tests, tests. All are run even if one fails. The last line is plain for
-// machines, `N passed, N failed`; lint and types count as one check each. Arguments go to vitest:
+// `npm test`: set-up, lint, types of the tests and scripts, tests. All are run even if one fails. The last line is plain for
+// machines, `N passed, N failed` and, where there are any, `, N skipped`; lint and types count as one check each. Arguments go to vitest:
 // `npm test -- packages/torch/src/setup`.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ await setup();
 const count = { passed: 0, failed: 0, skipped: 0 };
 check('Lint (biome check)', () => runModule('@biomejs/biome/bin/biome', ['check', '--error-on-warnings', '.']));
 check('Types of the tests', () => runModule('typescript/bin/tsc', ['-p', 'tsconfig.test.json']));
+check('Types of the scripts and benchmarks', () => runModule('typescript/bin/tsc', ['-p', 'tsconfig.scripts.json']));
 runTests(process.argv.slice(2));
 const skipped = count.skipped > 0 ? `, ${count.skipped} skipped` : '';
 console.log(`${count.passed} passed, ${count.failed} failed${skipped}`);

@@ -41,10 +41,8 @@ async function write(out, name, source, dtype) {
   await writePromptAdapter(join(out, adapter), prompt, trained.model, name);
 
   const { model } = dtype === 'float32' ? trained : loadFolder(join(out, name), 'float32');
-  for (const [suffix, attached] of [
-    ['plain', undefined],
-    ['prompted', prompt],
-  ]) {
+  for (const attached of [undefined, prompt]) {
+    const suffix = attached ? 'prompted' : 'plain';
     batch.forEach(({ input, target }, i) => {
       const logits = noGrad(() =>
         scope(() => {

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Do Transformers and tokenizers read the tokenizer files that promot writes, with the same ids?
 
-    npm run build && python packages/promot/golden/verify_tokenizers.py
+    npm run compile && python packages/promot/golden/verify_tokenizers.py
 
 Lets promot (packages/promot/dist, run by node) read every tokenizer of golden/tokenizers, folders and GGUF files, and write
 its files; loads those with AutoTokenizer and with tokenizers, and compares the ids of all texts. Exit status 0 where all agree.

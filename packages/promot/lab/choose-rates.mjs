@@ -9,6 +9,7 @@
 // Of equals the smaller. Needs `npm run setup`.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { merge } from '../dist/experiments/plan.js';
 import { findScale } from '../dist/experiments/reproduce.js';
 import { readTrainingRun } from '../dist/report/training-run.js';
 import { train } from '../dist/training/train.js';
@@ -26,12 +27,11 @@ async function score(task, method, promptRate, modelRate, loraRank = 0) {
     method,
     out: folder,
     resume: existsSync(folder),
-    settings: {
-      ...settings,
+    settings: merge(settings, {
       seed: 100,
-      stage1: { ...settings.stage1, learningRate: promptRate },
-      stage2: { ...settings.stage2, learningRate: modelRate, loraRank },
-    },
+      stage1: { learningRate: promptRate },
+      stage2: { learningRate: modelRate, loraRank },
+    }),
   });
   const lastStage = method === 'prompt-tune' ? 'prompt' : 'model';
   const scores = readTrainingRun(folder)

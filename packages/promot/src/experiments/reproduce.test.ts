@@ -178,4 +178,15 @@ test('what is wrong is said before anything is done', async () => {
   await expect(reproduce(request('table-9', { model: 'no-such-model' }))).rejects.toThrow(
     /table-9 at scale lab needs a model: no-such-model/u,
   );
+  // A data folder that lacks one of the tasks, the last to be evaluated.
+  const data = join(out, 'data');
+  for (const task of ['rte', 'cb', 'wic', 'trivia_qa', 'web_questions', 'multi30k_en_de', 'multi30k_en_cs']) {
+    mkdirSync(join(data, task), { recursive: true });
+    writeFileSync(join(data, task, 'train.jsonl'), '');
+  }
+  const away = join(out, 'away');
+  await expect(reproduce(request('rte', { scale: 'small', data, out: away }))).rejects.toThrow(
+    /no data for task xsum: there is no folder .*xsum/u,
+  );
+  expect(existsSync(away)).toBe(false);
 });

@@ -6,6 +6,7 @@ import { writeText } from '../files/write.js';
 import { locateModel } from '../models/locate.js';
 import type { Report, Section } from '../report/report.js';
 import { writeReport } from '../report/write.js';
+import { loadTask } from '../tasks/registry.js';
 import { findExperiment } from './catalogue/index.js';
 import { type Cost, costOf } from './cost.js';
 import { execute, type Told } from './execute.js';
@@ -87,6 +88,8 @@ export async function reproduce(request: ReproduceRequest): Promise<Reproduced> 
     const scale = planner.request.scale.name;
     throw new UserError(`${experiment.name} at scale ${scale} needs a model: ${error.message} (--model names another)`);
   }
+  // Before hours of training, not after them.
+  for (const task of tasksOf(planner)) await loadTask(task, { data });
   const finished = await execute([...planner.jobs.values()], {
     ...{ ...request, folder, data, signal },
     device: settings?.device as DeviceSetting | undefined,
@@ -104,6 +107,11 @@ function prepare(request: ReproduceRequest): { experiment: Experiment; planner: 
     seeds: Array.from({ length: seeds }, (_, seed) => seed),
   });
   return { experiment, planner, folder: new ExperimentFolder(out) };
+}
+
+/** All tasks that are trained on or evaluated. */
+function tasksOf(planner: Planner): Set<string> {
+  return new Set([...planner.jobs.values()].flatMap((job) => (job.kind === 'interpolation' ? [] : job.tasks)));
 }
 
 /** The scale of this name. Throws UserError for an unknown one. */
