@@ -1,5 +1,5 @@
 // The public interface of promot. Importing it loads libtorch (and sets it up at the first use on a machine).
-// Every command of `promot` is a thin face of a function here.
+// Every command of `promot` but `doctor` is a thin face of a function here.
 
 export { firstToReach, reachedByAll } from './analysis/equal-target.js';
 export {

@@ -29,7 +29,7 @@ export function pretrainCommand(io: Io): Command {
         return !signal.aborted;
       });
       if (!finished) {
-        note(io, `Saved. To go on: promot pretrain --model ${options.model} --out ${options.out}`);
+        note(io, `Saved. To go on: ${io.program ?? 'promot'} pretrain --model ${options.model} --out ${options.out}`);
         io.exitCode = 130;
       }
       const object = { out: options.out, finished, step: last.step, loss: last.loss };
