@@ -155,6 +155,13 @@ Napi::Value threads(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), at::get_num_threads());
 }
 
+Napi::Value trimMemory(const Napi::CallbackInfo& info) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+  return info.Env().Undefined();
+}
+
 Napi::Value build(const Napi::CallbackInfo& info) {
   auto result = Napi::Object::New(info.Env());
   result.Set("version", TORCH_VERSION);
@@ -193,6 +200,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("grad", guarded<grad>);
   add("setGradEnabled", guarded<setGradEnabled>);
   add("threads", guarded<threads>);
+  add("trimMemory", guarded<trimMemory>);
   add("build", guarded<build>);
   return exports;
 }

@@ -20,7 +20,7 @@ export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
 export { deriveSeed } from './random.js';
-export { libtorch, threads } from './runtime.js';
+export { libtorch, threads, trimMemory } from './runtime.js';
 export {
   FileFormatError,
   mapFile,

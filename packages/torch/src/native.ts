@@ -26,6 +26,7 @@ export interface Native {
   grad(outputs: Handle[], inputs: Handle[], gradients: Handle[] | null, retainGraph: boolean): (Handle | null)[];
   setGradEnabled(on: boolean): boolean;
   threads(count?: number): number;
+  trimMemory(): void;
   build(): { version: string; cpuCapability: string; cuda: boolean };
 }
 

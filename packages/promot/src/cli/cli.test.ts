@@ -472,7 +472,16 @@ describe('bad input: one message of a line or two, exit 2', () => {
     );
     await refused(/numbers of type int32/u, 'generate', '--model', t5, '--prompt', whole, '--input', 'x');
     const other = fileURLToPath(new URL('../../golden/models/llama/prompt', import.meta.url));
-    await refused(/task_type is CAUSAL_LM, which is not for encoder-decoder models/u, 'generate', '--model', t5, '--prompt', other, '--input', 'x');
+    await refused(
+      /task_type is CAUSAL_LM, which is not for encoder-decoder models/u,
+      'generate',
+      '--model',
+      t5,
+      '--prompt',
+      other,
+      '--input',
+      'x',
+    );
     await refused(/no such soft prompt/u, 'generate', '--model', t5, '--prompt', 'nowhere', '--input', 'x');
     await refusedRun(/64 wide, the model 128/u, {}, '--set', `promptInit=${narrow}`, 'promptLength=5');
   });

@@ -1,6 +1,6 @@
 // Greedy and beam search over a language model, with its caches, in length-sorted batches.
 // Shapes: B inputs still searched, K beams, V rows of the vocabulary, C candidates per input, P prompt rows, E width.
-import { cat, noGrad, op, scope, type Tensor, tensor, withPackedWeights } from '@promot/torch';
+import { cat, noGrad, op, scope, type Tensor, tensor, trimMemory, withPackedWeights } from '@promot/torch';
 import { UserError } from '../errors.js';
 import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
@@ -109,6 +109,7 @@ export async function generate(
           signal: options.signal,
           finish,
         });
+        trimMemory();
       }
     });
   if (inputs.length * beams < fewRows) await search();

@@ -8,6 +8,7 @@ import {
   scope,
   stack,
   type Tensor,
+  trimMemory,
 } from '@promot/torch';
 import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
@@ -66,6 +67,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       const step = optimizer.steps + 1;
       const metrics = trainStep(model, step, options);
       if (!(await options.afterStep(metrics))) return optimizer.steps >= steps;
+      trimMemory();
     }
     return true;
   } finally {
