@@ -8,7 +8,7 @@ export function describeDryRun(found: DryRun): string {
   const stages = found.stages.flatMap(({ stage, task, steps, trainedParameters, memory, seconds }) => [
     `Stage ${task === undefined ? stage : `${stage} ${task}`}: ${steps} steps, ${count(trainedParameters)} trained parameters, about ${duration(seconds)}`,
     `  memory about ${gigabytes(memory.total)}: weights ${gigabytes(memory.weights)}, gradients ${gigabytes(memory.gradients)}, ` +
-      `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}`,
+      `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}, holes between them ${gigabytes(memory.holes)}`,
   ]);
   return [
     ...found.examples.flatMap(describeExample),

@@ -44,6 +44,8 @@ export interface MemoryEstimate {
   readonly gradients: number;
   readonly optimizer: number;
   readonly activations: number;
+  /** What lies unused between tensors of ever other sizes. */
+  readonly holes: number;
   /** The program and libtorch included. */
   readonly total: number;
 }
@@ -85,6 +87,10 @@ const measureSeconds = 0.3;
 const efficiency = 0.4;
 /** Node.js, libtorch's code and buffers. */
 const programBytes = 220e6;
+/**
+ * Of all tensors' memory. Measured on RTE, batch 16: T5-small 1.0, SmolLM2-135M 0.6 (its prompt trained) and 0.7 (itself).
+ */
+const holesShare = 0.6;
 
 /**
  * Looks at a run without training it; writes nothing.
@@ -322,14 +328,15 @@ function estimateStage({ name, settings: stage, trains }: Stage, input: Estimate
   const masterCopy = trainsModel && bytes === 2 ? 1 : 0;
   const optimizer = trainedParameters * 4 * (moments + masterCopy);
   // What autograd keeps of a layer for a token: about ten vectors of the width, three of the inner width, and its row of
-  // attention weights for each head. Padded to the longest of a pass: the 95th percentile stands for it.
-  const longSource = promptRows + inputLengths.p95 + (seq2seq ? 0 : targetLengths.p95);
+  // attention weights for each head. The longest example is met sooner or later, and its pass is padded to it.
+  const longSource = promptRows + inputLengths.longest + (seq2seq ? 0 : targetLengths.longest);
   const layer = (length: number) => length * (10 * sizes.width + 3 * sizes.inner + sizes.heads * length) * bytes;
   // Logits, their float32 copy, log-probabilities and gradient.
-  const logits = targetLengths.p95 * sizes.rows * (bytes + 12);
+  const logits = targetLengths.longest * sizes.rows * (bytes + 12);
   const activations =
     Math.min(config.microBatchSize, config.batchSize) *
-    (sizes.sourceLayers * layer(longSource) + sizes.targetLayers * layer(targetLengths.p95) + logits);
+    (sizes.sourceLayers * layer(longSource) + sizes.targetLayers * layer(targetLengths.longest) + logits);
+  const tensors = weights + gradients + optimizer + activations;
   return {
     stage: name,
     steps: settings.steps,
@@ -339,7 +346,8 @@ function estimateStage({ name, settings: stage, trains }: Stage, input: Estimate
       gradients,
       optimizer,
       activations,
-      total: programBytes + weights + gradients + optimizer + activations,
+      holes: holesShare * tensors,
+      total: programBytes + (1 + holesShare) * tensors,
     },
     seconds,
   };
