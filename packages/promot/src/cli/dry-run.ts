@@ -1,5 +1,6 @@
 // The dry run as text for people.
-import type { DryRun, LengthStatistics, ShownExample, ShownToken } from '../training/dry-run.js';
+import type { DryRun, ShownExample, ShownToken } from '../training/dry-run.js';
+import type { LengthStatistics } from '../training/estimate.js';
 import { duration, gigabytes } from './progress.js';
 
 export function describeDryRun(found: DryRun): string {

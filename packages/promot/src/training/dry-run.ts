@@ -1,12 +1,11 @@
-// What a training run would do, without training: examples as the model sees them, lengths, sizes, memory, time.
-// Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H heads, V rows.
-import { defaultDevice, noGrad, scope, type Tensor, uniform } from '@promot/torch';
-import type { Stage } from '../methods/index.js';
+// What a training run would do, without training: examples as the model sees them, lengths, what is cut, estimates.
+import { defaultDevice } from '@promot/torch';
 import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import type { TrainingConfig } from './config.js';
+import { estimateStage, type LengthStatistics, measureProducts, type StageEstimate, sizesOf } from './estimate.js';
 import type { TrainingExamples } from './examples.js';
 import type { TrainRequest } from './request.js';
 import { setUp, tearDown } from './setup.js';
@@ -30,37 +29,6 @@ export interface ShownExample {
   readonly cutTokens: number;
 }
 
-/** Of numbers of tokens. */
-export interface LengthStatistics {
-  readonly mean: number;
-  readonly median: number;
-  readonly p95: number;
-  readonly longest: number;
-}
-
-/** Rough estimates in bytes. */
-export interface MemoryEstimate {
-  readonly weights: number;
-  readonly gradients: number;
-  readonly optimizer: number;
-  readonly activations: number;
-  /** What lies unused between tensors of ever other sizes. */
-  readonly holes: number;
-  /** The program and libtorch included. */
-  readonly total: number;
-}
-
-export interface StageEstimate {
-  readonly stage: string;
-  /** In a run of several tasks, the one whose prompt is trained. */
-  readonly task?: string;
-  readonly steps: number;
-  readonly trainedParameters: number;
-  readonly memory: MemoryEstimate;
-  /** Seconds of training, evaluations not counted. */
-  readonly seconds: number;
-}
-
 export interface DryRun {
   readonly kind: LanguageModel['kind'];
   readonly parameters: number;
@@ -82,16 +50,6 @@ export interface DryRun {
 const shownExamples = 3;
 /** Lengths are measured on at most so many training examples of a task, evenly taken. */
 const measuredExamples = 2000;
-const measureSeconds = 0.3;
-/** Share of the measured speed that a training step reaches: small products, attention, dropout and the optimizer are slower. */
-const efficiency = 0.4;
-/** Node.js, libtorch's code and buffers. */
-const programBytes = 220e6;
-/**
- * Of all tensors' memory. Measured on RTE, batch 16: T5-small 1.0, SmolLM2-135M 0.6 (its prompt trained) and 0.7 (itself).
- */
-const holesShare = 0.6;
-
 /**
  * Looks at a run without training it; writes nothing.
  * Errors: those that `train` has for a model, task, data, method or setting at fault.
@@ -222,133 +180,4 @@ function statistics(lengths: readonly number[]): LengthStatistics {
   const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
   const mean = lengths.reduce((sum, n) => sum + n, 0) / lengths.length;
   return { mean, median: at(0.5), p95: at(0.95), longest: sorted.at(-1)! };
-}
-
-/** Floating-point operations a second of a matrix product, measured for a moment. */
-function measureProducts(precision: TrainingConfig['precision']): number {
-  const size = 512;
-  return noGrad(() =>
-    scope(() => {
-      const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
-      const a = uniform([size, size], -1, 1, 1).to(dtype);
-      const b = uniform([size, size], -1, 1, 2).to(dtype);
-      const wait = (product: Tensor) => product.select(0, 0).select(0, 0).item();
-      wait(a.matmul(b));
-      const started = performance.now();
-      let products = 0;
-      do {
-        a.matmul(b).dispose();
-        products++;
-      } while (performance.now() - started < 1000 * measureSeconds);
-      // A GPU has not done yet all that it was given.
-      wait(a.matmul(b));
-      products++;
-      return (products * 2 * size ** 3) / ((performance.now() - started) / 1000);
-    }),
-  );
-}
-
-/** What the estimates need to know of a model. */
-interface Sizes {
-  /** Parameters of all, of the matrices that source tokens and target tokens pass, and of the output layer. */
-  readonly all: number;
-  readonly source: number;
-  readonly target: number;
-  readonly head: number;
-  /** Inputs and outputs of all linear layers. */
-  readonly linearSides: number;
-  readonly width: number;
-  readonly inner: number;
-  readonly heads: number;
-  readonly sourceLayers: number;
-  readonly targetLayers: number;
-  readonly rows: number;
-}
-
-function sizesOf(model: LanguageModel): Sizes {
-  const config = model.config() as Readonly<Record<string, number | undefined>>;
-  const count = (keep: (name: string) => boolean) =>
-    [...model.parameters].reduce((n, [name, { numel }]) => n + (keep(name) ? numel : 0), 0);
-  const { width, vocabularySize: rows } = model.shape;
-  const seq2seq = model.kind === 'encoder-decoder';
-  const layers = config.num_layers ?? config.num_hidden_layers ?? 0;
-  return {
-    all: count(() => true),
-    source: seq2seq ? count((name) => name.startsWith('encoder.')) : count((name) => name.includes('layers.')),
-    target: seq2seq ? count((name) => name.startsWith('decoder.')) : 0,
-    head: rows * width,
-    linearSides: [...model.linears.values()].reduce((n, { weight }) => n + weight.size(0) + weight.size(1), 0),
-    width,
-    inner: config.d_ff ?? config.intermediate_size ?? 4 * width,
-    heads: config.num_heads ?? config.num_attention_heads ?? 1,
-    sourceLayers: layers,
-    targetLayers: seq2seq ? (config.num_decoder_layers ?? layers) : 0,
-    rows,
-  };
-}
-
-interface EstimateInput {
-  readonly config: TrainingConfig;
-  readonly promptRows: number;
-  /** Soft prompts that a stage trains, where it trains some. */
-  readonly prompts: number;
-  readonly loraParameters: number;
-  readonly inputLengths: LengthStatistics;
-  readonly targetLengths: LengthStatistics;
-  readonly sizes: Sizes;
-  readonly operationsPerSecond: number;
-  readonly kind: LanguageModel['kind'];
-}
-
-function estimateStage({ name, settings: stage, trains }: Stage, input: EstimateInput): StageEstimate {
-  const { config, promptRows, prompts, loraParameters, inputLengths, targetLengths, sizes } = input;
-  const { operationsPerSecond, kind } = input;
-  const settings = config[stage];
-  const seq2seq = kind === 'encoder-decoder';
-  const { loraRank } = config.stage2;
-  // Otherwise the weights stay, and what trains is kept in float32.
-  const trainsModel = trains.includes('model') && loraRank === 0;
-  const trainedParameters =
-    (trainsModel ? sizes.all : 0) +
-    (trains.includes('model') ? loraRank * sizes.linearSides : 0) +
-    (trains.includes('prompt') ? prompts * promptRows * sizes.width : 0) +
-    (trains.includes('lora') ? loraParameters : 0);
-
-  // A matrix of N parameters costs 2N operations a token forward, 2N for the gradient of its input, 2N for its own.
-  const passes = trainsModel ? 6 : 4;
-  const source = promptRows + inputLengths.mean + (seq2seq ? 0 : targetLengths.mean);
-  const attention = 2 * sizes.sourceLayers * source * sizes.width;
-  const perExample = source * (sizes.source + attention) + targetLengths.mean * (sizes.target + sizes.head);
-  const seconds = (settings.steps * config.batchSize * passes * perExample) / (operationsPerSecond * efficiency);
-
-  const bytes = config.precision === 'bf16' ? 2 : 4;
-  const weights = sizes.all * bytes + promptRows * sizes.width * 4;
-  const gradients = trainedParameters * (trainsModel ? bytes : 4);
-  const moments = { adamw: 2, sgd: 0, adafactor: trainsModel ? 0.01 : 1 }[settings.optimizer];
-  const masterCopy = trainsModel && bytes === 2 ? 1 : 0;
-  const optimizer = trainedParameters * 4 * (moments + masterCopy);
-  // What autograd keeps of a layer for a token: about ten vectors of the width, three of the inner width, and its row of
-  // attention weights for each head. The longest example is met sooner or later, and its pass is padded to it.
-  const longSource = promptRows + inputLengths.longest + (seq2seq ? 0 : targetLengths.longest);
-  const layer = (length: number) => length * (10 * sizes.width + 3 * sizes.inner + sizes.heads * length) * bytes;
-  // Logits, their float32 copy, log-probabilities and gradient.
-  const logits = targetLengths.longest * sizes.rows * (bytes + 12);
-  const activations =
-    Math.min(config.microBatchSize, config.batchSize) *
-    (sizes.sourceLayers * layer(longSource) + sizes.targetLayers * layer(targetLengths.longest) + logits);
-  const tensors = weights + gradients + optimizer + activations;
-  return {
-    stage: name,
-    steps: settings.steps,
-    trainedParameters,
-    memory: {
-      weights,
-      gradients,
-      optimizer,
-      activations,
-      holes: holesShare * tensors,
-      total: programBytes + (1 + holesShare) * tensors,
-    },
-    seconds,
-  };
 }
