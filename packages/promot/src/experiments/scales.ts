@@ -136,7 +136,12 @@ const small: Scale = {
   limit: 200,
   watchLimit: 50,
   // From the run in docs/real-models.md: RTE, whose inputs are of middling length.
-  speed: { stage1Step: 6, stage2Step: 8, answer: 1.6, machine: 'a core with bf16 units beside another process, SmolLM2' },
+  speed: {
+    stage1Step: 6,
+    stage2Step: 8,
+    answer: 1.6,
+    machine: 'a core with bf16 units beside another process, SmolLM2',
+  },
 };
 
 const paper: Scale = {
