@@ -8,6 +8,10 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: '@promot/torch/setup', replacement: source('packages/torch/src/setup/index.ts') },
+      { find: '@promot/core/errors', replacement: source('packages/core/src/base/errors.ts') },
+      { find: '@promot/core/train', replacement: source('packages/core/src/training/index.ts') },
+      { find: /^@promot\/core\/(.*)$/u, replacement: source('packages/core/src/$1/index.ts') },
+      { find: '@promot/core', replacement: source('packages/core/src/index.ts') },
       { find: '@promot/torch', replacement: source('packages/torch/src/index.ts') },
     ],
   },

@@ -28,10 +28,10 @@ if (values.model === undefined) throw new Error('--model is missing: see the fir
 // Before libtorch is loaded; the peer inherits it.
 process.env.OMP_NUM_THREADS = values.threads;
 const { generate, loadTask, openModel, saveModel } = await import('../packages/promot/dist/index.js');
-const { maxNewTokens } = await import('../packages/promot/dist/evaluation/evaluate.js');
-const { evaluationExamples } = await import('../packages/promot/dist/evaluation/evaluate-task.js');
-const { taskPrompts } = await import('../packages/promot/dist/evaluation/prompts.js');
-const { tokenizeInput } = await import('../packages/promot/dist/models/tokenize.js');
+const { maxNewTokens } = await import('../packages/core/dist/evaluation/evaluate.js');
+const { evaluationExamples } = await import('../packages/core/dist/evaluation/evaluate-task.js');
+const { taskPrompts } = await import('../packages/core/dist/evaluation/prompts.js');
+const { tokenizeInput } = await import('../packages/core/dist/models/tokenize.js');
 
 const [shots, limit, beams] = [values.shots, values.limit, values.beams].map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'promot-bench-'));

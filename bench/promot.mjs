@@ -6,11 +6,11 @@
 // Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of `--steps` after
 // one warm-up step.
 import { parseArgs } from 'node:util';
-import { generate } from '../packages/promot/dist/generation/generate.js';
-import { buildModel } from '../packages/promot/dist/models/load.js';
-import { RandomWeights } from '../packages/promot/dist/models/weights.js';
-import { defaultConfig } from '../packages/promot/dist/training/config.js';
-import { toMicroBatches, trainLoop } from '../packages/promot/dist/training/loop.js';
+import { generate } from '../packages/core/dist/generation/generate.js';
+import { buildModel } from '../packages/core/dist/models/load.js';
+import { RandomWeights } from '../packages/core/dist/models/weights.js';
+import { defaultConfig } from '../packages/core/dist/training/config.js';
+import { toMicroBatches, trainLoop } from '../packages/core/dist/training/loop.js';
 import { Adafactor, keep, libtorch, randn, threads } from '../packages/torch/dist/index.js';
 import { cpuFeatures } from '../packages/torch/dist/setup/index.js';
 

@@ -1,4 +1,4 @@
-// `npm run check-package`: packs both packages, installs the tarballs in an empty folder as a user would, and tries them:
+// `npm run check-package`: packs the three packages, installs the tarballs in an empty folder as a user would, and tries them:
 // the addon is set up and used, `promot doctor` is content, the built-in model is trained for a few steps. With a prebuilt
 // addon in the tarball (`npm run prebuild`) also that a user without a compiler can start. Installs from the npm registry.
 import { spawnSync } from 'node:child_process';
@@ -19,6 +19,8 @@ try {
     '--loglevel=error',
     '-w',
     '@promot/torch',
+    '-w',
+    '@promot/core',
     '-w',
     'promot',
     '--pack-destination',

@@ -9,10 +9,11 @@
 // Of equals the smaller. Needs `npm run setup`.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { readTrainingRun } from '../../core/dist/artifacts/training-run.js';
+import { train } from '../../core/dist/training/train.js';
 import { merge } from '../dist/experiments/plan.js';
+import '../dist/lab/register.js';
 import { findScale } from '../dist/experiments/reproduce.js';
-import { readTrainingRun } from '../dist/report/training-run.js';
-import { train } from '../dist/training/train.js';
 
 const out = process.argv[2];
 if (out === undefined) throw new Error('name a folder for the runs');

@@ -1,10 +1,11 @@
 // Records what the shipped lab models score, for the test beside its code: node packages/promot/lab/record.mjs
 // Needs `npm run setup`. Greedy decoding, the first 100 test examples of each task; scores.json is rewritten.
 import { existsSync, writeFileSync } from 'node:fs';
-import { evaluateTask } from '../dist/evaluation/evaluate-task.js';
-import { labModelFolder, labModelNames } from '../dist/models/locate.js';
-import { openModel } from '../dist/runs/open.js';
-import { loadTask } from '../dist/tasks/registry.js';
+import { evaluateTask } from '../../core/dist/evaluation/evaluate-task.js';
+import { labModelFolder, labModelNames } from '../dist/lab/models.js';
+import '../dist/lab/register.js';
+import { openModel } from '../../core/dist/open/open.js';
+import { loadTask } from '../../core/dist/tasks/registry.js';
 
 const tasks = [
   'lab-reading',

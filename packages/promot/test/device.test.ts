@@ -4,21 +4,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { arange, Linear, libtorch, ones, scope, setDefaultDevice, type Tensor } from '@promot/torch';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { gradientAlignment } from '../src/analysis/gradient-alignment.js';
-import { useDevice } from '../src/device.js';
-import { UserError } from '../src/errors.js';
-import { generate } from '../src/generation/generate.js';
-import { score } from '../src/generation/score.js';
-import { scoreChoices } from '../src/generation/score-choices.js';
-import { type LoadedModel, loadFolder } from '../src/models/load.js';
-import { RunFolder } from '../src/runs/run-folder.js';
-import { toMicroBatches, trainLoop } from '../src/training/loop.js';
-import { makeOptimizer } from '../src/training/optimizers.js';
-import { attachLora, readLoraAdapter } from '../src/tuning/lora.js';
-import { readPromptAdapter } from '../src/tuning/peft.js';
-import { initPrompt } from '../src/tuning/soft-prompt.js';
-import { type Watch, watchOnMeta } from './device.js';
-import { goldenModel } from './small-task.js';
+import { attachLora, readLoraAdapter } from '../../core/src/adapters/lora.js';
+import { readPromptAdapter } from '../../core/src/adapters/peft.js';
+import { initPrompt } from '../../core/src/adapters/soft-prompt.js';
+import { RunFolder } from '../../core/src/artifacts/run-folder.js';
+import { useDevice } from '../../core/src/base/device.js';
+import { UserError } from '../../core/src/base/errors.js';
+import { generate } from '../../core/src/generation/generate.js';
+import { score } from '../../core/src/generation/score.js';
+import { scoreChoices } from '../../core/src/generation/score-choices.js';
+import { type LoadedModel, loadFolder } from '../../core/src/models/load.js';
+import { toMicroBatches, trainLoop } from '../../core/src/training/loop.js';
+import { makeOptimizer } from '../../core/src/training/optimizers.js';
+import { type Watch, watchOnMeta } from '../../core/test/device.js';
+import { goldenModel } from '../../core/test/small-task.js';
+import { gradientAlignment } from '../src/experiments/gradient-alignment.js';
 
 const examples = Array.from({ length: 7 }, (_, i) => ({
   input: Array.from({ length: 3 + i }, (_, j) => 3 + i + j),

@@ -3,8 +3,8 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterAll, expect, test } from 'vitest';
+import { goldenModel, otherTask, smallTask } from '../../core/test/small-task.js';
 import { runCli } from '../src/cli/program.js';
-import { goldenModel, otherTask, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 const other = otherTask(folder);

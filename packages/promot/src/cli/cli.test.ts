@@ -8,7 +8,7 @@ import { libtorch, writeSafetensors, zeros } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { promot } from '../../test/command-line.js';
 
-const golden = fileURLToPath(new URL('../../golden/models', import.meta.url));
+const golden = fileURLToPath(new URL('../../../core/golden/models', import.meta.url));
 const t5 = join(golden, 't5-v1.1');
 const llama = join(golden, 'llama');
 let folder: string;
@@ -471,7 +471,7 @@ describe('bad input: one message of a line or two, exit 2', () => {
       new Map([['prompt_embeddings', zeros([5, 128], 'int32')]]),
     );
     await refused(/numbers of type int32/u, 'generate', '--model', t5, '--prompt', whole, '--input', 'x');
-    const other = fileURLToPath(new URL('../../golden/models/llama/prompt', import.meta.url));
+    const other = fileURLToPath(new URL('../../../core/golden/models/llama/prompt', import.meta.url));
     await refused(
       /task_type is CAUSAL_LM, which is not for encoder-decoder models/u,
       'generate',

@@ -1,6 +1,7 @@
 // `promot compare`: results of several evaluations side by side.
+
+import type { ComparedScore, ComparedTask, Comparison } from '@promot/core/evaluation';
 import { Command } from 'commander';
-import type { ComparedScore, ComparedTask, Comparison } from '../evaluation/compare.js';
 import { answer, type Io } from './io.js';
 import { wholeNumber } from './options.js';
 import { alignedTable } from './table.js';
@@ -12,7 +13,7 @@ export function compareCommand(io: Io): Command {
     .option('--show <N>', 'changed outputs to show of each task', wholeNumber(0), 3)
     .option('--json', 'print one JSON object on standard output')
     .action(async (folders: string[], { show, json }: { show: number; json?: boolean }) => {
-      const { compareResults } = await import('../evaluation/compare.js');
+      const { compareResults } = await import('@promot/core/evaluation');
       const comparison = compareResults(folders, show);
       answer(io, json, comparison, () => page(comparison));
     });

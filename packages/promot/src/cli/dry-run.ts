@@ -1,6 +1,5 @@
 // The dry run as text for people.
-import type { DryRun, ShownExample, ShownToken } from '../training/dry-run.js';
-import type { LengthStatistics } from '../training/estimate.js';
+import type { DryRun, LengthStatistics, ShownExample, ShownToken } from '@promot/core/train';
 import { duration, gigabytes } from './progress.js';
 
 export function describeDryRun(found: DryRun): string {

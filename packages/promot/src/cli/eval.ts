@@ -1,8 +1,9 @@
 // `promot eval`: the scores of a model on tasks.
+
+import { UserError } from '@promot/core/base';
+import type { TaskResult } from '@promot/core/evaluation';
+import { loadTask } from '@promot/core/tasks';
 import { Command } from 'commander';
-import { UserError } from '../errors.js';
-import type { TaskResult } from '../evaluation/evaluate-task.js';
-import { loadTask } from '../tasks/registry.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
 import { checkPlaces } from './open.js';
@@ -70,7 +71,7 @@ export function evalCommand(io: Io): Command {
         await task.load(task.evaluationSplit);
       }
       await checkPlaces(options.model, options.prompt, progress);
-      const { evaluateTasks } = await import('../evaluation/evaluate-tasks.js');
+      const { evaluateTasks } = await import('@promot/core/evaluation');
       const evaluated = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
         evaluateTasks({
           ...settings,

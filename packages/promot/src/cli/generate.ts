@@ -1,8 +1,8 @@
 // `promot generate`: what a model makes of one input, or of each line of a file.
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
+import { UserError } from '@promot/core/base';
 import { Command } from 'commander';
-import { UserError } from '../errors.js';
 import { answer, type Io } from './io.js';
 import { openForUse } from './open.js';
 import {
@@ -48,7 +48,7 @@ export function generateCommand(io: Io): Command {
     const inputs = options.input.startsWith('@') ? readInputs(options.input.slice(1)) : undefined;
     const progress = new Progress(io);
     const opened = await openForUse(options.model, options.prompt, settings, progress);
-    const { generateTexts } = await import('../generation/texts.js');
+    const { generateTexts } = await import('@promot/core/generation');
     const outputs = await generateTexts(opened, inputs ?? [options.input], {
       ...settings,
       ...(options.beams && { beams: options.beams }),

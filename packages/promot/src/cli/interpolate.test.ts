@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { promot } from '../../test/command-line.js';
 
-const golden = fileURLToPath(new URL('../../golden/models', import.meta.url));
+const golden = fileURLToPath(new URL('../../../core/golden/models', import.meta.url));
 const t5 = join(golden, 't5-v1.1');
 let folder: string;
 beforeAll(() => {

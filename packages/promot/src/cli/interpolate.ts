@@ -27,7 +27,7 @@ export function interpolateCommand(io: Io): Command {
     const progress = new Progress(io);
     await checkPlaces(base, undefined, progress);
     await checkPlaces(tuned, undefined, progress);
-    const { interpolate } = await import('../merging/interpolate.js');
+    const { interpolate } = await import('@promot/core/merging');
     const result = await interpolate({
       ...{ base, tuned, factor, out, precision },
       hub: progress.hub,

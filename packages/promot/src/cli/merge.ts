@@ -23,7 +23,7 @@ export function mergeCommand(io: Io): Command {
     const { precision } = readKnownSettings(options, ['precision']);
     const progress = new Progress(io);
     await checkPlaces(model, adapter, progress);
-    const { mergeLora } = await import('../merging/merge.js');
+    const { mergeLora } = await import('@promot/core/merging');
     const result = await mergeLora({ model, adapter, out, precision, hub: progress.hub });
     answer(io, options.json, result, () => `${out}: ${model} with the additions to ${result.layers} layers`);
   });

@@ -1,6 +1,7 @@
 // `promot metric`: any metric on files of predictions and references.
+
+import { computeMetricOnFiles, parseMetricSettings } from '@promot/core/metrics';
 import { Command } from 'commander';
-import { computeMetricOnFiles, parseMetricSettings } from '../metrics/metric-files.js';
 import { answer, type Io } from './io.js';
 import { type CommonOptions, requireFlags, withCommonOptions } from './options.js';
 import { readSettings } from './settings.js';

@@ -1,10 +1,10 @@
 // Opening the model and the soft prompt that a command names; what can be checked before libtorch is loaded, is.
 import { existsSync } from 'node:fs';
+import type { DeviceSetting } from '@promot/core/base';
+import { UserError } from '@promot/core/base';
+import type { LoadedModel } from '@promot/core/models';
+import { locateModel } from '@promot/core/open';
 import type { Tensor } from '@promot/torch';
-import type { DeviceSetting } from '../device.js';
-import { UserError } from '../errors.js';
-import type { LoadedModel } from '../models/load.js';
-import { locateModel } from '../models/locate.js';
 import type { Progress } from './progress.js';
 
 /** Errors: a UserError for a model or prompt that is not there. Downloads a model from the hub. */
@@ -21,7 +21,7 @@ export async function openForUse(
   progress: Progress,
 ): Promise<LoadedModel & { prompt: Tensor | undefined }> {
   await checkPlaces(model, prompt, progress);
-  const { openModel, openPrompt } = await import('../runs/open.js');
+  const { openModel, openPrompt } = await import('@promot/core/open');
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
   return { ...loaded, prompt: prompt === undefined ? undefined : openPrompt(prompt, loaded.model) };
 }

@@ -1,6 +1,7 @@
 // Options that several commands share, and the kinds of values that options take.
+
+import { UserError } from '@promot/core/base';
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { UserError } from '../errors.js';
 
 export interface CommonOptions {
   readonly config?: string;

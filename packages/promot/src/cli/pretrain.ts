@@ -1,6 +1,6 @@
 // `promot pretrain`: makes the built-in lab's models from nothing.
 import { Command, Option } from 'commander';
-import { type LabModelName, labModelNames } from '../models/locate.js';
+import { type LabModelName, labModelNames } from '../lab/models.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
 import { requireFlags } from './options.js';

@@ -1,9 +1,9 @@
 // What becomes of a command that fails with a bar on the screen.
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { GenerateOptions } from '@promot/core/generation';
 import { expect, test, vi } from 'vitest';
 import { Collect } from '../../test/command-line.js';
-import type { GenerateOptions } from '../generation/generate.js';
 import { runCli } from './program.js';
 
 vi.mock('../generation/texts.js', () => ({
@@ -19,7 +19,7 @@ test('an error ends the bar: the cursor is back', async () => {
     // What cli-progress asks of a terminal.
     ...{ cursorTo: () => true, clearLine: () => true, moveCursor: () => true },
   });
-  const model = join(fileURLToPath(new URL('../../golden/models', import.meta.url)), 't5-v1.1');
+  const model = join(fileURLToPath(new URL('../../../core/golden/models', import.meta.url)), 't5-v1.1');
   const io = { stdout: new Collect(), stderr, exitCode: 0 };
   expect(await runCli(['generate', '--model', model, '--input', 'The river'], io)).toBe(1);
   expect(stderr.text).toContain('generate [');

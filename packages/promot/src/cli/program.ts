@@ -1,6 +1,8 @@
 // All commands, and what becomes of their errors. Nothing here loads libtorch: help and wrong flags are answered at once.
+
+import { version } from '@promot/core/base';
 import { Command, CommanderError } from 'commander';
-import { version } from '../version.js';
+import '../lab/register.js';
 import { compareCommand } from './compare.js';
 import { doctorCommand } from './doctor.js';
 import { evalCommand } from './eval.js';

@@ -1,6 +1,7 @@
 // Progress for people on standard error: a live bar on a terminal, a plain line every few seconds elsewhere.
+
+import type { HubProgress } from '@promot/core/hub';
 import cliProgress from 'cli-progress';
-import type { HubProgress } from '../data/hub.js';
 import type { Io } from './io.js';
 
 const secondsBetweenLines = 5;

@@ -9,7 +9,7 @@ export function reportCommand(io: Io): Command {
     .option('--out <DIR>', 'where the report goes (an earlier one there is replaced)', 'report')
     .option('--json', 'print one JSON object on standard output')
     .action(async (folders: string[], { out, json }: { out: string; json?: boolean }) => {
-      const { makeReport } = await import('../report/make-report.js');
+      const { makeReport } = await import('@promot/core/report');
       const written = await makeReport({ folders, out });
       answer(io, json, written, () => written.files.join('\n'));
     });

@@ -1,12 +1,12 @@
 // `promot reproduce`: every table and figure of the paper; alone, what there is and what it costs.
+
+import { didYouMean, UserError } from '@promot/core/base';
+import { configKeys, defaultConfig, resolveConfig } from '@promot/core/train';
 import { Command } from 'commander';
 import { z } from 'zod';
-import { didYouMean } from '../data/nearest-name.js';
-import { UserError } from '../errors.js';
 import type { List } from '../experiments/cost.js';
 import type { Outlook, ReproduceRequest } from '../experiments/reproduce.js';
 import { scales } from '../experiments/scales.js';
-import { configKeys, defaultConfig, resolveConfig } from '../training/config.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
 import { type CommonOptions, dataOption, withCommonOptions, wordList } from './options.js';

@@ -26,7 +26,7 @@ export function scoreCommand(io: Io): Command {
   return requireFlags(withCommonOptions(command), '--model', '--input', '--target').action(async (options: Options) => {
     const settings = readKnownSettings(options, ['precision', 'device']);
     const opened = await openForUse(options.model, options.prompt, settings, new Progress(io));
-    const { scoreText } = await import('../generation/texts.js');
+    const { scoreText } = await import('@promot/core/generation');
     const scored = await scoreText(opened, options.input, options.target, { prompt: opened.prompt });
     const text = () => `loss ${scored.loss.toFixed(4)} nats per token, ${scored.tokens} tokens`;
     answer(io, options.json, scored, text);

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { UserError } from '@promot/core/base';
 import { expect, test } from 'vitest';
-import { UserError } from '../errors.js';
 import { readSettings } from './settings.js';
 
 test.each<[string, unknown]>([

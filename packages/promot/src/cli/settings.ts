@@ -1,9 +1,8 @@
 // Settings from --config (YAML) and --set key=value: the same keys, dots nest, --set wins.
 import { readFileSync } from 'node:fs';
+import { didYouMean, UserError } from '@promot/core/base';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
-import { didYouMean } from '../data/nearest-name.js';
-import { UserError } from '../errors.js';
 import type { CommonOptions } from './options.js';
 
 /** Settings as nested objects: `{ seed: 1, stage1: { steps: 100 } }`. */

@@ -1,13 +1,12 @@
 // `promot train`: a training run with live progress; Ctrl-C saves and says how to go on. `--dry-run`: what it would do.
 import { join } from 'node:path';
+import { UserError } from '@promot/core/base';
+import type { Split } from '@promot/core/data';
+import { findMethod, methods } from '@promot/core/methods';
+import { loadTask } from '@promot/core/tasks';
+import type { Place, TrainEvent, TrainRequest, TrainResult } from '@promot/core/train';
+import { defaultConfig, resolveConfig } from '@promot/core/train';
 import { Command } from 'commander';
-import type { Split } from '../data/source.js';
-import { UserError } from '../errors.js';
-import { findMethod, methods } from '../methods/index.js';
-import { loadTask } from '../tasks/registry.js';
-import { defaultConfig, resolveConfig } from '../training/config.js';
-import type { Place } from '../training/request.js';
-import type { TrainEvent, TrainRequest, TrainResult } from '../training/train.js';
 import { describeDryRun } from './dry-run.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
@@ -69,12 +68,12 @@ export function trainCommand(io: Io): Command {
       const request: TrainRequest = { model, task, method, out, data, settings, resume };
 
       if (options.dryRun) {
-        const { dryRun } = await import('../training/dry-run.js');
+        const { dryRun } = await import('@promot/core/train');
         const found = await dryRun({ ...request, onEvent: (event) => show(event, progress) });
         answer(io, json, found, () => describeDryRun(found));
         return;
       }
-      const { train } = await import('../training/train.js');
+      const { train } = await import('@promot/core/train');
       const onEvent = (event: TrainEvent) => show(event, progress);
       const result = await untilInterrupted(progress, 'Finishing the step and saving a checkpoint', (signal) =>
         train({ ...request, signal, onEvent }),

@@ -1,5 +1,5 @@
 // The methods that experiments compare, under one name each, and what people would compare ProMoT with.
-import type { ConfigInput } from '../training/config.js';
+import type { ConfigInput } from '@promot/core/train';
 
 export interface Contender {
   /** The paper's name, or ours. */

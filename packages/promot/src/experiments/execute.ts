@@ -2,15 +2,15 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { gradientAlignment } from '../analysis/gradient-alignment.js';
-import type { DeviceSetting } from '../device.js';
-import { evaluateTasks } from '../evaluation/evaluate-tasks.js';
-import { interpolate } from '../merging/interpolate.js';
-import { tokenizeExample } from '../models/tokenize.js';
-import { loadTask } from '../tasks/registry.js';
-import type { TrainEvent } from '../training/request.js';
-import { type TrainRequest, train } from '../training/train.js';
+import type { DeviceSetting } from '@promot/core/base';
+import { evaluateTasks } from '@promot/core/evaluation';
+import { interpolate } from '@promot/core/merging';
+import { tokenizeExample } from '@promot/core/models';
+import { loadTask } from '@promot/core/tasks';
+import type { TrainEvent } from '@promot/core/train';
+import { type TrainRequest, train } from '@promot/core/train';
 import type { ExperimentFolder } from './folder.js';
+import { gradientAlignment } from './gradient-alignment.js';
 import type { Evaluation, Interpolation, Job, TrainingRun } from './plan.js';
 
 export interface Told {

@@ -1,10 +1,9 @@
 // What a reader of an experiment's report must know beside its numbers: what stands in for the paper's, settings, versions, costs.
 import { cpus } from 'node:os';
+import { flattened, readRun } from '@promot/core/artifacts';
+import { version } from '@promot/core/base';
+import { builtinTasks } from '@promot/core/tasks';
 import { libtorch } from '@promot/torch';
-import { flattened } from '../report/training-run.js';
-import { readRun } from '../runs/run-folder.js';
-import { builtinTasks } from '../tasks/registry.js';
-import { version } from '../version.js';
 import { costOf } from './cost.js';
 import type { Experiment, TargetTask } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';

@@ -1,9 +1,10 @@
 // The paper's figures with our numbers: the course of a run, the alignment of gradients, the trade-off of a long run.
-import { firstToReach, reachedByAll } from '../analysis/equal-target.js';
-import { paretoFront } from '../analysis/pareto.js';
-import type { Cell, Figure, Point, Section } from '../report/report.js';
-import { loadTask } from '../tasks/registry.js';
+
+import type { Cell, Figure, FigurePoint, Section } from '@promot/core/report';
+import { paretoFront } from '@promot/core/report';
+import { loadTask } from '@promot/core/tasks';
 import { type Contender, contenders } from './contenders.js';
+import { firstToReach, reachedByAll } from './equal-target.js';
 import type { CourseExperiment, TradeOffExperiment, UnseenTask } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
 import { type Checkpoint, type Found, type Kept, meanOf, measureOf, readCourse, readEvaluation } from './numbers.js';
@@ -82,7 +83,7 @@ function aside(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], 
 }
 
 /** The mean over seeds at each step that all have, and one standard deviation to each side; of one seed its bootstrap interval. */
-function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) => Found | undefined): Point[] {
+function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) => Found | undefined): FigurePoint[] {
   return seeds[0]!.flatMap(({ step }) => {
     const found = seeds.flatMap((seed) => {
       const at = seed.find((checkpoint) => checkpoint.step === step);
@@ -188,8 +189,8 @@ function alignmentBars(
         ([group, shown]) => [shown, line(seeds, ({ alignment }) => bare(alignment[group]))] as const,
       );
       const ends = [
-        (points: Point[]) => points[0],
-        (points: Point[]) => points.findLast(({ x }) => Number(x) <= later),
+        (points: FigurePoint[]) => points[0],
+        (points: FigurePoint[]) => points.findLast(({ x }) => Number(x) <= later),
       ];
       return ends.flatMap((end) => {
         const bars = groups.flatMap(([shown, points]) => {

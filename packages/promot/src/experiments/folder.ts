@@ -2,10 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError } from '../errors.js';
-import { writeText } from '../files/write.js';
-import { lockFolder } from '../runs/lock.js';
-import { RunFolder } from '../runs/run-folder.js';
+import { RunFolder } from '@promot/core/artifacts';
+import { lockFolder, UserError, writeText } from '@promot/core/base';
 import type { Evaluation, Job } from './plan.js';
 
 /** What is written when a job is done. */

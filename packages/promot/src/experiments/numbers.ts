@@ -1,9 +1,9 @@
 // Reads what jobs left: scores, likelihoods and outputs of evaluations, lines of runs; and brings several seeds together.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { UserError } from '../errors.js';
-import type { TaskResult, TaskSample } from '../evaluation/evaluate-task.js';
-import type { KeepScore } from '../training/keep.js';
+import { UserError } from '@promot/core/base';
+import type { TaskResult, TaskSample } from '@promot/core/evaluation';
+import type { KeepScore } from '@promot/core/train';
 import type { ExperimentFolder } from './folder.js';
 import type { Evaluation, TrainingRun } from './plan.js';
 

@@ -1,5 +1,5 @@
 // What several models say to the same prompts, side by side (Table 1, appendix A.3.8).
-import type { Section, SideBySide } from '../report/report.js';
+import type { Section, SideBySide } from '@promot/core/report';
 import { type Contender, contenders } from './contenders.js';
 import type { OutputsExperiment } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';

@@ -1,6 +1,5 @@
 // A part of an experiment, for who cannot wait for all of it: some of its methods, some numbers of exemplars.
-import { didYouMean } from '../data/nearest-name.js';
-import { UserError } from '../errors.js';
+import { didYouMean, UserError } from '@promot/core/base';
 import type { Experiment } from './experiment.js';
 
 export interface Part {

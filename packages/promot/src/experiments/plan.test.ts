@@ -1,8 +1,10 @@
 // What experiments come to: names that stay, work that is shared, the paper's numbers as printed, costs.
+
+import { findMethod } from '@promot/core/methods';
+import { namedTasks } from '@promot/core/tasks';
 import { expect, test } from 'vitest';
-import { findMethod } from '../methods/index.js';
-import { builtinTasks, labTaskNames } from '../tasks/registry.js';
-import { defaultConfig, resolveConfig } from '../training/config.js';
+import '../lab/register.js';
+import { defaultConfig, resolveConfig } from '@promot/core/train';
 import { experiments, findExperiment } from './catalogue/index.js';
 import { listExperiments } from './cost.js';
 import { type TableExperiment, unseenTasks } from './experiment.js';
@@ -24,7 +26,7 @@ test('every result of the paper has its experiment', () => {
 });
 
 test('every experiment at every scale: known methods, tasks and settings; nothing needs what is not there before it', () => {
-  const tasks = [...builtinTasks.map(({ name }) => name), ...labTaskNames];
+  const tasks = namedTasks.names();
   for (const scale of scales)
     for (const experiment of experiments) {
       const seen = new Set<string>();

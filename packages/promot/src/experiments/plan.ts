@@ -1,10 +1,10 @@
 // From an experiment, a scale and seeds to the work that it takes: training runs, interpolations, evaluations. The name of each
 // is a hash of all that its result depends on, so experiments share what they have in common and nothing is done twice.
 import { createHash } from 'node:crypto';
-import type { Split } from '../data/source.js';
-import { findMethod } from '../methods/index.js';
-import { builtinTasks } from '../tasks/registry.js';
-import { type ConfigInput, defaultConfig, resolveConfig } from '../training/config.js';
+import type { Split } from '@promot/core/data';
+import { findMethod } from '@promot/core/methods';
+import { builtinTasks } from '@promot/core/tasks';
+import { type ConfigInput, defaultConfig, resolveConfig } from '@promot/core/train';
 import { type Contender, type ContenderName, contenders } from './contenders.js';
 import {
   type CourseExperiment,

@@ -14,7 +14,7 @@ import { outlook, type ReproduceRequest, reproduce } from './reproduce.js';
 import { scales } from './scales.js';
 import type { RowNumbers } from './tables.js';
 
-const model = fileURLToPath(new URL('../../golden/models/t5-v1.1', import.meta.url));
+const model = fileURLToPath(new URL('../../../core/golden/models/t5-v1.1', import.meta.url));
 // Seconds on a free machine; ten times that where something else trains.
 vi.setConfig({ testTimeout: 600_000 });
 

@@ -1,12 +1,12 @@
 // One experiment from its name to its report: what there is to do, doing it, and what came of it.
+import '../lab/register.js';
 import { join } from 'node:path';
-import type { DeviceSetting } from '../device.js';
-import { UserError } from '../errors.js';
-import { writeText } from '../files/write.js';
-import { locateModel } from '../models/locate.js';
-import type { Report, Section } from '../report/report.js';
-import { writeReport } from '../report/write.js';
-import { loadTask } from '../tasks/registry.js';
+import type { DeviceSetting } from '@promot/core/base';
+import { UserError, writeText } from '@promot/core/base';
+import { locateModel } from '@promot/core/open';
+import type { Report, Section } from '@promot/core/report';
+import { writeReport } from '@promot/core/report';
+import { loadTask } from '@promot/core/tasks';
 import { findExperiment } from './catalogue/index.js';
 import { type Cost, costOf } from './cost.js';
 import { execute, type Told } from './execute.js';

@@ -1,5 +1,5 @@
 // At what size experiments run: which models and tasks take the places of the paper's, with which settings.
-import type { ConfigInput } from '../training/config.js';
+import type { ConfigInput } from '@promot/core/train';
 import type { Base, PaperTask, UnseenTask } from './experiment.js';
 
 export interface Scale {

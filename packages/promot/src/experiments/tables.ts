@@ -1,12 +1,11 @@
 // A table of the paper with our numbers: scores, differences to the pretrained model, form share, likelihood of references.
 
-import { paretoFront } from '../analysis/pareto.js';
-import { inTargetForm, type TargetForm, targetForm } from '../evaluation/form.js';
-import { bootstrapInterval } from '../metrics/bootstrap.js';
-import { meanResult } from '../metrics/metric.js';
-import type { Cell, Point, Section } from '../report/report.js';
-import { loadTask } from '../tasks/registry.js';
-import type { Task } from '../tasks/task.js';
+import { inTargetForm, type TargetForm, targetForm } from '@promot/core/evaluation';
+import { bootstrapInterval, meanResult } from '@promot/core/metrics';
+import type { Cell, FigurePoint, Section } from '@promot/core/report';
+import { paretoFront } from '@promot/core/report';
+import type { Task } from '@promot/core/tasks';
+import { loadTask } from '@promot/core/tasks';
 import { type Contender, contenders } from './contenders.js';
 import { type TableExperiment, type TargetTask, unseenTasks } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
@@ -238,7 +237,7 @@ export async function tableSections(
       lowerIsBetter: nllColumns,
     },
   });
-  const points = rows.flatMap(({ label, targets, unseen }): (Point & { x: number; name: string })[] => {
+  const points = rows.flatMap(({ label, targets, unseen }): (FigurePoint & { x: number; name: string })[] => {
     const known = Object.values(targets);
     if (known.length < experiment.targets.length) return [];
     const x = known.reduce((sum, { value }) => sum + value, 0) / known.length;

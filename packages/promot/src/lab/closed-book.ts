@@ -1,6 +1,6 @@
 // lab-closed-book: questions about the fixed world. The facts are seen in pretraining, held-out wordings are not.
 
-import { RandomStream } from '../data/random.js';
+import { RandomStream } from '@promot/core/base';
 import { hashText, shuffled } from './random.js';
 import { type LabExample, type LabSplit, SPLIT_SIZES } from './splits.js';
 import { WORLD } from './world.js';

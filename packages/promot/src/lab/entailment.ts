@@ -1,10 +1,9 @@
 // lab-rte, lab-snli and lab-cb: does a passage of facts make a statement true, false, or neither?
 // Pretraining holds no such task; the facts and their wordings are those of lab-reading.
 
-import type { RandomStream } from '../data/random.js';
-import type { DataRecord } from '../data/records.js';
-import { threeWayInput } from '../tasks/families.js';
-import { rte } from '../tasks/rte.js';
+import type { RandomStream } from '@promot/core/base';
+import type { DataRecord } from '@promot/core/data';
+import { rte, threeWayInput } from '@promot/core/tasks';
 import { contentOf, drawFacts, type Fact, passage, RELATIONS, statement } from './facts.js';
 import { chance, pick, pickOther } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';

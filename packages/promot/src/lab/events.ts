@@ -1,6 +1,6 @@
 // Events: what somebody did to an animal or a thing. Articles and the word-in-context sentences are made of them.
 
-import type { RandomStream } from '../data/random.js';
+import type { RandomStream } from '@promot/core/base';
 import { chance, pick } from './random.js';
 import { ADJECTIVES, AMBIGUOUS, ANIMAL_VERBS, ANIMALS, NAMES, OBJECTS, THING_VERBS } from './words.js';
 

@@ -1,7 +1,7 @@
 // Facts about people: how they are stated, asked about forwards (person to value) and backwards (value to person).
 // Passages of such facts are what reading, entailment and their targets share.
 
-import type { RandomStream } from '../data/random.js';
+import type { RandomStream } from '@promot/core/base';
 import { chance, pick, pickOther, shuffled } from './random.js';
 import { ANIMALS, COLOURS, CRAFTS, FOODS, NAMES, SAYINGS, TOWNS } from './words.js';
 

@@ -1,6 +1,6 @@
 // Four invented languages: a word for each concept, and an order of words of its own.
 
-import type { RandomStream } from '../data/random.js';
+import type { RandomStream } from '@promot/core/base';
 import { chance } from './random.js';
 import { inventWords } from './words.js';
 

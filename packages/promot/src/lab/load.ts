@@ -1,11 +1,11 @@
 // The lab's tasks behind the interface of every task: their generators stand in for data files.
 
-import type { RecordSource } from '../data/source.js';
-import { createTask, type Task } from '../tasks/task.js';
+import type { RecordSource } from '@promot/core/data';
+import { createTask, type Task } from '@promot/core/tasks';
 import { LAB_TASKS, type LabTask, type LabTaskName } from './tasks.js';
 
 /** Changes whenever an example of any lab task does. */
-const VERSION = '1';
+export const VERSION = '1';
 
 /** Whether a name is a lab task's. */
 export function isLabTask(name: string): name is LabTaskName {

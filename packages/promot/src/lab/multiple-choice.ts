@@ -1,6 +1,6 @@
 // lab-openbookqa: a question about the fixed world with four answers to choose from.
 
-import { openbookqa } from '../tasks/openbookqa.js';
+import { openbookqa } from '@promot/core/tasks';
 import { pick, pickOther } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
 import { WORLD } from './world.js';

@@ -2,11 +2,11 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { predictedIds } from '@promot/core/models';
+import { openModel } from '@promot/core/open';
 import { noGrad, scope } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { labModelNames } from '../models/locate.js';
-import { predictedIds } from '../models/model.js';
-import { openModel } from '../runs/open.js';
+import { labModelNames } from './models.js';
 import { newLabModel, pretrainLab, tokenizePretraining } from './pretrain.js';
 import { pretrainExample } from './pretraining.js';
 

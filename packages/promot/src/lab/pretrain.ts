@@ -1,18 +1,14 @@
 // Pretrains the built-in models from scratch on the lab's mixture, with promot's own training loop. Resumes where it stopped.
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
+import { isRun, RunFolder, readRun, type StageState } from '@promot/core/artifacts';
+import { UserError, useDevice } from '@promot/core/base';
+import type { LanguageModel, TokenizedExample } from '@promot/core/models';
+import { buildModel, type LoadedModel, RandomWeights, saveModel, tokenizeExample } from '@promot/core/models';
+import { huggingFaceTokenizer } from '@promot/core/tokenizer';
+import { learningRateAt, toMicroBatches, trainLoop } from '@promot/core/train';
 import { AdamW, type DType, deriveSeed, noGrad, scope } from '@promot/torch';
-import { useDevice } from '../device.js';
-import { UserError } from '../errors.js';
-import { buildModel, type LoadedModel, saveModel } from '../models/load.js';
-import type { LabModelName } from '../models/locate.js';
-import type { LanguageModel, TokenizedExample } from '../models/model.js';
-import { tokenizeExample } from '../models/tokenize.js';
-import { RandomWeights } from '../models/weights.js';
-import { isRun, RunFolder, readRun, type StageState } from '../runs/run-folder.js';
-import { huggingFaceTokenizer } from '../tokenizer/hugging-face.js';
-import { toMicroBatches, trainLoop } from '../training/loop.js';
-import { learningRateAt } from '../training/schedule.js';
+import type { LabModelName } from './models.js';
 import { type PretrainingExample, pretrainExample } from './pretraining.js';
 import { LAB_VOCABULARY, labTokenizerFiles } from './tokenizer.js';
 

@@ -1,7 +1,7 @@
 // The mixture that the lab's models are pretrained on: which task, how many exemplars in front, and the prompt.
 
-import { exemplarSeparator, joinExemplars } from '../data/few-shot.js';
-import { RandomStream } from '../data/random.js';
+import { RandomStream } from '@promot/core/base';
+import { exemplarSeparator, joinExemplars } from '@promot/core/tasks';
 import { hashText } from './random.js';
 import type { LabExample } from './splits.js';
 import { LAB_TASKS, type LabTaskName } from './tasks.js';

@@ -1,6 +1,6 @@
 // Small helpers over the seeded stream: what the lab's generators draw, and hashes of texts as keys.
 
-import type { RandomStream } from '../data/random.js';
+import type { RandomStream } from '@promot/core/base';
 
 /** FNV-1a hash of a text's UTF-16 units, 32 bits; a key for streams and for the division into splits. */
 export function hashText(text: string): number {

@@ -1,9 +1,10 @@
 // The shipped lab model gives the scores that were recorded with it (lab/record.mjs).
 import { readFileSync } from 'node:fs';
+import { evaluateTask } from '@promot/core/evaluation';
+import { openModel } from '@promot/core/open';
+import { loadTask } from '@promot/core/tasks';
+import './register.js';
 import { describe, expect, test } from 'vitest';
-import { evaluateTask } from '../evaluation/evaluate-task.js';
-import { openModel } from '../runs/open.js';
-import { loadTask } from '../tasks/registry.js';
 
 interface Recorded {
   model: string;

@@ -1,6 +1,6 @@
 // Which inputs belong to which split. The content of an example decides (a hash of it), so no split can hold another's.
 
-import { RandomStream } from '../data/random.js';
+import { RandomStream } from '@promot/core/base';
 import { hashText } from './random.js';
 
 /** `pretrain` is what the lab's models are pretrained on; the other three are the splits of any task. */

@@ -4,7 +4,7 @@
 // splits `Lund?` into `Lund ##?` and keeps the marks of the templates (`Q:`, `answer:`) whole. A WordLevel model would
 // do as well, but `@huggingface/tokenizers` has none. The line break between exemplars is a piece of its own.
 
-import { exemplarSeparator } from '../data/few-shot.js';
+import { exemplarSeparator } from '@promot/core/tasks';
 import { LANGUAGES } from './languages.js';
 import {
   ADJECTIVES,

@@ -1,6 +1,6 @@
 // lab-wic: is a word of two senses (bat, seal, crane ...) used in the same sense in two sentences? Evaluation only.
 
-import { wic } from '../tasks/wic.js';
+import { wic } from '@promot/core/tasks';
 import { eventSentence, type Sense } from './events.js';
 import { chance, pick } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';

@@ -1,6 +1,6 @@
 // The fixed invented world: forty lands, five facts about each. Only closed-book training can teach them.
 
-import { RandomStream } from '../data/random.js';
+import { RandomStream } from '@promot/core/base';
 import { hashText, pick, shuffled } from './random.js';
 import { ANIMALS, COLOURS, FOODS, LANDS, NAMES, TOWNS } from './words.js';
 

@@ -1,19 +1,18 @@
 // The whole job in minutes on the built-in lab: the pretrained model, plain fine-tuning, and ProMoT; what each scores on the
 // target task and what is left of the others. Ends with a report.
+import '../lab/register.js';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { UserError } from '../errors.js';
-import type { Sample } from '../evaluation/evaluate.js';
-import { evaluateTask, type TaskResult } from '../evaluation/evaluate-task.js';
-import { writeText } from '../files/write.js';
+import { isRun, readTrainingRun } from '@promot/core/artifacts';
+import { UserError, writeText } from '@promot/core/base';
+import type { Sample } from '@promot/core/evaluation';
+import { evaluateTask, type TaskResult } from '@promot/core/evaluation';
+import { openModel, openPrompt } from '@promot/core/open';
+import { writeReport } from '@promot/core/report';
+import { loadTask } from '@promot/core/tasks';
+import { labModelFolder } from '../lab/models.js';
 import { pretrainLab } from '../lab/pretrain.js';
-import { labModelFolder } from '../models/locate.js';
-import { readTrainingRun } from '../report/training-run.js';
-import { writeReport } from '../report/write.js';
-import { openModel, openPrompt } from '../runs/open.js';
-import { isRun } from '../runs/run-folder.js';
-import { loadTask } from '../tasks/registry.js';
 import { quickstartReport } from './report.js';
 import type { Contender, QuickstartResult, ScoreOf } from './result.js';
 import { trainApart } from './train-apart.js';

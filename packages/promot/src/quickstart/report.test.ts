@@ -1,7 +1,6 @@
+import type { TrainingRun } from '@promot/core/artifacts';
+import { htmlReport, markdownReport } from '@promot/core/report';
 import { expect, test } from 'vitest';
-import { htmlReport } from '../report/html.js';
-import { markdownReport } from '../report/markdown.js';
-import type { TrainingRun } from '../report/training-run.js';
 import { quickstartReport, resultTable } from './report.js';
 import type { QuickstartResult } from './result.js';
 

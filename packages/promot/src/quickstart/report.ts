@@ -1,7 +1,7 @@
 // The quickstart's result as a table for the terminal and as a report.
-import { formFigure, lossFigure, type NamedRun, validationFigure } from '../report/curves.js';
-import type { Cell, Report } from '../report/report.js';
-import { versions } from '../report/run-sections.js';
+
+import type { Cell, Report } from '@promot/core/report';
+import { formFigure, lossFigure, type NamedRun, validationFigure, versions } from '@promot/core/report';
 import type { Contender, QuickstartResult } from './result.js';
 
 type Measured = Omit<QuickstartResult, 'files'>;

@@ -1,5 +1,5 @@
 // What a quickstart found.
-import type { Interval } from '../metrics/bootstrap.js';
+import type { Interval } from '@promot/core/metrics';
 
 /** A model of the comparison and its scores. */
 export interface Contender {

@@ -3,8 +3,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { UserError } from '../errors.js';
-import type { TrainEvent, TrainRequest } from '../training/request.js';
+import { UserError } from '@promot/core/errors';
+import type { TrainEvent, TrainRequest } from '@promot/core/train';
 
 /** What can be sent to another process. */
 export type PlainRequest = Omit<TrainRequest, 'signal' | 'onEvent' | 'atCheckpoint'>;

@@ -1,6 +1,7 @@
 // The other end of train-apart.ts: takes one request, trains, and tells what happens.
-import { UserError } from '../errors.js';
-import { train } from '../training/train.js';
+import { UserError } from '@promot/core/errors';
+import { train } from '@promot/core/train';
+import '../lab/register.js';
 import type { Message, PlainRequest } from './train-apart.js';
 
 const tell = (message: Message) => process.send?.(message);

@@ -1,6 +1,5 @@
 // Every result of the paper, by name.
-import { nearestNames } from '../../data/nearest-name.js';
-import { UserError } from '../../errors.js';
+import { nearestNames, UserError } from '@promot/core/base';
 import type { Experiment } from '../experiment.js';
 import { enfr } from './enfr.js';
 import { figure1, figure2, figure3, figure5, figure6, figure7 } from './figures.js';

@@ -1,0 +1,72 @@
+#!/usr/bin/env node
+// Writes what promot saves, for Transformers and PEFT to check:
+//
+//     npm run compile && node packages/core/golden/round-trip.mjs OUT && python packages/core/golden/verify.py OUT
+//
+// Every golden model after one training step, in both precisions, with a soft prompt after one step; and a T5 whose file holds
+// a head of its own while its config says tied. OUT must not exist. The layout is the one that verify.py describes.
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Adafactor, keep, noGrad, scope } from '@promot/torch';
+import { readPromptAdapter, writePromptAdapter } from '../dist/adapters/peft.js';
+import { loadFolder, saveModel } from '../dist/models/load.js';
+import { idTensor } from '../dist/models/padding.js';
+
+const golden = fileURLToPath(new URL('models', import.meta.url));
+
+/** One Adafactor step of `trained` on the mean loss of a batch. */
+function step(model, batch, trained, prompt, options) {
+  for (const parameter of trained.values()) parameter.requiresGrad = true;
+  const optimizer = new Adafactor(trained, options);
+  scope(() => {
+    const targets = idTensor(batch.flatMap((example) => example.target)).unsqueeze(1);
+    model.logits(batch, { prompt }).float().logSoftmax(-1).gather(1, targets).mean().neg().backward();
+    optimizer.step(0.01);
+  });
+  optimizer.dispose();
+  for (const parameter of trained.values()) parameter.requiresGrad = false;
+}
+
+/** Saves the model in this precision and its prompt, and writes the logits of what was saved as float32. */
+async function write(out, name, source, dtype) {
+  const { batch: golden } = JSON.parse(readFileSync(join(source, 'expected.json'), 'utf8'));
+  const batch = golden.inputIds.map((input, i) => ({ input, target: golden.targetIds[i] }));
+  const trained = loadFolder(source, dtype);
+  const prompt = keep(readPromptAdapter(join(source, 'prompt'), trained.model));
+  step(trained.model, batch, new Map([['prompt', prompt]]), prompt, { factored: false, scaleByParameter: false });
+  step(trained.model, batch, trained.model.parameters, prompt);
+  const adapter = `${name}-adapter`;
+  await saveModel(join(out, name), trained);
+  await writePromptAdapter(join(out, adapter), prompt, trained.model, name);
+
+  const { model } = dtype === 'float32' ? trained : loadFolder(join(out, name), 'float32');
+  for (const attached of [undefined, prompt]) {
+    const suffix = attached ? 'prompted' : 'plain';
+    batch.forEach(({ input, target }, i) => {
+      const logits = noGrad(() =>
+        scope(() => {
+          const all = model.logits([{ input, target }], { prompt: attached });
+          return all.split(1).map((row) => row.toNumbers());
+        }),
+      );
+      const found = { model: name, adapter: attached ? adapter : null, input_ids: input, target_ids: target, logits };
+      writeFileSync(join(out, `${name}-${suffix}-${i}.json`), JSON.stringify(found));
+    });
+  }
+}
+
+const [out, ...rest] = process.argv.slice(2);
+if (!out || rest.length > 0 || existsSync(out)) {
+  console.error('usage: round-trip.mjs OUT, a folder that does not exist');
+  process.exit(2);
+}
+mkdirSync(out, { recursive: true });
+for (const name of ['t5-v1.0', 't5-v1.1', 'llama', 'qwen2'])
+  for (const dtype of ['float32', 'bfloat16']) await write(out, `${name}-${dtype}`, join(golden, name), dtype);
+
+const untidy = join(out, 'untidy-source');
+cpSync(join(golden, 't5-v1.1'), untidy, { recursive: true });
+const { scale_decoder_outputs: _, ...config } = JSON.parse(readFileSync(join(untidy, 'config.json'), 'utf8'));
+writeFileSync(join(untidy, 'config.json'), JSON.stringify({ ...config, tie_word_embeddings: true }));
+await write(out, 't5-untidy-head', untidy, 'float32');

@@ -1,0 +1,186 @@
+// LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers; PEFT's files in and out.
+import { mkdir } from 'node:fs/promises';
+import {
+  defaultDevice,
+  deriveSeed,
+  keep,
+  type Linear,
+  type LowRank,
+  noGrad,
+  type Parameters,
+  scope,
+  type Tensor,
+  uniform,
+  writeSafetensors,
+  zeros,
+} from '@promot/torch';
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+import { writeText } from '../base/write.js';
+import type { LanguageModel } from '../models/model.js';
+import { adapterPaths, openAdapterWeights, readAdapterConfig, taskTypes } from './adapter-folder.js';
+
+/** Where PEFT attaches by default, and Hu et al. found it best for their budget. */
+const queriesAndValues = { 'encoder-decoder': ['q', 'v'], 'decoder-only': ['q_proj', 'v_proj'] } as const;
+
+const loraConfig = z.looseObject({
+  r: z.int().positive(),
+  lora_alpha: z.number().positive(),
+  target_modules: z.union([z.array(z.string()), z.string()]),
+  use_rslora: z.boolean().nullish(),
+  use_dora: z.boolean().nullish(),
+  bias: z.string().nullish(),
+  modules_to_save: z.array(z.string()).nullish(),
+  rank_pattern: z.record(z.string(), z.number()).nullish(),
+  alpha_pattern: z.record(z.string(), z.number()).nullish(),
+});
+
+/** Low-rank additions that are attached to a model until `detach`; a model may carry several, and their outputs add up. */
+export class Lora {
+  /** `NAME.lora_A.weight` [r, I] and `NAME.lora_B.weight` [O, r] of every layer, float32. */
+  readonly parameters: Parameters;
+  readonly #own = new Map<Linear, LowRank>();
+
+  constructor(
+    readonly model: LanguageModel,
+    parameters: ReadonlyMap<string, Tensor>,
+    readonly rank: number,
+    readonly scale: number,
+  ) {
+    this.parameters = parameters;
+    for (const name of this.layers()) {
+      const a = parameters.get(`${name}.lora_A.weight`)!;
+      const b = parameters.get(`${name}.lora_B.weight`)!;
+      const linear = model.linears.get(name)!;
+      this.#own.set(linear, { a, b, scale });
+      linear.lowRanks = [...linear.lowRanks, this.#own.get(linear)!];
+    }
+  }
+
+  /** Names of the layers that have an addition. */
+  layers(): string[] {
+    return [...this.parameters.keys()].flatMap((key) => key.match(/^(.*)\.lora_A\.weight$/)?.[1] ?? []);
+  }
+
+  /** Takes the additions off and frees them: the model is what it was. */
+  detach(): void {
+    this.#takeOff();
+    for (const tensor of this.parameters.values()) tensor.dispose();
+  }
+
+  /** Does something with the model as it is without these additions (others stay), and puts them back, where they were. */
+  async without<T>(work: () => Promise<T>): Promise<T> {
+    const before = [...this.#own.keys()].map((linear) => [linear, linear.lowRanks] as const);
+    this.#takeOff();
+    try {
+      return await work();
+    } finally {
+      for (const [linear, lowRanks] of before) linear.lowRanks = lowRanks;
+    }
+  }
+
+  #takeOff(): void {
+    for (const [linear, own] of this.#own) linear.lowRanks = linear.lowRanks.filter((one) => one !== own);
+  }
+
+  /** Adds scale * B A to the layers' own weights, in place, and takes the additions off. */
+  merge(): void {
+    noGrad(() =>
+      scope(() => {
+        for (const [{ weight }, { a, b, scale }] of this.#own) weight.add_(b.matmul(a).to(weight.dtype), scale);
+      }),
+    );
+    this.detach();
+  }
+}
+
+/**
+ * Fresh additions of rank r that change nothing yet: A uniform in +-1/sqrt(I) (PEFT's start), B zero, scale 1. They go to the
+ * attention's queries and values, or to all linear layers but the output.
+ */
+export function attachLora(
+  model: LanguageModel,
+  rank: number,
+  seed: number,
+  layers: 'queries-and-values' | 'all' = 'queries-and-values',
+): Lora {
+  const targets: readonly string[] = queriesAndValues[model.kind];
+  const parameters = new Map<string, Tensor>();
+  let place = 0;
+  for (const [name, { weight }] of model.linears) {
+    if (layers !== 'all' && !targets.includes(name.split('.').at(-1)!)) continue;
+    const [outputs, inputs] = weight.shape as [number, number];
+    const bound = inputs ** -0.5;
+    const a = scope(() => uniform([rank, inputs], -bound, bound, deriveSeed(seed, place++)));
+    parameters.set(`${name}.lora_A.weight`, keep(a));
+    parameters.set(`${name}.lora_B.weight`, keep(zeros([outputs, rank])));
+  }
+  return new Lora(model, parameters, rank, 1);
+}
+
+const prefix = 'base_model.model.';
+
+/** Attaches a PEFT LoRA adapter folder. Throws UserError for one that this model cannot carry, or a kind that is not plain LoRA. */
+export function readLoraAdapter(folder: string, model: LanguageModel): Lora {
+  const config = readAdapterConfig(folder, 'LORA', model.kind, loraConfig);
+  const beyond = [
+    config.use_dora && 'use_dora',
+    config.bias && config.bias !== 'none' && 'bias',
+    config.modules_to_save?.length && 'modules_to_save',
+    config.rank_pattern && Object.keys(config.rank_pattern).length > 0 && 'rank_pattern',
+    config.alpha_pattern && Object.keys(config.alpha_pattern).length > 0 && 'alpha_pattern',
+  ].filter(Boolean);
+  if (beyond.length)
+    throw new UserError(`${adapterPaths(folder).config}: ${beyond.join(', ')} is not supported: only plain LoRA is`);
+  const parameters = new Map<string, Tensor>();
+  try {
+    const file = openAdapterWeights(folder);
+    for (const [key, { shape }] of file.entries) {
+      const match = key.match(/^base_model\.model\.(.*)\.lora_([AB])\.weight$/);
+      const layer = match && model.linears.get(match[1]!);
+      if (!layer) throw new UserError(`${folder}: the model has no layer for ${key}`);
+      const [outputs, inputs] = layer.weight.shape as [number, number];
+      const wanted = match[2] === 'A' ? [config.r, inputs] : [outputs, config.r];
+      if (shape.length !== 2 || shape.some((side, i) => side !== wanted[i]))
+        throw new UserError(
+          `${folder}: ${key} has shape [${shape}], the model needs [${wanted}]: it was trained for another model`,
+        );
+      parameters.set(
+        key.slice(prefix.length),
+        keep(noGrad(() => scope(() => file.tensor(key).float().clone().toDevice(defaultDevice())))),
+      );
+    }
+    file.close();
+  } catch (error) {
+    for (const tensor of parameters.values()) tensor.dispose();
+    throw error;
+  }
+  for (const key of parameters.keys()) {
+    const other = key.replace(/lora_[AB]/, (half) => (half === 'lora_A' ? 'lora_B' : 'lora_A'));
+    if (!parameters.has(other)) throw new UserError(`${folder}: ${prefix}${other} is missing`);
+  }
+  const scale = config.lora_alpha / (config.use_rslora ? Math.sqrt(config.r) : config.r);
+  return new Lora(model, parameters, config.r, scale);
+}
+
+/** Writes a PEFT LoRA adapter folder that PEFT loads with identical logits. */
+export async function writeLoraAdapter(folder: string, lora: Lora, baseModel = ''): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const paths = adapterPaths(folder);
+  const named = new Map([...lora.parameters].map(([name, tensor]) => [`${prefix}${name}`, tensor]));
+  writeSafetensors(paths.weights, named, { format: 'pt' });
+  const config = {
+    peft_type: 'LORA',
+    task_type: taskTypes[lora.model.kind],
+    base_model_name_or_path: baseModel,
+    inference_mode: true,
+    r: lora.rank,
+    lora_alpha: lora.scale * lora.rank,
+    lora_dropout: 0,
+    target_modules: [...new Set(lora.layers().map((name) => name.split('.').at(-1)!))],
+    bias: 'none',
+    fan_in_fan_out: false,
+    init_lora_weights: true,
+  };
+  await writeText(paths.config, `${JSON.stringify(config, null, 2)}\n`);
+}

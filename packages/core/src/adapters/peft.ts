@@ -1,0 +1,81 @@
+// PEFT prompt-tuning adapters: a folder with adapter_config.json and adapter_model.safetensors that PEFT reads and writes.
+import { mkdir } from 'node:fs/promises';
+import { defaultDevice, noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+import { writeText } from '../base/write.js';
+import type { LanguageModel } from '../models/model.js';
+import { adapterPaths, openAdapterWeights, readAdapterConfig, taskTypes } from './adapter-folder.js';
+
+const weightsName = 'prompt_embeddings';
+
+const promptConfig = z.looseObject({ num_virtual_tokens: z.int().positive() });
+
+/**
+ * The prompt [P, E] of an adapter folder, float32. Of an encoder-decoder adapter that holds two sets of rows only the first
+ * `num_virtual_tokens` are used, as PEFT does. Throws UserError for anything that is not a prompt-tuning adapter of this width.
+ */
+export function readPromptAdapter(folder: string, model: LanguageModel): Tensor {
+  const { num_virtual_tokens: rows } = readAdapterConfig(folder, 'PROMPT_TUNING', model.kind, promptConfig);
+  const file = openAdapterWeights(folder);
+  const entry = file.entries.get(weightsName);
+  if (!entry) throw new UserError(`${file.path}: it holds no ${weightsName}`);
+  const [held, width] = entry.shape;
+  if (entry.shape.length !== 2 || held! < rows)
+    throw new UserError(
+      `${file.path}: ${weightsName} has shape [${entry.shape}], the configuration promises ${rows} rows`,
+    );
+  if (width !== model.shape.width)
+    throw new UserError(
+      `${folder}: the prompt is ${width} wide, the model ${model.shape.width}: it was trained for another model`,
+    );
+  try {
+    return noGrad(() =>
+      scope(() => file.tensor(weightsName).narrow(0, 0, rows).float().clone().toDevice(defaultDevice())),
+    );
+  } finally {
+    file.close();
+  }
+}
+
+/** Writes a prompt [P, E] as an adapter folder that PEFT loads with identical logits. */
+export async function writePromptAdapter(
+  folder: string,
+  prompt: Tensor,
+  model: LanguageModel,
+  baseModel = '',
+): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  noGrad(() =>
+    scope(() =>
+      writeSafetensors(adapterPaths(folder).weights, new Map([[weightsName, prompt.float()]]), { format: 'pt' }),
+    ),
+  );
+  const { num_attention_heads, num_heads, num_hidden_layers, num_layers } = model.config() as Record<
+    string,
+    number | undefined
+  >;
+  await writeText(
+    adapterPaths(folder).config,
+    `${JSON.stringify(
+      {
+        peft_type: 'PROMPT_TUNING',
+        task_type: taskTypes[model.kind],
+        base_model_name_or_path: baseModel,
+        inference_mode: true,
+        num_virtual_tokens: prompt.size(0),
+        token_dim: model.shape.width,
+        // One set of rows, in front of the encoder (or the only stack).
+        num_transformer_submodules: 1,
+        num_attention_heads: num_attention_heads ?? num_heads,
+        num_layers: num_hidden_layers ?? num_layers,
+        prompt_tuning_init: 'RANDOM',
+        prompt_tuning_init_text: null,
+        tokenizer_name_or_path: null,
+        revision: null,
+      },
+      null,
+      2,
+    )}\n`,
+  );
+}

@@ -1,0 +1,279 @@
+// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
+// prompts/TASK/), lora/, model/.
+import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { cpus, platform, release, totalmem } from 'node:os';
+import { join } from 'node:path';
+import {
+  defaultDevice,
+  libtorch,
+  noGrad,
+  type Optimizer,
+  openSafetensors,
+  scope,
+  type Tensor,
+  threads,
+  writeSafetensors,
+} from '@promot/torch';
+import { stringify } from 'yaml';
+import { UserError } from '../base/errors.js';
+import { lockFolder } from '../base/lock.js';
+import { version } from '../base/version.js';
+import { writeText } from '../base/write.js';
+
+/** What a run is, beside its settings. */
+export interface RunInfo {
+  readonly method: string;
+  /** The base model, as it was named. */
+  readonly model: string;
+  /** A list where there are several. */
+  readonly task: string | readonly string[];
+  readonly data?: string;
+  /** Of each task: its version, and what its examples are. */
+  readonly fingerprints?: Readonly<Record<string, string>>;
+}
+
+/** A kept checkpoint as a candidate for the best. */
+export interface Candidate {
+  readonly step: number;
+  /** The task's metric on the validation split, 0 to 100; of several tasks the mean. */
+  readonly score: number;
+  /** Mean negative log-likelihood of the validation targets, nats per token; of several tasks the mean. */
+  readonly evalLoss: number;
+  /** Mean score of the keep list, 0 to 100; where it was evaluated. */
+  readonly keepAverage?: number;
+}
+
+/** Where a stage stands. */
+export interface StageState {
+  /** What its checkpoints are called; of several tasks' prompts `prompt-TASK`. */
+  readonly stage: string;
+  /** Present where step 0 was measured: what came out. */
+  readonly start?: { readonly keepAverage?: number };
+  readonly step: number;
+  /** Kept checkpoints so far. */
+  readonly candidates: readonly Candidate[];
+  /** Seconds of training so far. */
+  readonly seconds: number;
+}
+
+const runFile = 'run.json';
+
+/** True where a folder is a run folder. */
+export function isRun(folder: string): boolean {
+  return existsSync(join(folder, runFile));
+}
+
+/** True where a folder is empty, or holds no more than `RunFolder.create` had made when it was killed. */
+export function isUnmade(folder: string): boolean {
+  const made = ['lock', 'lock.void', 'config.yaml', 'environment.json'];
+  return readdirSync(folder).every((name) => {
+    if (name === 'checkpoints' || name === 'samples') return readdirSync(join(folder, name)).length === 0;
+    return made.includes(name) || name.endsWith('.tmp');
+  });
+}
+
+export function readRun(folder: string): RunInfo & { readonly config: object } {
+  const path = join(folder, runFile);
+  const damaged = () => new UserError(`${path}: this is not a run folder, or a damaged one`);
+  let run: Partial<RunInfo & { config: object }> | null;
+  try {
+    run = JSON.parse(readFileSync(path, 'utf8')) as typeof run;
+  } catch {
+    throw damaged();
+  }
+  if (typeof run?.model !== 'string' || typeof run.method !== 'string') throw damaged();
+  return run as RunInfo & { config: object };
+}
+
+export class RunFolder {
+  #release: (() => Promise<void>) | undefined;
+
+  constructor(readonly path: string) {}
+
+  /** Makes the folder of a new run and locks it. Throws UserError where another process made one there meanwhile. */
+  static async create(path: string, info: RunInfo, config: object): Promise<RunFolder> {
+    await mkdir(path, { recursive: true });
+    const folder = new RunFolder(path);
+    folder.#release = await lockFolder(path);
+    try {
+      if (isRun(path)) throw new UserError(`${path} already holds a run`);
+      await mkdir(join(path, 'checkpoints'), { recursive: true });
+      await mkdir(join(path, 'samples'), { recursive: true });
+      await writeText(join(path, 'config.yaml'), stringify(config));
+      await writeText(join(path, 'environment.json'), `${JSON.stringify(environment(), null, 2)}\n`);
+      // Last: a folder with this file is a run.
+      await writeText(join(path, runFile), `${JSON.stringify({ ...info, config }, null, 2)}\n`);
+    } catch (error) {
+      await folder.unlock();
+      throw error;
+    }
+    return folder;
+  }
+
+  /** A run that is there, locked, without what a killed process was about to write. */
+  static async reopen(path: string): Promise<RunFolder> {
+    const folder = new RunFolder(path);
+    folder.#release = await lockFolder(path);
+    for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }))
+      if (name.endsWith('.tmp')) await rm(join(path, name), { recursive: true, force: true });
+    return folder;
+  }
+
+  get promptPath(): string {
+    return join(this.path, 'prompt');
+  }
+  /** Of a run of several tasks, one task's. */
+  promptPathOf(task: string): string {
+    return join(this.path, 'prompts', task);
+  }
+  get loraPath(): string {
+    return join(this.path, 'lora');
+  }
+  get modelPath(): string {
+    return join(this.path, 'model');
+  }
+
+  appendMetrics(line: object): void {
+    appendFileSync(join(this.path, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
+  }
+
+  /** Takes back the lines of steps that a resumed run takes again, and a last line that was cut off. */
+  async rewindMetrics(keep: (line: { stage: string; task?: string; step: number }) => boolean): Promise<void> {
+    const path = join(this.path, 'metrics.jsonl');
+    if (!existsSync(path)) return;
+    const lines = readFileSync(path, 'utf8')
+      .split('\n')
+      .filter((line) => {
+        try {
+          return keep(JSON.parse(line) as { stage: string; task?: string; step: number });
+        } catch {
+          return false;
+        }
+      });
+    await writeText(path, lines.map((line) => `${line}\n`).join(''));
+  }
+
+  async writeSamples(stage: string, step: number, samples: readonly object[]): Promise<void> {
+    const path = join(this.path, 'samples', `${stage}-${digits(step)}.jsonl`);
+    await writeText(path, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+  }
+
+  /** Rewrites what a whole checkpoint of this stage and step says of the stage: its tensors stay. */
+  async updateCheckpoint(state: StageState): Promise<void> {
+    await writeText(join(this.checkpointPath(state.stage, state.step), 'state.json'), JSON.stringify(state));
+  }
+
+  /** Writes a checkpoint under a temporary name and renames it: a checkpoint folder is whole or not there. */
+  async saveCheckpoint(
+    state: StageState,
+    trained: ReadonlyMap<string, Tensor>,
+    optimizer: ReadonlyMap<string, Tensor>,
+  ): Promise<void> {
+    const final = this.checkpointPath(state.stage, state.step);
+    const temporary = `${final}.tmp`;
+    await rm(temporary, { recursive: true, force: true });
+    await mkdir(temporary);
+    noGrad(() => {
+      writeSafetensors(join(temporary, 'trained.safetensors'), trained);
+      writeSafetensors(join(temporary, 'optimizer.safetensors'), optimizer);
+    });
+    await writeText(join(temporary, 'state.json'), JSON.stringify(state));
+    await rm(final, { recursive: true, force: true });
+    await rename(temporary, final);
+  }
+
+  /**
+   * Keeps the two newest checkpoints, so that training can go on from the one before should the newest be damaged, and of the
+   * best and the `keepLast` newest kept ones of the stage the weights.
+   */
+  async prune(state: StageState, keepLast: number, best?: Candidate): Promise<void> {
+    const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
+    if (best) kept.add(best.step);
+    for (const step of this.checkpointSteps(state.stage).slice(0, -2)) {
+      const folder = this.checkpointPath(state.stage, step);
+      await rm(kept.has(step) ? join(folder, 'optimizer.safetensors') : folder, { recursive: true, force: true });
+    }
+  }
+
+  /** The newest whole checkpoint of a stage from which training can go on; undefined where there is none. */
+  newestState(stage: string): StageState | undefined {
+    for (const step of this.checkpointSteps(stage).reverse()) {
+      const folder = this.checkpointPath(stage, step);
+      try {
+        const state = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as StageState;
+        if (state.step !== step || !Array.isArray(state.candidates)) continue;
+        for (const name of ['trained', 'optimizer']) openSafetensors(join(folder, `${name}.safetensors`)).close();
+        return state;
+      } catch {
+        // Damaged, or only weights left: the one before it.
+      }
+    }
+    return undefined;
+  }
+
+  /** Copies a checkpoint's weights into the trained tensors. */
+  loadTrained(stage: string, step: number, into: ReadonlyMap<string, Tensor>): void {
+    const file = openSafetensors(join(this.checkpointPath(stage, step), 'trained.safetensors'));
+    noGrad(() =>
+      scope(() => {
+        for (const [name, tensor] of into) tensor.copy_(file.tensor(name));
+      }),
+    );
+    file.close();
+  }
+
+  /** Puts a stage back where a checkpoint left it. Throws UserError where the checkpoint does not fit what is trained. */
+  restore({ stage, step }: StageState, trained: ReadonlyMap<string, Tensor>, optimizer: Optimizer): void {
+    this.loadTrained(stage, step, trained);
+    const path = join(this.checkpointPath(stage, step), 'optimizer.safetensors');
+    const file = openSafetensors(path);
+    try {
+      scope(() => optimizer.restore(new Map([...file.entries.keys()].map((name) => [name, file.tensor(name)])), step));
+    } catch (error) {
+      throw new UserError(`${path}: it does not fit this run: ${(error as Error).message}`);
+    } finally {
+      file.close();
+    }
+  }
+
+  checkpointPath(stage: string, step: number): string {
+    return join(this.path, 'checkpoints', `${stage}-${digits(step)}`);
+  }
+
+  /** Steps that have a checkpoint folder, ascending. */
+  checkpointSteps(stage: string): number[] {
+    return readdirSync(join(this.path, 'checkpoints'))
+      .filter((name) => name.startsWith(`${stage}-`) && /^\d{6,}$/.test(name.slice(stage.length + 1)))
+      .map((name) => Number(name.slice(stage.length + 1)))
+      .sort((a, b) => a - b);
+  }
+
+  /** Lets other processes have the folder. */
+  async unlock(): Promise<void> {
+    await this.#release?.();
+    this.#release = undefined;
+  }
+}
+
+function digits(step: number): string {
+  return String(step).padStart(6, '0');
+}
+
+/** What a later reader needs to know to get the same bits again. */
+function environment(): Record<string, unknown> {
+  const build = libtorch();
+  return {
+    date: new Date().toISOString(),
+    promot: version(),
+    node: process.version,
+    libtorch: build.version,
+    cpuCapability: build.cpuCapability,
+    device: defaultDevice(),
+    threads: threads(),
+    processor: cpus()[0]?.model ?? 'unknown',
+    cores: cpus().length,
+    memoryBytes: totalmem(),
+    system: `${platform()} ${release()}`,
+  };
+}

@@ -1,0 +1,242 @@
+// A task from its data to a result: k-shot prompts, the model's answers, metric with its interval.
+
+import { UserError } from '../base/errors.js';
+import type { Split } from '../data/source.js';
+import { score } from '../generation/score.js';
+import { scoreChoices } from '../generation/score-choices.js';
+import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
+import { type MetricResult, type MetricSettings, meanResult } from '../metrics/metric.js';
+import type { LoadedModel } from '../models/load.js';
+import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
+import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
+import { Answers, type ReferenceScore } from './answers.js';
+import { type EvaluateOptions, generateOutputs, maxNewTokens, type Sample, scoreOutputs } from './evaluate.js';
+import { formShare, type TargetForm } from './form.js';
+import { type LikelihoodAccuracy, labelTokens, mostLikely, type Ranking } from './likelihood.js';
+import { nllResult } from './nll.js';
+import { taskPrompts } from './prompts.js';
+
+export interface TaskOptions extends EvaluateOptions {
+  /** Exemplars in front of every input, from the training split. Default 0. */
+  readonly shots?: number;
+  /** Draws the exemplars: equal seeds give equal ones to all models. Default 0. */
+  readonly seed?: number;
+  /** Only the first so many examples of the split. */
+  readonly limit?: number;
+  /** Words whose share among the outputs is reported as `formShare`; by default the task's labels. */
+  readonly labels?: readonly string[];
+  /** In place of `labels`: the forms of one target or several, such as a language, whose share is reported. */
+  readonly forms?: readonly TargetForm[];
+  /** Default: the task's evaluation split. */
+  readonly split?: Split;
+  /** For tasks with labels: what `score` is, the generated answers' accuracy (default) or the most likely label's. */
+  readonly decide?: 'generation' | 'likelihood';
+  /** Report how likely the references are, too. Default false. */
+  readonly nll?: boolean;
+}
+
+/** One example with what the model said, and on request how likely it found other things. */
+export interface TaskSample extends Sample {
+  /** For tasks with labels: the most likely one, by each ranking. */
+  readonly mostLikely?: Readonly<Record<Ranking, string>>;
+  /** With `nll`: how likely the (first) reference is. */
+  readonly reference?: ReferenceScore;
+}
+
+export interface TaskResult {
+  readonly task: string;
+  readonly version: string;
+  readonly split: Split;
+  readonly metric: string;
+  readonly metricSettings?: MetricSettings;
+  /** 0 to 100. */
+  readonly score: number;
+  /** Of `score`: percentile bootstrap, 95 %, 1,000 resamples. */
+  readonly interval: Interval;
+  readonly n: number;
+  readonly shots: number;
+  readonly seed: number;
+  /** Equal signatures mean comparable scores. */
+  readonly signature: string;
+  /** The words that `formShare` counts. */
+  readonly labels?: readonly string[];
+  /** The language that `formShare` counts. */
+  readonly language?: string;
+  /** Percent of the outputs, trimmed, whose first word is one of `labels` or that are in `language`. */
+  readonly formShare?: number;
+  /** For tasks with labels: accuracy of the generated answers, and of the labels ranked by likelihood. */
+  readonly generation?: number;
+  readonly likelihood?: LikelihoodAccuracy;
+  /** With `nll`: mean negative log-likelihood of the first references, nats per token, and its interval. */
+  readonly nll?: number;
+  readonly nllInterval?: Interval;
+  /** What a reader of the score must know: stand-ins, dropped exemplars, cut inputs. */
+  readonly notes: readonly string[];
+  /** SHA-256 of the evaluated examples. */
+  readonly dataFingerprint: string;
+  readonly samples: readonly TaskSample[];
+}
+
+/**
+ * Evaluates a loaded model on a task's evaluation split.
+ * Errors: a UserError for data at fault, too few exemplars, or `likelihood` on a task without labels.
+ */
+export async function evaluateTask(loaded: LoadedModel, task: Task, options: TaskOptions = {}): Promise<TaskResult> {
+  const examples = await evaluationExamples(task, options);
+  const answers = new Answers();
+  await collectAnswers(loaded, task, examples, options, answers);
+  return taskResult(task, examples, options, answers);
+}
+
+/** The examples that an evaluation is about. Errors: a UserError where there are none, or for options that do not fit the task. */
+export async function evaluationExamples(
+  task: Task,
+  { limit, decide, split = task.evaluationSplit }: Pick<TaskOptions, 'limit' | 'decide' | 'split'>,
+): Promise<readonly Example[]> {
+  if (decide === 'likelihood' && !task.labels)
+    throw new UserError(`decide=likelihood needs a task with labels; ${task.name} has none`);
+  const examples = await task.load(split);
+  if (examples.length === 0) throw new UserError(`task ${task.name}: its ${split} split is empty`);
+  return examples.slice(0, limit ?? examples.length);
+}
+
+/** How many answers of all kinds an evaluation still needs; `total` is what it needs in all. */
+export function missingAnswers(
+  task: Task,
+  examples: readonly Example[],
+  { nll = false }: Pick<TaskOptions, 'nll'>,
+  answers: Answers,
+): { missing: number; total: number } {
+  const kinds = [answers.outputs, ...(task.labels ? [answers.labels] : []), ...(nll ? [answers.references] : [])];
+  const total = kinds.length * examples.length;
+  return { missing: kinds.reduce((left, kind) => left - kind.size, total), total };
+}
+
+/** Asks the model for all answers that are not there yet. */
+export async function collectAnswers(
+  loaded: LoadedModel,
+  task: Task,
+  examples: readonly Example[],
+  options: TaskOptions,
+  answers: Answers,
+): Promise<void> {
+  const { shots = 0, seed = 0, maxInputLength = 0, prompt, batchSize, signal, nll = false } = options;
+  const { model, tokenizer } = loaded;
+  // Of all examples, also where some have their answers already.
+  const newTokens = options.maxNewTokens ?? maxNewTokens(task, loaded, examples);
+  if (answers.prompts === undefined) {
+    const limits = { shots, seed, promptRows: prompt?.size(0) ?? 0, newTokens, maxInputLength };
+    answers.begin(await taskPrompts(loaded, task, examples, limits));
+  }
+  const { inputs } = answers.prompts!;
+  const { missing, total } = missingAnswers(task, examples, options, answers);
+  let done = total - missing;
+  const onProgress = () => options.onProgress?.(++done, total);
+  const run = { prompt, batchSize, signal, onProgress };
+  const lacking = (known: ReadonlyMap<number, unknown>) => examples.flatMap((_, i) => (known.has(i) ? [] : [i]));
+
+  const silent = lacking(answers.outputs);
+  const asked = silent.map((i) => ({ input: inputs[i]!, target: examples[i]!.target }));
+  const choices = task.labels && labelTokens(task.labels, tokenizer, model.kind);
+  const labelScores = (logprobs: readonly number[]) =>
+    logprobs.map((logprob, label) => ({ logprob, tokens: choices![label]!.length }));
+  await generateOutputs(
+    loaded,
+    task,
+    asked,
+    { ...options, maxNewTokens: newTokens, onProgress, choices },
+    (i, output, logprobs) => {
+      answers.addOutput(silent[i]!, output);
+      if (!logprobs) return;
+      answers.addLabels(silent[i]!, labelScores(logprobs));
+      onProgress();
+    },
+  );
+  // As a rule there are none: an evaluation was cut short between an example's output and its labels.
+  const unranked = task.labels ? lacking(answers.labels) : [];
+  const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
+  await scoreChoices(model, ids, choices ?? [], {
+    ...run,
+    onResult: (i, logprobs) => answers.addLabels(unranked[i]!, labelScores(logprobs)),
+  });
+  if (nll) {
+    const unscored = lacking(answers.references);
+    const tokenized = unscored.map((i) =>
+      tokenizeExample({ input: inputs[i]!, target: examples[i]!.target }, tokenizer, model.kind, maxInputLength),
+    );
+    await score(model, tokenized, {
+      ...run,
+      onResult: (i, { loss, tokens }) => answers.addReference(unscored[i]!, { logprob: -loss * tokens, tokens }),
+    });
+  }
+}
+
+/** The result that complete answers give; needs no model. */
+export function taskResult(
+  task: Task,
+  examples: readonly Example[],
+  options: TaskOptions,
+  answers: Answers,
+): TaskResult {
+  const { shots = 0, seed = 0, decide = 'generation', nll = false } = options;
+  const { inputs, notes } = answers.prompts!;
+  const prompted = examples.map((example, i) => ({ ...example, input: inputs[i]! }));
+  const generated = scoreOutputs(
+    task,
+    prompted,
+    examples.map((_, i) => answers.outputs.get(i)!),
+  );
+  const labels = options.labels ?? task.labels;
+  const forms = options.forms ?? (labels ? [{ labels }] : []);
+  const ranked = task.labels ? { raw: byLikelihood('raw'), perToken: byLikelihood('perToken') } : undefined;
+  const result = decide === 'likelihood' ? ranked!.raw.result : generated.result;
+  const references = nll ? nllResult(examples.map((_, i) => answers.references.get(i)!)) : undefined;
+  return {
+    task: task.name,
+    version: task.version,
+    split: options.split ?? task.evaluationSplit,
+    metric: task.metric,
+    ...(task.metricSettings && { metricSettings: task.metricSettings }),
+    score: result.score,
+    interval: bootstrapInterval(result),
+    n: result.n,
+    shots,
+    seed,
+    signature: result.signature,
+    ...(forms.length > 0 && {
+      ...namesOf(forms),
+      formShare: formShare(
+        generated.samples.map(({ trimmed }) => trimmed),
+        ...forms,
+      ),
+    }),
+    ...(ranked && {
+      generation: generated.score,
+      likelihood: { raw: ranked.raw.result.score, perToken: ranked.perToken.result.score },
+    }),
+    ...(references && { nll: references.score, nllInterval: bootstrapInterval(references) }),
+    notes: [...new Set([...task.notes, ...notes])],
+    dataFingerprint: fingerprintExamples(examples),
+    samples: generated.samples.map((sample, i) => ({
+      ...sample,
+      ...(decide === 'likelihood' && { score: result.perExample![i]! }),
+      ...(ranked && { mostLikely: { raw: ranked.raw.labels[i]!, perToken: ranked.perToken.labels[i]! } }),
+      ...(nll && { reference: answers.references.get(i)! }),
+    })),
+  };
+
+  function byLikelihood(ranking: Ranking): { labels: string[]; result: MetricResult } {
+    const found = examples.map((_, i) => mostLikely(task.labels!, answers.labels.get(i)!, ranking));
+    const right = examples.map((example, i) => (example.references.includes(found[i]!) ? 100 : 0));
+    return { labels: found, result: meanResult(right, `${task.metric}|decide:likelihood|ranking:${ranking}`) };
+  }
+}
+
+function namesOf(forms: readonly TargetForm[]): { labels?: readonly string[]; language?: string } {
+  const labels = [...new Set(forms.flatMap((form) => ('labels' in form ? form.labels : [])))];
+  const languages = forms.flatMap((form) => ('language' in form ? form.language.name : []));
+  return {
+    ...(labels.length > 0 && { labels }),
+    ...(languages.length > 0 && { language: languages.join(' or ') }),
+  };
+}

@@ -1,0 +1,204 @@
+// One model on several tasks, with files: results, samples, and the answers from which an evaluation goes on.
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Tensor } from '@promot/torch';
+import type { DeviceSetting } from '../base/device.js';
+import { UserError } from '../base/errors.js';
+import { writeText } from '../base/write.js';
+import type { HubOptions } from '../hub/snapshot.js';
+import { normalizedAverage } from '../metrics/normalized-average.js';
+import type { LoadedModel } from '../models/load.js';
+import { fingerprintModel, fingerprintPrompt } from '../open/fingerprint.js';
+import { openModel, openPrompt } from '../open/open.js';
+import { loadTask } from '../tasks/registry.js';
+import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
+import { Answers } from './answers.js';
+import {
+  collectAnswers,
+  evaluationExamples,
+  missingAnswers,
+  type TaskOptions,
+  type TaskResult,
+  taskResult,
+} from './evaluate-task.js';
+
+export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onProgress'> {
+  /** Folder, GGUF file, run folder, `lab`, or a name on the hub. */
+  readonly model: string;
+  /** PEFT adapter folder or run folder; attached only where it is given. */
+  readonly prompt?: string;
+  /** Names of built-in tasks or paths of YAML files. */
+  readonly tasks: readonly string[];
+  /** Folder with the data of built-in tasks. */
+  readonly data?: string;
+  /** Default fp32: the same score on every processor. */
+  readonly precision?: 'fp32' | 'bf16';
+  /** Default `auto`. */
+  readonly device?: DeviceSetting;
+  /**
+   * Where results.json and samples-TASK.jsonl go, and `answers/`: an evaluation that was interrupted goes on from there, and
+   * one that was made before costs nothing. Nothing is written without it.
+   */
+  readonly out?: string;
+  readonly hub?: HubOptions;
+  readonly onProgress?: (task: string, done: number, total: number) => void;
+  /** Hears of what does not stop the work: a split of another size than the paper's. */
+  readonly onWarning?: (message: string) => void;
+  /** Hears how many of a task's answers were there already, where some were. */
+  readonly onReuse?: (task: string, there: number, total: number) => void;
+}
+
+export interface Report {
+  readonly tasks: readonly TaskResult[];
+  /** The paper's normalised average of the scores, 0 to 100; for several tasks. */
+  readonly average?: number;
+}
+
+/**
+ * Opens a model (only where an answer is missing), evaluates it on tasks one after the other and, with `out`, writes the files.
+ * Errors: a UserError for anything wrong with the model, the prompt, a task or its data.
+ *
+ * @example
+ * const { tasks, average } = await evaluateTasks({ model: 'runs/rte', tasks: ['rte', 'snli'], data: 'data', out: 'results' });
+ */
+export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Report> {
+  const { model, prompt, tasks: names, out, hub } = request;
+  if (names.length === 0) throw new UserError('no task to evaluate');
+  const warned = new Set<string>();
+  const onWarning = (message: string) => {
+    if (!warned.has(message)) request.onWarning?.(message);
+    warned.add(message);
+  };
+  const tasks: Task[] = [];
+  for (const name of names) tasks.push(await loadTask(name, { ...request, onWarning }));
+  const twice = tasks.find(({ name }, i) => tasks.findIndex((task) => task.name === name) !== i);
+  if (twice) throw new UserError(`task ${twice.name} is named twice`);
+  const fingerprints =
+    out === undefined
+      ? undefined
+      : {
+          modelFingerprint: await fingerprintModel(model, hub),
+          ...(prompt !== undefined && { promptFingerprint: await fingerprintPrompt(prompt) }),
+        };
+  const opened = new LazyModel(request);
+  try {
+    const results: TaskResult[] = [];
+    for (const task of tasks) {
+      const examples = await evaluationExamples(task, request);
+      const answers = new Answers(
+        fingerprints && join(out!, 'answers', await answersName(task, examples, request, fingerprints)),
+      );
+      const { missing, total } = missingAnswers(task, examples, request, answers);
+      if (missing < total) request.onReuse?.(task.name, total - missing, total);
+      const options = {
+        ...request,
+        prompt: undefined,
+        onProgress: (done: number, of: number) => request.onProgress?.(task.name, done, of),
+      };
+      if (missing > 0) {
+        const { loaded, softPrompt } = await opened.get();
+        await collectAnswers(loaded, task, examples, { ...options, prompt: softPrompt }, answers);
+      }
+      results.push(taskResult(task, examples, options, answers));
+    }
+    const report: Report = {
+      tasks: results,
+      ...(results.length > 1 && { average: normalizedAverage(results.map(({ score }) => score)) }),
+    };
+    if (fingerprints) await writeReport(out!, report, request, fingerprints);
+    return report;
+  } finally {
+    opened.dispose();
+  }
+}
+
+/** Opens a model and evaluates it on one task: see `evaluateTasks`. */
+export async function evaluate({
+  task,
+  ...request
+}: Omit<EvaluateTasksRequest, 'tasks'> & { readonly task: string }): Promise<TaskResult> {
+  return (await evaluateTasks({ ...request, tasks: [task] })).tasks[0]!;
+}
+
+/** A model and its soft prompt, opened when they are first needed. */
+class LazyModel {
+  #opened: { loaded: LoadedModel; softPrompt: Tensor | undefined } | undefined;
+  constructor(private readonly request: EvaluateTasksRequest) {}
+
+  async get(): Promise<{ loaded: LoadedModel; softPrompt: Tensor | undefined }> {
+    if (this.#opened) return this.#opened;
+    const { model, prompt, precision = 'fp32', device, hub } = this.request;
+    const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device, hub });
+    this.#opened = { loaded, softPrompt: undefined };
+    if (prompt !== undefined) this.#opened.softPrompt = openPrompt(prompt, loaded.model);
+    return this.#opened;
+  }
+
+  dispose(): void {
+    this.#opened?.softPrompt?.dispose();
+    for (const parameter of this.#opened?.loaded.model.parameters.values() ?? []) parameter.dispose();
+  }
+}
+
+interface Fingerprints {
+  readonly modelFingerprint: string;
+  readonly promptFingerprint?: string;
+}
+
+/** To be raised with every change of promot that changes answers. */
+const answersVersion = 2;
+
+/** A file name that tells, by hash, all that a task's answers depend on. */
+async function answersName(
+  task: Task,
+  examples: readonly Example[],
+  request: EvaluateTasksRequest,
+  fingerprints: Fingerprints,
+): Promise<string> {
+  const { shots = 0, seed = 0, beams = 4, lengthPenalty = 1, maxInputLength = 0, precision = 'fp32' } = request;
+  const dependsOn = {
+    answersVersion,
+    ...fingerprints,
+    task: `${task.name}@${task.version}`,
+    labels: task.labels,
+    maxInputTokens: task.maxInputTokens,
+    examples: fingerprintExamples(examples),
+    exemplars: shots > 0 && [shots, seed, fingerprintExamples(await task.load('train'))],
+    settings: {
+      precision,
+      beams,
+      lengthPenalty,
+      maxInputLength,
+      // Where it is not given, the model's tokenizer and the examples say.
+      maxNewTokens: request.maxNewTokens,
+    },
+  };
+  const hash = createHash('sha256').update(JSON.stringify(dependsOn)).digest('hex');
+  return `${task.name}-${hash.slice(0, 16)}.jsonl`;
+}
+
+/** results.json holds the report: of one task flat, of several as a list. Fingerprints and settings stand beside it. */
+async function writeReport(
+  out: string,
+  { tasks, average }: Report,
+  request: EvaluateTasksRequest,
+  fingerprints: Fingerprints,
+): Promise<void> {
+  await mkdir(out, { recursive: true });
+  const { model, prompt, precision = 'fp32', beams = 4, limit, maxInputLength = 0, decide = 'generation' } = request;
+  const { maxNewTokens: newTokens, lengthPenalty, nll = false } = request;
+  const settings = {
+    ...{ model, prompt, precision, beams, limit, maxInputLength, decide },
+    ...{ maxNewTokens: newTokens, lengthPenalty, nll },
+  };
+  const bare: Omit<TaskResult, 'samples'>[] = [];
+  for (const { samples, ...result } of tasks) {
+    const lines = samples.map((sample) => `${JSON.stringify(sample)}\n`);
+    await writeText(join(out, `samples-${result.task}.jsonl`), lines.join(''));
+    bare.push(result);
+  }
+  const report = bare.length === 1 ? bare[0]! : { tasks: bare, average };
+  const content = { ...report, settings, ...fingerprints, date: new Date().toISOString() };
+  await writeText(join(out, 'results.json'), `${JSON.stringify(content, null, 2)}\n`);
+}

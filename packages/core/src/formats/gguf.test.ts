@@ -1,0 +1,147 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { UserError } from '../base/errors.js';
+import { huggingFaceName, openGguf } from '../models/families/gguf.js';
+import { dequantize } from './dequantize.js';
+import { readGguf } from './gguf.js';
+
+const golden = fileURLToPath(new URL('../../golden/files/', import.meta.url));
+const expected = JSON.parse(readFileSync(join(golden, 'expected.json'), 'utf8'));
+const temporary = mkdtempSync(join(tmpdir(), 'promot-gguf-'));
+afterAll(() => rmSync(temporary, { recursive: true }));
+
+function write(bytes: Uint8Array): string {
+  const path = join(temporary, 'changed.gguf');
+  writeFileSync(path, bytes);
+  return path;
+}
+
+function floats(base64: string): Float32Array {
+  const bytes = Buffer.from(base64, 'base64');
+  return Float32Array.from({ length: bytes.length / 4 }, (_, i) => bytes.readFloatLE(4 * i));
+}
+
+describe('readGguf', () => {
+  test('reads metadata', () => {
+    const { metadata } = readGguf(join(golden, 'types.gguf'));
+    expect(metadata.get('general.architecture')).toBe('test');
+    expect(metadata.get('test.numbers')).toEqual([1, 2, 3]);
+    expect(metadata.get('test.strings')).toEqual(['a', 'é', '']);
+    expect(metadata.get('test.float')).toBe(0.25);
+    expect(metadata.get('test.negative')).toBe(-(2 ** 40));
+  });
+
+  test.each(Object.keys(expected.types))('%s gives the numbers of the gguf package, bit for bit', (type) => {
+    const file = readGguf(join(golden, 'types.gguf'));
+    const tensor = file.tensors.find(({ name }) => name === type)!;
+    expect([tensor.type, tensor.shape]).toEqual([type, [2, 256]]);
+    const bytes = readFileSync(file.path).subarray(tensor.byteOffset, tensor.byteOffset + tensor.byteLength);
+    expect(dequantize(tensor.type, bytes, 512)).toEqual(floats(expected.types[type]));
+  });
+
+  test('a file cut short anywhere is refused', () => {
+    const whole = readFileSync(join(golden, 'types.gguf'));
+    for (let length = 0; length < whole.length - 32; length += 29) {
+      expect(() => readGguf(write(whole.subarray(0, length)))).toThrow(UserError);
+    }
+  });
+
+  test('a damaged byte never gives a tensor outside the file', () => {
+    const whole = readFileSync(join(golden, 'types.gguf'));
+    let refused = 0;
+    for (let at = 0; at < 900; at += 2) {
+      const changed = Buffer.from(whole);
+      changed[at] = changed[at]! ^ 0xff;
+      try {
+        const outside = readGguf(write(changed)).tensors.filter((x) => x.byteOffset + x.byteLength > whole.length);
+        expect([at, outside]).toEqual([at, []]);
+      } catch (error) {
+        if (!(error instanceof UserError)) throw error;
+        refused++;
+      }
+    }
+    expect(refused).toBeGreaterThan(100);
+  });
+
+  test('lying counts and unknown types are refused before memory is taken', () => {
+    const whole = readFileSync(join(golden, 'types.gguf'));
+    const change = (at: number, value: bigint) => {
+      const changed = Buffer.from(whole);
+      changed.writeBigUInt64LE(value, at);
+      return write(changed);
+    };
+    expect(() => readGguf(change(8, 2n ** 60n))).toThrow(/is damaged: it holds/);
+    expect(() => readGguf(change(8, 2n ** 32n))).toThrow(/more than fit in it/);
+    expect(() => readGguf(change(16, 2n ** 32n))).toThrow(/more than fit in it/);
+    expect(() => readGguf(change(24, 2n ** 40n))).toThrow(/more than fit in it/); // the first key's length
+    expect(() => readGguf(change(0, 0n))).toThrow(/is not a GGUF file/);
+    const type = whole.indexOf('Q6_K') + 4 + 4 + 16;
+    const q2 = Buffer.from(whole);
+    q2.writeUInt32LE(10, type);
+    expect(() => readGguf(write(q2))).toThrow(/"Q6_K" is quantized in a way \(ggml type 10\)/);
+  });
+});
+
+describe('openGguf', () => {
+  test.each(['llama', 'qwen2'])('%s: names, shapes and numbers are those of Transformers', (name) => {
+    const { tensors, config } = openGguf(join(golden, `${name}.gguf`));
+    expect([...tensors.keys()].sort()).toEqual(Object.keys(expected.models[name]).sort());
+    for (const [key, { shape, values }] of Object.entries(
+      expected.models[name] as Record<string, { shape: number[]; values: string }>,
+    )) {
+      expect([key, tensors.get(key)!.shape]).toEqual([key, shape]);
+      expect([key, tensors.get(key)!.read()]).toEqual([key, floats(values)]);
+    }
+    expect(config).toMatchObject({
+      model_type: name,
+      vocab_size: 40,
+      hidden_size: 32,
+      intermediate_size: 24,
+      num_hidden_layers: 2,
+      num_attention_heads: 4,
+      num_key_value_heads: 2,
+      head_dim: 8,
+      max_position_embeddings: 64,
+      rope_theta: name === 'llama' ? 5000 : 10_000,
+      rope_scaling: null,
+      tie_word_embeddings: name === 'qwen2',
+      attention_bias: name === 'qwen2',
+      bos_token_id: 1,
+      eos_token_id: 2,
+      pad_token_id: null,
+    });
+    expect(config.rms_norm_eps).toBeCloseTo(1e-5, 10);
+  });
+
+  test("Llama 3's rope scaling is found in its factors", () => {
+    const { config, tensors } = openGguf(join(golden, 'llama3.gguf'));
+    const { rope_theta, ...scaling } = expected.models.llama3.scaling;
+    expect(config).toMatchObject({ rope_theta, rope_scaling: scaling });
+    expect([...tensors.keys()].sort()).toEqual(expected.models.llama3.tensors);
+  });
+
+  test('other architectures, tensors and shapes are refused', () => {
+    expect(() => openGguf(join(golden, 'types.gguf'))).toThrow(/architecture "test"; read are llama, qwen2/);
+    const whole = readFileSync(join(golden, 'llama.gguf'));
+    const change = (from: string, to: string) => {
+      const changed = Buffer.from(whole);
+      changed.write(to, whole.indexOf(from), 'latin1');
+      return write(changed);
+    };
+    expect(() => openGguf(change('ffn_gate', 'ffn_gats'))).toThrow(/"blk\.0\.ffn_gats\.weight" belongs to a model/);
+    expect(() => openGguf(change('embedding_length', 'embedding_lengtx'))).toThrow(/embedding_length" is missing/);
+    const heads = Buffer.from(whole);
+    heads.writeUInt32LE(8, whole.indexOf('attention.head_count') + 'attention.head_count'.length + 4);
+    expect(() => openGguf(write(heads))).toThrow(/attn_q\.weight is not of the shape/);
+  });
+
+  test('names', () => {
+    expect(huggingFaceName('blk.11.attn_q.bias')).toBe('model.layers.11.self_attn.q_proj.bias');
+    expect(huggingFaceName('output.weight')).toBe('lm_head.weight');
+    expect(huggingFaceName('blk.0.ffn_gate_exps.weight')).toBeUndefined();
+    expect(huggingFaceName('token_types.weight')).toBeUndefined();
+  });
+});

@@ -1,0 +1,254 @@
+// GGUF files: metadata and where the tensors lie (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
+
+import { UserError } from '../base/errors.js';
+import { type FileReader, withFile } from './reader.js';
+
+/** A metadata value. 64-bit integers are numbers too; one that a number cannot hold is refused. */
+export type GgufValue = number | boolean | string | GgufValue[];
+
+/** Metadata by key, such as `llama.block_count` and `tokenizer.ggml.tokens`. */
+export type GgufMetadata = ReadonlyMap<string, GgufValue>;
+
+/** Numbers, names and block sizes (elements, bytes) of the tensor types that promot reads (ggml.h, ggml-common.h). */
+const TYPES = {
+  F32: { id: 0, elements: 1, bytes: 4 },
+  F16: { id: 1, elements: 1, bytes: 2 },
+  Q4_0: { id: 2, elements: 32, bytes: 18 },
+  Q4_1: { id: 3, elements: 32, bytes: 20 },
+  Q8_0: { id: 8, elements: 32, bytes: 34 },
+  Q4_K: { id: 12, elements: 256, bytes: 144 },
+  Q6_K: { id: 14, elements: 256, bytes: 210 },
+  BF16: { id: 30, elements: 1, bytes: 2 },
+} as const;
+
+/** A tensor type that promot reads. */
+export type GgufType = keyof typeof TYPES;
+
+/** Where a tensor lies in a GGUF file. */
+export interface GgufTensor {
+  /** GGUF's own name, such as `blk.0.attn_q.weight`. */
+  name: string;
+  type: GgufType;
+  /** In torch's order, rows first (GGUF writes the sizes the other way round). */
+  shape: number[];
+  byteOffset: number;
+  byteLength: number;
+}
+
+/** A GGUF file's content but for the numbers in its tensors. */
+export interface GgufFile {
+  path: string;
+  metadata: GgufMetadata;
+  tensors: GgufTensor[];
+}
+
+const MAGIC = 0x46554747; // "GGUF"
+const WINDOW = 1 << 20;
+
+/** Value types of metadata, in the order of their numbers. */
+const VALUE_TYPES = [
+  'uint8',
+  'int8',
+  'uint16',
+  'int16',
+  'uint32',
+  'int32',
+  'float32',
+  'bool',
+  'string',
+  'array',
+  'uint64',
+  'int64',
+  'float64',
+] as const;
+type ValueType = (typeof VALUE_TYPES)[number];
+
+/** Fewest bytes that a value takes: bounds the length of arrays by the size of the file. */
+const LEAST_BYTES: Readonly<Record<ValueType, number>> = {
+  uint8: 1,
+  int8: 1,
+  uint16: 2,
+  int16: 2,
+  uint32: 4,
+  int32: 4,
+  float32: 4,
+  bool: 1,
+  string: 8,
+  array: 12,
+  uint64: 8,
+  int64: 8,
+  float64: 8,
+};
+
+/**
+ * Reads the head of a GGUF file (versions 2 and 3, little-endian, one file).
+ * Every count, length and offset is checked against the size of the file before it is used.
+ * Throws a UserError for a damaged file, a split one and one with tensor types that promot does not read.
+ */
+export function readGguf(path: string): GgufFile {
+  return withFile(path, (file) => {
+    const head = new HeadReader(file);
+    if (file.size < 24 || head.uint32() !== MAGIC) throw new UserError(`${path} is not a GGUF file.`);
+    const version = head.uint32();
+    if (version !== 2 && version !== 3) {
+      throw new UserError(`${path} is GGUF version ${version} (or big-endian); versions 2 and 3 are read.`);
+    }
+    const tensorCount = head.count(8 + 4 + 8 + 4 + 8);
+    const keyCount = head.count(8 + 4 + 1);
+    const metadata = new Map<string, GgufValue>();
+    for (let i = 0; i < keyCount; i++) {
+      const key = head.string();
+      if (metadata.has(key)) throw head.damaged(`the key "${key}" occurs twice`);
+      metadata.set(key, head.value(head.valueType(), 0));
+    }
+    if (Number(metadata.get('split.count') ?? 1) > 1) {
+      throw new UserError(`${path} is one part of a split GGUF file. Join the parts first (llama-gguf-split --merge).`);
+    }
+    const infos = Array.from({ length: tensorCount }, () => tensorInfo(head));
+    const alignment = metadata.get('general.alignment') ?? 32;
+    if (typeof alignment !== 'number' || alignment < 1 || alignment > 2 ** 20 || (alignment & (alignment - 1)) !== 0) {
+      throw head.damaged(`the alignment ${String(alignment)} is no power of two`);
+    }
+    const dataStart = Math.ceil(head.position / alignment) * alignment;
+    const names = new Set<string>();
+    const tensors = infos.map(({ name, type, shape, offset, byteLength }): GgufTensor => {
+      if (names.has(name)) throw head.damaged(`the tensor "${name}" occurs twice`);
+      names.add(name);
+      const byteOffset = dataStart + offset;
+      if (offset % alignment !== 0) throw head.damaged(`the tensor "${name}" is not aligned`);
+      if (byteOffset + byteLength > file.size) {
+        throw new UserError(
+          `${path} is damaged or cut short: the tensor "${name}" ends at byte ${byteOffset + byteLength} of ${file.size}. Fetch it again.`,
+        );
+      }
+      return { name, type, shape, byteOffset, byteLength };
+    });
+    return { path, metadata, tensors };
+  });
+}
+
+function tensorInfo(head: HeadReader): Omit<GgufTensor, 'byteOffset'> & { offset: number } {
+  const name = head.string();
+  const dimensions = head.uint32();
+  if (dimensions < 1 || dimensions > 4) throw head.damaged(`the tensor "${name}" has ${dimensions} dimensions`);
+  const sizes = Array.from({ length: dimensions }, () => head.uint64());
+  const id = head.uint32();
+  const offset = head.uint64();
+  const entry = Object.entries(TYPES).find(([, type]) => type.id === id);
+  if (!entry) {
+    throw new UserError(
+      `${head.path}: the tensor "${name}" is quantized in a way (ggml type ${id}) that is not read. ` +
+        `Read are ${Object.keys(TYPES).join(', ')}.`,
+    );
+  }
+  const [type, block] = entry;
+  const elements = sizes.reduce((product, size) => product * size, 1);
+  const byteLength = (elements / block.elements) * block.bytes;
+  if (!Number.isSafeInteger(elements) || !Number.isSafeInteger(byteLength) || sizes[0]! % block.elements !== 0) {
+    throw head.damaged(`the tensor "${name}" cannot have the shape ${sizes.join(' x ')}`);
+  }
+  return { name, type: type as GgufType, shape: sizes.reverse(), offset, byteLength };
+}
+
+/** Reads the head from front to back, a window of the file at a time. */
+class HeadReader {
+  readonly path: string;
+  position = 0;
+  readonly #file: FileReader;
+  #window: Buffer = Buffer.alloc(0);
+  #windowStart = 0;
+
+  constructor(file: FileReader) {
+    this.#file = file;
+    this.path = file.path;
+  }
+
+  damaged(what: string): UserError {
+    return new UserError(`${this.path} is damaged: ${what}.`);
+  }
+
+  /** Moves past `length` bytes and gives the buffer and the place in it where they begin. */
+  #take(length: number): [Buffer, number] {
+    const start = this.position;
+    if (start + length > this.#windowStart + this.#window.length || start < this.#windowStart) {
+      const wanted = Math.max(length, Math.min(WINDOW, this.#file.size - start));
+      this.#window = this.#file.read(start, wanted);
+      this.#windowStart = start;
+    }
+    this.position += length;
+    return [this.#window, start - this.#windowStart];
+  }
+
+  uint32(): number {
+    const [bytes, at] = this.#take(4);
+    return bytes.readUInt32LE(at);
+  }
+
+  uint64(): number {
+    const [bytes, at] = this.#take(8);
+    return this.#safe(bytes.readBigUInt64LE(at));
+  }
+
+  #safe(value: bigint): number {
+    if (value > Number.MAX_SAFE_INTEGER || value < Number.MIN_SAFE_INTEGER) throw this.damaged(`it holds ${value}`);
+    return Number(value);
+  }
+
+  /** A number of things that take at least `leastBytes` each, so no more than fit in the rest of the file. */
+  count(leastBytes: number): number {
+    const count = this.uint64();
+    if (count > (this.#file.size - this.position) / leastBytes) {
+      throw this.damaged(`it claims ${count} entries, more than fit in it`);
+    }
+    return count;
+  }
+
+  string(): string {
+    const length = this.count(1);
+    const [bytes, at] = this.#take(length);
+    return bytes.toString('utf8', at, at + length);
+  }
+
+  valueType(): ValueType {
+    const type = VALUE_TYPES[this.uint32()];
+    if (!type) throw this.damaged('it holds a value of unknown type');
+    return type;
+  }
+
+  value(type: ValueType, depth: number): GgufValue {
+    if (type === 'string') return this.string();
+    if (type === 'array') {
+      if (depth >= 4) throw this.damaged('its arrays are nested too deep');
+      const inner = this.valueType();
+      const length = this.count(LEAST_BYTES[inner]);
+      const values: GgufValue[] = new Array(length);
+      for (let i = 0; i < length; i++) values[i] = this.value(inner, depth + 1);
+      return values;
+    }
+    const [bytes, at] = this.#take(LEAST_BYTES[type]);
+    switch (type) {
+      case 'uint8':
+        return bytes.readUInt8(at);
+      case 'int8':
+        return bytes.readInt8(at);
+      case 'uint16':
+        return bytes.readUInt16LE(at);
+      case 'int16':
+        return bytes.readInt16LE(at);
+      case 'uint32':
+        return bytes.readUInt32LE(at);
+      case 'int32':
+        return bytes.readInt32LE(at);
+      case 'float32':
+        return bytes.readFloatLE(at);
+      case 'bool':
+        return bytes.readUInt8(at) !== 0;
+      case 'uint64':
+        return this.#safe(bytes.readBigUInt64LE(at));
+      case 'int64':
+        return this.#safe(bytes.readBigInt64LE(at));
+      case 'float64':
+        return bytes.readDoubleLE(at);
+    }
+  }
+}

@@ -1,0 +1,4 @@
+// What the room `generation` offers to the packages above.
+export { type Generated, type GenerateOptions, generate } from './generate.js';
+export { type Scored, type ScoreOptions, score } from './score.js';
+export { generateTexts, scoreText } from './texts.js';

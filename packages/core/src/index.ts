@@ -1,0 +1,51 @@
+// The public interface of the library. The entries `@promot/core/ROOM` offer more, room by room.
+
+export { writePromptAdapter } from './adapters/peft.js';
+export { type DeviceSetting, useDevice } from './base/device.js';
+export { UserError } from './base/errors.js';
+export { type Comparison, compareResults } from './evaluation/compare.js';
+export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
+export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-task.js';
+export { type EvaluateTasksRequest, evaluate, evaluateTasks, type Report } from './evaluation/evaluate-tasks.js';
+export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './evaluation/form.js';
+export type { LikelihoodAccuracy } from './evaluation/likelihood.js';
+export { type Generated, type GenerateOptions, generate } from './generation/generate.js';
+export { type Scored, type ScoreOptions, score } from './generation/score.js';
+export { generateTexts, scoreText } from './generation/texts.js';
+export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './hub/snapshot.js';
+export { type Interpolated, type InterpolateRequest, interpolate } from './merging/interpolate.js';
+export { type Merged, type MergeRequest, mergeLora } from './merging/merge.js';
+export { findMethod, type Method, methods, type Stage } from './methods/index.js';
+export { bootstrapInterval, type Interval, type PairedComparison, pairedBootstrap } from './metrics/bootstrap.js';
+export { metrics } from './metrics/index.js';
+export type { Metric, MetricName, MetricResult, MetricSettings } from './metrics/metric.js';
+export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.js';
+export { type LoadedModel, saveModel } from './models/load.js';
+export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
+export { type NamedModel, namedModels } from './open/locate.js';
+export { type OpenOptions, openModel, openPrompt } from './open/open.js';
+export { makeReport, type ReportRequest, type WrittenReport } from './report/make-report.js';
+export { type FrontPoint, paretoFront } from './report/pareto.js';
+export type {
+  Cell,
+  Figure,
+  FigurePoint,
+  Report as ReportContent,
+  Section,
+  SideBySide,
+  Table,
+} from './report/report.js';
+export { writeReport } from './report/write.js';
+export { builtinTasks, type LoadTaskOptions, loadTask, type NamedTask, namedTasks } from './tasks/registry.js';
+export type { Example, Task, TaskDefinition } from './tasks/task.js';
+export type { Tokenizer } from './tokenizer/tokenizer.js';
+export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './training/config.js';
+export { type DryRun, dryRun } from './training/dry-run.js';
+export {
+  type CheckpointMoment,
+  type MetricsLine,
+  type TrainEvent,
+  type TrainRequest,
+  type TrainResult,
+  train,
+} from './training/train.js';

@@ -1,0 +1,94 @@
+// The tensors of a checkpoint folder, whatever its format, by name and not yet read.
+import { statSync } from 'node:fs';
+import {
+  type DType,
+  FileFormatError,
+  keep,
+  mapFile,
+  mappedTensor,
+  openSafetensors,
+  scope,
+  type Tensor,
+} from '@promot/torch';
+import { UserError } from '../base/errors.js';
+import { checkpointFiles } from '../formats/checkpoint-files.js';
+import { readPytorchBin } from '../formats/pytorch-bin.js';
+import { dtypeSizes } from '../formats/stored-tensor.js';
+
+/** One tensor of a checkpoint: its shape is known, `load` reads it (over the file's own pages where it can). */
+export interface CheckpointTensor {
+  readonly shape: readonly number[];
+  load(): Tensor;
+}
+
+export interface Checkpoint {
+  readonly tensors: ReadonlyMap<string, CheckpointTensor>;
+  /** Lets go of the files; tensors already read stay valid. */
+  close(): void;
+}
+
+/**
+ * Opens the weights of a Hugging Face folder. Throws UserError where there are none or a file is damaged; reading a tensor
+ * throws one where it does not hold floating-point numbers.
+ */
+export function openCheckpoint(folder: string): Checkpoint {
+  const { format, paths } = checkpointFiles(folder);
+  const tensors = new Map<string, CheckpointTensor>();
+  const closers: (() => void)[] = [];
+  for (const path of paths)
+    closers.push(format === 'safetensors' ? addSafetensors(path, tensors) : addPytorch(path, tensors));
+  return {
+    tensors,
+    close: () => {
+      for (const close of closers) close();
+    },
+  };
+}
+
+function addSafetensors(path: string, tensors: Map<string, CheckpointTensor>): () => void {
+  try {
+    const file = openSafetensors(path);
+    for (const [name, { dtype, shape }] of file.entries)
+      tensors.set(name, {
+        shape,
+        load: () => {
+          checkType(path, name, dtype);
+          return file.tensor(name);
+        },
+      });
+    return () => file.close();
+  } catch (error) {
+    if (error instanceof FileFormatError) throw new UserError(error.message);
+    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
+  }
+}
+
+/** Weights of whole numbers are quantized by some scheme of their own, and mean nothing as they stand. */
+function checkType(path: string, name: string, dtype: DType): void {
+  if (!/float/.test(dtype))
+    throw new UserError(
+      `${path}: ${name} holds ${dtype}: quantized weights are not supported; take the original model`,
+    );
+}
+
+function addPytorch(path: string, tensors: Map<string, CheckpointTensor>): () => void {
+  let bytes: Tensor | undefined;
+  for (const stored of readPytorchBin(path)) {
+    const { name, dtype, shape, strides, byteOffset, byteLength } = stored;
+    const load = () =>
+      scope(() => {
+        checkType(path, name, dtype);
+        bytes ??= keep(mapFile(path, statSync(path).size));
+        // The elements in the order of the storage, then the tensor's own strides over them.
+        const flat = mappedTensor(bytes, {
+          dtype,
+          shape: [byteLength / dtypeSizes[dtype]],
+          offset: byteOffset,
+          bytes: byteLength,
+        });
+        return flat.asStrided(shape, strides).contiguous();
+      });
+    tensors.set(name, { shape, load });
+  }
+  return () => bytes?.dispose();
+}

@@ -1,0 +1,135 @@
+// Keys and values that attention of the Llama family looks at beside the tokens that are being read: a prefix that many inputs
+// share, and what decoding has read and fed so far.
+// Shapes: B inputs, K rows (beams) of each, G key/value heads, D head width.
+import { cat, keep, ones, type Tensor, zeros } from '@promot/torch';
+import { never } from '../mask.js';
+import type { Prefix } from '../model.js';
+import { idTensor } from '../padding.js';
+
+export type KeysAndValues = [keys: Tensor, values: Tensor];
+
+/** What attention looks at beside the tokens that are being read. */
+export interface Context {
+  /** Hears of keys and values of the tokens being read [B, G, L, D]; gives all there are so far, in order, the prefix left out. */
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[];
+  readonly prefix?: ReadPrefix | undefined;
+}
+
+/** Keys and values [1, G, length, D] per layer of what stands in front of many inputs. */
+export class ReadPrefix implements Prefix, Context {
+  readonly layers: KeysAndValues[] = [];
+  constructor(readonly length: number) {}
+
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
+    this.layers[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
+    return [[keys, values]];
+  }
+
+  dispose(): void {
+    for (const t of this.layers.flat()) t.dispose();
+  }
+}
+
+/** The context of a pass that looks at a prefix and keeps nothing. */
+export function contextOf(prefix: Prefix | undefined): Context | undefined {
+  if (prefix === undefined) return undefined;
+  if (!(prefix instanceof ReadPrefix)) throw new TypeError('a prefix belongs to the model that read it');
+  return { prefix, append: (_, keys, values) => [[keys, values]] };
+}
+
+/**
+ * Keys and values per layer, and where each row stands. Those of the inputs [B, G, length, D] are the same for all K rows of an
+ * input, and are held once; those of the tokens fed since then are each row's own [B * K, G, length, D].
+ */
+export class Cache implements Context {
+  /** Added to the scores of all later tokens: [B * K, 1, 1, prefix, input and fed], `never` at padding. */
+  bias: Tensor | undefined;
+  readonly #inputs: KeysAndValues[] = [];
+  readonly #fed: KeysAndValues[] = [];
+  /** The places at first: one for every input. */
+  readonly #start: readonly number[];
+  /** Tokens fed since then. */
+  #grown = 0;
+
+  constructor(
+    /** The place of each row's next token. */
+    private places: number[],
+    readonly prefix: ReadPrefix | undefined,
+  ) {
+    this.#start = places;
+  }
+
+  /** Makes room for one more token; gives the bias and the places for it. */
+  grow(window: number): { bias: Tensor; places: number[] } {
+    const before = this.bias!;
+    const rows = before.size(0);
+    this.#grown++;
+    this.bias = keep(cat([before, zeros([rows, 1, 1, 1], before.dtype)], 3));
+    before.dispose();
+    const places = this.places;
+    this.places = places.map((place) => place + 1);
+    const length = this.bias.size(3);
+    if (length <= window) return { bias: this.bias, places };
+    // Older than the window: out of sight. Rows are aligned at their ends, so the same columns are meant for all.
+    const old = zeros([1], before.dtype)
+      .expand(rows, 1, 1, length - window)
+      .maskedFill(ones([1], 'bool'), never);
+    return { bias: cat([old, this.bias.narrow(3, length - window, window)], 3), places };
+  }
+
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
+    const input = this.#inputs[layer];
+    if (!input) {
+      this.#inputs[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
+      return [[keys, values]];
+    }
+    const before = this.#fed[layer];
+    const joined: KeysAndValues = before
+      ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
+      : [keys.contiguous(), values.contiguous()];
+    for (const t of before ?? []) t.dispose();
+    this.#fed[layer] = [keep(joined[0]), keep(joined[1])];
+    return [input, joined];
+  }
+
+  reorder(rows: readonly number[], inputs: readonly number[]): void {
+    const pick = (t: Tensor, index: Tensor) => {
+      const picked = keep(t.indexSelect(0, index));
+      t.dispose();
+      return picked;
+    };
+    const pickAll = (layers: KeysAndValues[], index: Tensor) => {
+      layers.forEach(([keys, values], i) => {
+        layers[i] = [pick(keys, index), pick(values, index)];
+      });
+    };
+    const rowIndex = idTensor(rows);
+    pickAll(this.#fed, rowIndex);
+    this.bias = this.bias && pick(this.bias, rowIndex);
+    this.places = rows.map((row) => this.places[row]!);
+    if (inputs.length < (this.#inputs[0]?.[0].size(0) ?? 0)) pickAll(this.#inputs, idTensor(inputs));
+  }
+
+  /** Forgets the tokens fed since the inputs were read. */
+  rewind(): void {
+    const inputs = this.#start.length;
+    const fork = this.places.length / inputs;
+    for (const t of this.#fed.splice(0).flat()) t.dispose();
+    const bias = this.bias!;
+    const firsts = idTensor(Array.from({ length: inputs }, (_, i) => i * fork));
+    this.bias = keep(
+      bias
+        .indexSelect(0, firsts)
+        .narrow(3, 0, bias.size(3) - this.#grown)
+        .clone(),
+    );
+    bias.dispose();
+    this.places = [...this.#start];
+    this.#grown = 0;
+  }
+
+  dispose(): void {
+    this.bias?.dispose();
+    for (const t of [...this.#inputs.flat(), ...this.#fed.flat()]) t.dispose();
+  }
+}

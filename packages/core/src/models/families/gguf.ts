@@ -1,0 +1,215 @@
+// A GGUF file of the Llama family as a Hugging Face checkpoint: config.json's keys, Transformers' tensor names and layout.
+
+import { UserError } from '../../base/errors.js';
+import { dequantize } from '../../formats/dequantize.js';
+import { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, readGguf } from '../../formats/gguf.js';
+import { withFile } from '../../formats/reader.js';
+
+/** A tensor of a GGUF file under its Hugging Face name. */
+export interface GgufCheckpointTensor {
+  readonly shape: readonly number[];
+  /** Reads and dequantizes the tensor: its numbers in row-major order. */
+  read(): Float32Array;
+}
+
+/** A GGUF file seen as a Hugging Face checkpoint. */
+export interface GgufCheckpoint {
+  /** What config.json would say. */
+  config: Record<string, unknown>;
+  /** By Hugging Face names, such as `model.layers.0.self_attn.q_proj.weight`. */
+  tensors: ReadonlyMap<string, GgufCheckpointTensor>;
+  metadata: GgufMetadata;
+}
+
+const ARCHITECTURES: Readonly<Record<string, { model: string; permutesRotary: boolean }>> = {
+  // llama.cpp rotates neighbouring pairs in this architecture (Llama, Mistral, SmolLM2), so its converter reorders rows.
+  llama: { model: 'LlamaForCausalLM', permutesRotary: true },
+  qwen2: { model: 'Qwen2ForCausalLM', permutesRotary: false },
+};
+
+const TOP_NAMES: Readonly<Record<string, string>> = {
+  token_embd: 'model.embed_tokens',
+  output_norm: 'model.norm',
+  output: 'lm_head',
+};
+
+const LAYER_NAMES: Readonly<Record<string, string>> = {
+  attn_norm: 'input_layernorm',
+  attn_q: 'self_attn.q_proj',
+  attn_k: 'self_attn.k_proj',
+  attn_v: 'self_attn.v_proj',
+  attn_output: 'self_attn.o_proj',
+  ffn_norm: 'post_attention_layernorm',
+  ffn_gate: 'mlp.gate_proj',
+  ffn_up: 'mlp.up_proj',
+  ffn_down: 'mlp.down_proj',
+};
+
+/** Factors of Llama 3's rotary frequencies; not a weight of the model. */
+const ROPE_FACTORS = 'rope_freqs.weight';
+
+/**
+ * Opens a GGUF file. Tensors are read one at a time, when asked for.
+ * Throws a UserError for a damaged file, an architecture other than llama and qwen2 and a tensor that these do not have.
+ */
+export function openGguf(path: string): GgufCheckpoint {
+  const file = readGguf(path);
+  const architecture = file.metadata.get('general.architecture');
+  const known = typeof architecture === 'string' ? ARCHITECTURES[architecture] : undefined;
+  if (typeof architecture !== 'string' || !known) {
+    const names = Object.keys(ARCHITECTURES).join(', ');
+    throw new UserError(
+      `${path} holds a model of the architecture ${JSON.stringify(architecture)}; read are ${names}.`,
+    );
+  }
+  const config = configOf(file, architecture, known.model);
+  const heads = { q: config.num_attention_heads as number, k: config.num_key_value_heads as number };
+  const tensors = new Map<string, GgufCheckpointTensor>();
+  for (const tensor of file.tensors) {
+    if (tensor.name === ROPE_FACTORS) continue;
+    const name = huggingFaceName(tensor.name);
+    if (name === undefined) {
+      throw new UserError(`${path}: the tensor "${tensor.name}" belongs to a model that is not supported.`);
+    }
+    const rotary = known.permutesRotary ? /\.attn_([qk])\./.exec(tensor.name)?.[1] : undefined;
+    tensors.set(name, {
+      shape: tensor.shape,
+      read() {
+        const values = readTensor(path, tensor);
+        return rotary === undefined ? values : unpermuteRotary(values, tensor.shape[0]!, heads[rotary as 'q' | 'k']);
+      },
+    });
+  }
+  return { config, tensors, metadata: file.metadata };
+}
+
+/** The Hugging Face name of a GGUF tensor of the Llama family; undefined for one that the family does not have. */
+export function huggingFaceName(name: string): string | undefined {
+  const layer = /^blk\.(\d+)\.([a-z_]+)\.(weight|bias)$/.exec(name);
+  if (layer) {
+    const part = LAYER_NAMES[layer[2]!];
+    return part && `model.layers.${layer[1]}.${part}.${layer[3]}`;
+  }
+  const top = /^([a-z_]+)\.weight$/.exec(name);
+  const part = top ? TOP_NAMES[top[1]!] : undefined;
+  return part && `${part}.weight`;
+}
+
+function readTensor(path: string, { type, shape, byteOffset, byteLength }: GgufTensor): Float32Array {
+  const bytes = withFile(path, (file) => file.read(byteOffset, byteLength));
+  return dequantize(
+    type,
+    bytes,
+    shape.reduce((product, size) => product * size, 1),
+  );
+}
+
+/**
+ * Undoes llama.cpp's reordering of query and key rows (LlamaModel.permute in convert_hf_to_gguf.py): within a head its
+ * row 2 i + j is Transformers' row j D/2 + i, where D is the head's size and j is 0 or 1.
+ *
+ * @param values a matrix of `rows` rows or a bias of `rows` numbers.
+ */
+function unpermuteRotary(values: Float32Array, rows: number, heads: number): Float32Array {
+  const out = new Float32Array(values.length);
+  const columns = values.length / rows;
+  const size = rows / heads;
+  for (let row = 0; row < rows; row++) {
+    const within = row % size;
+    const target = row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
+    out.set(values.subarray(row * columns, (row + 1) * columns), target * columns);
+  }
+  return out;
+}
+
+function configOf(file: GgufFile, architecture: string, model: string): Record<string, unknown> {
+  const get = (key: string): GgufValue | undefined => file.metadata.get(`${architecture}.${key}`);
+  const number = (key: string, fallback?: number): number => {
+    const value = get(key) ?? fallback;
+    if (typeof value !== 'number' || !(value > 0)) {
+      throw new UserError(`${file.path} is damaged: "${architecture}.${key}" is missing or no positive number.`);
+    }
+    return value;
+  };
+  const shapeOf = (name: string) => file.tensors.find((tensor) => tensor.name === name)?.shape;
+  const embedding = shapeOf('token_embd.weight');
+  if (!embedding) throw new UserError(`${file.path} is damaged: it has no token_embd.weight.`);
+  if (get('expert_count')) throw new UserError(`${file.path} holds a mixture of experts, which is not supported.`);
+  const hidden = number('embedding_length');
+  const heads = number('attention.head_count');
+  const keyHeads = number('attention.head_count_kv', heads);
+  const headSize = number('attention.key_length', number('rope.dimension_count', hidden / heads));
+  const theta = number('rope.freq_base', 10_000);
+  for (const [name, rows] of [
+    ['blk.0.attn_q.weight', heads * headSize],
+    ['blk.0.attn_k.weight', keyHeads * headSize],
+  ] as const) {
+    if (shapeOf(name)?.[0] !== rows) {
+      throw new UserError(
+        `${file.path} is damaged: ${name} is not of the shape that the metadata gives (${rows} rows).`,
+      );
+    }
+  }
+  const scaling = ropeScaling(file, get, headSize, theta);
+  const ids = (key: string) => file.metadata.get(`tokenizer.ggml.${key}`) ?? null;
+  return {
+    architectures: [model],
+    model_type: architecture,
+    vocab_size: embedding[0],
+    hidden_size: hidden,
+    intermediate_size: number('feed_forward_length'),
+    num_hidden_layers: number('block_count'),
+    num_attention_heads: heads,
+    num_key_value_heads: keyHeads,
+    head_dim: headSize,
+    hidden_act: 'silu',
+    max_position_embeddings: number('context_length'),
+    rms_norm_eps: number('attention.layer_norm_rms_epsilon'),
+    rope_theta: theta,
+    rope_scaling: scaling,
+    tie_word_embeddings: shapeOf('output.weight') === undefined,
+    attention_bias: shapeOf('blk.0.attn_q.bias') !== undefined,
+    mlp_bias: shapeOf('blk.0.ffn_up.bias') !== undefined,
+    bos_token_id: ids('bos_token_id'),
+    eos_token_id: ids('eos_token_id'),
+    pad_token_id: ids('padding_token_id'),
+  };
+}
+
+/** config.json's `rope_scaling`, out of the metadata (linear) or of the tensor of Llama 3's factors. */
+function ropeScaling(
+  file: GgufFile,
+  get: (key: string) => GgufValue | undefined,
+  headSize: number,
+  theta: number,
+): Record<string, unknown> | null {
+  const type = get('rope.scaling.type') ?? 'none';
+  if (type === 'linear') return { rope_type: 'linear', factor: get('rope.scaling.factor') ?? 1 };
+  if (type !== 'none') throw new UserError(`${file.path}: rope scaling of the type ${String(type)} is not supported.`);
+  const tensor = file.tensors.find(({ name }) => name === ROPE_FACTORS);
+  if (!tensor) return null;
+  const factors = readTensor(file.path, tensor);
+  // The converter stores the factors and not the settings that they come from; Llama 3.1 to 3.3 differ in `factor` alone.
+  const settings = { factor: Math.max(...factors), low_freq_factor: 1, high_freq_factor: 4 };
+  const original = 8192;
+  const expected = llama3Factors(headSize, theta, { ...settings, original });
+  const isSame = factors.length === expected.length && factors.every((x, i) => Math.abs(x - expected[i]!) < 1e-3 * x);
+  if (!isSame) throw new UserError(`${file.path}: its rope_freqs are not Llama 3's and are not supported.`);
+  return { rope_type: 'llama3', ...settings, original_max_position_embeddings: original };
+}
+
+/** What Llama 3 divides its rotary frequencies by (Transformers' _compute_llama3_parameters), one for each pair. */
+function llama3Factors(
+  headSize: number,
+  theta: number,
+  scaling: { factor: number; low_freq_factor: number; high_freq_factor: number; original: number },
+): number[] {
+  const { factor, low_freq_factor: low, high_freq_factor: high, original } = scaling;
+  return Array.from({ length: headSize / 2 }, (_, i) => {
+    const wavelength = 2 * Math.PI * theta ** ((2 * i) / headSize);
+    if (wavelength < original / high) return 1;
+    if (wavelength > original / low) return factor;
+    const smooth = (original / wavelength - low) / (high - low);
+    return 1 / ((1 - smooth) / factor + smooth);
+  });
+}

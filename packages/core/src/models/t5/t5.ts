@@ -1,0 +1,479 @@
+// T5 v1.0, T5.1.1, mT5, FLAN-T5 and ByT5: the encoder-decoder of Raffel et al. 2020, with Hugging Face's parameter names.
+// Shapes: B batch, S source length (with the prompt), T target length, E width (d_model), H heads, D head width (d_kv), V rows.
+import {
+  arange,
+  cat,
+  type Embedding,
+  embedding,
+  keep,
+  type Linear,
+  ones,
+  type Parameters,
+  type RMSNorm,
+  scaledDotProductAttention,
+  scope,
+  type Tensor,
+  tril,
+} from '@promot/torch';
+import { z } from 'zod';
+import { type Dropout, maybe } from '../dropout.js';
+import { attentionBias, never } from '../mask.js';
+import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from '../model.js';
+import { idTensor, pad } from '../padding.js';
+import type { Weights } from '../weights.js';
+
+/** The keys of config.json that matter, with Transformers' defaults. */
+export const t5Config = z.looseObject({
+  model_type: z.enum(['t5', 'mt5']),
+  vocab_size: z.int().positive(),
+  d_model: z.int().positive(),
+  d_kv: z.int().positive().default(64),
+  d_ff: z.int().positive(),
+  num_layers: z.int().positive(),
+  num_decoder_layers: z.int().positive().nullish(),
+  num_heads: z.int().positive(),
+  relative_attention_num_buckets: z.int().positive().default(32),
+  relative_attention_max_distance: z.int().positive().default(128),
+  layer_norm_epsilon: z.number().positive().default(1e-6),
+  feed_forward_proj: z.enum(['relu', 'gated-gelu', 'gated-silu']).default('relu'),
+  tie_word_embeddings: z.boolean().nullish(),
+  scale_decoder_outputs: z.boolean().nullish(),
+  decoder_start_token_id: z.int().nonnegative().nullish(),
+  pad_token_id: z.int().nonnegative().default(0),
+  eos_token_id: z.union([z.int(), z.array(z.int())]).default(1),
+});
+export type T5Config = z.infer<typeof t5Config>;
+
+export class T5 implements LanguageModel {
+  readonly kind = 'encoder-decoder';
+  readonly shape: ModelShape;
+  readonly parameters: Parameters;
+  readonly linears: ReadonlyMap<string, Linear>;
+  readonly head: Linear;
+  readonly #config: T5Config;
+  readonly #shared: Embedding;
+  readonly #encoder: Stack;
+  readonly #decoder: Stack;
+  /** What the decoder's output is multiplied by before the head. */
+  readonly #outputScale: number;
+  readonly #start: number;
+
+  constructor(config: T5Config, weights: Weights) {
+    this.#config = config;
+    const { d_model: width, vocab_size: rows } = config;
+    // Initial values are T5's (mesh-tensorflow): embeddings with standard deviation 1; see Attention and FeedForward.
+    // Checkpoints that hold a shared tensor once may hold it under any of its names.
+    const tied = config.tie_word_embeddings !== false;
+    const otherNames = ['decoder.embed_tokens', 'encoder.embed_tokens', ...(tied ? ['lm_head'] : [])];
+    this.#shared = weights.embedding('shared', rows, width, 1, otherNames);
+    this.#encoder = new Stack(config, weights, 'encoder');
+    this.#decoder = new Stack(config, weights, 'decoder');
+    this.head = weights.head(this.#shared.weight, width ** -0.5, tied);
+    // mT5 is T5.1.1, which does not scale; Transformers 5 calls every mT5 tied, and does not write the key.
+    const scaled = config.scale_decoder_outputs ?? (tied && config.model_type !== 'mt5');
+    this.#outputScale = scaled ? width ** -0.5 : 1;
+    this.#start = config.decoder_start_token_id ?? config.pad_token_id;
+    this.parameters = new Map(weights.parameters);
+    this.linears = new Map(weights.linears);
+    this.shape = {
+      vocabularySize: rows,
+      width,
+      endOfSequence: [config.eos_token_id].flat(),
+      padding: config.pad_token_id,
+    };
+  }
+
+  get embedding(): Tensor {
+    return this.#shared.weight;
+  }
+
+  config(): Record<string, unknown> {
+    return {
+      ...this.#config,
+      architectures: [this.#config.model_type === 'mt5' ? 'MT5ForConditionalGeneration' : 'T5ForConditionalGeneration'],
+      decoder_start_token_id: this.#start,
+      tie_word_embeddings: this.head.weight === this.#shared.weight,
+      scale_decoder_outputs: this.#outputScale !== 1,
+    };
+  }
+
+  logits(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
+    return scope(() => {
+      const { states, mask } = this.#encode(
+        batch.map((e) => e.input),
+        prompt,
+        dropout,
+      );
+      // The decoder reads the target shifted right by its start token.
+      const shifted = pad(
+        batch.map((e) => [this.#start, ...e.target.slice(0, -1)]),
+        this.shape.padding,
+      );
+      const decoded = this.#decoder.forward(this.#shared.forward(shifted.ids), { states, statesMask: mask, dropout });
+      const places = batch.flatMap(({ target }, b) => target.map((_, i) => b * shifted.longest + i));
+      return this.#toLogits(decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places)));
+    });
+  }
+
+  startDecoding(inputs: readonly Ids[], { prompt }: { prompt?: Tensor } = {}): Decoding {
+    return scope(() => {
+      const { states, mask } = this.#encode(inputs, prompt, undefined);
+      const cache = this.#decoder.startCache(states, mask);
+      const next = (tokens: readonly number[]) =>
+        scope(() => {
+          const hidden = this.#shared.forward(idTensor(tokens).unsqueeze(1));
+          return this.#toLogits(this.#decoder.step(hidden, cache).squeeze(1));
+        });
+      return {
+        first: () => next(inputs.map(() => this.#start)),
+        next,
+        reorder: (rows, kept) => scope(() => cache.reorder(rows, kept)),
+        rewind: () => scope(() => cache.rewind()),
+        dispose: () => cache.dispose(),
+      };
+    });
+  }
+
+  /** Encoder states [B, S, E] and their mask [B, S], the prompt's rows included. */
+  #encode(
+    inputs: readonly Ids[],
+    prompt: Tensor | undefined,
+    dropout: Dropout | undefined,
+  ): { states: Tensor; mask: Tensor } {
+    const { ids, mask } = pad(inputs, this.shape.padding);
+    let hidden = this.#shared.forward(ids);
+    let whole = mask;
+    if (prompt) {
+      const rows = prompt.to(hidden.dtype).unsqueeze(0).expand(inputs.length, -1, -1);
+      hidden = cat([rows, hidden], 1);
+      whole = cat([ones([inputs.length, prompt.size(0)], 'bool'), mask], 1);
+    }
+    const states = this.#encoder.forward(hidden, { mask: whole, dropout });
+    return { states, mask: whole };
+  }
+
+  #toLogits(hidden: Tensor): Tensor {
+    const scaled = this.#outputScale === 1 ? hidden : hidden.mul(this.#outputScale);
+    return this.head.forward(scaled);
+  }
+}
+
+/** Encoder or decoder: blocks, the relative position bias that they share, and the final norm. */
+class Stack {
+  readonly #blocks: Block[];
+  readonly #norm: RMSNorm;
+  readonly #positions: RelativePositions;
+
+  constructor(config: T5Config, weights: Weights, side: 'encoder' | 'decoder') {
+    const count = side === 'encoder' ? config.num_layers : (config.num_decoder_layers ?? config.num_layers);
+    this.#positions = new RelativePositions(config, weights, side);
+    this.#blocks = Array.from(
+      { length: count },
+      (_, i) => new Block(config, weights, `${side}.block.${i}`, side === 'decoder'),
+    );
+    this.#norm = weights.norm(`${side}.final_layer_norm`, config.d_model, config.layer_norm_epsilon);
+  }
+
+  /**
+   * hidden [B, T, E] -> [B, T, E]. Encoder: `mask` [B, T] is true at real tokens. Decoder: causal, with the encoder's `states`
+   * [B, S, E] and their mask; padding at the end of a target needs no mask, nothing real looks there.
+   */
+  forward(
+    hidden: Tensor,
+    {
+      mask,
+      states,
+      statesMask,
+      dropout,
+    }: { mask?: Tensor; states?: Tensor; statesMask?: Tensor; dropout: Dropout | undefined },
+  ): Tensor {
+    return scope(() => {
+      const length = hidden.size(1);
+      const position = this.#positions.bias(length, length);
+      // Added to the scores: the bias of relative positions, and `never` where attention must not look.
+      const blocked = mask
+        ? mask.logicalNot().unsqueeze(1).unsqueeze(1)
+        : tril(ones([length, length], 'bool')).logicalNot();
+      const selfBias = position.maskedFill(blocked, never);
+      const crossBias = statesMask && paddingBias(statesMask, hidden);
+      let x = maybe(dropout, hidden);
+      for (const block of this.#blocks) x = block.forward(x, selfBias, states, crossBias, dropout);
+      return maybe(dropout, this.#norm.forward(x));
+    });
+  }
+
+  startCache(states: Tensor, mask: Tensor): Cache {
+    return scope(
+      () =>
+        new Cache(
+          keep(paddingBias(mask, states)),
+          this.#blocks.map((block) => block.crossKeysAndValues(states).map(keep) as KeysAndValues),
+        ),
+    );
+  }
+
+  /** One token further: hidden [B * K, 1, E] -> [B * K, 1, E]. */
+  step(hidden: Tensor, cache: Cache): Tensor {
+    return scope(() => {
+      const bias = this.#positions.bias(1, cache.length + 1, cache.length);
+      let x = hidden;
+      this.#blocks.forEach((block, i) => {
+        x = block.step(x, bias, cache, i);
+      });
+      cache.length++;
+      return this.#norm.forward(x);
+    });
+  }
+}
+
+/** 0 at real tokens and `never` elsewhere: mask [B, S] -> [B, 1, 1, S]. */
+function paddingBias(mask: Tensor, like: Tensor): Tensor {
+  return scope(() => attentionBias(mask, like).unsqueeze(1).unsqueeze(1));
+}
+
+type KeysAndValues = [keys: Tensor, values: Tensor];
+
+/** Keys and values of a decoder: of the encoder's states once per input, of the tokens so far once per row. */
+class Cache {
+  /** Tokens read so far. */
+  length = 0;
+  /** Per block, [B * K, H, length, D]. */
+  readonly self: KeysAndValues[] = [];
+  constructor(
+    /** [B, 1, 1, S] */
+    public crossBias: Tensor,
+    /** Per block, [B, H, S, D]. */
+    readonly cross: KeysAndValues[],
+  ) {}
+
+  /** Appends one token's keys and values [B * K, H, 1, D] and gives all so far. */
+  append(block: number, keys: Tensor, values: Tensor): KeysAndValues {
+    const before = this.self[block];
+    const joined: KeysAndValues = before
+      ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
+      : [keys.contiguous(), values.contiguous()];
+    for (const tensor of before ?? []) tensor.dispose();
+    this.self[block] = [keep(joined[0]), keep(joined[1])];
+    return joined;
+  }
+
+  reorder(rows: readonly number[], inputs: readonly number[]): void {
+    const pick = (pair: KeysAndValues, index: Tensor): KeysAndValues => {
+      const picked = pair.map((tensor) => keep(tensor.indexSelect(0, index))) as KeysAndValues;
+      for (const tensor of pair) tensor.dispose();
+      return picked;
+    };
+    const rowIndex = idTensor(rows);
+    this.self.forEach((pair, i) => {
+      this.self[i] = pick(pair, rowIndex);
+    });
+    if (inputs.length === this.crossBias.size(0)) return;
+    const inputIndex = idTensor(inputs);
+    this.cross.forEach((pair, i) => {
+      this.cross[i] = pick(pair, inputIndex);
+    });
+    const bias = keep(this.crossBias.indexSelect(0, inputIndex));
+    this.crossBias.dispose();
+    this.crossBias = bias;
+  }
+
+  /** Back to the start token alone. */
+  rewind(): void {
+    const inputs = this.crossBias.size(0);
+    this.self.forEach((pair, i) => {
+      const first = pair.map((tensor) => {
+        const [rows, heads, , width] = tensor.shape as [number, number, number, number];
+        const start = tensor
+          .view(inputs, rows / inputs, heads, -1, width)
+          .select(1, 0)
+          .narrow(2, 0, 1);
+        return keep(start.clone());
+      });
+      for (const tensor of pair) tensor.dispose();
+      this.self[i] = first as KeysAndValues;
+    });
+    this.length = 1;
+  }
+
+  dispose(): void {
+    for (const tensor of [this.crossBias, ...this.cross.flat(), ...this.self.flat()]) tensor.dispose();
+  }
+}
+
+/** Self-attention, attention over the encoder's states (decoder), feed-forward; each normed before and added after. */
+class Block {
+  readonly #self: Attention;
+  readonly #selfNorm: RMSNorm;
+  readonly #cross: { attention: Attention; norm: RMSNorm } | undefined;
+  readonly #feedForward: FeedForward;
+  readonly #feedForwardNorm: RMSNorm;
+
+  constructor(config: T5Config, weights: Weights, name: string, decoder: boolean) {
+    const norm = (layer: number) =>
+      weights.norm(`${name}.layer.${layer}.layer_norm`, config.d_model, config.layer_norm_epsilon);
+    this.#self = new Attention(config, weights, `${name}.layer.0.SelfAttention`);
+    this.#selfNorm = norm(0);
+    this.#cross = decoder
+      ? { attention: new Attention(config, weights, `${name}.layer.1.EncDecAttention`), norm: norm(1) }
+      : undefined;
+    const last = decoder ? 2 : 1;
+    this.#feedForward = new FeedForward(config, weights, `${name}.layer.${last}.DenseReluDense`);
+    this.#feedForwardNorm = norm(last);
+  }
+
+  forward(
+    x: Tensor,
+    selfBias: Tensor,
+    states: Tensor | undefined,
+    crossBias: Tensor | undefined,
+    dropout: Dropout | undefined,
+  ): Tensor {
+    return scope(() => {
+      const normed = this.#selfNorm.forward(x);
+      let y = x.add(maybe(dropout, this.#self.forward(normed, normed, selfBias, dropout)));
+      if (this.#cross && states && crossBias)
+        y = y.add(
+          maybe(dropout, this.#cross.attention.forward(this.#cross.norm.forward(y), states, crossBias, dropout)),
+        );
+      return y.add(maybe(dropout, this.#feedForward.forward(this.#feedForwardNorm.forward(y), dropout)));
+    });
+  }
+
+  crossKeysAndValues(states: Tensor): KeysAndValues {
+    return this.#cross!.attention.keysAndValues(states);
+  }
+
+  step(x: Tensor, selfBias: Tensor, cache: Cache, index: number): Tensor {
+    return scope(() => {
+      const normed = this.#selfNorm.forward(x);
+      const [keys, values] = cache.append(index, ...this.#self.keysAndValues(normed));
+      let y = x.add(this.#self.attend(normed, keys, values, selfBias));
+      // The encoder's keys are held once per input: its K rows stand side by side as if they were K target places.
+      const [crossKeys, crossValues] = cache.cross[index]!;
+      const inputs = crossKeys.size(0);
+      const query = this.#cross!.norm.forward(y).reshape(inputs, -1, y.size(2));
+      y = y.add(this.#cross!.attention.attend(query, crossKeys, crossValues, cache.crossBias).reshape(...y.shape));
+      return y.add(this.#feedForward.forward(this.#feedForwardNorm.forward(y), undefined));
+    });
+  }
+}
+
+/** Multi-head attention without biases; T5 does not scale by 1/sqrt(D) (it is folded into the initial weights). */
+class Attention {
+  readonly #q: Linear;
+  readonly #k: Linear;
+  readonly #v: Linear;
+  readonly #o: Linear;
+  readonly #heads: number;
+
+  constructor({ d_model: width, num_heads: heads, d_kv: headWidth }: T5Config, weights: Weights, name: string) {
+    const inner = heads * headWidth;
+    this.#heads = heads;
+    this.#q = weights.linear(`${name}.q`, width, inner, (width * headWidth) ** -0.5);
+    this.#k = weights.linear(`${name}.k`, width, inner, width ** -0.5);
+    this.#v = weights.linear(`${name}.v`, width, inner, width ** -0.5);
+    this.#o = weights.linear(`${name}.o`, inner, width, inner ** -0.5);
+  }
+
+  /** x [B, T, E] looks at `source` [B, S, E]; `bias` [B or 1, H or 1, T or 1, S] is added to the scores. */
+  forward(x: Tensor, source: Tensor, bias: Tensor, dropout: Dropout | undefined): Tensor {
+    return scope(() => this.attend(x, ...this.keysAndValues(source), bias, dropout));
+  }
+
+  /** [B, S, E] -> keys and values [B, H, S, D]. */
+  keysAndValues(source: Tensor): KeysAndValues {
+    return scope(() => [this.#split(this.#k.forward(source)), this.#split(this.#v.forward(source))]);
+  }
+
+  attend(x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout?: Dropout): Tensor {
+    return scope(() => {
+      const query = this.#split(this.#q.forward(x));
+      const onWeights = dropout && dropout.rate > 0 ? (weights: Tensor) => dropout.apply(weights) : undefined;
+      const mixed = scaledDotProductAttention(query, keys, values, { mask: bias, scale: 1, onWeights });
+      return this.#o.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
+    });
+  }
+
+  /** [B, S, H * D] -> [B, H, S, D] */
+  #split(x: Tensor): Tensor {
+    return x.view(x.size(0), x.size(1), this.#heads, -1).transpose(1, 2);
+  }
+}
+
+/** wo(act(wi x)), or gated: wo(act(wi_0 x) * wi_1 x). */
+class FeedForward {
+  readonly #wi: Linear;
+  readonly #gate: Linear | undefined;
+  readonly #wo: Linear;
+  readonly #activation: (x: Tensor) => Tensor;
+
+  constructor({ d_model: width, d_ff: inner, feed_forward_proj: kind }: T5Config, weights: Weights, name: string) {
+    const gated = kind !== 'relu';
+    this.#wi = weights.linear(`${name}.${gated ? 'wi_0' : 'wi'}`, width, inner, width ** -0.5);
+    this.#gate = gated ? weights.linear(`${name}.wi_1`, width, inner, width ** -0.5) : undefined;
+    this.#wo = weights.linear(`${name}.wo`, inner, width, inner ** -0.5);
+    // "gated-gelu" means the tanh approximation in every T5 file.
+    this.#activation = {
+      relu: (x: Tensor) => x.relu(),
+      'gated-gelu': (x: Tensor) => x.gelu('tanh'),
+      'gated-silu': (x: Tensor) => x.silu(),
+    }[kind];
+  }
+
+  forward(x: Tensor, dropout: Dropout | undefined): Tensor {
+    return scope(() => {
+      const active = this.#activation(this.#wi.forward(x));
+      return this.#wo.forward(maybe(dropout, this.#gate ? active.mul(this.#gate.forward(x)) : active));
+    });
+  }
+}
+
+/** T5's relative position bias: distances fall into buckets, exact near by and logarithmic far off; a learned number per bucket and head. */
+class RelativePositions {
+  readonly #bias: Embedding;
+  readonly #bidirectional: boolean;
+  readonly #buckets: number;
+  readonly #farthest: number;
+
+  constructor(config: T5Config, weights: Weights, side: 'encoder' | 'decoder') {
+    this.#buckets = config.relative_attention_num_buckets;
+    this.#farthest = config.relative_attention_max_distance;
+    this.#bidirectional = side === 'encoder';
+    const name = `${side}.block.0.layer.0.SelfAttention.relative_attention_bias`;
+    this.#bias = weights.embedding(name, this.#buckets, config.num_heads, config.d_model ** -0.5);
+  }
+
+  /** Bias [1, H, T, S] of queries at places first, first + 1, ... (T of them) on keys at places 0 to S - 1. */
+  bias(queries: number, keys: number, first = 0): Tensor {
+    return scope(() => {
+      // Row i: the bucket of distance key - query = i - (first + queries - 1).
+      const latest = first + queries - 1;
+      const buckets = idTensor(Array.from({ length: keys + queries - 1 }, (_, i) => this.#bucket(i - latest)));
+      const distance = arange(keys)
+        .unsqueeze(0)
+        .sub(arange(queries).unsqueeze(1))
+        .add(queries - 1);
+      const ids = buckets.indexSelect(0, distance.reshape(-1)).view(queries, keys);
+      return embedding(this.#bias.weight, ids).permute(2, 0, 1).unsqueeze(0);
+    });
+  }
+
+  /** Mesh-tensorflow's _relative_position_bucket, for key place minus query place. */
+  #bucket(distance: number): number {
+    let buckets = this.#buckets;
+    let base = 0;
+    let n = -distance;
+    if (this.#bidirectional) {
+      buckets = Math.floor(buckets / 2);
+      if (n < 0) {
+        base = buckets;
+        n = -n;
+      }
+    } else n = Math.max(n, 0);
+    const exact = Math.floor(buckets / 2);
+    if (n < exact) return base + n;
+    // float32 arithmetic, so that distances on a boundary fall where PyTorch puts them.
+    const share = Math.fround(Math.fround(Math.log(Math.fround(n / exact))) / Math.log(this.#farthest / exact));
+    return base + Math.min(buckets - 1, exact + Math.floor(Math.fround(share * (buckets - exact))));
+  }
+}

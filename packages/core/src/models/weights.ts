@@ -1,0 +1,145 @@
+// Where a model takes its parameters from: a checkpoint, or random numbers for a model that is to be trained from scratch.
+import {
+  type DType,
+  defaultDevice,
+  deriveSeed,
+  Embedding,
+  keep,
+  Linear,
+  noGrad,
+  ones,
+  RMSNorm,
+  randn,
+  scope,
+  type Tensor,
+} from '@promot/torch';
+import { UserError } from '../base/errors.js';
+
+/** How a parameter starts where there is no checkpoint: a normal distribution's standard deviation, or all ones. */
+export type Initial = number | 'ones';
+
+/** Gives parameters by their Hugging Face names and remembers what it gave. */
+export abstract class Weights {
+  readonly #taken = new Map<string, Tensor>();
+  readonly #linears = new Map<string, Linear>();
+
+  constructor(
+    /** The element type that all parameters get. */
+    readonly dtype: DType,
+  ) {}
+
+  /** All parameters given so far, in order. */
+  get parameters(): ReadonlyMap<string, Tensor> {
+    return this.#taken;
+  }
+
+  /** All linear layers made so far, by name: where low-rank additions can be attached. */
+  get linears(): ReadonlyMap<string, Linear> {
+    return this.#linears;
+  }
+
+  /**
+   * The parameter of this name; asked again, the same tensor. Where the checkpoint has no such name, the first of `others` that
+   * it has. Throws UserError where it is missing or of another shape.
+   */
+  take(name: string, shape: readonly number[], initial: Initial, others: readonly string[] = []): Tensor {
+    const known = this.#taken.get(name);
+    if (known) return known;
+    const stored = [name, ...others].find((one) => this.stores(one)) ?? name;
+    const tensor = noGrad(() =>
+      scope(() => this.read(stored, shape, initial).toDevice(defaultDevice()).to(this.dtype).contiguous()),
+    );
+    keep(tensor);
+    this.#taken.set(name, tensor);
+    return tensor;
+  }
+
+  /** Frees every parameter given so far: where a model cannot be built after all. */
+  dispose(): void {
+    for (const tensor of this.#taken.values()) tensor.dispose();
+  }
+
+  /** Takes back a parameter that turned out to be another one's copy. */
+  forget(name: string): void {
+    this.#taken.get(name)?.dispose();
+    this.#taken.delete(name);
+  }
+
+  /** Whether a checkpoint holds this parameter; false for random weights. */
+  abstract stores(name: string): boolean;
+  /** The raw tensor, of this very shape. */
+  protected abstract read(name: string, shape: readonly number[], initial: Initial): Tensor;
+
+  linear(name: string, inputs: number, outputs: number, std: number, bias = false): Linear {
+    const layer = new Linear(
+      this.take(`${name}.weight`, [outputs, inputs], std),
+      bias ? this.take(`${name}.bias`, [outputs], 0) : undefined,
+    );
+    this.#linears.set(name, layer);
+    return layer;
+  }
+  /**
+   * The output layer, E -> V, whose matrix is named lm_head. Files are untidy: a head in the checkpoint that differs from the embedding counts,
+   * whatever the configuration says of tying.
+   */
+  head(embedding: Tensor, std: number, tied: boolean): Linear {
+    const name = 'lm_head.weight';
+    if (tied && !this.stores(name)) return new Linear(embedding);
+    const head = this.take(name, embedding.shape, std);
+    if (!tied || !head.equal(embedding)) return new Linear(head);
+    this.forget(name);
+    return new Linear(embedding);
+  }
+  norm(name: string, width: number, epsilon: number): RMSNorm {
+    return new RMSNorm(this.take(`${name}.weight`, [width], 'ones'), epsilon);
+  }
+  embedding(name: string, rows: number, width: number, std: number, others: readonly string[] = []): Embedding {
+    const weight = (of: string) => `${of}.weight`;
+    return new Embedding(this.take(weight(name), [rows, width], std, others.map(weight)));
+  }
+}
+
+/** Parameters drawn from normal distributions, each a function of (seed, order). */
+export class RandomWeights extends Weights {
+  #count = 0;
+  constructor(
+    readonly seed: number,
+    dtype: DType,
+  ) {
+    super(dtype);
+  }
+  override stores(): boolean {
+    return false;
+  }
+  protected override read(_name: string, shape: readonly number[], initial: Initial): Tensor {
+    const seed = deriveSeed(this.seed, this.#count++);
+    return initial === 'ones' ? ones(shape) : randn(shape, seed).mul_(initial);
+  }
+}
+
+/** Parameters of a checkpoint, converted as they are read. */
+export class CheckpointWeights extends Weights {
+  constructor(
+    /** What to call the checkpoint in messages. */
+    readonly place: string,
+    readonly tensors: ReadonlyMap<string, { shape: readonly number[]; load: () => Tensor }>,
+    dtype: DType,
+  ) {
+    super(dtype);
+  }
+  override stores(name: string): boolean {
+    return this.tensors.has(name);
+  }
+  protected override read(name: string, shape: readonly number[]): Tensor {
+    const found = this.tensors.get(name);
+    if (!found)
+      throw new UserError(
+        `${this.place}: the weights have no tensor ${name}; config.json promises one of shape [${shape}]`,
+      );
+    if (found.shape.length !== shape.length || found.shape.some((side, i) => side !== shape[i]))
+      throw new UserError(`${this.place}: ${name} has shape [${found.shape}], but config.json asks for [${shape}]`);
+    const loaded = found.load();
+    // A copy: training writes into parameters, and must never write into the file's pages or another tensor's.
+    return loaded.dtype === this.dtype ? loaded.clone() : loaded;
+  }
+}

@@ -1,0 +1,3 @@
+// What the room `open` offers to the packages above.
+export { locateModel, type NamedModel, namedModels } from './locate.js';
+export { type OpenOptions, openModel, openPrompt } from './open.js';

@@ -1,0 +1,8 @@
+// What the room `tasks` offers to the packages above.
+export { exemplarSeparator, joinExemplars } from './few-shot.js';
+export { threeWayInput } from './paper/families.js';
+export { openbookqa } from './paper/openbookqa.js';
+export { rte } from './paper/rte.js';
+export { wic } from './paper/wic.js';
+export { builtinTasks, type LoadTaskOptions, loadTask, type NamedTask, namedTasks } from './registry.js';
+export { createTask, type Example, type Task, type TaskDefinition } from './task.js';

@@ -1,0 +1,118 @@
+// The built-in tasks by name, and the one way to get any task.
+
+import { stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { UserError } from '../base/errors.js';
+import { nearestNames } from '../base/nearest-name.js';
+import { Registry } from '../base/registry.js';
+import { hubSource } from '../data/hub-source.js';
+import { folderSource, type RecordSource } from '../data/source.js';
+import type { HubOptions } from '../hub/snapshot.js';
+import { cb } from './paper/cb.js';
+import { multi30kEnCs, multi30kEnDe, multi30kEnFr } from './paper/multi30k.js';
+import { openbookqa } from './paper/openbookqa.js';
+import { rte } from './paper/rte.js';
+import { snli } from './paper/snli.js';
+import { triviaQa } from './paper/trivia-qa.js';
+import { webQuestions } from './paper/web-questions.js';
+import { wic } from './paper/wic.js';
+import { wikilinguaEn } from './paper/wikilingua-en.js';
+import { wmt14EnFr } from './paper/wmt14-en-fr.js';
+import { wmt16EnDe } from './paper/wmt16-en-de.js';
+import { wmt16EnRo } from './paper/wmt16-en-ro.js';
+import { xsum } from './paper/xsum.js';
+import { createTask, type Task, type TaskDefinition } from './task.js';
+import { loadYamlTask } from './yaml-task.js';
+
+/** The paper's twelve data sets (section 5, Table 5) and Multi30k's stand-ins. */
+export const builtinTasks: readonly TaskDefinition[] = [
+  rte,
+  cb,
+  wic,
+  snli,
+  openbookqa,
+  triviaQa,
+  webQuestions,
+  wmt14EnFr,
+  wmt16EnDe,
+  wmt16EnRo,
+  xsum,
+  wikilinguaEn,
+  multi30kEnFr,
+  multi30kEnDe,
+  multi30kEnCs,
+];
+
+/** Where a task's data comes from and who hears of warnings. */
+export interface LoadTaskOptions {
+  /** A folder with one folder a data set: `data/rte/train.jsonl`, `data/trivia_qa/test.jsonl`; else the hub is asked. */
+  readonly data?: string;
+  /** How to reach the hub. */
+  readonly hub?: HubOptions;
+  /** Hears of things that do not stop the work but belong in its results (a split of another size than the paper's). */
+  readonly onWarning?: (message: string) => void;
+}
+
+/** A task that is found by its name. */
+export interface NamedTask {
+  readonly name: string;
+  readonly version: string;
+  /** Makes the task; reads what it needs of the options. */
+  readonly load: (options: LoadTaskOptions) => Promise<Task>;
+}
+
+/** The tasks that have a name: the paper's, and those that packages above add. */
+export const namedTasks = new Registry<NamedTask>(
+  'task',
+  builtinTasks.map((definition) => ({
+    name: definition.name,
+    version: definition.version,
+    load: async (options) => createTask(definition, await sourceOf(definition, options), options.onWarning),
+  })),
+);
+
+/**
+ * A task by name (`rte`, or `rte@1` to insist on a version; `_` reads as `-`) or by the path of a YAML file.
+ * Errors: a UserError for an unknown name (with the nearest known ones), another version, absent data, a bad YAML file.
+ *
+ * @example
+ * const task = await loadTask('rte', { data: 'data' });
+ * const examples = await task.load(task.evaluationSplit);
+ */
+export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}): Promise<Task> {
+  if (['.yaml', '.yml'].includes(extname(nameOrPath))) return loadYamlTask(nameOrPath, options.onWarning);
+  const [name = '', version] = nameOrPath.toLowerCase().replaceAll('_', '-').split('@', 2);
+  const task = namedTasks.find(name);
+  if (task === undefined) throw unknownTask(nameOrPath);
+  if (version !== undefined && version !== task.version) {
+    throw new UserError(`this release has ${name}@${task.version}, not ${nameOrPath}: scores would not be comparable`);
+  }
+  return task.load(options);
+}
+
+function unknownTask(name: string): UserError {
+  const names = namedTasks.names();
+  const nearest = nearestNames(name, names);
+  const hint = nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `known tasks are ${names.join(', ')}.`;
+  return new UserError(`unknown task "${name}": ${hint} A task of your own is a path that ends in .yaml`);
+}
+
+async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): Promise<RecordSource> {
+  if (options.data === undefined) {
+    if (definition.hub !== undefined)
+      return hubSource(definition.hub, { onWarning: options.onWarning, ...options.hub });
+    throw new UserError(`task ${definition.name} needs its data: name the folder that holds it with --data`);
+  }
+  // Data folders are commonly named as the hub names data sets, with underscores.
+  const folders = [definition.name, definition.name.replaceAll('-', '_')].map((name) => join(options.data!, name));
+  for (const folder of folders) {
+    if (
+      await stat(folder).then(
+        (info) => info.isDirectory(),
+        () => false,
+      )
+    )
+      return folderSource(folder);
+  }
+  throw new UserError(`no data for task ${definition.name}: there is no folder ${folders.at(-1)}`);
+}

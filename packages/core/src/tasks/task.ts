@@ -1,0 +1,157 @@
+// A task: how the records of a data set become inputs, targets and references, and how outputs are scored.
+
+import { createHash } from 'node:crypto';
+import { UserError } from '../base/errors.js';
+import type { HubDataset } from '../data/hub-source.js';
+import type { DataRecord } from '../data/records.js';
+import type { RecordSource, Split } from '../data/source.js';
+import { firstWord } from '../metrics/accuracy.js';
+import type { MetricName, MetricSettings } from '../metrics/metric.js';
+import { trimOutput } from './trim.js';
+
+/** A record as a task reads it. */
+export interface Example {
+  /** The prompt, without the answer. */
+  readonly input: string;
+  /**
+   * The answer to train on, without a leading space and without sentinels. For decoder-only models the trainer joins
+   * input and target with one space that belongs to the target.
+   */
+  readonly target: string;
+  /** All acceptable answers, at least one. */
+  readonly references: readonly string[];
+  /** Where the part of the input that may be shortened begins and ends (a summary's article); absent elsewhere. */
+  readonly shortenable?: readonly [start: number, end: number];
+  readonly record: DataRecord;
+  /** File and line or row, for messages. */
+  readonly location: string;
+}
+
+/** What is known of a task without its data. One short file each for the paper's data sets. */
+export interface TaskDefinition {
+  readonly name: string;
+  /** Changes whenever anything that affects scores does. */
+  readonly version: string;
+  /** The closed set of answers, each a single word. */
+  readonly labels?: readonly string[];
+  readonly metric: MetricName;
+  readonly metricSettings?: MetricSettings;
+  /** Inputs of more tokens are cut (the shortenable part is). */
+  readonly maxInputTokens?: number;
+  /** Splits to report scores on; the first that the data has. */
+  readonly evaluationSplits: readonly Split[];
+  /** The data set whose place this one takes; results must say so. */
+  readonly standsInFor?: string;
+  /** The data set on the Hugging Face hub. */
+  readonly hub?: HubDataset;
+  /** Sizes of the splits in the paper's Table 5. */
+  readonly paperSizes?: Readonly<Partial<Record<Split, number>>>;
+  /** False for records to leave out (unlabelled ones). */
+  keep?(record: DataRecord): boolean;
+  input(record: DataRecord): string;
+  target(record: DataRecord): string;
+  /** Defaults to the target alone. */
+  references?(record: DataRecord): readonly string[];
+  /** The text inside the input that may be shortened. */
+  shortenable?(record: DataRecord): string;
+}
+
+/** A task with its data. */
+export interface Task extends TaskDefinition {
+  /** The split to report scores on. */
+  readonly evaluationSplit: Split;
+  /** What every result of this task must say: stand-ins, splits other than the paper's. */
+  readonly notes: readonly string[];
+  readonly source: RecordSource;
+  /** The text that is scored, from the model's raw output; see `trimOutput`. */
+  trim(output: string): string;
+  /**
+   * The examples of a split, in file order. The split that was loaded last, of all tasks, is kept: to load it again is free.
+   * Errors: a UserError with file and line for a missing field, a label outside the set, an empty target.
+   */
+  load(split: Split): Promise<readonly Example[]>;
+}
+
+/** What was loaded last: an evaluation wants a split several times in a row. Only one, because splits can be large. */
+let last: { readonly owner: object; readonly split: Split; readonly examples: Promise<readonly Example[]> } | undefined;
+
+/** Joins a definition and its data. `onWarning` hears of splits whose size is not the paper's. */
+export function createTask(
+  definition: TaskDefinition,
+  source: RecordSource,
+  onWarning: (message: string) => void = () => {},
+): Task {
+  const evaluationSplit =
+    definition.evaluationSplits.find((split) => source.splits.includes(split)) ?? definition.evaluationSplits[0]!;
+  const notes: string[] = [];
+  if (definition.standsInFor !== undefined) {
+    notes.push(
+      `${definition.name} stands in for ${definition.standsInFor}: scores are not comparable with the paper's`,
+    );
+  }
+  if (evaluationSplit !== definition.evaluationSplits[0]) {
+    notes.push(
+      `${definition.name}: the ${evaluationSplit} split stands in for the ${definition.evaluationSplits[0]} split`,
+    );
+  }
+  const read = async (split: Split): Promise<readonly Example[]> => {
+    const table = await source.read(split);
+    const examples: Example[] = [];
+    for (const [index, record] of table.records.entries()) {
+      const location = table.location(index);
+      try {
+        if (definition.keep?.(record) ?? true) examples.push(makeExample(definition, record, location));
+      } catch (error) {
+        throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
+      }
+    }
+    const paperSize = definition.paperSizes?.[split];
+    if (paperSize !== undefined && paperSize !== examples.length) {
+      onWarning(`${definition.name} ${split}: ${examples.length} examples, ${paperSize} in the paper's Table 5`);
+    }
+    return examples;
+  };
+  return {
+    ...definition,
+    evaluationSplit,
+    notes,
+    source,
+    trim: trimOutput,
+    load: (split) => {
+      if (last?.owner === read && last.split === split) return last.examples;
+      // Replaced before anything is read (`read` waits for its source), so that two splits need not fit into memory.
+      const loading = { owner: read, split, examples: read(split) };
+      last = loading;
+      loading.examples.catch(() => {
+        if (last === loading) last = undefined;
+      });
+      return loading.examples;
+    },
+  };
+}
+
+function makeExample(definition: TaskDefinition, record: DataRecord, location: string): Example {
+  const input = definition.input(record);
+  const target = definition.target(record).trim();
+  if (target === '') throw new UserError('the target is empty');
+  if (definition.labels !== undefined && !definition.labels.includes(target)) {
+    throw new UserError(`label "${target}" is not one of ${definition.labels.join(', ')}`);
+  }
+  if (definition.metric === 'accuracy' && firstWord(target) !== target) {
+    throw new UserError(
+      `target "${target}" is not a single word, and accuracy compares first words only; use exact-match`,
+    );
+  }
+  const references = definition.references?.(record) ?? [target];
+  const part = definition.shortenable?.(record);
+  if (part === undefined) return { input, target, references, record, location };
+  const start = input.indexOf(part);
+  return { input, target, references, shortenable: [start, start + part.length], record, location };
+}
+
+/** SHA-256 (hex) of examples as a model and a metric see them; equal data gives equal fingerprints from any source. */
+export function fingerprintExamples(examples: readonly Example[]): string {
+  const hash = createHash('sha256');
+  for (const { input, target, references } of examples) hash.update(`${JSON.stringify([input, target, references])}\n`);
+  return hash.digest('hex');
+}

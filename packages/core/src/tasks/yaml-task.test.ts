@@ -1,0 +1,113 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+import { UserError } from '../base/errors.js';
+import { loadTask } from './registry.js';
+
+const yaml = `name: my-task
+files: { train: train.jsonl, validation: validation.jsonl }   # relative to this file
+input: "{premise} question: {hypothesis} Is it true or false? answer:"
+target: "{label}"
+labels: ["True", "False"]
+metric: accuracy
+`;
+const row = '{"premise":"P.","hypothesis":"H.","label":"True"}\n';
+
+const temporary = mkdtempSync(join(tmpdir(), 'promot-yaml-'));
+afterAll(() => rmSync(temporary, { recursive: true, force: true }));
+
+function taskFile(content: string, validation = row): string {
+  const folder = mkdtempSync(join(temporary, 'task-'));
+  writeFileSync(join(folder, 'train.jsonl'), row + row);
+  writeFileSync(join(folder, 'validation.jsonl'), validation);
+  writeFileSync(join(folder, 'task.yaml'), content);
+  return join(folder, 'task.yaml');
+}
+
+async function messageOf(promise: Promise<unknown>): Promise<string> {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (e: unknown) => e,
+  );
+  expect(error).toBeInstanceOf(UserError);
+  return (error as UserError).message;
+}
+
+test('the example of the documentation', async () => {
+  const task = await loadTask(taskFile(yaml));
+  expect(task).toMatchObject({
+    name: 'my-task',
+    metric: 'accuracy',
+    labels: ['True', 'False'],
+    evaluationSplit: 'validation',
+  });
+  const [example] = await task.load('train');
+  expect(example).toMatchObject({
+    input: 'P. question: H. Is it true or false? answer:',
+    target: 'True',
+    references: ['True'],
+  });
+  expect(await task.load('train')).toHaveLength(2);
+  expect((await loadTask(taskFile(yaml))).version).toBe(task.version);
+  expect((await loadTask(taskFile(yaml.replace('P', 'p').replace('question:', 'q:')))).version).not.toBe(task.version);
+});
+
+test('a list of answers, plain braces, numbers, a sole validation file', async () => {
+  const path = taskFile(
+    'name: qa\nfiles: {validation: validation.jsonl}\ninput: "{{Q}} {n}: {question}"\ntarget: "{answers}"\nmetric: exact-match\n',
+    '{"question":"Who?","n":3,"answers":[" a","b"]}\n',
+  );
+  const [example] = await (await loadTask(path)).load('validation');
+  expect(example).toMatchObject({ input: '{Q} 3: Who?', target: 'a', references: [' a', 'b'] });
+});
+
+describe('bad task files are refused, with file and line', () => {
+  test.each<[string, string, RegExp]>([
+    [
+      'unknown key',
+      yaml.replace('metric:', 'metrics:'),
+      /task\.yaml line 6: unknown key "metrics" \(did you mean "metric"\?\)/,
+    ],
+    [
+      'unknown split',
+      yaml.replace('validation:', 'valid:'),
+      /line 2: unknown key "valid" \(did you mean "validation"\?\)/,
+    ],
+    ['nothing like a known key', `${yaml}zzzzzz: 1\n`, /line 7: unknown key "zzzzzz"; known keys are name, files/],
+    ['missing key', yaml.replace(/^target.*\n/m, ''), /task\.yaml: "target" is missing/],
+    ['unknown metric', yaml.replace('accuracy', 'acc'), /line 6: "metric" should be one of accuracy, exact-match/],
+    ['unquoted True', yaml.replace('"True"', 'True'), /line 5: "labels.0" is missing or no string \(put numbers, True/],
+    ['label of two words', yaml.replace('"False"', '"not sure"'), /line 5: label "not sure" is not a single word/],
+    ['no files', yaml.replace(/\{ train.*\}/, '{}'), /line 2: "files" should name at least one of/],
+    ['missing data file', yaml.replace('train.jsonl', 'other.jsonl'), /line 2: no such data file: .*other\.jsonl/],
+    ['another kind of data file', yaml.replace('train.jsonl', 'task.yaml'), /line 2: task\.yaml: data files end in/],
+    ['unmatched brace', yaml.replace('{premise}', '{premise'), /line 3: unmatched brace/],
+    ['empty braces', yaml.replace('{premise}', '{}'), /line 3: a \{\} without a field name/],
+    ['double braces', yaml.replace('"{label}"', '"{{label}}"'), /line 4: .* names no field/],
+    ['name that is a path', yaml.replace('my-task', '../my-task'), /line 1: "name" should be letters/],
+    ['broken YAML', yaml.replace('["True"', '["True'), /task\.yaml line \d+: /],
+    ['an alias without an anchor', yaml.replace('my-task', '*nope'), /task\.yaml: Unresolved alias.*nope/],
+    ['a list', '- a\n', /task\.yaml: a task file holds the keys/],
+    ['an empty file', '', /task\.yaml: a task file holds the keys/],
+  ])('%s', async (_name, content, message) => {
+    expect(await messageOf(loadTask(taskFile(content)))).toMatch(message);
+  });
+});
+
+describe('bad records are refused, with file and line', () => {
+  test.each([
+    [
+      'missing field',
+      '{"premise":"P.","label":"True"}',
+      /validation\.jsonl line 2: no field "hypothesis", which the template names/,
+    ],
+    ['label outside the set', row.replace('True', 'Maybe').trim(), /line 2: label "Maybe" is not one of True, False/],
+    ['null', '{"premise":null,"hypothesis":"H.","label":"True"}', /line 2: field "premise" should be text/],
+    ['empty target', row.replace('True', '').trim(), /line 2: the target is empty/],
+    ['malformed', '{"premise"', /line 2: malformed JSON/],
+  ])('%s', async (_name, line, message) => {
+    const task = await loadTask(taskFile(yaml, `${row}${line}\n`));
+    expect(await messageOf(task.load('validation'))).toMatch(message);
+  });
+});

@@ -1,0 +1,243 @@
+// A tokenizer made of the content of tokenizer.json and tokenizer_config.json.
+
+import { UserError } from '../base/errors.js';
+import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { libraryTokenizer } from './library.js';
+import type { LibraryTokenizer } from './library-types.js';
+import { specialTokensTemplate } from './sentencepiece.js';
+import type { Tokenizer } from './tokenizer.js';
+
+/** What a checkpoint says of its tokenizer. */
+export interface TokenizerFiles {
+  /** For messages: the folder or file that this came from. */
+  place: string;
+  /** The content of tokenizer.json. */
+  description: JsonObject;
+  /** The content of tokenizer_config.json, special_tokens_map.json's keys added; empty where there is none. */
+  config: JsonObject;
+  /** Ids that the model's configuration gives, for where the tokenizer's own files are silent. */
+  modelIds?: { beginningOfSequence?: number; endOfSequence?: number; padding?: number };
+}
+
+/** Ends of sequence by their usual names, for a tokenizer.json that comes alone. */
+const USUAL_ENDS = ['</s>', '<|im_end|>', '<|eot_id|>', '<|end_of_text|>', '<|endoftext|>'];
+
+/**
+ * Builds the tokenizer. The description's own `truncation` and `padding` and the config's `model_max_length` are ignored.
+ * Throws a UserError for a description that is not understood and where no end of sequence is known.
+ */
+export function huggingFaceTokenizer({ place, description, config, modelIds = {} }: TokenizerFiles): Tokenizer {
+  const complete = completeDescription(place, description, config);
+  const { vocab } = (isJsonObject(complete.model) ? complete.model : {}) as { vocab?: Json };
+  if (typeof vocab !== 'object' || vocab === null)
+    throw new UserError(`${place}: the tokenizer is not understood: model.vocab is not a vocabulary`);
+  let library: LibraryTokenizer;
+  try {
+    library = libraryTokenizer(complete);
+  } catch (error) {
+    throw new UserError(`${place}: the tokenizer is not understood: ${(error as Error).message}`);
+  }
+  const idOf = (token: string | undefined) => (token === undefined ? undefined : library.token_to_id(token));
+  const endOfSequence =
+    idOf(tokenName(config.eos_token)) ?? modelIds.endOfSequence ?? USUAL_ENDS.map(idOf).find((id) => id !== undefined);
+  if (endOfSequence === undefined) {
+    throw new UserError(
+      `${place}: no end-of-sequence token is known. Name it as "eos_token" in tokenizer_config.json.`,
+    );
+  }
+  return new HuggingFaceTokenizer(library, complete, config, {
+    // Qwen2's files say null: the tokenizer has none, whatever id the model's configuration gives.
+    beginningOfSequence:
+      config.bos_token === null ? undefined : (idOf(tokenName(config.bos_token)) ?? modelIds.beginningOfSequence),
+    endOfSequence,
+    padding: idOf(tokenName(config.pad_token)) ?? modelIds.padding ?? idOf('<pad>') ?? endOfSequence,
+  });
+}
+
+class HuggingFaceTokenizer implements Tokenizer {
+  readonly vocabularySize: number;
+  readonly beginningOfSequence: number | undefined;
+  readonly endOfSequence: number;
+  readonly padding: number;
+  readonly sentinels: readonly number[];
+  readonly #library: LibraryTokenizer;
+  readonly #description: JsonObject;
+  readonly #config: JsonObject;
+  /** Ids that decoding leaves out unless asked for. */
+  readonly #special: ReadonlySet<number>;
+  readonly #cleansUp: boolean;
+
+  constructor(
+    library: LibraryTokenizer,
+    description: JsonObject,
+    config: JsonObject,
+    ids: { beginningOfSequence: number | undefined; endOfSequence: number; padding: number },
+  ) {
+    this.#library = library;
+    this.#description = description;
+    this.#config = config;
+    this.beginningOfSequence = ids.beginningOfSequence;
+    this.endOfSequence = ids.endOfSequence;
+    this.padding = ids.padding;
+    const vocabulary = library.get_vocab();
+    const sentinels: number[] = [];
+    let highest = -1;
+    for (const [token, id] of vocabulary) {
+      if (id > highest) highest = id;
+      // mT5 spells its sentinels with the space's mark in front.
+      const sentinel = /^▁?<extra_id_(\d{1,4})>$/.exec(token);
+      if (sentinel) sentinels[Number(sentinel[1])] = id;
+    }
+    this.vocabularySize = highest + 1;
+    this.sentinels = sentinels.filter((id) => id !== undefined);
+    const special = new Set<number>(this.sentinels);
+    for (const [id, token] of library.get_added_tokens_decoder()) if (token.special) special.add(id);
+    for (const id of [ids.beginningOfSequence, ids.endOfSequence]) if (id !== undefined) special.add(id);
+    this.#special = special;
+    // Transformers cleans up where the file asks for it, except with BPE, whose spaces it would spoil.
+    const model = description.model as JsonObject;
+    this.#cleansUp = config.clean_up_tokenization_spaces === true && model.type !== 'BPE';
+  }
+
+  encode(text: string, { specialTokens = true }: { specialTokens?: boolean } = {}): number[] {
+    return this.#library.encode(text, { add_special_tokens: specialTokens }).ids;
+  }
+
+  decode(ids: readonly number[], { specialTokens = false }: { specialTokens?: boolean } = {}): string {
+    const known = ids.filter(
+      (id) => this.#library.id_to_token(id) !== undefined && (specialTokens || !this.#special.has(id)),
+    );
+    if (known.length === 0) return ''; // the library throws at an empty list
+    return this.#library.decode(known, { clean_up_tokenization_spaces: this.#cleansUp });
+  }
+
+  idOf(token: string): number | undefined {
+    return this.#library.token_to_id(token);
+  }
+
+  files(): ReadonlyMap<string, string> {
+    const token = (id: number | undefined) => (id === undefined ? undefined : this.#library.id_to_token(id));
+    const config: JsonObject = { ...this.#config };
+    const defaults = {
+      tokenizer_class: this.sentinels.length > 0 ? 'T5Tokenizer' : 'PreTrainedTokenizerFast',
+      bos_token: token(this.beginningOfSequence),
+      eos_token: token(this.endOfSequence),
+      pad_token: token(this.padding),
+    };
+    for (const [key, value] of Object.entries(defaults)) {
+      if (value !== undefined && config[key] === undefined) config[key] = value;
+    }
+    return new Map([
+      ['tokenizer.json', `${JSON.stringify(this.#description)}\n`],
+      ['tokenizer_config.json', `${JSON.stringify(config, null, 2)}\n`],
+    ]);
+  }
+}
+
+/** A token's spelling: files hold a string or an object with `content`. */
+export function tokenName(value: Json | undefined): string | undefined {
+  if (typeof value === 'string') return value;
+  return isJsonObject(value) && typeof value.content === 'string' ? value.content : undefined;
+}
+
+/**
+ * The description with what its neighbours say put in, as Transformers does when it loads a folder: added and special
+ * tokens, T5's way of splitting, the begin and end tokens that tokenizer_config.json asks for.
+ */
+function completeDescription(place: string, given: JsonObject, config: JsonObject): JsonObject {
+  if (!isJsonObject(given.model)) throw new UserError(`${place}: tokenizer.json has no "model".`);
+  const model: JsonObject = { ...given.model };
+  model.type ??= Array.isArray(model.vocab) ? 'Unigram' : Array.isArray(model.merges) ? 'BPE' : 'WordPiece';
+  if (model.type === 'Unigram' && model.byte_fallback === true) {
+    throw new UserError(`${place}: unigram tokenizers with byte fallback are not supported.`);
+  }
+  const added = Array.isArray(given.added_tokens) ? given.added_tokens.filter(isJsonObject) : [];
+  const description: JsonObject = {
+    normalizer: null,
+    pre_tokenizer: null,
+    post_processor: null,
+    decoder: null,
+    ...given,
+    truncation: null,
+    padding: null,
+    model,
+    added_tokens: addedTokens(added, model, config),
+  };
+  if (model.type === 'Unigram' && /^M?T5Tokenizer(Fast)?$/.test(String(config.tokenizer_class))) {
+    usesT5Splitting(description);
+  }
+  usesConfiguredEnds(description, config);
+  return description;
+}
+
+/** Added tokens of all files; those that are in no list yet get the next free ids, special ones are marked. */
+function addedTokens(listed: JsonObject[], model: JsonObject, config: JsonObject): JsonObject[] {
+  const vocabulary = new Map<string, number>(
+    Array.isArray(model.vocab)
+      ? model.vocab.map((entry, id) => [String(Array.isArray(entry) ? entry[0] : entry), id])
+      : (Object.entries(model.vocab ?? {}) as [string, number][]),
+  );
+  const added = new Map(listed.map((token) => [String(token.content), token]));
+  let next = 0;
+  for (const id of vocabulary.values()) next = Math.max(next, id + 1);
+  for (const token of listed) next = Math.max(next, Number(token.id) + 1);
+  const add = (content: string, properties: JsonObject) => {
+    if (added.has(content)) return;
+    const id = vocabulary.get(content) ?? (typeof properties.id === 'number' ? properties.id : next);
+    next = Math.max(next, id + 1);
+    const defaults = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
+    added.set(content, { ...defaults, ...properties, id, content });
+  };
+  for (const [id, token] of Object.entries(
+    isJsonObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {},
+  )) {
+    if (isJsonObject(token) && typeof token.content === 'string') add(token.content, { ...token, id: Number(id) });
+  }
+  const named: (Json | undefined)[] = [config.bos_token, config.eos_token, config.unk_token, config.pad_token];
+  for (const key of ['additional_special_tokens', 'extra_special_tokens']) {
+    if (Array.isArray(config[key])) named.push(...config[key]);
+  }
+  for (const value of named) {
+    const content = tokenName(value);
+    if (content === undefined || content === '') continue;
+    const known = added.get(content);
+    if (known) added.set(content, { ...known, special: true });
+    else add(content, isJsonObject(value) ? value : {});
+  }
+  return [...added.values()].sort((a, b) => Number(a.id) - Number(b.id));
+}
+
+/**
+ * T5's tokenizer class splits at white space whatever its tokenizer.json says, in Transformers 5 as in SentencePiece.
+ * (FLAN-T5's file says otherwise, which shows in spaces at the end of a text.) SentencePiece knows one white space, the
+ * one that its map makes of the others; Transformers also splits at U+0085, which the map keeps.
+ */
+function usesT5Splitting(description: JsonObject): void {
+  const { normalizer } = description;
+  const steps = isJsonObject(normalizer)
+    ? normalizer.type === 'Sequence' && Array.isArray(normalizer.normalizers)
+      ? normalizer.normalizers
+      : [normalizer]
+    : [];
+  const map = steps.find((step) => isJsonObject(step) && step.type === 'Precompiled') ?? null;
+  const split: JsonObject = map
+    ? { type: 'Split', pattern: { Regex: ' +' }, behavior: 'Removed', invert: false }
+    : { type: 'WhitespaceSplit' };
+  const metaspace = { type: 'Metaspace', replacement: '▁', prepend_scheme: 'always', split: true };
+  description.normalizer = map;
+  description.pre_tokenizer = { type: 'Sequence', pretokenizers: [split, metaspace] };
+  description.decoder = metaspace;
+}
+
+/** `add_bos_token` and `add_eos_token`, where a file has one of them, decide on the tokens around a text. */
+function usesConfiguredEnds(description: JsonObject, config: JsonObject): void {
+  if (typeof config.add_bos_token !== 'boolean' && typeof config.add_eos_token !== 'boolean') return;
+  const find = (value: Json | undefined) => {
+    const token = tokenName(value);
+    const entry = (description.added_tokens as JsonObject[]).find(({ content }) => content === token);
+    return token === undefined || entry === undefined ? undefined : { token, id: Number(entry.id) };
+  };
+  const before = config.add_bos_token === true ? find(config.bos_token) : undefined;
+  const after = config.add_eos_token === true ? find(config.eos_token) : undefined;
+  description.post_processor = specialTokensTemplate({ ...(before && { before }), ...(after && { after }) });
+}

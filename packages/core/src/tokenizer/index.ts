@@ -1,0 +1,3 @@
+// What the room `tokenizer` offers to the packages above.
+export { huggingFaceTokenizer } from './hugging-face.js';
+export type { Tokenizer } from './tokenizer.js';

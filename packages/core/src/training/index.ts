@@ -1,0 +1,10 @@
+// What the room `training` offers to the packages above.
+export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './config.js';
+export { type DryRun, dryRun, type ShownExample, type ShownToken } from './dry-run.js';
+export type { LengthStatistics } from './estimate.js';
+export type { KeepScore } from './keep.js';
+export { type MicroBatch, toMicroBatches, trainLoop } from './loop.js';
+export { sumOfLosses } from './loss.js';
+export type { CheckpointMoment, MetricsLine, Place, TrainEvent, TrainRequest, TrainResult } from './request.js';
+export { learningRateAt } from './schedule.js';
+export { train } from './train.js';

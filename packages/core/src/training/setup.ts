@@ -1,0 +1,177 @@
+// Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
+import { allFinite, deriveSeed, noGrad, scope, type Tensor } from '@promot/torch';
+import { cpuFeatures } from '@promot/torch/setup';
+import { attachLora, type Lora } from '../adapters/lora.js';
+import { initPrompt } from '../adapters/soft-prompt.js';
+import { useDevice } from '../base/device.js';
+import { UserError } from '../base/errors.js';
+import { evaluationExamples } from '../evaluation/evaluate-task.js';
+import { candidatesOf } from '../generation/generate.js';
+import { findMethod, type Method } from '../methods/index.js';
+import type { LoadedModel } from '../models/load.js';
+import { tokenizeExample } from '../models/tokenize.js';
+import { openModel } from '../open/open.js';
+import { loadTask } from '../tasks/registry.js';
+import type { Task } from '../tasks/task.js';
+import { defaultConfig, resolveConfig, type TrainingConfig } from './config.js';
+import { TrainingExamples } from './examples.js';
+import { makeOptimizer } from './optimizers.js';
+import { type Phase, phasesOf, type RunTask } from './phases.js';
+import type { TrainRequest } from './request.js';
+
+export interface RunSetup {
+  readonly method: Method;
+  readonly loaded: LoadedModel;
+  /** The settings, and what they would be if none were given. */
+  readonly config: TrainingConfig;
+  readonly defaults: TrainingConfig;
+  readonly tasks: readonly RunTask[];
+  readonly keepTasks: readonly Task[];
+  readonly phases: readonly Phase[];
+  /** LoRA that can be taken off again, in place of a soft prompt; attached to the model. */
+  readonly lora?: Lora;
+}
+
+/** Loads and checks it all. Errors: a UserError for a model, method, task, data or setting at fault. */
+export async function setUp(request: TrainRequest): Promise<RunSetup> {
+  const method = findMethod(request.method);
+  const load = taskLoader(request);
+  const tasks = await load([request.task].flat(), 'the run');
+  if (tasks.length === 0) throw new UserError('the run has no task');
+  const { loaded, config, defaults } = await openForTraining(request, method);
+  const runTasks: RunTask[] = [];
+  try {
+    checkTogether(config);
+    candidatesOf(loaded.model, config.beams);
+    const replayTasks = await load(config.replay.tasks, 'replay.tasks');
+    const keepTasks = await load(config.keep.tasks, 'keep.tasks');
+    for (const task of keepTasks) await checkKeepTask(task, config);
+
+    // The first task's seed is the run's own: a run of one task does not change by another's coming.
+    const seeds = [...tasks, ...replayTasks].map((_, i) => (i === 0 ? config.seed : deriveSeed(config.seed, i)));
+    // Some token may have no row in the model: said now, not in the midst of training.
+    const mayLackRows = loaded.tokenizer.vocabularySize > loaded.model.shape.vocabularySize;
+    const examplesOf = async (task: Task, seed: number) => {
+      const training = await task.load('train');
+      if (training.length === 0) throw new UserError(`task ${task.name}: its training split is empty`);
+      const examples = new TrainingExamples(task, training, { loaded, seed, maxInputLength: config.maxInputLength });
+      if (mayLackRows) for (const i of training.keys()) examples.tokens(i, 0, 0);
+      return examples;
+    };
+    const { promptInit, promptLength, validationLimit } = config;
+    for (const [i, task] of tasks.entries()) {
+      const examples = await examplesOf(task, seeds[i]!);
+      const split = await task.load('validation');
+      if (split.length === 0) throw new UserError(`task ${task.name}: its validation split is empty`);
+      const validation = split.slice(0, validationLimit || split.length);
+      if (mayLackRows) for (const example of validation) tokenizeExample(example, loaded.tokenizer, loaded.model.kind);
+      const start = { ...loaded, labels: task.labels, seed: seeds[i]! };
+      runTasks.push({
+        task,
+        examples,
+        validation,
+        prompt: method.adapter === 'prompt' ? initPrompt(promptInit, promptLength, start) : undefined,
+      });
+    }
+    const replay: TrainingExamples[] = [];
+    for (const [i, task] of replayTasks.entries()) replay.push(await examplesOf(task, seeds[tasks.length + i]!));
+
+    checkNumbers(loaded, runTasks, request);
+    if (method.stages.some(({ trains }) => trains.includes('prompt'))) warnOfLargeSteps(loaded, config, request);
+    const phases = phasesOf(method, config, loaded, runTasks, replay);
+    for (const { stage } of phases) makeOptimizer(new Map(), config[stage.settings]);
+    const lora = method.adapter === 'lora' ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
+    return { method, loaded, config, defaults, tasks: runTasks, keepTasks, phases, lora };
+  } catch (error) {
+    tearDown({ tasks: runTasks, loaded });
+    throw error;
+  }
+}
+
+/** Frees the model and all that was added to it. */
+export function tearDown({ tasks, lora, loaded }: Pick<RunSetup, 'tasks' | 'lora' | 'loaded'>): void {
+  for (const { prompt } of tasks) prompt?.dispose();
+  lora?.detach();
+  for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+}
+
+/** Loads lists of tasks. Each warning is told once. */
+function taskLoader({ data, onEvent }: TrainRequest): (names: readonly string[], where: string) => Promise<Task[]> {
+  const warned = new Set<string>();
+  const onWarning = (text: string) => {
+    if (!warned.has(text)) onEvent?.({ type: 'note', text });
+    warned.add(text);
+  };
+  return async (names, where) => {
+    const tasks: Task[] = [];
+    for (const name of names) {
+      const task = await loadTask(name, { data, onWarning });
+      if (tasks.some((other) => other.name === task.name))
+        throw new UserError(`${where}: task ${task.name} is named twice`);
+      tasks.push(task);
+    }
+    return tasks;
+  };
+}
+
+async function openForTraining(
+  { model, settings: given = {} }: TrainRequest,
+  method: Method,
+): Promise<{ loaded: LoadedModel; config: TrainingConfig; defaults: TrainingConfig }> {
+  // The device and the kind of model set some defaults, and settings say what these are: they are read three times.
+  const { device } = resolveConfig(defaultConfig('encoder-decoder', false), given);
+  const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
+  const bf16 = useDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
+  const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
+  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
+  try {
+    const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16), method.defaults ?? {});
+    return { loaded, config: resolveConfig(defaults, given), defaults };
+  } catch (error) {
+    tearDown({ tasks: [], loaded });
+    throw error;
+  }
+}
+
+/** Weights that a broken run left: no training mends them. */
+function checkNumbers({ model }: LoadedModel, tasks: readonly RunTask[], request: TrainRequest): void {
+  const finite = (tensors: Iterable<Tensor>) => noGrad(() => scope(() => allFinite([...tensors])));
+  if (!finite(model.parameters.values()))
+    throw new UserError(`${request.model}: the weights hold numbers that are not finite (NaN or infinity)`);
+  if (!finite(tasks.flatMap(({ prompt }) => prompt ?? [])))
+    throw new UserError('promptInit: the prompt holds numbers that are not finite (NaN or infinity)');
+}
+
+/**
+ * Adafactor and AdamW move each number of the prompt by about the learning rate in a step. The paper's rates are made for
+ * T5 and PaLM, whose embeddings are of size 1 and more; SmolLM2's are of 0.14, and its loss rises at a rate of 0.3.
+ */
+function warnOfLargeSteps({ model }: LoadedModel, { stage1 }: TrainingConfig, { onEvent }: TrainRequest): void {
+  const size = scope(() => model.embedding.float().square().mean().sqrt().item());
+  if (stage1.learningRate <= size) return;
+  onEvent?.({
+    type: 'note',
+    text:
+      `stage1.learningRate ${stage1.learningRate} is more than the size of the model's embeddings (root mean square ` +
+      `${size.toPrecision(2)}): the prompt may run away; try ${(size / 5).toPrecision(1)}`,
+  });
+}
+
+/** Settings that only make sense together. */
+function checkTogether({ replay, keep }: TrainingConfig): void {
+  if (replay.share > 0 && replay.tasks.length === 0)
+    throw new UserError('setting replay.share: replay.tasks names no task to take the examples from');
+  if (replay.share === 0 && replay.tasks.length > 0)
+    throw new UserError(
+      'setting replay.tasks: replay.share is 0; set the share of each batch, such as replay.share=0.1',
+    );
+  if (keep.tolerance !== null && keep.tasks.length === 0)
+    throw new UserError('setting keep.tolerance: keep.tasks names no task to keep');
+}
+
+async function checkKeepTask(task: Task, { keep: { shots, limit } }: TrainingConfig): Promise<void> {
+  await evaluationExamples(task, { limit: limit || undefined });
+  const there = shots > 0 ? (await task.load('train')).length : shots;
+  if (there < shots)
+    throw new UserError(`task ${task.name}: keep.shots=${shots} needs as many training examples; there are ${there}`);
+}

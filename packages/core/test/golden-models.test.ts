@@ -1,0 +1,182 @@
+// Every architecture against PyTorch + Transformers + PEFT: golden/make.py wrote what they compute.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Adafactor, grad, keep, liveTensors, noGrad, openSafetensors, scope, type Tensor } from '@promot/torch';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readPromptAdapter } from '../src/adapters/peft.js';
+import { loadFolder } from '../src/models/load.js';
+import type { LanguageModel, TokenizedExample } from '../src/models/model.js';
+import { idTensor } from '../src/models/padding.js';
+import type { Tokenizer } from '../src/tokenizer/tokenizer.js';
+import { sumOfLosses } from '../src/training/loss.js';
+
+const models = fileURLToPath(new URL('../golden/models', import.meta.url));
+
+interface Steps {
+  learningRate: number;
+  firstStep: number;
+  losses: number[];
+  lossAfter: number;
+  weights?: Record<string, { sum: number; norm: number }>;
+}
+interface Expected {
+  labelSmoothing: number;
+  zLoss: number;
+  tokens: { text: string; ids: number[] }[];
+  batch: { inputTexts: string[]; targetTexts: string[]; inputIds: number[][]; targetIds: number[][] };
+  losses: Record<'plain' | 'prompted', Record<'loss' | 'smoothed' | 'zLoss' | 'smoothedZLoss', number>>;
+  gradients: Record<'plain' | 'prompted', Record<string, { shape: number[]; norm: number }>> & {
+    sampleAbove: number;
+    sampleStride: number;
+  };
+  steps: Record<'stage1' | 'stage1Late' | 'stage2' | 'fineTune', Steps>;
+}
+
+function difference(actual: Tensor, expected: Tensor): number {
+  return scope(() => actual.detach().float().sub(expected.float()).abs().amax().item());
+}
+
+describe.each(['t5-v1.0', 't5-v1.1', 'llama', 'qwen2'])('%s', (name) => {
+  const folder = `${models}/${name}`;
+  const expected = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as Expected;
+  const golden = openSafetensors(`${folder}/expected.safetensors`);
+  const examples: TokenizedExample[] = expected.batch.inputIds.map((input, i) => ({
+    input,
+    target: expected.batch.targetIds[i]!,
+  }));
+  const targets = keep(idTensor(expected.batch.targetIds.flat()));
+  const smoothed = { labelSmoothing: expected.labelSmoothing, zLoss: 0 };
+  let model: LanguageModel;
+  let tokenizer: Tokenizer;
+  let prompt: Tensor;
+
+  const fresh = () => {
+    for (const parameter of model?.parameters.values() ?? []) parameter.dispose();
+    ({ model, tokenizer } = loadFolder(folder, 'float32'));
+  };
+  const meanLoss = (options: { labelSmoothing: number; zLoss: number }, withPrompt?: Tensor) =>
+    sumOfLosses(model.logits(examples, { prompt: withPrompt }), targets, options).div(targets.numel);
+
+  beforeAll(() => {
+    fresh();
+    prompt = keep(readPromptAdapter(`${folder}/prompt`, model));
+  });
+  afterAll(() => golden.close());
+
+  test('tokens', () => {
+    for (const { text, ids } of expected.tokens) expect(tokenizer.encode(text)).toEqual(ids);
+    expect(expected.batch.inputTexts.map((text) => tokenizer.encode(text))).toEqual(expected.batch.inputIds);
+  });
+
+  test('logits, with and without the prompt', () => {
+    noGrad(() =>
+      scope(() => {
+        expect(difference(model.logits(examples), golden.tensor('plain.logits'))).toBeLessThan(1e-4);
+        expect(difference(model.logits(examples, { prompt }), golden.tensor('prompted.logits'))).toBeLessThan(1e-4);
+      }),
+    );
+  });
+
+  test('the loss: plain, smoothed, with z-loss', () => {
+    noGrad(() =>
+      scope(() => {
+        for (const [kind, attached] of [
+          ['plain', undefined],
+          ['prompted', prompt],
+        ] as const) {
+          const { labelSmoothing, zLoss } = expected;
+          const wanted = expected.losses[kind];
+          expect(meanLoss({ labelSmoothing: 0, zLoss: 0 }, attached).item()).toBeCloseTo(wanted.loss, 4);
+          expect(meanLoss({ labelSmoothing, zLoss: 0 }, attached).item()).toBeCloseTo(wanted.smoothed, 4);
+          expect(meanLoss({ labelSmoothing: 0, zLoss }, attached).item()).toBeCloseTo(wanted.zLoss, 4);
+          expect(meanLoss({ labelSmoothing, zLoss }, attached).item()).toBeCloseTo(wanted.smoothedZLoss, 4);
+        }
+      }),
+    );
+  });
+
+  test('every gradient, with and without the prompt', () => {
+    scope(() => {
+      for (const [kind, attached] of [
+        ['plain', undefined],
+        ['prompted', prompt],
+      ] as const) {
+        const named = new Map(model.parameters);
+        if (attached) named.set('prompt', attached);
+        for (const parameter of named.values()) parameter.requiresGrad = true;
+        const gradients = grad([meanLoss(smoothed, attached)], [...named.values()]);
+        for (const parameter of named.values()) parameter.requiresGrad = false;
+        const wanted = expected.gradients[kind];
+        expect([...named.keys()].sort()).toEqual(Object.keys(wanted).sort());
+        [...named.keys()].forEach((parameter, i) => {
+          const gradient = gradients[i]!;
+          const { norm, shape } = wanted[parameter]!;
+          expect(gradient.shape).toEqual(shape);
+          expect(Math.abs(gradient.norm().item() - norm), parameter).toBeLessThan(1e-4 * Math.max(1, norm));
+          const key = `${kind}.grad.${parameter}`;
+          if (!golden.entries.has(key)) return;
+          const flat = gradient.reshape(-1);
+          const { sampleAbove, sampleStride } = expected.gradients;
+          const sampled =
+            flat.numel > sampleAbove ? flat.asStrided([Math.ceil(flat.numel / sampleStride)], [sampleStride], 0) : flat;
+          expect(difference(sampled, golden.tensor(key).reshape(-1)), parameter).toBeLessThan(1e-4 * Math.max(1, norm));
+        });
+      }
+    });
+  });
+
+  const run = (steps: Steps, trained: ReadonlyMap<string, Tensor>, attached: Tensor | undefined, options: object) => {
+    const optimizer = new Adafactor(trained, { firstStep: steps.firstStep, ...options });
+    const losses: number[] = [];
+    const before: number[] = [];
+    for (const parameter of trained.values()) parameter.requiresGrad = true;
+    for (let step = 0; step < steps.losses.length; step++) {
+      scope(() => {
+        const loss = meanLoss(smoothed, attached);
+        losses.push(loss.item());
+        loss.backward();
+        optimizer.step(steps.learningRate);
+      });
+      before.push(liveTensors());
+    }
+    for (const parameter of trained.values()) parameter.requiresGrad = false;
+    // No step leaves a tensor behind.
+    expect(before.at(-1)).toBe(before[0]);
+    losses.push(noGrad(() => scope(() => meanLoss(smoothed, attached).item())));
+    optimizer.dispose();
+    [...steps.losses, steps.lossAfter].forEach((wanted, step) => {
+      expect(Math.abs(losses[step]! - wanted), `step ${step}: ${losses[step]} is not ${wanted}`).toBeLessThan(2e-4);
+    });
+    for (const [parameter, { norm }] of Object.entries(steps.weights ?? {}))
+      expect(Math.abs(model.parameters.get(parameter)!.norm().item() - norm), parameter).toBeLessThan(1e-3);
+  };
+  const promptSetting = { factored: false, scaleByParameter: false };
+
+  test('ten steps of prompt tuning, also with a late first step; then ten of the model behind that prompt', () => {
+    const before = model.parameters
+      .get(model.kind === 'decoder-only' ? 'model.norm.weight' : 'encoder.final_layer_norm.weight')!
+      .toNumbers();
+    const late = keep(noGrad(() => prompt.clone()));
+    run(expected.steps.stage1Late, new Map([['prompt', late]]), late, promptSetting);
+    expect(difference(late, golden.tensor('stage1Late.prompt'))).toBeLessThan(1e-3);
+    const trained = keep(noGrad(() => prompt.clone()));
+    run(expected.steps.stage1, new Map([['prompt', trained]]), trained, promptSetting);
+    expect(difference(trained, golden.tensor('stage1.prompt'))).toBeLessThan(1e-3);
+    expect(
+      model.parameters
+        .get(model.kind === 'decoder-only' ? 'model.norm.weight' : 'encoder.final_layer_norm.weight')!
+        .toNumbers(),
+    ).toEqual(before);
+    run(expected.steps.stage2, model.parameters, trained, {});
+    for (const entry of golden.entries.keys())
+      if (entry.startsWith('stage2.weights.'))
+        expect(
+          difference(model.parameters.get(entry.slice('stage2.weights.'.length))!, golden.tensor(entry)),
+        ).toBeLessThan(1e-4);
+  });
+
+  test('ten steps of fine-tuning without a prompt', () => {
+    fresh();
+    run(expected.steps.fineTune, model.parameters, undefined, {});
+  });
+});

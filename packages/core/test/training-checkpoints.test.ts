@@ -1,0 +1,199 @@
+// What is measured at checkpoints: the caller's own questions, and the keep list.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { liveTensors, noGrad, scope } from '@promot/torch';
+import { afterAll, describe, expect, test } from 'vitest';
+import { evaluateTask } from '../src/evaluation/evaluate-task.js';
+import { loadFolder } from '../src/models/load.js';
+import { openModel } from '../src/open/open.js';
+import { loadTask } from '../src/tasks/registry.js';
+import { type CheckpointMoment, type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { goldenModel, otherTask, smallSettings, smallTask } from './small-task.js';
+
+const { folder, task } = smallTask();
+const other = otherTask(folder);
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
+  ...{ model: goldenModel('t5-v1.1'), task, method: 'promot', out: join(folder, out), settings: smallSettings },
+  ...more,
+});
+
+interface Line {
+  stage: string;
+  step: number;
+  loss?: number;
+  evalLoss?: number;
+  asked?: string;
+  keep?: { task: string; metric: string; score: number; formShare?: number; nll: number }[];
+  keepAverage?: number;
+}
+const metricsOf = (out: string): Line[] =>
+  readFileSync(join(folder, out, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line);
+
+describe('atCheckpoint', () => {
+  const ask = async ({ stage, step }: CheckpointMoment) => ({ asked: `${stage} ${step}`, step: 'not this' });
+  const asked = (out: string) => metricsOf(out).filter((line) => line.asked !== undefined);
+  const expected = ['prompt', 'model'].flatMap((stage) =>
+    [0, 2, 4, 6].map((step) => ({ stage, step, asked: `${stage} ${step}` })),
+  );
+
+  test('is called at step 0 of each stage and at kept checkpoints, after their evaluation; each line stands once', async () => {
+    const before = liveTensors();
+    const order: string[] = [];
+    await train(
+      request('asked', {
+        onEvent: ({ type }) => type === 'evaluation' && order.push(type),
+        atCheckpoint: (at) => {
+          order.push(`${at.stage} ${at.step}`);
+          return ask(at);
+        },
+      }),
+    );
+    expect(liveTensors()).toBe(before);
+    expect(asked('asked')).toEqual(expected);
+    expect(order.slice(0, 4)).toEqual(['prompt 0', 'evaluation', 'prompt 2', 'evaluation']);
+  });
+
+  test('changes nothing of the run; the model at step 0 is the base, the prompt is the one in use', async () => {
+    const base = loadFolder(goldenModel('t5-v1.1'), 'float32').model;
+    const rows: number[][] = [];
+    await train(
+      request('seen', {
+        atCheckpoint: async ({ stage, step, loaded, prompt, prompts }) => {
+          if (stage !== 'model') return undefined;
+          rows.push(prompt!.toNumbers());
+          expect([...prompts.keys()]).toEqual(['colours']);
+          const same = [...loaded.model.parameters].every(([name, p]) => p.equal(base.parameters.get(name)!));
+          expect(same).toBe(step === 0);
+          expect([...loaded.model.parameters.values()].every((p) => p.grad === undefined)).toBe(true);
+          return undefined;
+        },
+      }),
+    );
+    expect(rows).toEqual([rows[0], rows[0], rows[0], rows[0]]);
+    const plain = (out: string) =>
+      metricsOf(out).flatMap(({ stage, step, loss, evalLoss, asked: own }) =>
+        own === undefined ? [{ stage, step, loss, evalLoss }] : [],
+      );
+    expect(plain('seen')).toEqual(plain('asked'));
+  });
+
+  test('stopped while it works: the line is made up when the run goes on, and never twice', async () => {
+    const abort = new AbortController();
+    const stopped = await train(
+      request('ask-stopped', {
+        signal: abort.signal,
+        atCheckpoint: async (at) => {
+          if (at.stage !== 'model' || at.step !== 2) return ask(at);
+          abort.abort();
+          throw abort.signal.reason;
+        },
+      }),
+    );
+    expect(stopped.finished).toBe(false);
+    expect(asked('ask-stopped')).toEqual(expected.slice(0, 5));
+    await train(request('ask-stopped', { resume: true, atCheckpoint: ask }));
+    expect(asked('ask-stopped')).toEqual(expected);
+    await train(request('ask-stopped', { resume: true, atCheckpoint: ask }));
+    expect(asked('ask-stopped')).toEqual(expected);
+  });
+});
+
+describe('the keep list', () => {
+  const settings = (more: object = {}) => ({
+    ...smallSettings,
+    keep: { tasks: [other], shots: 1, limit: 4, ...more },
+  });
+  const kept = (out: string) => metricsOf(out).filter((line) => line.keep !== undefined);
+  const labels = ['True', 'False'];
+  const expectedOf = async (model: string) => {
+    const loaded = await openModel(model, 'float32');
+    const options = { shots: 1, limit: 4, beams: 1, labels, nll: true };
+    const result = await evaluateTask(loaded, await loadTask(other), options);
+    const { metric, score, interval, formShare, nll, nllInterval } = result;
+    return { task: 'shades', metric, score, interval, formShare, nll, nllInterval };
+  };
+
+  test('is evaluated before and along the stage that trains the model, without the prompt', async () => {
+    const events: TrainEvent[] = [];
+    const result = await train(
+      request('keep', { settings: settings({ tolerance: 100 }), onEvent: (e) => events.push(e) }),
+    );
+    expect(kept('keep').map(({ stage, step }) => [stage, step])).toEqual([0, 2, 4, 6].map((step) => ['model', step]));
+    expect(kept('keep')[0]!.keep).toEqual([await expectedOf(goldenModel('t5-v1.1'))]);
+    const best = result.stages[1]!.best;
+    const line = kept('keep').find(({ step }) => step === best.step)!;
+    expect(line.keep).toEqual([await expectedOf(join(folder, 'keep'))]);
+    expect(line.keepAverage).toBe(line.keep![0]!.score);
+    expect(best.keepAverage).toBe(line.keepAverage);
+    expect(events.filter(({ type }) => type === 'keep').length).toBe(4);
+    expect(events.find((e) => e.type === 'best' && e.stage === 'model')).toMatchObject({
+      lost: kept('keep')[0]!.keepAverage! - best.keepAverage!,
+    });
+  });
+
+  test('with LoRA in the first stage, that is off meanwhile and on again after', async () => {
+    const stage1 = { ...smallSettings.stage1, learningRate: 0.1 };
+    const examples = [{ input: [5, 6, 7, 1], target: [8, 1] }];
+    const base = loadFolder(goldenModel('t5-v1.1'), 'float32').model;
+    const plain = scope(() => noGrad(() => base.logits(examples)).toNumbers());
+    await train(
+      request('keep-lora', {
+        method: 'lora-first',
+        settings: { ...settings(), stage1 },
+        atCheckpoint: async ({ stage, step, loaded }) => {
+          if (stage === 'model' && step === 0)
+            expect(scope(() => noGrad(() => loaded.model.logits(examples)).toNumbers())).not.toEqual(plain);
+          return undefined;
+        },
+      }),
+    );
+    expect(kept('keep-lora')[0]!.keep).toEqual([await expectedOf(goldenModel('t5-v1.1'))]);
+  });
+
+  test('where every checkpoint loses too much, a note says so', async () => {
+    // A score that can fall, and does: what the keep task expects is what the untrained model says.
+    const said = await sayings(goldenModel('t5-v1.1'));
+    const events: TrainEvent[] = [];
+    const stage2 = { ...smallSettings.stage2, learningRate: 0.2 };
+    const own = { ...settings({ tasks: [said], shots: 0, tolerance: 0 }), stage2 };
+    const result = await train(
+      request('lossy', { method: 'fine-tune', settings: own, onEvent: (e) => events.push(e) }),
+    );
+    const averages = kept('lossy').map(({ keepAverage }) => keepAverage!);
+    expect(averages[0]).toBe(100);
+    expect(Math.max(...averages.slice(1))).toBeLessThan(100);
+    expect(result.stages[0]!.best.keepAverage).toBe(Math.max(...averages.slice(1)));
+    const notes = events.flatMap((event) => (event.type === 'note' ? [event.text] : []));
+    expect(notes).toEqual([expect.stringMatching(/every checkpoint lost more than 0 points.*lost least/)]);
+  });
+
+  /** A task whose references are what a model says to its inputs. */
+  async function sayings(model: string): Promise<string> {
+    const { samples } = await evaluateTask(await openModel(model, 'float32'), await loadTask(other), { beams: 1 });
+    const place = join(folder, 'sayings');
+    mkdirSync(place, { recursive: true });
+    const lines = samples.map(({ input, trimmed }) => JSON.stringify({ input, said: trimmed || 'nothing' }));
+    writeFileSync(join(place, 'validation.jsonl'), `${lines.join('\n')}\n`);
+    const yaml =
+      'name: sayings\nfiles: { validation: validation.jsonl }\ninput: "{input}"\ntarget: "{said}"\nmetric: exact-match\n';
+    writeFileSync(join(place, 'task.yaml'), yaml);
+    return join(place, 'task.yaml');
+  }
+
+  test.each<[string, object, RegExp]>([
+    ['an unknown task', { keep: { tasks: ['triviaqa'] } }, /unknown task "triviaqa".*trivia-qa/],
+    ['a tolerance without tasks', { keep: { tolerance: 1 } }, /keep\.tolerance: keep\.tasks names no task/],
+    ['a task twice', { keep: { tasks: [other, other] } }, /keep\.tasks: task shades is named twice/],
+    ['an unknown task to replay', { replay: { tasks: ['wics'], share: 0.5 } }, /unknown task "wics".*wic/],
+    ['a share of nothing', { replay: { share: 0.5 } }, /replay\.share: replay\.tasks names no task/],
+    ['no share', { replay: { tasks: [other] } }, /replay\.tasks: replay\.share is 0/],
+  ])('%s is refused before anything is written', async (_name, own, message) => {
+    await expect(train(request('refused', { settings: { ...smallSettings, ...own } }))).rejects.toThrow(message);
+    expect(() => metricsOf('refused')).toThrow(/ENOENT/);
+  });
+});

@@ -1,0 +1,205 @@
+// How much of a task's gradient is format: its cosine with the gradient on shuffled targets (paper, section 3.3, Figures 3, 7).
+import { setImmediate } from 'node:timers/promises';
+import { permutation, UserError } from '@promot/core/base';
+import type { LanguageModel, LoadedModel, TokenizedExample } from '@promot/core/models';
+import { idTensor } from '@promot/core/models';
+import { type MicroBatch, sumOfLosses, toMicroBatches } from '@promot/core/train';
+import { grad, keep, noGrad, type Parameters, scope, type Tensor } from '@promot/torch';
+
+/**
+ * Matrices of the last decoder layer, without their biases: all of the MLP's (the paper's "MLP kernel"); query, key and value
+ * of self-attention, and of encoder-decoders those of cross-attention, too. The paper does not say which of the two it shows.
+ * Where targets are one word of one token, an encoder-decoder's self-attention has a choice only at the end of sequence, of
+ * which a shuffle says nothing: in the one run that was looked at, the drop of the cosine showed in cross-attention. `all` is every parameter of the model.
+ */
+export const parameterGroupNames = [
+  'mlp',
+  'query',
+  'key',
+  'value',
+  'cross-query',
+  'cross-key',
+  'cross-value',
+  'all',
+] as const;
+export type ParameterGroup = (typeof parameterGroupNames)[number];
+
+/** The two gradients of a parameter group, side by side. */
+export interface Alignment {
+  /** -1 to 1; absent where one of the gradients is zero. */
+  readonly cosine?: number;
+  /** Euclidean norm of the gradient g of the task's loss. */
+  readonly norm: number;
+  /** Euclidean norm of the format gradient. */
+  readonly formatNorm: number;
+}
+
+export interface GradientAlignment {
+  /** In the order of `parameterGroupNames`; decoder-only models have no cross-attention. */
+  readonly groups: Readonly<Partial<Record<ParameterGroup, Alignment>>>;
+  /**
+   * Share of the examples, 0 to 1, whose target the shuffle left as it was: about a half for two labels. By chance alone it is
+   * higher or lower on few examples, and the cosines with it.
+   */
+  readonly unchanged: number;
+}
+
+export interface GradientAlignmentOptions {
+  /** The frozen soft prompt [P, E] in front of every input, as in ProMoT's second stage. */
+  readonly prompt?: Tensor;
+  /** Of the shuffle. */
+  readonly seed: number;
+  /** Examples in one pass; changes memory and speed, not the result. Default 4. */
+  readonly batchSize?: number;
+  /** Of the task's loss. Default 0.1, as in training. */
+  readonly labelSmoothing?: number;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Compares, group by group, the gradient g of the mean loss over the examples' target tokens with the format gradient: that
+ * of the same inputs with the targets shuffled over all given examples (a seeded permutation), which keeps the task's format
+ * and nothing of its content. Both are taken at the model's present weights, without dropout, summed in float32.
+ *
+ * The paper (section 3.3) shows this for standard fine-tuning on RTE, without a prompt, at step 0 (cosine near 1) and
+ * every step on to 400 (near 0.2), on the same batches of inputs for both; the format gradient at step t is taken at the
+ * weights that t steps of real training gave. So call it with the model of each checkpoint and equal examples and seed.
+ * With `prompt` it asks what the paper argues but does not plot: how much format is left to learn behind a trained prompt.
+ *
+ * Changes nothing in the model. Memory: two float32 copies of the parameters, beside one pass.
+ * Errors: a UserError for fewer than two examples or a model whose layers it does not know; the signal's reason.
+ *
+ * @example
+ * const { groups } = await gradientAlignment(loaded, examples, { seed: 0 });
+ * console.log(groups.mlp!.cosine, groups.query!.cosine);
+ */
+export async function gradientAlignment(
+  { model }: LoadedModel,
+  examples: readonly TokenizedExample[],
+  { prompt, seed, batchSize = 4, labelSmoothing = 0.1, signal, onProgress }: GradientAlignmentOptions,
+): Promise<GradientAlignment> {
+  if (examples.length < 2)
+    throw new UserError('gradient alignment needs two examples or more, to shuffle their targets');
+  const groups = parameterGroups(model.parameters.keys());
+  const order = permutation(examples.length, seed);
+  const shuffled = examples.map(({ input }, i) => ({ input, target: examples[order[i]!]!.target }));
+  const unchanged = examples.filter(({ target }, i) => String(target) === String(shuffled[i]!.target)).length;
+
+  const gradients: Map<string, Tensor>[] = [];
+  let done = 0;
+  try {
+    for (const set of [examples.map(({ input, target }) => ({ input, target })), shuffled]) {
+      const sum = new Map<string, Tensor>();
+      gradients.push(sum);
+      const targets = set.reduce((n, { target }) => n + target.length, 0);
+      for (const pass of toMicroBatches(set, batchSize, prompt)) {
+        signal?.throwIfAborted();
+        addGradients(sum, model, pass, targets, labelSmoothing);
+        done += pass.examples.length;
+        onProgress?.(done, 2 * examples.length);
+        // Lets Ctrl-C and the progress bar have their turn.
+        await setImmediate();
+      }
+    }
+    const [task, format] = gradients as [Map<string, Tensor>, Map<string, Tensor>];
+    const aligned = [...groups].map(([group, names]) => [group, compareGradients(names, task, format)] as const);
+    return { groups: Object.fromEntries(aligned), unchanged: unchanged / examples.length };
+  } finally {
+    for (const sum of gradients) for (const gradient of sum.values()) gradient.dispose();
+  }
+}
+
+/** The group of each matrix, by what follows the layer's number in T5's names and in the Llama family's. */
+const groupOf: Readonly<Record<string, ParameterGroup>> = {
+  'DenseReluDense.wi': 'mlp',
+  'DenseReluDense.wi_0': 'mlp',
+  'DenseReluDense.wi_1': 'mlp',
+  'DenseReluDense.wo': 'mlp',
+  'SelfAttention.q': 'query',
+  'SelfAttention.k': 'key',
+  'SelfAttention.v': 'value',
+  'EncDecAttention.q': 'cross-query',
+  'EncDecAttention.k': 'cross-key',
+  'EncDecAttention.v': 'cross-value',
+  'mlp.gate_proj': 'mlp',
+  'mlp.up_proj': 'mlp',
+  'mlp.down_proj': 'mlp',
+  'self_attn.q_proj': 'query',
+  'self_attn.k_proj': 'key',
+  'self_attn.v_proj': 'value',
+};
+const decoderMatrix = /^(?:decoder\.block|model\.layers)\.(?<layer>\d+)\.(?:layer\.\d+\.)?(?<matrix>.+)\.weight$/u;
+
+/** The names of each group's parameters, from those of a whole model. Throws UserError where a group of the paper's is missing. */
+export function parameterGroups(names: Iterable<string>): Map<ParameterGroup, readonly string[]> {
+  const all = [...names];
+  const found = all.flatMap((name) => {
+    const { layer, matrix } = decoderMatrix.exec(name)?.groups ?? {};
+    const group = matrix === undefined ? undefined : groupOf[matrix];
+    return group ? [{ name, group, layer: Number(layer) }] : [];
+  });
+  const last = Math.max(...found.map(({ layer }) => layer));
+  const groups = new Map<ParameterGroup, readonly string[]>();
+  for (const group of parameterGroupNames) {
+    const inGroup = found.filter((one) => one.group === group && one.layer === last).map(({ name }) => name);
+    const members = group === 'all' ? all : inGroup;
+    if (members.length > 0) groups.set(group, members);
+    else if (!group.startsWith('cross-')) throw new UserError(`the model has no ${group} matrices that promot knows`);
+  }
+  return groups;
+}
+
+/** Cosine and norms of two gradients over the parameters of these names; a parameter that has none counts as zero. */
+export function compareGradients(names: readonly string[], first: Parameters, second: Parameters): Alignment {
+  return noGrad(() => {
+    let [dot, firstSquares, secondSquares] = [0, 0, 0];
+    for (const name of names) {
+      scope(() => {
+        const [a, b] = [first.get(name), second.get(name)];
+        if (a) firstSquares += a.norm().item() ** 2;
+        if (b) secondSquares += b.norm().item() ** 2;
+        if (a && b) dot += a.mul(b).sum().item();
+      });
+    }
+    const [norm, formatNorm] = [Math.sqrt(firstSquares), Math.sqrt(secondSquares)];
+    const product = norm * formatNorm;
+    // Rounding may carry the cosine of equal gradients a little past 1.
+    return { ...(product > 0 && { cosine: Math.max(-1, Math.min(1, dot / product)) }), norm, formatNorm };
+  });
+}
+
+/** Adds the gradients of one pass, of its part of the mean loss over `targets` tokens, to the sums, which are kept float32. */
+function addGradients(
+  sums: Map<string, Tensor>,
+  model: LanguageModel,
+  { examples, prompt }: MicroBatch,
+  targets: number,
+  labelSmoothing: number,
+): void {
+  const names = [...model.parameters.keys()];
+  const parameters = [...model.parameters.values()];
+  const before = parameters.map((parameter) => parameter.requiresGrad);
+  try {
+    for (const parameter of parameters) parameter.requiresGrad = true;
+    scope(() => {
+      const logits = model.logits(examples, { prompt });
+      const ids = idTensor(examples.flatMap(({ target }) => target));
+      const loss = sumOfLosses(logits, ids, { labelSmoothing, zLoss: 0 }).div(targets);
+      // Not through `backward`: gradients that the parameters hold already stay as they are.
+      const gradients = grad([loss], parameters);
+      noGrad(() => {
+        for (const [i, gradient] of gradients.entries()) {
+          if (!gradient) continue;
+          const sum = sums.get(names[i]!);
+          if (sum) sum.add_(gradient.float());
+          else sums.set(names[i]!, keep(gradient.float()));
+        }
+      });
+    });
+  } finally {
+    parameters.forEach((parameter, i) => {
+      parameter.requiresGrad = before[i]!;
+    });
+  }
+}
