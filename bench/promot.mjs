@@ -2,6 +2,7 @@
 //
 //   node bench/promot.mjs train-step --model t5-v1.1-small --stage 1 --steps 5
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
+//   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # time by operator, on standard error
 //
 // Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of `--steps` after
 // one warm-up step.
@@ -11,7 +12,15 @@ import { buildModel } from '../packages/core/dist/models/load.js';
 import { RandomWeights } from '../packages/core/dist/models/weights.js';
 import { defaultConfig } from '../packages/core/dist/training/config.js';
 import { toMicroBatches, trainLoop } from '../packages/core/dist/training/loop.js';
-import { Adafactor, keep, libtorch, randn, threads } from '../packages/torch/dist/index.js';
+import {
+  Adafactor,
+  formatProfile,
+  keep,
+  libtorch,
+  randn,
+  startProfile,
+  threads,
+} from '../packages/torch/dist/index.js';
 import { cpuFeatures } from '../packages/torch/dist/setup/index.js';
 
 const models = {
@@ -66,6 +75,7 @@ const { values, positionals } = parseArgs({
     steps: { type: 'string', default: '5' },
     beams: { type: 'string', default: '4' },
     'new-tokens': { type: 'string', default: '32' },
+    profile: { type: 'boolean', default: false },
   },
 });
 const shape = models[values.model];
@@ -78,6 +88,10 @@ const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
 const model = buildModel(shape.config, new RandomWeights(0, dtype), 'benchmark');
 const ids = (length, row) => Array.from({ length }, (_, i) => 3 + ((i * 7919 + row * 104729) % 30000));
 const seconds = [];
+let stopProfile;
+const warm = () => {
+  if (values.profile) stopProfile ??= startProfile({ shapes: true });
+};
 
 if (positionals[0] === 'train-step') {
   const target = Number(values.target);
@@ -102,6 +116,7 @@ if (positionals[0] === 'train-step') {
     gradientClip: 0,
     afterStep: async ({ step, seconds: took }) => {
       if (step > 1) seconds.push(took);
+      warm();
       return true;
     },
   });
@@ -112,9 +127,11 @@ if (positionals[0] === 'train-step') {
     const started = performance.now();
     await generate(model, inputs, { beams: Number(values.beams), minNewTokens: newTokens, maxNewTokens: newTokens });
     if (step > 0) seconds.push((performance.now() - started) / 1000);
+    warm();
   }
 } else throw new Error('name what to measure: train-step or generate');
 
+if (stopProfile) console.error(formatProfile(stopProfile(), 40));
 const sorted = [...seconds].sort((a, b) => a - b);
 console.log(
   JSON.stringify({

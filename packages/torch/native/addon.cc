@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "dispatch.h"
+#include "profile.h"
 #include "state.h"
 
 namespace {
@@ -201,6 +202,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("setGradEnabled", guarded<setGradEnabled>);
   add("threads", guarded<threads>);
   add("trimMemory", guarded<trimMemory>);
+  add("startProfile", guarded<startProfile>);
+  add("stopProfile", guarded<stopProfile>);
   add("build", guarded<build>);
   return exports;
 }

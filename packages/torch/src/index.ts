@@ -19,6 +19,7 @@ export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
+export { formatProfile, type OperatorTime, type Profile, startProfile } from './profile.js';
 export { deriveSeed } from './random.js';
 export { libtorch, threads, trimMemory } from './runtime.js';
 export {

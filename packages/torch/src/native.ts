@@ -27,6 +27,8 @@ export interface Native {
   setGradEnabled(on: boolean): boolean;
   threads(count?: number): number;
   trimMemory(): void;
+  startProfile(withShapes: boolean): void;
+  stopProfile(): [name: string, calls: number, seconds: number][];
   build(): { version: string; cpuCapability: string; cuda: boolean };
 }
 

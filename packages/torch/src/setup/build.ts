@@ -101,6 +101,8 @@ async function flagsFor(libtorch: Libtorch): Promise<Flags> {
   const options = [
     ...['-std=c++20', '-O2', '-fPIC', '-fvisibility=hidden'],
     `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.cxx11Abi ? 1 : 0}`,
+    // As libtorch was compiled: some of its classes have other members without.
+    '-DNDEBUG',
     '-DNAPI_VERSION=8',
     '-DNODE_ADDON_API_CPP_EXCEPTIONS',
     `-DNODE_GYP_MODULE_NAME=${basename(ADDON, '.node')}`,

@@ -1,0 +1,9 @@
+// Time by operator: see profile.cc.
+#pragma once
+
+#include <napi.h>
+
+/** startProfile(withShapes): counts, in this thread, every operator's calls and own time from now on. */
+Napi::Value startProfile(const Napi::CallbackInfo& info);
+/** stopProfile(): [[name, calls, seconds], ...] since startProfile. */
+Napi::Value stopProfile(const Napi::CallbackInfo& info);

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { formatProfile, randn, scope, startProfile } from './index.js';
+
+describe('startProfile', () => {
+  it('counts operators of the forward and the backward pass, and no more after it was stopped', () =>
+    scope(() => {
+      const x = randn([20, 30], 1);
+      const w = randn([40, 30], 2);
+      w.requiresGrad = true;
+      const stop = startProfile();
+      for (let i = 0; i < 3; i++) x.matmul(w.transpose(0, 1)).sum().backward();
+      const found = stop();
+      x.matmul(w.transpose(0, 1));
+      const calls = (name: string) => found.operators.find((o) => o.name === name)?.calls;
+      // One product forward; backward only one more: x needs no gradient.
+      expect(calls('aten::mm')).toBe(6);
+      const sum = found.operators.reduce((total, o) => total + o.seconds, 0);
+      expect(sum).toBeGreaterThan(0);
+      expect(sum).toBeLessThanOrEqual(found.seconds);
+      expect(formatProfile(found)).toMatch(/ 6 {2}aten::mm\n/);
+    }));
+
+  it('tells shapes apart where asked', () =>
+    scope(() => {
+      const stop = startProfile({ shapes: true });
+      randn([20, 30], 1).matmul(randn([30, 5], 1));
+      randn([20, 30], 1).matmul(randn([30, 7], 1));
+      const names = stop().operators.map((o) => o.name);
+      expect(names).toContain('aten::mm [20x30],[30x5]');
+      expect(names).toContain('aten::mm [20x30],[30x7]');
+    }));
+
+  it('refuses a second one, and works again after an operator failed', () =>
+    scope(() => {
+      const stop = startProfile();
+      expect(() => startProfile()).toThrow('runs already');
+      expect(() => randn([2, 3], 1).matmul(randn([2, 3], 1))).toThrow();
+      stop();
+      expect(() => stop()).toThrow('no profile');
+      const again = startProfile();
+      randn([2, 3], 1).exp();
+      expect(again().operators.map((o) => o.name)).toContain('aten::exp');
+    }));
+});
