@@ -6,6 +6,7 @@ model folder in each form that hubs hold) and the numbers in them. Needs torch, 
 """
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -165,32 +166,50 @@ def save_folders():
 # --- GGUF ---
 
 
-def k_quant_blocks(rng, kind, count):
-    """Random blocks of a K-quant (the gguf package reads them and does not write them), with scales of a usual size."""
-    halves = lambda n: rng.uniform(-0.01, 0.01, (count, n)).astype("<f2").view(numpy.uint8).reshape(count, 2 * n)
-    noise = lambda n: rng.integers(0, 256, (count, n), dtype=numpy.uint8)
-    if kind == gguf.GGMLQuantizationType.Q4_K:
-        return numpy.concatenate([halves(2), noise(12), noise(128)], axis=1)
-    return numpy.concatenate([noise(128), noise(64), noise(16), halves(1)], axis=1)
+# Where half-precision scales stand in the blocks of types that the gguf package reads and does not write.
+SCALES = {"Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "IQ2_XXS": (0,), "IQ2_XS": (0,), "IQ2_S": (0,),
+          "IQ3_XXS": (0,), "IQ3_S": (0,), "IQ1_S": (0,), "IQ1_M": (), "IQ4_NL": (0,), "IQ4_XS": (0,), "TQ1_0": (52,), "TQ2_0": (64,),
+          "MXFP4": (), "NVFP4": ()}  # fmt: skip
+
+
+def random_blocks(rng, kind, elements):
+    """Random blocks, with scales of a usual size where noise could give none."""
+    per_block, size = gguf.GGML_QUANT_SIZES[kind]
+    blocks = rng.integers(0, 256, (elements // per_block, size), dtype=numpy.uint8)
+    for at in SCALES[kind.name]:
+        blocks[:, at : at + 2] = rng.uniform(-0.01, 0.01, len(blocks)).astype("<f2").view(numpy.uint8).reshape(-1, 2)
+    if kind.name == "IQ1_M":
+        blocks[:, 55] = blocks[:, 55] & 0x0F | 0x20  # the upper bits of its scale
+    return blocks
 
 
 def save_types():
-    """One tensor of each type in one file, and its numbers."""
+    """One tensor of each type in one file, and its numbers: all as a hash, the first as they are."""
     rng = numpy.random.default_rng(2)
-    kinds = gguf.GGMLQuantizationType
     writer = gguf.GGUFWriter(OUT / "types.gguf", "test")
     writer.add_array("test.numbers", [1, 2, 3])
     writer.add_array("test.strings", ["a", "é", ""])
     writer.add_float32("test.float", 0.25)
     writer.add_int64("test.negative", -(2**40))
     expected = {}
-    for kind in (kinds.F32, kinds.F16, kinds.BF16, kinds.Q8_0, kinds.Q4_0, kinds.Q4_1, kinds.Q4_K, kinds.Q6_K):
-        if kind in (kinds.Q4_K, kinds.Q6_K):
-            data = k_quant_blocks(rng, kind, 2)
+    for name in ("F32", "F64", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", *SCALES):
+        kind = gguf.GGMLQuantizationType[name]
+        # Enough blocks to meet most entries of a code book.
+        shape = (64 if name.startswith(("IQ1", "IQ2", "IQ3")) else 2, 256)
+        if name in SCALES:
+            data = random_blocks(rng, kind, shape[0] * shape[1])
+            values = gguf.dequantize(data, kind)
+            data = data.reshape(shape[0], -1)
+        elif name == "F64":
+            data = rng.normal(0, 0.05, shape)
+            values = data.astype(numpy.float32)
         else:
-            data = gguf.quantize(rng.normal(0, 0.05, (2, 256)).astype(numpy.float32), kind)
-        writer.add_tensor(kind.name, data, raw_dtype=kind)
-        expected[kind.name] = floats(gguf.dequantize(data, kind))
+            data = gguf.quantize(rng.normal(0, 0.05, shape).astype(numpy.float32), kind)
+            values = gguf.dequantize(data, kind)
+        writer.add_tensor(name, data, raw_dtype=kind)
+        assert numpy.isfinite(values).all(), name
+        values = numpy.ascontiguousarray(values, dtype="<f4").reshape(-1)
+        expected[name] = {"shape": shape, "sha256": hashlib.sha256(values.tobytes()).hexdigest(), "first": floats(values[:32])}
     finish(writer)
     return expected
 
