@@ -246,7 +246,7 @@ describe('reading', () => {
   });
 
   test('what Python’s safetensors wrote', () => {
-    const golden = fileURLToPath(new URL('../../promot/golden/models', import.meta.url));
+    const golden = fileURLToPath(new URL('../../core/golden/models', import.meta.url));
     for (const name of readdirSync(golden)) {
       for (const file of ['model.safetensors', 'expected.safetensors', 'prompt/adapter_model.safetensors']) {
         const opened = openSafetensors(join(golden, name, file));

@@ -1,6 +1,7 @@
 // The safetensors format: read lazily through a memory map, written piece by piece and renamed into place.
 // Format: 8 bytes little-endian header length, a JSON header { name: { dtype, shape, data_offsets } }, the data.
-import { closeSync, fsyncSync, openSync, readSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { replaceFile } from './files/write.js';
 import { keep, scope } from './scope.js';
 import { type DType, op, type Tensor } from './tensor.js';
 
@@ -154,14 +155,15 @@ function isTexts(value: unknown): value is Record<string, string> {
 }
 
 /**
- * Writes tensors as a safetensors file: to a temporary name, synced, then renamed, so that `path` is always whole.
- * Data goes out in pieces of 16 MB; nothing is held twice. Where it fails the old file stays. No tensor may be called
- * `__metadata__`.
+ * Writes tensors as a safetensors file, whole or not at all (see `replaceFile`). Data goes out in pieces of 16 MB; nothing is
+ * held twice. No tensor may be called `__metadata__`.
+ * @param hash gets every byte that is written, as a checksum needs it.
  */
 export function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, Tensor>,
   metadata: Record<string, string> = {},
+  hash?: { update(bytes: Uint8Array): unknown },
 ): void {
   if (tensors.has(metadataKey)) throw new Error(`a safetensors file cannot hold a tensor named ${metadataKey}`);
   // Without a prototype, so that every name is a name.
@@ -180,33 +182,22 @@ export function writeSafetensors(
   const json = Buffer.from(text);
   const start = Buffer.alloc(8);
   start.writeBigUInt64LE(BigInt(json.length));
-  const temporary = `${path}.${process.pid}.tmp`;
-  try {
-    const file = openSync(temporary, 'w');
-    try {
-      writeAll(file, start);
-      writeAll(file, json);
-      for (const tensor of tensors.values()) writeData(file, tensor);
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-  } catch (error) {
-    rmSync(temporary, { force: true });
-    throw error;
-  }
+  replaceFile(path, (write) => {
+    const put = (bytes: Uint8Array) => {
+      hash?.update(bytes);
+      write(bytes);
+    };
+    put(start);
+    put(json);
+    for (const tensor of tensors.values()) writeData(put, tensor);
+  });
 }
 
-function writeData(file: number, tensor: Tensor): void {
+function writeData(put: (bytes: Uint8Array) => void, tensor: Tensor): void {
   scope(() => {
     const flat = tensor.detach().contiguous().reshape(-1);
     const step = pieceBytes / bytesOf(tensor.dtype);
     for (let at = 0; at < flat.numel; at += step)
-      scope(() => writeAll(file, flat.narrow(0, at, Math.min(step, flat.numel - at)).toBytes()));
+      scope(() => put(flat.narrow(0, at, Math.min(step, flat.numel - at)).toBytes()));
   });
-}
-
-function writeAll(file: number, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
 }

@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { checked, interval, readJsonLines, readJsonObject } from '../base/json-files.js';
+import { checked, readJson, readJsonLines } from '../base/json.js';
 import type { Spoken } from '../report/side-by-side.js';
-import { flattened, spoken } from './training-run.js';
+import { flattened, interval, spoken } from './training-run.js';
 
 const taskEntry = z.looseObject({
   task: z.string().regex(/^[\w.-]+$/u),
@@ -45,13 +45,13 @@ export function isEvaluation(folder: string): boolean {
 /** True where a folder holds the report of an experiment of the paper, whose numbers have another form. */
 export function isReproduced(folder: string): boolean {
   const path = join(folder, 'results.json');
-  return existsSync(path) && 'jobs' in readJsonObject(path, z.looseObject({}));
+  return existsSync(path) && 'jobs' in readJson(path, z.looseObject({}));
 }
 
 /** Reads an evaluation's folder; samples that are not there are left out. Errors: a UserError for files that are damaged. */
 export function readEvaluation(folder: string): EvaluationFolder {
   const path = join(folder, 'results.json');
-  const content = readJsonObject(path, results);
+  const content = readJson(path, results);
   const entries = checked(content.tasks ?? [content], z.array(taskEntry).min(1), path);
   return {
     folder,

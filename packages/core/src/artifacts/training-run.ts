@@ -3,8 +3,11 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { checked, interval, readJsonLines, readJsonObject } from '../base/json-files.js';
+import { checked, readJson, readJsonLines } from '../base/json.js';
 import type { Spoken } from '../report/side-by-side.js';
+
+/** A confidence interval, see `Interval`. */
+export const interval = z.object({ low: z.number(), high: z.number() });
 
 const place = { stage: z.string(), step: z.int().nonnegative(), task: z.string().optional() };
 const stepLine = z.looseObject({
@@ -75,7 +78,7 @@ export function isTrainingRun(folder: string): boolean {
 
 /** Reads a run folder, finished or not. Errors: a UserError for files that are damaged. */
 export function readTrainingRun(folder: string): TrainingRun {
-  const { method, model, task, config } = readJsonObject(join(folder, 'run.json'), info);
+  const { method, model, task, config } = readJson(join(folder, 'run.json'), info);
   const [steps, evaluations, keeps]: [StepLine[], EvaluationLine[], KeepLine[]] = [[], [], []];
   for (const { value, where } of readJsonLines(join(folder, 'metrics.jsonl'))) {
     const line = checked(value, z.looseObject({}), where);
@@ -99,7 +102,7 @@ export function readTrainingRun(folder: string): TrainingRun {
       .map((one) => basename(one))
       .join('+'),
     settings: flattened(config),
-    environment: existsSync(environmentFile) ? readJsonObject(environmentFile, z.looseObject({})) : {},
+    environment: existsSync(environmentFile) ? readJson(environmentFile, z.looseObject({})) : {},
     steps,
     evaluations,
     keeps,

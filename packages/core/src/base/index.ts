@@ -1,8 +1,10 @@
 // What the room `base` offers to the packages above.
 export { type DeviceSetting, useDevice } from './device.js';
 export { UserError } from './errors.js';
+export { checked, isJsonObject, type Json, type JsonLine, type JsonObject, readJson, readJsonLines } from './json.js';
 export { lockFolder } from './lock.js';
 export { didYouMean, nearestNames } from './nearest-name.js';
 export { permutation, RandomStream } from './random.js';
+export { alignedTable } from './table.js';
 export { version } from './version.js';
 export { writeText } from './write.js';

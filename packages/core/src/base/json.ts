@@ -1,7 +1,7 @@
-// JSON values and files, with errors that name the file.
-
-import { readFileSync } from 'node:fs';
+// JSON values and files, with errors that name the file and the place in it.
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { UserError } from './errors.js';
 
 /** Any JSON value. */
@@ -18,19 +18,63 @@ export function isJsonObject(value: unknown): value is JsonObject {
 /** The object in `folder/name`; undefined where the file does not exist. Throws a UserError for anything but an object. */
 export function readJsonObject(folder: string, name: string): JsonObject | undefined {
   const path = join(folder, name);
+  if (!existsSync(path)) return undefined;
+  const value = parseFile(path);
+  if (!isJsonObject(value)) throw new UserError(`${path} must hold a JSON object.`);
+  return value;
+}
+
+/** A JSON file that must be as `schema` says. Errors: a UserError with the path and the place in the file. */
+export function readJson<T>(path: string, schema: z.ZodType<T>): T {
+  return checked(parseFile(path), schema, path);
+}
+
+function parseFile(path: string): unknown {
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
   }
-  let value: unknown;
   try {
-    value = JSON.parse(text);
+    return JSON.parse(text) as unknown;
   } catch (error) {
     throw new UserError(`${path} is not JSON: ${(error as Error).message}`);
   }
-  if (!isJsonObject(value)) throw new UserError(`${path} must hold a JSON object.`);
-  return value;
+}
+
+/** The value as `schema` describes it. Errors: a UserError that begins with `where`. */
+export function checked<T>(value: unknown, schema: z.ZodType<T>, where: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const { path, message } = result.error.issues[0]!;
+  throw new UserError(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`);
+}
+
+/** A line of a JSON-lines file. */
+export interface JsonLine {
+  readonly value: unknown;
+  /** For messages: `metrics.jsonl line 3`. */
+  readonly where: string;
+}
+
+/**
+ * The lines of a JSON-lines file that promot wrote; none where the file is not there. A last line without its line break is left
+ * out: a program that was killed, or is at work, has not finished it.
+ * @param onDamaged hears of lines that are not JSON, which are left out then.
+ * Errors: without it, a UserError for such a line.
+ */
+export function readJsonLines(path: string, onDamaged?: (where: string) => void): JsonLine[] {
+  if (!existsSync(path)) return [];
+  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
+  return lines.flatMap((line, i) => {
+    const where = `${path} line ${i + 1}`;
+    try {
+      return [{ value: JSON.parse(line) as unknown, where }];
+    } catch {
+      if (!onDamaged) throw new UserError(`${where}: not JSON: the file is damaged`);
+      onDamaged(where);
+      return [];
+    }
+  });
 }

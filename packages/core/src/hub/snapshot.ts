@@ -5,13 +5,15 @@
 // tries again after cut connections, 429 and 5xx, takes what is cached where the hub does not answer, lets one process at a
 // time download a file, offline mode, mirrors, tokens, progress, cancellation.
 
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, readFile, rename, rm, stat, symlink } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { withLock } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
+import { writeText } from '../base/write.js';
 
 /** A repository on the hub. */
 export interface HubRepository {
@@ -137,7 +139,7 @@ export async function hubSnapshot(
   for (const file of files) {
     if (!(await exists(join(folder, file)))) await download(repository, commit, file, storage, settings);
   }
-  if (revision !== commit) await writeWhole(join(storage, 'refs', ...revision.split('/')), commit);
+  if (revision !== commit) writeText(join(storage, 'refs', ...revision.split('/')), commit);
   return { folder, commit, files };
 }
 
@@ -289,13 +291,6 @@ function exists(path: string): Promise<boolean> {
   );
 }
 
-async function writeWhole(path: string, content: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${randomUUID()}.tmp`;
-  await writeFile(temporary, content);
-  await rename(temporary, path);
-}
-
 /** Attempts at one request or one stretch of a file before giving up: 15 seconds of waiting. */
 const attempts = 5;
 
@@ -439,7 +434,6 @@ async function download(
   };
   // Two that append to one partial file spoil it. Python's locks, of another kind, are in the same folder as `<etag>.lock`.
   const lock = join(settings.cacheFolder, '.locks', folderName(repository), `${etag}.promot-lock`);
-  const { withLock } = await import('@promot/torch/setup'); // here, because few commands download
   await withLock(lock, bring, (pid) => settings.onWarning(`${what}: waiting for process ${pid}, which downloads it`));
 }
 

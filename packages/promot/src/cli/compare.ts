@@ -1,10 +1,10 @@
 // `promot compare`: results of several evaluations side by side.
 
+import { alignedTable } from '@promot/core/base';
 import type { ComparedScore, ComparedTask, Comparison } from '@promot/core/evaluation';
 import { Command } from 'commander';
 import { answer, type Io } from './io.js';
 import { wholeNumber } from './options.js';
-import { alignedTable } from './table.js';
 
 export function compareCommand(io: Io): Command {
   return new Command('compare')

@@ -1,4 +1,5 @@
 // `promot doctor`: what was found on this machine, and one line of advice for each problem.
+import { alignedTable } from '@promot/core/base';
 import { Command } from 'commander';
 import { answer, type Io } from './io.js';
 
@@ -13,13 +14,12 @@ export function doctorCommand(io: Io): Command {
       const inspection = await inspect();
       io.exitCode = inspection.ok ? 0 : 1;
       answer(io, options.json, inspection, () => {
-        const width = Math.max(...inspection.findings.map(({ name }) => name.length)) + 2;
-        const lines = inspection.findings.flatMap(({ name, value, problem, advice }) => [
-          `${name.padEnd(width)}${value}`,
-          ...(problem === undefined ? [] : [`${''.padEnd(width)}problem: ${problem}`]),
-          ...(advice === undefined ? [] : [`${''.padEnd(width)}advice: ${advice}`]),
+        const rows = inspection.findings.flatMap(({ name, value, problem, advice }) => [
+          [name, value],
+          ...(problem === undefined ? [] : [['', `problem: ${problem}`]]),
+          ...(advice === undefined ? [] : [['', `advice: ${advice}`]]),
         ]);
-        return [...lines, '', inspection.ok ? 'Ready.' : 'Not ready: see the problems above.'].join('\n');
+        return [alignedTable(rows), '', inspection.ok ? 'Ready.' : 'Not ready: see the problems above.'].join('\n');
       });
     });
 }

@@ -1,6 +1,6 @@
 // `promot eval`: the scores of a model on tasks.
 
-import { UserError } from '@promot/core/base';
+import { alignedTable, UserError } from '@promot/core/base';
 import type { TaskResult } from '@promot/core/evaluation';
 import { loadTask } from '@promot/core/tasks';
 import { Command } from 'commander';
@@ -19,7 +19,6 @@ import {
 } from './options.js';
 import { Progress } from './progress.js';
 import { readKnownSettings } from './settings.js';
-import { alignedTable } from './table.js';
 
 interface Options extends CommonOptions {
   readonly model: string;

@@ -1,6 +1,6 @@
 // `promot reproduce`: every table and figure of the paper; alone, what there is and what it costs.
 
-import { didYouMean, UserError } from '@promot/core/base';
+import { alignedTable, didYouMean, UserError } from '@promot/core/base';
 import { configKeys, defaultConfig, resolveConfig } from '@promot/core/train';
 import { Command } from 'commander';
 import { z } from 'zod';
@@ -12,7 +12,6 @@ import { answer, type Io } from './io.js';
 import { type CommonOptions, dataOption, withCommonOptions, wordList } from './options.js';
 import { duration, Progress } from './progress.js';
 import { readSettings, type Settings } from './settings.js';
-import { alignedTable } from './table.js';
 
 interface Options extends CommonOptions {
   readonly scale: string;

@@ -1,5 +1,6 @@
 // The quickstart's result as a table for the terminal and as a report.
 
+import { alignedTable } from '@promot/core/base';
 import type { Cell, Report } from '@promot/core/report';
 import { formFigure, lossFigure, type NamedRun, validationFigure, versions } from '@promot/core/report';
 import type { Contender, QuickstartResult } from './result.js';
@@ -20,14 +21,10 @@ export function resultTable(result: Measured): string {
     `${formShare.toFixed(1)} %`,
   ]);
   const all = [['model', ...columnsOf(result)], ...columns];
-  const widths = all.map((column) => Math.max(...column.map((cell) => cell.length)));
-  return all[0]!
-    .map((_, row) =>
-      all
-        .map((column, i) => (i === 0 ? column[row]!.padEnd(widths[0]!) : column[row]!.padStart(widths[i]!)))
-        .join('  '),
-    )
-    .join('\n');
+  return alignedTable(
+    all[0]!.map((_, row) => all.map((column) => column[row]!)),
+    { numbers: 'all-but-first' },
+  );
 }
 
 /** What was measured, with the learning curves of the two training runs. */

@@ -1,12 +1,11 @@
-// The cache folder: where it is, how things get into it whole, and the lock that keeps two set-ups from doing one job twice.
+// The cache folder: where it is, and how folders get into it whole.
 //
 // Whatever is made goes into a temporary folder inside the cache and is renamed into place when complete, so a set-up
-// that is killed leaves nothing that looks finished. The lock only saves work: were it broken, both would still be right.
-import { randomUUID } from 'node:crypto';
-import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { homedir, hostname } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+// that is killed leaves nothing that looks finished. Locks (../files/lock.ts) only save work: were they broken, both would be right.
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { isTemporaryName, temporaryName } from '../files/write.js';
 
 /** The cache folder: `$PROMOT_CACHE`, else `$XDG_CACHE_HOME/promot`, else `~/.cache/promot`. It may not exist yet. */
 export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
@@ -26,7 +25,7 @@ export async function exists(path: string): Promise<boolean> {
 
 /** Runs `work` with a fresh folder named after `path` and beside it, which is removed afterwards whatever happens. */
 export async function withTemporaryFolder<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
-  const temporary = `${path}.tmp-${randomUUID().slice(0, 8)}`;
+  const temporary = temporaryName(path);
   await mkdir(temporary, { recursive: true });
   try {
     return await work(temporary);
@@ -49,25 +48,13 @@ export async function publishFolder(folder: string, fill: (temporary: string) =>
   });
 }
 
-/** Writes a small file whole or not at all. */
-export async function writeAtomically(path: string, content: string): Promise<void> {
-  const temporary = `${path}.tmp-${randomUUID().slice(0, 8)}`;
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeFile(temporary, content);
-    await rename(temporary, path);
-  } finally {
-    await rm(temporary, { force: true });
-  }
-}
-
 /**
  * Removes what killed set-ups left in a folder: entries named `*.tmp-*` older than a day, younger ones if nobody can be
  * using them (call it with `age` 0 while holding the lock).
  */
 export async function sweep(folder: string, age = 24 * 3600_000): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
-    if (!/\.tmp-[0-9a-f]{8}$/.test(name)) continue;
+    if (!isTemporaryName(name)) continue;
     const path = join(folder, name);
     const info = await stat(path).catch(() => undefined);
     if (!info || Date.now() - info.mtimeMs < age) continue;
@@ -88,87 +75,6 @@ export async function folderSize(path: string): Promise<number> {
         .catch(() => 0);
   }
   return total;
-}
-
-const HEARTBEAT_MS = 5000;
-const STALE_MS = 60_000;
-
-/**
- * Runs `work` while holding the lock file `path`; waits while another process holds it.
- * A lock is void when its process is gone (same host) or it has shown no sign of life for a minute (any host).
- * @param onWait called once if there is a wait, with the holder's process id.
- */
-export async function withLock<T>(path: string, work: () => Promise<T>, onWait?: (pid: number) => void): Promise<T> {
-  await mkdir(dirname(path), { recursive: true });
-  const mine = JSON.stringify({ pid: process.pid, host: hostname(), id: randomUUID() });
-  let waited = false;
-  while (!(await take(path, mine))) {
-    const holder = await readFile(path, 'utf8').catch(() => undefined);
-    if (holder === undefined) continue; // Just released.
-    if (await isStale(path, holder)) {
-      // Renaming first means that of several that wait only one removes the old lock.
-      const aside = `${path}.tmp-${randomUUID().slice(0, 8)}`;
-      await rename(path, aside).catch(() => undefined);
-      await rm(aside, { force: true });
-      continue;
-    }
-    if (!waited) onWait?.(parseHolder(holder)?.pid ?? 0);
-    waited = true;
-    await sleep(200);
-  }
-  const heartbeat = setInterval(() => {
-    const now = new Date();
-    utimes(path, now, now).catch(() => undefined);
-  }, HEARTBEAT_MS);
-  heartbeat.unref();
-  try {
-    return await work();
-  } finally {
-    clearInterval(heartbeat);
-    if ((await readFile(path, 'utf8').catch(() => '')) === mine) await rm(path, { force: true });
-  }
-}
-
-async function take(path: string, mine: string): Promise<boolean> {
-  try {
-    await writeFile(path, mine, { flag: 'wx' });
-    return true;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-async function isStale(path: string, holder: string): Promise<boolean> {
-  const info = await stat(path).catch(() => undefined);
-  if (!info) return false;
-  const age = Date.now() - info.mtimeMs;
-  if (age > STALE_MS) return true;
-  const parsed = parseHolder(holder);
-  // An unreadable lock may be one that is being written this moment.
-  if (!parsed) return age > HEARTBEAT_MS;
-  return parsed.host === hostname() && !isAlive(parsed.pid);
-}
-
-function parseHolder(text: string): { pid: number; host: string } | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (typeof value !== 'object' || value === null) return undefined;
-    const { pid, host } = value as Record<string, unknown>;
-    return typeof pid === 'number' && typeof host === 'string' ? { pid, host } : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whether a process of this machine runs, be it another user's. */
-export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
 }
 
 /** A path as people read it: the home folder as `~`. */

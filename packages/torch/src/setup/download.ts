@@ -2,16 +2,8 @@
 // Of either only the libraries and the headers are kept, in the cache folder, as `libtorch-<version>-<platform>/torch`.
 import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import {
-  cacheFolder,
-  displayPath,
-  exists,
-  folderSize,
-  publishFolder,
-  sweep,
-  withLock,
-  withTemporaryFolder,
-} from './cache.js';
+import { withLock } from '../files/lock.js';
+import { cacheFolder, displayPath, exists, folderSize, publishFolder, sweep, withTemporaryFolder } from './cache.js';
 import { SetupError } from './errors.js';
 import { FetchError, fetchFile } from './fetch-file.js';
 import { downloadedLibtorch, examine, type Libtorch, libraryName, PINNED_VERSION, pythons } from './locate.js';

@@ -7,7 +7,7 @@ import { readFile, rename, rm, stat } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeAtomically } from './cache.js';
+import { writeText } from '../files/write.js';
 import type { OnProgress } from './progress.js';
 
 /** The file cannot be had from there; the message says why. */
@@ -85,7 +85,7 @@ async function attempt(url: string, part: string, { onProgress, label }: FetchFi
     const total = length === null ? undefined : start + Number(length);
     const version = response.headers.get('etag');
     // A weak ETag does not promise equal bytes, and If-Range refuses it.
-    if (start === 0) await writeAtomically(`${part}.json`, JSON.stringify({ url, version: strong(version) }));
+    if (start === 0) writeText(`${part}.json`, JSON.stringify({ url, version: strong(version) }));
 
     let done = start;
     const body = Readable.fromWeb(response.body as import('node:stream/web').ReadableStream<Uint8Array>);

@@ -7,7 +7,6 @@ import { type Libtorch, locateLibtorch } from './locate.js';
 import { type OnProgress, reportTo } from './progress.js';
 import { readStamp, writeStamp } from './stamp.js';
 
-export { isAlive, withLock } from './cache.js';
 export { type CpuFeatures, cpuFeatures } from './cpu.js';
 export { SetupError } from './errors.js';
 export { type Finding, type Inspection, inspect } from './inspect.js';

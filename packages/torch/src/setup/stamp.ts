@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { writeText } from '../files/write.js';
 import { nativeFolder } from './build.js';
-import { cacheFolder, exists, writeAtomically } from './cache.js';
+import { cacheFolder, exists } from './cache.js';
 import { fingerprint, type Libtorch } from './locate.js';
 
 /** What the last successful set-up found; it is trusted while what it names is unchanged. */
@@ -51,5 +52,5 @@ async function sourcesFingerprint(): Promise<string> {
 export async function writeStamp(addon: string, libtorch: Libtorch): Promise<void> {
   const libtorchFingerprint = await fingerprint(libtorch.root);
   const stamp: Stamp = { addon, libtorch, libtorchFingerprint, sources: await sourcesFingerprint() };
-  await writeAtomically(stampPath(), JSON.stringify(stamp));
+  writeText(stampPath(), JSON.stringify(stamp));
 }

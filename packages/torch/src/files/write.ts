@@ -1,0 +1,55 @@
+// Writing files whole: to a temporary name in the same folder, synced, then renamed. A crash or a reader never meets half a file.
+import { randomUUID } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+
+/** Beside `path`, for what is not whole yet. */
+export function temporaryName(path: string): string {
+  return `${path}.tmp-${randomUUID().slice(0, 8)}`;
+}
+
+/** Whether a name is one of `temporaryName`'s, or of the older form NAME.tmp: where nobody is at work, it is left over. */
+export function isTemporaryName(name: string): boolean {
+  return /\.tmp(-[0-9a-f]{8})?$/u.test(name);
+}
+
+/**
+ * Makes or replaces a file; `fill` writes its bytes, piece by piece. Where anything fails the old file stays and nothing is left over.
+ * Errors: what `fill` throws; those of the file system, with `path` and the bytes that were `written`.
+ *
+ * @example replaceFile('notes.txt', (write) => write(Buffer.from('whole')));
+ */
+export function replaceFile(path: string, fill: (write: (bytes: Uint8Array) => void) => void): void {
+  const temporary = temporaryName(path);
+  let written = 0;
+  let made = false;
+  try {
+    const file = openSync(temporary, 'wx');
+    made = true;
+    try {
+      fill((bytes) => {
+        for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
+        written += bytes.length;
+      });
+      fsyncSync(file);
+    } finally {
+      closeSync(file);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    if (made) rmSync(temporary, { force: true });
+    throw about(error, path, written);
+  }
+}
+
+/** Makes or replaces a text file, and its folder where need be. Errors: those of the file system, with `path`. */
+export function writeText(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  replaceFile(path, (write) => write(Buffer.from(text)));
+}
+
+/** Errors of writing do not say which file; those of opening speak of the temporary name. */
+function about(error: unknown, path: string, written: number): unknown {
+  if (error instanceof Error && 'syscall' in error) Object.assign(error, { path, written });
+  return error;
+}
