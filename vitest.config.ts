@@ -18,6 +18,7 @@ export default defineConfig({
   },
   test: {
     include: ['packages/*/{src,test,lab}/**/*.test.ts'],
+    globalSetup: source('packages/torch/test/ensure-addon.ts'),
     pool: 'forks',
     // One test file at a time: two libtorch processes on two cores slow each other down.
     fileParallelism: false,

@@ -1,7 +1,7 @@
 // The public interface of the library. The entries `@promot/core/ROOM` offer more, room by room.
 
 export { writePromptAdapter } from './adapters/peft.js';
-export { type DeviceSetting, useDevice } from './base/device.js';
+export { chooseDevice, type DeviceSetting } from './base/device.js';
 export { UserError } from './base/errors.js';
 export { type Comparison, compareResults } from './evaluation/compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';

@@ -1,7 +1,6 @@
-// For tests of placement on a machine without a GPU: every tensor is made on libtorch's `meta` device, which has shapes and no
+// For tests of placement on a machine without a GPU: models are loaded on libtorch's `meta` device, which has shapes and no
 // numbers, and every operator is looked at. (libtorch itself is of little help: a product of a meta matrix and a CPU one passes.)
 // Where numbers are read, they are zeros.
-import { setDefaultDevice } from '@promot/torch';
 import { vi } from 'vitest';
 import { type Handle, native } from '../../torch/src/native.js';
 
@@ -39,9 +38,8 @@ export interface Watch {
   stop(): void;
 }
 
-/** Makes tensors on the meta device until `stop`. */
+/** Watches every operator until `stop`. Make what is watched with `withDevice('meta', ...)`. */
 export function watchOnMeta(): Watch {
-  setDefaultDevice('meta');
   const names = new Map<number, string>();
   const calls = new Map<string, number>();
   const strays: string[] = [];
@@ -72,7 +70,6 @@ export function watchOnMeta(): Watch {
     stop: () => {
       spy.mockRestore();
       reader.mockRestore();
-      setDefaultDevice('cpu');
     },
   };
   return watch;

@@ -91,7 +91,7 @@ describe.skipIf(why !== '')(`real models${why ? `: skipped, ${why}` : ''}`, () =
       loaded = name.endsWith('.gguf') ? loadGguf(path, 'float32') : loadFolder(path, 'float32');
     });
     afterAll(() => {
-      for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+      loaded.dispose();
     });
 
     /** The ids of a text, which must be Transformers'. */

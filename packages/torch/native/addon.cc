@@ -171,17 +171,22 @@ Napi::Value build(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Object init(Napi::Env env, Napi::Object exports) {
-  env.SetInstanceData(new State());
+// Activations are tens of megabytes and come and go every step. glibc would map and unmap each, and the kernel would clear
+// every page anew; kept in the heap they are reused.
+Napi::Value keepFreedMemory(const Napi::CallbackInfo& info) {
 #ifdef __GLIBC__
-  // Activations are tens of megabytes and come and go every step. glibc would map and unmap each, and the kernel would clear
-  // every page anew; kept in the heap they are reused.
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 2047 << 20);
 #endif
+  return info.Env().Undefined();
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+  env.SetInstanceData(new State());
   auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
+  add("keepFreedMemory", guarded<keepFreedMemory>);
   add("findOperator", guarded<findOperator>);
   add("schemaOf", guarded<schemaOf>);
   add("callOperator", guarded<callOperator>);

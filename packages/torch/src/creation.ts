@@ -1,11 +1,11 @@
-// Making tensors on the default device: from numbers, constant, and random as a function of a seed.
-import { defaultDevice } from './device.js';
+// Making tensors on the current device: from numbers, constant, and random as a function of a seed.
+import { currentDevice } from './device.js';
 import { native } from './native.js';
 import { type DType, op, Tensor } from './tensor.js';
 
-/** A tensor of the CPU, moved to the default device. */
+/** A tensor of the CPU, moved to the current device. */
 function placed(made: Tensor): Tensor {
-  const device = defaultDevice();
+  const device = currentDevice();
   if (device === 'cpu') return made;
   // Not waiting for the copy is safe: CUDA takes ordinary memory over before it returns.
   const there = op('aten::to.dtype_layout', made, undefined, undefined, device, undefined, true);
@@ -65,15 +65,15 @@ export function fromBytes(bytes: Uint8Array, dtype: DType, shape: readonly numbe
 }
 
 export function zeros(shape: readonly number[], dtype: DType = 'float32'): Tensor {
-  return op('aten::zeros', shape, dtype, undefined, defaultDevice());
+  return op('aten::zeros', shape, dtype, undefined, currentDevice());
 }
 
 export function ones(shape: readonly number[], dtype: DType = 'float32'): Tensor {
-  return op('aten::ones', shape, dtype, undefined, defaultDevice());
+  return op('aten::ones', shape, dtype, undefined, currentDevice());
 }
 
 export function full(shape: readonly number[], value: number, dtype: DType = 'float32'): Tensor {
-  return op('aten::full', shape, value, dtype, undefined, defaultDevice());
+  return op('aten::full', shape, value, dtype, undefined, currentDevice());
 }
 
 export function zerosLike(like: Tensor, dtype: DType = like.dtype): Tensor {
@@ -82,7 +82,7 @@ export function zerosLike(like: Tensor, dtype: DType = like.dtype): Tensor {
 
 /** 0, 1, ..., end-1. */
 export function arange(end: number, dtype: DType = 'int64'): Tensor {
-  return op('aten::arange', end, dtype, undefined, defaultDevice());
+  return op('aten::arange', end, dtype, undefined, currentDevice());
 }
 
 // Random numbers are drawn on the CPU and copied: every kind of device has a generator of its own, which makes other numbers

@@ -1,12 +1,13 @@
-// The default device. `meta` stands in for a GPU: it has shapes and no numbers.
+// The device on which tensors are made. `meta` stands in for a GPU: it has shapes and no numbers.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, describe, expect, test } from 'vitest';
+import { setImmediate } from 'node:timers/promises';
+import { describe, expect, test } from 'vitest';
 import {
   AdamW,
   arange,
-  defaultDevice,
+  currentDevice,
   dropout,
   fromBytes,
   full,
@@ -16,15 +17,13 @@ import {
   openSafetensors,
   randn,
   scope,
-  setDefaultDevice,
   tensor,
   uniform,
+  withDevice,
   writeSafetensors,
   zeros,
   zerosLike,
 } from './index.js';
-
-afterEach(() => setDefaultDevice('cpu'));
 
 const factories = {
   tensor: () => tensor([1, 2]),
@@ -41,12 +40,12 @@ const factories = {
   uniform: () => uniform([2], -1, 1, 1),
 };
 
-describe('setDefaultDevice', () => {
+describe('withDevice', () => {
   test.each(Object.entries(factories))('%s', (_, make) => {
     scope(() => {
       expect(make().device).toBe('cpu');
-      setDefaultDevice('meta');
-      const there = make();
+      const there = withDevice('meta', make);
+      expect(make().device).toBe('cpu');
       expect([there.device, there.shape]).toEqual(['meta', [2]]);
       expect([zerosLike(there).device, dropout(there.float(), 0.5, 1).device]).toEqual(['meta', 'meta']);
     });
@@ -55,44 +54,58 @@ describe('setDefaultDevice', () => {
   test('leaves what there is where it is', () => {
     scope(() => {
       const before = ones([2]);
-      setDefaultDevice('meta');
-      expect([before.device, before.add(1).device, zerosLike(before).device]).toEqual(['cpu', 'cpu', 'cpu']);
+      withDevice('meta', () =>
+        expect([before.device, before.add(1).device, zerosLike(before).device]).toEqual(['cpu', 'cpu', 'cpu']),
+      );
       expect(before.toNumbers()).toEqual([1, 1]);
     });
   });
 
-  test.skipIf(libtorch().cuda)('refuses a device that libtorch cannot use, and stays', () => {
-    expect(() => setDefaultDevice('cuda')).toThrow(/CUDA/);
-    expect(() => setDefaultDevice('cuda:1')).toThrow(/CUDA/);
-    expect(defaultDevice()).toBe('cpu');
+  test.skipIf(libtorch().cuda)('refuses a device that libtorch cannot use', () => {
+    const never = () => expect.unreachable();
+    expect(() => withDevice('cuda', never)).toThrow(/CUDA/);
+    expect(() => withDevice('cuda:1', never)).toThrow(/CUDA/);
+    expect(currentDevice()).toBe('cpu');
     expect(scope(() => ones([1]).device)).toBe('cpu');
   });
 });
 
-test('a file is mapped on the CPU whatever the default, and goes into tensors elsewhere', () => {
+test('asynchronous work keeps its device, and work beside it is not touched', async () => {
+  const made = async () => {
+    await setImmediate();
+    return scope(() => ones([1]).device);
+  };
+  const [there, here, deeper] = await Promise.all([
+    withDevice('meta', made),
+    made(),
+    withDevice('meta', () => withDevice('cpu', made)),
+  ]);
+  expect([there, here, deeper]).toEqual(['meta', 'cpu', 'cpu']);
+});
+
+test('a file is mapped on the CPU whatever the current device, and goes into tensors elsewhere', () => {
   const folder = mkdtempSync(join(tmpdir(), 'promot-device-'));
   try {
     const path = join(folder, 'a.safetensors');
     scope(() => writeSafetensors(path, new Map([['a', tensor([1, 2, 3])]])));
-    setDefaultDevice('meta');
-    scope(() => {
-      const file = openSafetensors(path);
-      const mapped = file.tensor('a');
-      expect([mapped.device, mapped.toNumbers()]).toEqual(['cpu', [1, 2, 3]]);
-      expect(mapped.toDevice(defaultDevice()).device).toBe('meta');
-      expect(zeros([3]).copy_(mapped).device).toBe('meta');
-      file.close();
-    });
+    withDevice('meta', () =>
+      scope(() => {
+        const file = openSafetensors(path);
+        const mapped = file.tensor('a');
+        expect([mapped.device, mapped.toNumbers()]).toEqual(['cpu', [1, 2, 3]]);
+        expect(mapped.toDevice(currentDevice()).device).toBe('meta');
+        expect(zeros([3]).copy_(mapped).device).toBe('meta');
+        file.close();
+      }),
+    );
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
 
 test("an optimizer's state is where its parameters are, also when it is restored", () => {
-  setDefaultDevice('meta');
-  const parameter = keep(ones([3], 'bfloat16'));
+  const parameter = withDevice('meta', () => keep(ones([3], 'bfloat16')));
   const optimizer = new AdamW(new Map([['p', parameter]]));
-  setDefaultDevice('cpu');
   scope(() => {
     const saved = new Map([...optimizer.state()].map(([name, { shape }]) => [name, ones(shape)] as const));
     optimizer.restore(saved, 1);

@@ -1,22 +1,27 @@
-// The device on which tensors are made.
+// The device on which tensors are made: the CPU, or what the nearest `withDevice` around the call says.
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { op } from './tensor.js';
 
 /** `meta` tensors have a shape and no numbers. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'meta';
 
-let current: Device = 'cpu';
+const around = new AsyncLocalStorage<Device>();
 
-/** Where `tensor`, `zeros`, `randn`, ... make tensors. The CPU, until `setDefaultDevice` says otherwise. */
-export function defaultDevice(): Device {
-  return current;
+/** Where `tensor`, `zeros`, `randn`, ... make tensors here. */
+export function currentDevice(): Device {
+  return around.getStore() ?? 'cpu';
 }
 
 /**
- * Makes all tensors from now on somewhere else, in the whole thread (torch.set_default_device); those that there are stay
- * where they are. Throws libtorch's Error where it has no such device.
+ * Runs `work`, and all that it awaits, with tensors made on this device (`with torch.device(...)` in PyTorch). Work beside it is
+ * not touched, and tensors that exist stay where they are. Throws libtorch's Error where it has no such device.
+ *
+ * @example
+ * const table = withDevice('cuda', () => zeros([2, 3]));
  */
-export function setDefaultDevice(device: Device): void {
+export function withDevice<T>(device: Device, work: () => T): T {
+  if (device === currentDevice()) return work();
   // CUDA is first asked for when a tensor is made there.
-  op('aten::zeros', [0], 'float32', undefined, device).dispose();
-  current = device;
+  if (device !== 'cpu') op('aten::zeros', [0], 'float32', undefined, device).dispose();
+  return around.run(device, work);
 }

@@ -12,7 +12,7 @@ export {
   zeros,
   zerosLike,
 } from './creation.js';
-export { type Device, defaultDevice, setDefaultDevice } from './device.js';
+export { currentDevice, type Device, withDevice } from './device.js';
 export * from './functional.js';
 export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
 export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';
@@ -21,7 +21,7 @@ export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optim
 export { Sgd, type SgdOptions } from './optim/sgd.js';
 export { formatProfile, type OperatorTime, type Profile, startProfile } from './profile.js';
 export { deriveSeed } from './random.js';
-export { libtorch, threads, trimMemory } from './runtime.js';
+export { libtorch, threads, trimMemory, tuneProcess } from './runtime.js';
 export {
   FileFormatError,
   mapFile,

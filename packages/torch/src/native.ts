@@ -1,6 +1,7 @@
-// The addon, loaded once per thread. Set-up (finding libtorch, compiling) happens here at the first import.
+// The addon, loaded once per thread, when it is first used.
 import { createRequire } from 'node:module';
-import { ensureAddon } from './setup/index.js';
+import { SetupError } from './setup/errors.js';
+import { readStamp } from './setup/stamp.js';
 
 /** A handle of the addon's tensor table. */
 export type Handle = bigint;
@@ -29,11 +30,28 @@ export interface Native {
   trimMemory(): void;
   startProfile(withShapes: boolean): void;
   stopProfile(): [name: string, calls: number, seconds: number][];
+  keepFreedMemory(): void;
   build(): { version: string; cpuCapability: string; cuda: boolean };
 }
 
-// OpenMP's threads spin while they wait, unless told otherwise before they start. On a machine with anything else to do that
-// makes a step up to ten times slower; sleeping costs some microseconds an operator. Set to `active` where nothing else runs.
-process.env.OMP_WAIT_POLICY ??= 'passive';
+const entries = {} as Native;
 
-export const native = createRequire(import.meta.url)(await ensureAddon()) as Native;
+/** Loads the addon that set-up has made. Throws SetupError, which says how to set up, where there is none. */
+function load(): Native {
+  const stamp = readStamp();
+  if (!stamp) {
+    throw new SetupError(
+      'libtorch is not set up on this machine: run `npx promot doctor --setup`, or call `await ensureAddon()` of @promot/torch/setup.',
+    );
+  }
+  return createRequire(import.meta.url)(stamp.addon) as Native;
+}
+
+/** The addon. Importing this file does nothing: the addon is loaded when one of its functions is first asked for. */
+export const native: Native = Object.setPrototypeOf(
+  entries,
+  new Proxy(
+    {},
+    { get: (_, name) => (typeof name === 'string' ? Object.assign(entries, load())[name as never] : undefined) },
+  ),
+);

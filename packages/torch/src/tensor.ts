@@ -1,5 +1,6 @@
 // Tensor and its operators, under PyTorch's names. Every method is one ATen operator reached through the dispatcher;
 // operators that have no method yet are reached with `call`.
+import type { Device } from './device.js';
 import { type Handle, native } from './native.js';
 import { adopt } from './scope.js';
 
@@ -59,8 +60,8 @@ export class Tensor {
     this.#dtype ??= native.dtype(this.handle) as DType;
     return this.#dtype;
   }
-  get device(): string {
-    return native.device(this.handle);
+  get device(): Device {
+    return native.device(this.handle) as Device;
   }
   get dim(): number {
     return this.shape.length;

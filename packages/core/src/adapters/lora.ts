@@ -1,7 +1,6 @@
 // LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers; PEFT's files in and out.
 import { mkdir } from 'node:fs/promises';
 import {
-  defaultDevice,
   deriveSeed,
   keep,
   type Linear,
@@ -11,6 +10,7 @@ import {
   scope,
   type Tensor,
   uniform,
+  withDevice,
   writeSafetensors,
   zeros,
 } from '@promot/torch';
@@ -111,9 +111,12 @@ export function attachLora(
     if (layers !== 'all' && !targets.includes(name.split('.').at(-1)!)) continue;
     const [outputs, inputs] = weight.shape as [number, number];
     const bound = inputs ** -0.5;
-    const a = scope(() => uniform([rank, inputs], -bound, bound, deriveSeed(seed, place++)));
+    const [a, b] = withDevice(model.embedding.device, () => [
+      scope(() => uniform([rank, inputs], -bound, bound, deriveSeed(seed, place++))),
+      zeros([outputs, rank]),
+    ]);
     parameters.set(`${name}.lora_A.weight`, keep(a));
-    parameters.set(`${name}.lora_B.weight`, keep(zeros([outputs, rank])));
+    parameters.set(`${name}.lora_B.weight`, keep(b));
   }
   return new Lora(model, parameters, rank, 1);
 }
@@ -147,7 +150,7 @@ export function readLoraAdapter(folder: string, model: LanguageModel): Lora {
         );
       parameters.set(
         key.slice(prefix.length),
-        keep(noGrad(() => scope(() => file.tensor(key).float().clone().toDevice(defaultDevice())))),
+        keep(noGrad(() => scope(() => file.tensor(key).float().clone().toDevice(model.embedding.device)))),
       );
     }
     file.close();

@@ -1,6 +1,6 @@
 // PEFT prompt-tuning adapters: a folder with adapter_config.json and adapter_model.safetensors that PEFT reads and writes.
 import { mkdir } from 'node:fs/promises';
-import { defaultDevice, noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
+import { noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { writeText } from '../base/write.js';
@@ -31,7 +31,7 @@ export function readPromptAdapter(folder: string, model: LanguageModel): Tensor 
     );
   try {
     return noGrad(() =>
-      scope(() => file.tensor(weightsName).narrow(0, 0, rows).float().clone().toDevice(defaultDevice())),
+      scope(() => file.tensor(weightsName).narrow(0, 0, rows).float().clone().toDevice(model.embedding.device)),
     );
   } finally {
     file.close();

@@ -1,6 +1,6 @@
 // The soft prompt: P trainable rows in front of the embedded input (Lester et al. 2021), and how they start.
 import { existsSync } from 'node:fs';
-import { deriveSeed, keep, noGrad, scope, type Tensor, tensor, uniform } from '@promot/torch';
+import { deriveSeed, keep, noGrad, scope, type Tensor, tensor, uniform, withDevice } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { LanguageModel } from '../models/model.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -35,7 +35,7 @@ export function initPrompt(
   const rowsOf = (ids: readonly number[]) =>
     model.embedding.indexSelect(0, tensor(BigInt64Array.from(ids, BigInt))).float();
   return keep(
-    noGrad(() =>
+    onDeviceOf(model, () =>
       scope(() => {
         if (init === 'vocabulary') return rowsOf(sample(length));
         if (init === 'uniform') return uniform([length, width], -0.5, 0.5, seed);
@@ -61,6 +61,11 @@ export function initPrompt(
       }),
     ),
   );
+}
+
+/** Without a graph, with tensors made where the model is. */
+function onDeviceOf<T>(model: LanguageModel, work: () => T): T {
+  return withDevice(model.embedding.device, () => noGrad(work));
 }
 
 function encoded(tokenizer: Tokenizer, text: string): number[] {

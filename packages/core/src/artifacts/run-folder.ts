@@ -5,7 +5,7 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import {
-  defaultDevice,
+  currentDevice,
   libtorch,
   noGrad,
   type Optimizer,
@@ -269,7 +269,7 @@ function environment(): Record<string, unknown> {
     node: process.version,
     libtorch: build.version,
     cpuCapability: build.cpuCapability,
-    device: defaultDevice(),
+    device: currentDevice(),
     threads: threads(),
     processor: cpus()[0]?.model ?? 'unknown',
     cores: cpus().length,

@@ -1,5 +1,5 @@
 // What the room `base` offers to the packages above.
-export { type DeviceSetting, useDevice } from './device.js';
+export { chooseDevice, type DeviceSetting } from './device.js';
 export { UserError } from './errors.js';
 export { checked, isJsonObject, type Json, type JsonLine, type JsonObject, readJson, readJsonLines } from './json.js';
 export { lockFolder } from './lock.js';

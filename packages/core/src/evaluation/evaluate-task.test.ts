@@ -15,7 +15,7 @@ beforeAll(() => {
   loaded = loadFolder(fileURLToPath(new URL('../../golden/models/llama', import.meta.url)), 'float32');
 });
 afterAll(() => {
-  for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+  loaded.dispose();
 });
 
 /** A task whose question i has the answer `answers[i]`. */

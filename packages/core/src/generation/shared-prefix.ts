@@ -1,5 +1,5 @@
 // The few-shot prefix that many inputs share, and the soft prompt in front of it, are read once and not with every input.
-import { noGrad, type Tensor } from '@promot/torch';
+import { noGrad, type Tensor, withDevice } from '@promot/torch';
 import type { Ids, LanguageModel, Prefix } from '../models/model.js';
 
 /** Prefixes of fewer places than this are not worth the trouble. */
@@ -17,14 +17,18 @@ export interface InputGroup {
 
 /**
  * Calls `run` for the inputs that begin with the prefix that saves most, and for the others (with the prompt alone). Works on
- * token ids, so that the tokens are those of the whole texts. The prefix is freed at the end.
+ * token ids, so that the tokens are those of the whole texts. The prefix is freed at the end. Tensors are made where the model is.
  */
-export async function forSharedPrefix(
+export function forSharedPrefix(
   model: LanguageModel,
   inputs: readonly Ids[],
   prompt: Tensor | undefined,
   run: (group: InputGroup) => Promise<void>,
 ): Promise<void> {
+  return withDevice(model.embedding.device, () => runGroups(model, inputs, prompt, run));
+}
+
+async function runGroups(...[model, inputs, prompt, run]: Parameters<typeof forSharedPrefix>): Promise<void> {
   const { length, sharers } = longestSharing(inputs, prompt?.size(0) ?? 0);
   const prefix =
     sharers.size > 0 ? noGrad(() => model.readPrefix?.(inputs[[...sharers][0]!]!.slice(0, length), prompt)) : undefined;

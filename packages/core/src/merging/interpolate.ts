@@ -2,7 +2,7 @@
 // trade between the new task and the old ones that needs no training.
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
-import { defaultDevice, noGrad, scope, setDefaultDevice, type Tensor } from '@promot/torch';
+import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { type LoadedModel, saveNewModel } from '../models/load.js';
@@ -47,7 +47,6 @@ export async function interpolate(request: InterpolateRequest): Promise<Interpol
   const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
   // Each weight is read, mixed and written once: nothing for a GPU, whose memory may not hold two models.
   const device = 'cpu';
-  const before = defaultDevice();
   const opened: LoadedModel[] = [];
   try {
     const onto = await openModel(base, dtype, { device, hub });
@@ -68,8 +67,7 @@ export async function interpolate(request: InterpolateRequest): Promise<Interpol
     await saveNewModel(out, onto);
     return { out, factor, parameters: [...onto.model.parameters.values()].reduce((sum, { numel }) => sum + numel, 0) };
   } finally {
-    setDefaultDevice(before);
-    for (const { model } of opened) for (const parameter of model.parameters.values()) parameter.dispose();
+    for (const one of opened) one.dispose();
   }
 }
 

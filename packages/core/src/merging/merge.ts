@@ -1,6 +1,5 @@
 // A LoRA adapter's additions put into a model's own weights: what comes out needs no adapter, and can no longer be without it.
 import { existsSync } from 'node:fs';
-import { defaultDevice, setDefaultDevice } from '@promot/torch';
 import { adapterKind } from '../adapters/adapter-folder.js';
 import { readLoraAdapter } from '../adapters/lora.js';
 import { UserError } from '../base/errors.js';
@@ -40,7 +39,6 @@ export async function mergeLora({ model, adapter, out, precision, hub }: MergeRe
     throw new UserError(
       `${adapter}: only LoRA can be merged; a soft prompt stands in front of the input, not in the weights`,
     );
-  const before = defaultDevice();
   // Each weight is added to once: nothing for a GPU.
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device: 'cpu', hub });
   try {
@@ -50,7 +48,6 @@ export async function mergeLora({ model, adapter, out, precision, hub }: MergeRe
     await saveNewModel(out, loaded);
     return { out, layers };
   } finally {
-    setDefaultDevice(before);
-    for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+    loaded.dispose();
   }
 }

@@ -1,5 +1,5 @@
 // What the room `models` offers to the packages above.
-export { buildModel, type LoadedModel, loadFolder, saveModel } from './load.js';
+export { buildModel, type LoadedModel, loadedModel, loadFolder, saveModel } from './load.js';
 export { type Ids, type LanguageModel, type ModelShape, predictedIds, type TokenizedExample } from './model.js';
 export { idTensor } from './padding.js';
 export { tokenizeExample } from './tokenize.js';

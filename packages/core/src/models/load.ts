@@ -19,6 +19,18 @@ import { CheckpointWeights, type Weights } from './weights.js';
 export interface LoadedModel {
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
+  /** Frees the model's parameters. The model cannot be used after it. */
+  dispose(): void;
+  /** For `using loaded = await openModel(...)`: the same as `dispose`. */
+  [Symbol.dispose](): void;
+}
+
+/** A model and a tokenizer as one thing that can be freed. */
+export function loadedModel(model: LanguageModel, tokenizer: Tokenizer): LoadedModel {
+  const dispose = () => {
+    for (const parameter of model.parameters.values()) parameter.dispose();
+  };
+  return { model, tokenizer, dispose, [Symbol.dispose]: dispose };
 }
 
 /**
@@ -27,7 +39,7 @@ export interface LoadedModel {
  */
 function together(model: LanguageModel, tokenizer: Tokenizer, place: string): LoadedModel {
   const rows = model.shape.vocabularySize;
-  if (tokenizer.vocabularySize <= rows) return { model, tokenizer };
+  if (tokenizer.vocabularySize <= rows) return loadedModel(model, tokenizer);
   const encode: Tokenizer['encode'] = (text, options) => {
     const ids = tokenizer.encode(text, options);
     const beyond = ids.find((id) => id >= rows);
@@ -44,7 +56,7 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string): Lo
     idOf: (token) => tokenizer.idOf(token),
     files: () => tokenizer.files(),
   };
-  return { model, tokenizer: checked };
+  return loadedModel(model, checked);
 }
 
 /**
@@ -150,7 +162,11 @@ function withGenerationEnds(config: Record<string, unknown>, folder: string): Re
  * Writes a folder that Transformers loads with identical logits: config.json, model.safetensors, tokenizer files.
  * Every file is whole at any time; a folder that was there is overwritten file by file. With `dtype` the weights are rounded.
  */
-export async function saveModel(folder: string, { model, tokenizer }: LoadedModel, dtype?: DType): Promise<void> {
+export async function saveModel(
+  folder: string,
+  { model, tokenizer }: Pick<LoadedModel, 'model' | 'tokenizer'>,
+  dtype?: DType,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   const [first] = model.parameters.values();
   const stored = dtype ?? first!.dtype;

@@ -1,7 +1,8 @@
 // Where a model takes its parameters from: a checkpoint, or random numbers for a model that is to be trained from scratch.
 import {
+  currentDevice,
+  type Device,
   type DType,
-  defaultDevice,
   deriveSeed,
   Embedding,
   keep,
@@ -26,6 +27,8 @@ export abstract class Weights {
   constructor(
     /** The element type that all parameters get. */
     readonly dtype: DType,
+    /** Where they go. */
+    readonly device: Device = currentDevice(),
   ) {}
 
   /** All parameters given so far, in order. */
@@ -47,7 +50,7 @@ export abstract class Weights {
     if (known) return known;
     const stored = [name, ...others].find((one) => this.stores(one)) ?? name;
     const tensor = noGrad(() =>
-      scope(() => this.read(stored, shape, initial).toDevice(defaultDevice()).to(this.dtype).contiguous()),
+      scope(() => this.read(stored, shape, initial).toDevice(this.device).to(this.dtype).contiguous()),
     );
     keep(tensor);
     this.#taken.set(name, tensor);

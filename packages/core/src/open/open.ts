@@ -1,12 +1,12 @@
 // What a person names as a model or a prompt: a Hugging Face folder or name, a GGUF file, a PEFT adapter, or a run folder.
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { DType, Tensor } from '@promot/torch';
+import { type DType, type Tensor, withDevice } from '@promot/torch';
 import { adapterKind } from '../adapters/adapter-folder.js';
 import { readLoraAdapter } from '../adapters/lora.js';
 import { readPromptAdapter } from '../adapters/peft.js';
 import { isRun, RunFolder, readRun } from '../artifacts/run-folder.js';
-import { type DeviceSetting, useDevice } from '../base/device.js';
+import { chooseDevice, type DeviceSetting } from '../base/device.js';
 import { UserError } from '../base/errors.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { methods } from '../methods/index.js';
@@ -15,7 +15,7 @@ import type { LanguageModel } from '../models/model.js';
 import { locateModel } from './locate.js';
 
 export interface OpenOptions {
-  /** Where the model goes, and all tensors that are made from now on. Default `auto`. */
+  /** Where the model goes. Default `auto`. */
   readonly device?: DeviceSetting;
   readonly hub?: HubOptions;
 }
@@ -28,15 +28,15 @@ export interface OpenOptions {
  * @example const { model, tokenizer } = await openModel('google/mt5-small', 'float32');
  */
 export async function openModel(name: string, dtype: DType, options: OpenOptions = {}): Promise<LoadedModel> {
-  useDevice(options.device);
   const path = await locateModel(name, options.hub);
+  const on = <T>(load: () => T) => withDevice(chooseDevice(options.device), load);
   if (statSync(path).isFile()) {
     if (!path.endsWith('.gguf')) throw new UserError(`${path}: a model is a folder or a .gguf file`);
-    return loadGguf(path, dtype);
+    return on(() => loadGguf(path, dtype));
   }
-  if (!isRun(path)) return loadFolder(path, dtype);
+  if (!isRun(path)) return on(() => loadFolder(path, dtype));
   const folder = new RunFolder(path);
-  if (existsSync(folder.modelPath)) return loadFolder(folder.modelPath, dtype);
+  if (existsSync(folder.modelPath)) return on(() => loadFolder(folder.modelPath, dtype));
   const { method, model } = readRun(path);
   if (method !== 'prompt-tune')
     throw new UserError(`${path}: the run has no trained model yet: let it finish with --resume`);

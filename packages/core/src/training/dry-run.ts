@@ -1,5 +1,4 @@
 // What a training run would do, without training: examples as the model sees them, lengths, what is cut, estimates.
-import { defaultDevice } from '@promot/torch';
 import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
@@ -75,7 +74,7 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
       kind: model.kind,
       parameters: sizes.all,
       config,
-      device: defaultDevice(),
+      device: loaded.model.embedding.device,
       trainExamples: total(({ examples }) => examples.examples.length),
       validationExamples: tasks.reduce((sum, { validation }) => sum + validation.length, 0),
       examples: tasks.flatMap(({ examples }) =>

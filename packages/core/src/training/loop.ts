@@ -9,6 +9,7 @@ import {
   stack,
   type Tensor,
   trimMemory,
+  withDevice,
 } from '@promot/torch';
 import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
@@ -65,7 +66,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   try {
     while (optimizer.steps < steps) {
       const step = optimizer.steps + 1;
-      const metrics = trainStep(model, step, options);
+      const metrics = withDevice(model.embedding.device, () => trainStep(model, step, options));
       if (!(await options.afterStep(metrics))) return optimizer.steps >= steps;
       trimMemory();
     }

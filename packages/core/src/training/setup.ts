@@ -3,7 +3,7 @@ import { allFinite, deriveSeed, noGrad, scope, type Tensor } from '@promot/torch
 import { cpuFeatures } from '@promot/torch/setup';
 import { attachLora, type Lora } from '../adapters/lora.js';
 import { initPrompt } from '../adapters/soft-prompt.js';
-import { useDevice } from '../base/device.js';
+import { chooseDevice } from '../base/device.js';
 import { UserError } from '../base/errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
 import { candidatesOf } from '../generation/generate.js';
@@ -92,7 +92,7 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
 export function tearDown({ tasks, lora, loaded }: Pick<RunSetup, 'tasks' | 'lora' | 'loaded'>): void {
   for (const { prompt } of tasks) prompt?.dispose();
   lora?.detach();
-  for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+  loaded.dispose();
 }
 
 /** Loads lists of tasks. Each warning is told once. */
@@ -121,7 +121,7 @@ async function openForTraining(
   // The device and the kind of model set some defaults, and settings say what these are: they are read three times.
   const { device } = resolveConfig(defaultConfig('encoder-decoder', false), given);
   const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
-  const bf16 = useDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
+  const bf16 = chooseDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
   const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
   try {

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { withDevice } from '@promot/torch';
 import { isRun, isUnmade, RunFolder, type RunInfo, readRun } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
 import { fingerprintExamples } from '../tasks/task.js';
@@ -21,6 +22,15 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
   const { out, resume = false } = request;
   const before = runBefore(out, resume);
   const setup = await setUp(request);
+  return withDevice(setup.loaded.model.embedding.device, () => trainSetUp(request, setup, before));
+}
+
+async function trainSetUp(
+  request: TrainRequest,
+  setup: RunSetup,
+  before: ReturnType<typeof readRun> | undefined,
+): Promise<TrainResult> {
+  const { out } = request;
   try {
     const info = runInfo(request, setup);
     if (before) checkSame(before, info, setup, out);

@@ -19,6 +19,7 @@ import {
 } from './options.js';
 import { Progress } from './progress.js';
 import { readKnownSettings } from './settings.js';
+import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
@@ -70,6 +71,7 @@ export function evalCommand(io: Io): Command {
         await task.load(task.evaluationSplit);
       }
       await checkPlaces(options.model, options.prompt, progress);
+      await useTorch();
       const { evaluateTasks } = await import('@promot/core/evaluation');
       const evaluated = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
         evaluateTasks({

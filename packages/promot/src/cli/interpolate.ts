@@ -5,6 +5,7 @@ import { checkPlaces } from './open.js';
 import { type CommonOptions, modelOption, requireFlags, withCommonOptions } from './options.js';
 import { Progress } from './progress.js';
 import { readKnownSettings } from './settings.js';
+import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
@@ -27,6 +28,7 @@ export function interpolateCommand(io: Io): Command {
     const progress = new Progress(io);
     await checkPlaces(base, undefined, progress);
     await checkPlaces(tuned, undefined, progress);
+    await useTorch();
     const { interpolate } = await import('@promot/core/merging');
     const result = await interpolate({
       ...{ base, tuned, factor, out, precision },

@@ -5,6 +5,7 @@ import { checkPlaces } from './open.js';
 import { type CommonOptions, modelOption, requireFlags, withCommonOptions } from './options.js';
 import { Progress } from './progress.js';
 import { readKnownSettings } from './settings.js';
+import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
@@ -23,6 +24,7 @@ export function mergeCommand(io: Io): Command {
     const { precision } = readKnownSettings(options, ['precision']);
     const progress = new Progress(io);
     await checkPlaces(model, adapter, progress);
+    await useTorch();
     const { mergeLora } = await import('@promot/core/merging');
     const result = await mergeLora({ model, adapter, out, precision, hub: progress.hub });
     answer(io, options.json, result, () => `${out}: ${model} with the additions to ${result.layers} layers`);

@@ -6,6 +6,7 @@ import type { LoadedModel } from '@promot/core/models';
 import { locateModel } from '@promot/core/open';
 import type { Tensor } from '@promot/torch';
 import type { Progress } from './progress.js';
+import { useTorch } from './torch.js';
 
 /** Errors: a UserError for a model or prompt that is not there. Downloads a model from the hub. */
 export async function checkPlaces(model: string, prompt: string | undefined, progress: Progress): Promise<void> {
@@ -21,6 +22,7 @@ export async function openForUse(
   progress: Progress,
 ): Promise<LoadedModel & { prompt: Tensor | undefined }> {
   await checkPlaces(model, prompt, progress);
+  await useTorch();
   const { openModel, openPrompt } = await import('@promot/core/open');
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
   return { ...loaded, prompt: prompt === undefined ? undefined : openPrompt(prompt, loaded.model) };

@@ -5,6 +5,7 @@ import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
 import { requireFlags } from './options.js';
 import { Progress } from './progress.js';
+import { useTorch } from './torch.js';
 
 export function pretrainCommand(io: Io): Command {
   const command = new Command('pretrain')
@@ -14,6 +15,7 @@ export function pretrainCommand(io: Io): Command {
     .option('--json', 'print one JSON object on standard output');
   return requireFlags(command, '--out').action(
     async (options: { model: LabModelName; out: string; json?: boolean }) => {
+      await useTorch();
       const { pretrainLab } = await import('../lab/pretrain.js');
       const progress = new Progress(io);
       let last = { step: 0, steps: 0, loss: Number.NaN };

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { answer, type Io } from './io.js';
 import { duration, Progress } from './progress.js';
+import { useTorch } from './torch.js';
 
 export function quickstartCommand(io: Io): Command {
   return new Command('quickstart')
@@ -9,6 +10,7 @@ export function quickstartCommand(io: Io): Command {
     .option('--out <DIR>', 'where the runs and the report go (replaced if it is there)', 'quickstart')
     .option('--json', 'print one JSON object on standard output')
     .action(async (options: { out: string; json?: boolean }) => {
+      await useTorch();
       const { quickstart } = await import('../quickstart/quickstart.js');
       const { resultTable } = await import('../quickstart/report.js');
       const progress = new Progress(io);

@@ -12,6 +12,7 @@ import { answer, type Io } from './io.js';
 import { type CommonOptions, dataOption, withCommonOptions, wordList } from './options.js';
 import { duration, Progress } from './progress.js';
 import { readSettings, type Settings } from './settings.js';
+import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly scale: string;
@@ -47,6 +48,7 @@ export function reproduceCommand(io: Io): Command {
       return;
     }
     const request: ReproduceRequest = { ...settings, name, scale, model, out, data, methods, shots };
+    await useTorch();
     const { outlook, reproduce } = await import('../experiments/reproduce.js');
     const before = outlook(request);
     if (options.dryRun) {

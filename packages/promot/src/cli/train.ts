@@ -14,6 +14,7 @@ import { checkPlaces } from './open.js';
 import { type CommonOptions, dataOption, modelOption, requireFlags, withCommonOptions, wordList } from './options.js';
 import { duration, gigabytes, Progress } from './progress.js';
 import { readSettings } from './settings.js';
+import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
@@ -68,11 +69,13 @@ export function trainCommand(io: Io): Command {
       const request: TrainRequest = { model, task, method, out, data, settings, resume };
 
       if (options.dryRun) {
+        await useTorch();
         const { dryRun } = await import('@promot/core/train');
         const found = await dryRun({ ...request, onEvent: (event) => show(event, progress) });
         answer(io, json, found, () => describeDryRun(found));
         return;
       }
+      await useTorch();
       const { train } = await import('@promot/core/train');
       const onEvent = (event: TrainEvent) => show(event, progress);
       const result = await untilInterrupted(progress, 'Finishing the step and saving a checkpoint', (signal) =>

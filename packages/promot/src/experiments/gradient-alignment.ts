@@ -4,7 +4,7 @@ import { permutation, UserError } from '@promot/core/base';
 import type { LanguageModel, LoadedModel, TokenizedExample } from '@promot/core/models';
 import { idTensor } from '@promot/core/models';
 import { type MicroBatch, sumOfLosses, toMicroBatches } from '@promot/core/train';
-import { grad, keep, noGrad, type Parameters, scope, type Tensor } from '@promot/torch';
+import { grad, keep, noGrad, type Parameters, scope, type Tensor, withDevice } from '@promot/torch';
 
 /**
  * Matrices of the last decoder layer, without their biases: all of the MLP's (the paper's "MLP kernel"); query, key and value
@@ -95,7 +95,7 @@ export async function gradientAlignment(
       const targets = set.reduce((n, { target }) => n + target.length, 0);
       for (const pass of toMicroBatches(set, batchSize, prompt)) {
         signal?.throwIfAborted();
-        addGradients(sum, model, pass, targets, labelSmoothing);
+        withDevice(model.embedding.device, () => addGradients(sum, model, pass, targets, labelSmoothing));
         done += pass.examples.length;
         onProgress?.(done, 2 * examples.length);
         // Lets Ctrl-C and the progress bar have their turn.

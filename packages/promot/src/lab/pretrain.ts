@@ -2,12 +2,19 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { isRun, RunFolder, readRun, type StageState } from '@promot/core/artifacts';
-import { UserError, useDevice } from '@promot/core/base';
+import { chooseDevice, UserError } from '@promot/core/base';
 import type { LanguageModel, TokenizedExample } from '@promot/core/models';
-import { buildModel, type LoadedModel, RandomWeights, saveModel, tokenizeExample } from '@promot/core/models';
+import {
+  buildModel,
+  type LoadedModel,
+  loadedModel,
+  RandomWeights,
+  saveModel,
+  tokenizeExample,
+} from '@promot/core/models';
 import { huggingFaceTokenizer } from '@promot/core/tokenizer';
 import { learningRateAt, toMicroBatches, trainLoop } from '@promot/core/train';
-import { AdamW, type DType, deriveSeed, noGrad, scope } from '@promot/torch';
+import { AdamW, type DType, deriveSeed, noGrad, scope, withDevice } from '@promot/torch';
 import type { LabModelName } from './models.js';
 import { type PretrainingExample, pretrainExample } from './pretraining.js';
 import { LAB_VOCABULARY, labTokenizerFiles } from './tokenizer.js';
@@ -103,15 +110,13 @@ export function newLabModel(name: LabModelName, seed: number, dtype: DType = 'fl
   const parse = (file: string) => JSON.parse(files.get(file)!);
   const model = buildModel(architecture, new RandomWeights(seed, dtype), 'the lab');
   readyToCopy(model);
-  return {
-    model,
-    tokenizer: huggingFaceTokenizer({
-      place: 'the lab',
-      description: parse('tokenizer.json'),
-      config: parse('tokenizer_config.json'),
-      modelIds: {},
-    }),
-  };
+  const tokenizer = huggingFaceTokenizer({
+    place: 'the lab',
+    description: parse('tokenizer.json'),
+    config: parse('tokenizer_config.json'),
+    modelIds: {},
+  });
+  return loadedModel(model, tokenizer);
 }
 
 /**
@@ -127,8 +132,7 @@ export async function pretrainLab(
     saveEvery = 250,
   }: { model?: LabModelName; signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
 ): Promise<void> {
-  useDevice();
-  const loaded = newLabModel(name, recipe.seed, recipe.dtype);
+  const loaded = withDevice(chooseDevice(), () => newLabModel(name, recipe.seed, recipe.dtype));
   const { model } = loaded;
   const info = { method: 'pretrain', model: name, task: 'lab mixture' };
   const resumed = existsSync(out) && isRun(out);

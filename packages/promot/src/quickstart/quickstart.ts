@@ -118,7 +118,7 @@ async function evaluateAll(
     return results;
   } finally {
     prompt?.dispose();
-    for (const parameter of loaded.model.parameters.values()) parameter.dispose();
+    loaded.dispose();
   }
 }
 

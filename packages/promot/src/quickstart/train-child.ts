@@ -1,6 +1,7 @@
 // The other end of train-apart.ts: takes one request, trains, and tells what happens.
 import { UserError } from '@promot/core/errors';
 import { train } from '@promot/core/train';
+import { tuneProcess } from '@promot/torch';
 import '../lab/register.js';
 import type { Message, PlainRequest } from './train-apart.js';
 
@@ -10,6 +11,7 @@ const tell = (message: Message) => process.send?.(message);
 process.once('disconnect', () => process.exit(1));
 process.once('message', async (request: PlainRequest) => {
   try {
+    tuneProcess();
     await train({ ...request, onEvent: (event) => tell({ event }) });
   } catch (error) {
     const isUsers = error instanceof UserError;

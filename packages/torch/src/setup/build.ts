@@ -158,7 +158,7 @@ export async function buildAddon(
     compiler.version,
     libtorch.version,
     libtorch.root,
-    await fingerprint(libtorch.root),
+    fingerprint(libtorch.root),
     flags.identity,
   ];
   const cache = cacheFolder();
@@ -223,7 +223,7 @@ export async function usePrebuilt(libtorch: Libtorch, onProgress: OnProgress): P
   const description = JSON.parse(text) as { sources?: string; sha256?: string };
   if (minorOf(libtorch.version) !== minorOf(PINNED_VERSION) || libtorch.cuda || !libtorch.cxx11Abi) return undefined;
   if (description.sources !== (await readSources()).hash) return undefined;
-  const key = shortHash(description.sha256 ?? '', libtorch.root, await fingerprint(libtorch.root));
+  const key = shortHash(description.sha256 ?? '', libtorch.root, fingerprint(libtorch.root));
   const folder = join(cacheFolder(), 'addons', `prebuilt-${key}`);
   const addon = join(folder, ADDON);
   if (await exists(addon)) return addon;

@@ -28,7 +28,7 @@ export interface EnsureOptions {
  * @throws SetupError with what to do if libtorch cannot be had or the addon cannot be compiled.
  */
 export async function ensureAddon(options: EnsureOptions = {}): Promise<string> {
-  const stamp = options.refresh ? undefined : await readStamp();
+  const stamp = options.refresh ? undefined : readStamp();
   if (stamp) return stamp.addon;
   if (process.platform !== 'linux' && process.platform !== 'darwin') {
     throw new SetupError(`${process.platform} is not supported: use Linux (also in WSL) or macOS.`);

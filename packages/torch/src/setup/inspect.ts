@@ -42,7 +42,7 @@ const SETUP = 'Run: promot doctor --setup';
 export async function inspect(env: NodeJS.ProcessEnv = process.env): Promise<Inspection> {
   const findings: Finding[] = [nodeFinding(process.versions.node)];
 
-  const stamp = await readStamp();
+  const stamp = readStamp();
   const libtorch = await inspectLibtorch(stamp?.libtorch, findings);
   const compiler = await inspectCompiler(stamp !== undefined, findings);
   const addon = await inspectAddon(stamp?.addon, libtorch, findings);

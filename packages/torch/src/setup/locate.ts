@@ -1,6 +1,7 @@
 // Finds libtorch on this machine: the LIBTORCH variable, then a Python that has torch, then our own cached download.
 // Python is only asked where its torch folder is; torch is never imported.
-import { readFile, realpath, stat } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cacheFolder, exists } from './cache.js';
 import { SetupError } from './errors.js';
@@ -153,7 +154,7 @@ export function pythons(env: NodeJS.ProcessEnv = process.env): string[] {
 }
 
 /** The size and time of the library that matters most: changes when libtorch is replaced in place. */
-export async function fingerprint(root: string): Promise<string> {
-  const info = await stat(join(root, 'lib', libraryName('torch_cpu'))).catch(() => undefined);
+export function fingerprint(root: string): string {
+  const info = statSync(join(root, 'lib', libraryName('torch_cpu')), { throwIfNoEntry: false });
   return info ? `${info.size}-${Math.floor(info.mtimeMs)}` : '';
 }

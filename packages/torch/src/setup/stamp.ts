@@ -1,10 +1,10 @@
 // The note of the last successful set-up, which makes the next one a matter of milliseconds.
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeText } from '../files/write.js';
 import { nativeFolder } from './build.js';
-import { cacheFolder, exists } from './cache.js';
+import { cacheFolder } from './cache.js';
 import { fingerprint, type Libtorch } from './locate.js';
 
 /** What the last successful set-up found; it is trusted while what it names is unchanged. */
@@ -23,34 +23,34 @@ function stampPath(): string {
 }
 
 /** The last set-up, if all it names is still as it was. */
-export async function readStamp(): Promise<Stamp | undefined> {
-  const text = await readFile(stampPath(), 'utf8').catch(() => undefined);
-  if (!text) return undefined;
+export function readStamp(): Stamp | undefined {
   try {
-    const stamp = JSON.parse(text) as Stamp;
+    const stamp = JSON.parse(readFileSync(stampPath(), 'utf8')) as Stamp;
     const intact =
-      stamp.sources === (await sourcesFingerprint()) &&
-      stamp.libtorchFingerprint === (await fingerprint(stamp.libtorch.root)) &&
-      (await exists(stamp.addon));
+      stamp.sources === sourcesFingerprint() &&
+      stamp.libtorchFingerprint === fingerprint(stamp.libtorch.root) &&
+      existsSync(stamp.addon);
     return intact ? stamp : undefined;
   } catch {
-    return undefined; // Not ours or damaged: set-up writes a new one.
+    return undefined; // Absent, not ours or damaged: set-up writes a new one.
   }
 }
 
 /** Names, sizes and times of the C++ sources: enough to see an edit without reading them. */
-async function sourcesFingerprint(): Promise<string> {
-  const names = (await readdir(nativeFolder).catch(() => [])).filter((name) => /\.(cc|h|hpp)$/.test(name)).sort();
-  const parts = names.map(async (name) => {
-    const info = await stat(join(nativeFolder, name));
-    return `${name}:${info.size}:${info.mtimeMs}`;
-  });
-  return (await Promise.all(parts)).join(',');
+function sourcesFingerprint(): string {
+  const there = existsSync(nativeFolder) ? readdirSync(nativeFolder) : [];
+  const names = there.filter((name) => /\.(cc|h|hpp)$/.test(name)).sort();
+  return names
+    .map((name) => {
+      const info = statSync(join(nativeFolder, name));
+      return `${name}:${info.size}:${info.mtimeMs}`;
+    })
+    .join(',');
 }
 
 /** Notes a successful set-up. */
 export async function writeStamp(addon: string, libtorch: Libtorch): Promise<void> {
-  const libtorchFingerprint = await fingerprint(libtorch.root);
-  const stamp: Stamp = { addon, libtorch, libtorchFingerprint, sources: await sourcesFingerprint() };
+  const libtorchFingerprint = fingerprint(libtorch.root);
+  const stamp: Stamp = { addon, libtorch, libtorchFingerprint, sources: sourcesFingerprint() };
   writeText(stampPath(), JSON.stringify(stamp));
 }
