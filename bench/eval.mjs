@@ -27,6 +27,8 @@ const { values } = parseArgs({
 if (values.model === undefined) throw new Error('--model is missing: see the first lines of this file');
 // Before libtorch is loaded; the peer inherits it.
 process.env.OMP_NUM_THREADS = values.threads;
+const { tuneProcess } = await import('../packages/torch/dist/index.js');
+tuneProcess();
 const { generate, loadTask, openModel, saveModel } = await import('../packages/promot/dist/index.js');
 const { maxNewTokens } = await import('../packages/core/dist/evaluation/evaluate.js');
 const { evaluationExamples } = await import('../packages/core/dist/evaluation/evaluate-task.js');

@@ -20,6 +20,7 @@ import {
   randn,
   startProfile,
   threads,
+  tuneProcess,
 } from '../packages/torch/dist/index.js';
 import { cpuFeatures } from '../packages/torch/dist/setup/index.js';
 
@@ -62,6 +63,7 @@ const models = {
   },
 };
 
+tuneProcess();
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {

@@ -77,5 +77,5 @@ function fail(message) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   await setup();
-  console.error('Ready. Try: npx --no promot doctor');
+  console.error('Ready. Try: npx promot doctor');
 }

@@ -12,5 +12,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   stderr: process.stderr,
   exitCode: 0,
   // A clone has no `promot` on the PATH; npx finds it.
-  program: process.env.npm_command === 'exec' ? 'npx --no promot' : 'promot',
+  program: process.env.npm_command === 'exec' ? 'npx promot' : 'promot',
 });

@@ -6,7 +6,8 @@ import { expect, test, vi } from 'vitest';
 import { Collect } from '../../test/command-line.js';
 import { runCli } from './program.js';
 
-vi.mock('../generation/texts.js', () => ({
+vi.mock('@promot/core/generation', async (original) => ({
+  ...(await original<object>()),
   generateTexts: async (_model: unknown, _inputs: unknown, { onProgress }: GenerateOptions) => {
     onProgress?.(1, 2);
     throw new Error('it broke');

@@ -1,61 +1,81 @@
-// All commands, and what becomes of their errors. Nothing here loads libtorch: help and wrong flags are answered at once.
-
-import { version } from '@promot/core/base';
+// All commands, and what becomes of their errors. Only the command that is asked for is loaded, so that help comes at once.
+import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
-import '../lab/register.js';
-import { compareCommand } from './compare.js';
-import { doctorCommand } from './doctor.js';
-import { evalCommand } from './eval.js';
-import { generateCommand } from './generate.js';
-import { interpolateCommand } from './interpolate.js';
 import type { Io } from './io.js';
-import { mergeCommand } from './merge.js';
-import { metricCommand } from './metric.js';
-import { pretrainCommand } from './pretrain.js';
 import { stopProgress } from './progress.js';
-import { quickstartCommand } from './quickstart.js';
-import { reportCommand } from './report.js';
-import { reproduceCommand } from './reproduce.js';
-import { scoreCommand } from './score.js';
-import { trainCommand } from './train.js';
+
+/** A command, its line in the list, and the function that makes it. */
+const commands: readonly (readonly [name: string, summary: string, load: () => Promise<(io: Io) => Command>])[] = [
+  ['train', 'train a model on a task', async () => (await import('./train.js')).trainCommand],
+  ['eval', 'evaluate a model on tasks', async () => (await import('./eval.js')).evalCommand],
+  ['compare', 'set evaluations side by side', async () => (await import('./compare.js')).compareCommand],
+  ['report', 'make a page of training runs and evaluations', async () => (await import('./report.js')).reportCommand],
+  ['generate', 'generate text', async () => (await import('./generate.js')).generateCommand],
+  ['score', 'say how likely a target is', async () => (await import('./score.js')).scoreCommand],
+  ['interpolate', 'mix a model with its tuned form', async () => (await import('./interpolate.js')).interpolateCommand],
+  ['merge', 'add a LoRA adapter to the weights of its model', async () => (await import('./merge.js')).mergeCommand],
+  ['metric', 'score a file of predictions', async () => (await import('./metric.js')).metricCommand],
+  [
+    'doctor',
+    'show what was found on this machine, and set up',
+    async () => (await import('./doctor.js')).doctorCommand,
+  ],
+  [
+    'quickstart',
+    'show what ProMoT does, on a built-in model',
+    async () => (await import('./quickstart.js')).quickstartCommand,
+  ],
+  [
+    'reproduce',
+    'reproduce a table or figure of the paper',
+    async () => (await import('./reproduce.js')).reproduceCommand,
+  ],
+  ['pretrain', 'pretrain a built-in model', async () => (await import('./pretrain.js')).pretrainCommand],
+];
+
+const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+
+/** What a person sees who types the program's name alone. */
+const firstWords = (
+  program: string,
+) => `promot ${version} fine-tunes a language model on one task without making it forget the others.
+
+  ${program} quickstart                                    see what it does (two minutes)
+  ${program} train --model M --task T --method promot --out runs/x
+  ${program} eval --model runs/x --prompt runs/x --task T
+
+\`${program} help\` lists all commands, \`${program} help train\` explains one.
+`;
 
 /**
  * Runs one command line (without `node` and the program's name) and gives the exit code: 0; 1 for a failure that is not the
  * user's; 2 for bad input; 130 for work that Ctrl-C ended.
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
+  const called = io.program ?? 'promot';
   const program = new Command('promot')
     .description('Two-stage fine-tuning (ProMoT) of language models with less forgetting.')
-    .version(version(), '-V, --version')
+    .version(version, '-V, --version')
     .helpCommand(false)
+    .usage('COMMAND [OPTIONS]')
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
     })
-    .addHelpText('after', '\nEach command has a --help of its own. docs/commands.md has examples.');
-  const commands = [
-    trainCommand,
-    evalCommand,
-    compareCommand,
-    reportCommand,
-    interpolateCommand,
-    mergeCommand,
-    generateCommand,
-    scoreCommand,
-    metricCommand,
-    doctorCommand,
-    pretrainCommand,
-    quickstartCommand,
-    reproduceCommand,
-  ];
-  for (const make of commands) program.addCommand(make(io).copyInheritedSettings(program));
+    .addHelpText('after', `\n\`${called} help COMMAND\` explains a command; docs/commands.md has examples.`);
   try {
     if (args.length === 0) {
-      io.stdout.write(program.helpInformation());
+      io.stdout.write(firstWords(called));
       return 0;
     }
-    await program.parseAsync(args, { from: 'user' });
+    const [first = '--help', ...rest] = args[0] === 'help' ? args.slice(1, 2).concat('--help') : args;
+    if (commands.some(([name]) => name === first)) await import('../lab/register.js');
+    for (const [name, summary, load] of commands) {
+      const command = first === name ? (await load())(io) : new Command(name).description(summary);
+      program.addCommand(command.copyInheritedSettings(program));
+    }
+    await program.parseAsync([first, ...rest], { from: 'user' });
     return io.exitCode;
   } catch (error) {
     stopProgress();
