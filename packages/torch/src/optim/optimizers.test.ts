@@ -46,7 +46,7 @@ interface Golden {
   adafactor: AdafactorCase[];
 }
 
-const path = fileURLToPath(new URL('../../../promot/golden/optimizers.json', import.meta.url));
+const path = fileURLToPath(new URL('../../../core/golden/optimizers.json', import.meta.url));
 const golden = JSON.parse(readFileSync(path, 'utf8')) as Golden;
 
 const matrix = (rows: number[][]) => tensor(rows.flat(), { shape: [rows.length, rows[0]!.length] });
