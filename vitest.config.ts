@@ -1,4 +1,5 @@
 // Tests run from the TypeScript sources: the workspace's packages resolve to src/, not to dist/.
+import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
@@ -20,8 +21,9 @@ export default defineConfig({
     include: ['packages/*/{src,test,lab}/**/*.test.ts'],
     globalSetup: source('packages/torch/test/ensure-addon.ts'),
     pool: 'forks',
-    // One test file at a time: two libtorch processes on two cores slow each other down.
-    fileParallelism: false,
+    // A core each: a second thread makes tensors as small as the tests' no faster, and threads that share a core wait for each other.
+    maxWorkers: availableParallelism(),
+    env: { OMP_NUM_THREADS: '1' },
     testTimeout: 120_000,
   },
 });
