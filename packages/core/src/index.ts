@@ -1,7 +1,6 @@
 // The public interface of the library. The entries `@promot/core/ROOM` offer more, room by room.
 
 export { writePromptAdapter } from './adapters/peft.js';
-export { chooseDevice, type DeviceSetting } from './base/device.js';
 export { UserError } from './base/errors.js';
 export { type Comparison, compareResults } from './evaluation/compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
@@ -20,6 +19,7 @@ export { bootstrapInterval, type Interval, type PairedComparison, pairedBootstra
 export { metrics } from './metrics/index.js';
 export type { Metric, MetricName, MetricResult, MetricSettings } from './metrics/metric.js';
 export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.js';
+export { chooseDevice, type DeviceSetting } from './models/device.js';
 export { type LoadedModel, saveModel } from './models/load.js';
 export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
 export { type NamedModel, namedModels } from './open/locate.js';

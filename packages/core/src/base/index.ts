@@ -1,5 +1,4 @@
 // What the room `base` offers to the packages above.
-export { chooseDevice, type DeviceSetting } from './device.js';
 export { UserError } from './errors.js';
 export { checked, isJsonObject, type Json, type JsonLine, type JsonObject, readJson, readJsonLines } from './json.js';
 export { lockFolder } from './lock.js';

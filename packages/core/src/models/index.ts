@@ -1,4 +1,6 @@
 // What the room `models` offers to the packages above.
+
+export { chooseDevice, type DeviceSetting } from './device.js';
 export { buildModel, type LoadedModel, loadedModel, loadFolder, saveModel } from './load.js';
 export { type Ids, type LanguageModel, type ModelShape, predictedIds, type TokenizedExample } from './model.js';
 export { idTensor } from './padding.js';

@@ -3,11 +3,11 @@ import { allFinite, deriveSeed, noGrad, scope, type Tensor } from '@promot/torch
 import { cpuFeatures } from '@promot/torch/setup';
 import { attachLora, type Lora } from '../adapters/lora.js';
 import { initPrompt } from '../adapters/soft-prompt.js';
-import { chooseDevice } from '../base/device.js';
 import { UserError } from '../base/errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
 import { candidatesOf } from '../generation/generate.js';
 import { findMethod, type Method } from '../methods/index.js';
+import { chooseDevice } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../open/open.js';

@@ -1,8 +1,7 @@
 // Opening the model and the soft prompt that a command names; what can be checked before libtorch is loaded, is.
 import { existsSync } from 'node:fs';
-import type { DeviceSetting } from '@promot/core/base';
 import { UserError } from '@promot/core/base';
-import type { LoadedModel } from '@promot/core/models';
+import type { DeviceSetting, LoadedModel } from '@promot/core/models';
 import { locateModel } from '@promot/core/open';
 import type { Tensor } from '@promot/torch';
 import type { Progress } from './progress.js';

@@ -2,9 +2,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import type { DeviceSetting } from '@promot/core/base';
 import { evaluateTasks } from '@promot/core/evaluation';
 import { interpolate } from '@promot/core/merging';
+import type { DeviceSetting } from '@promot/core/models';
 import { tokenizeExample } from '@promot/core/models';
 import { loadTask } from '@promot/core/tasks';
 import type { TrainEvent } from '@promot/core/train';

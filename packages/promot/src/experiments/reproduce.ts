@@ -1,8 +1,8 @@
 // One experiment from its name to its report: what there is to do, doing it, and what came of it.
 import '../lab/register.js';
 import { join } from 'node:path';
-import type { DeviceSetting } from '@promot/core/base';
 import { UserError, writeText } from '@promot/core/base';
+import type { DeviceSetting } from '@promot/core/models';
 import { locateModel } from '@promot/core/open';
 import type { Report, Section } from '@promot/core/report';
 import { writeReport } from '@promot/core/report';

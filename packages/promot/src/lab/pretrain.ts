@@ -2,10 +2,11 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { isRun, RunFolder, readRun, type StageState } from '@promot/core/artifacts';
-import { chooseDevice, UserError } from '@promot/core/base';
+import { UserError } from '@promot/core/base';
 import type { LanguageModel, TokenizedExample } from '@promot/core/models';
 import {
   buildModel,
+  chooseDevice,
   type LoadedModel,
   loadedModel,
   RandomWeights,

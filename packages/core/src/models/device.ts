@@ -1,6 +1,6 @@
 // Which device a setting means on this machine.
 import { libtorch } from '@promot/torch';
-import { UserError } from './errors.js';
+import { UserError } from '../base/errors.js';
 
 /** `auto`: CUDA where libtorch can use it, else the CPU. */
 export type DeviceSetting = 'auto' | 'cpu' | 'cuda';

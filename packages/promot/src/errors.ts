@@ -1,0 +1,2 @@
+// The entry `promot/errors`. Errors for people; never loads libtorch.
+export * from '@promot/core/errors';

@@ -1,0 +1,67 @@
+// The TypeScript examples of README and docs: they compile under the strictest settings, and they run.
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const pages = [
+  'README.md',
+  ...(readdirSync(join(root, 'docs'), { recursive: true }) as string[])
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => join('docs', file)),
+];
+
+/** Code between ```ts fences. What is thrown on purpose says so: `// Error: ...` at the end of its last line. */
+const examples = pages.flatMap((page) =>
+  [...readFileSync(join(root, page), 'utf8').matchAll(/^ *```ts\n([\s\S]*?)^ *```/gmu)].map(([, code], i) => ({
+    name: `${page} ${i + 1}`,
+    file: `${page.replaceAll(/[^a-z]+/giu, '-')}-${i + 1}`,
+    code: code!,
+    throws: code!.match(/\/\/ Error: (.*)\n$/u)?.[1],
+  })),
+);
+
+/** Inside the package, so that `promot` and `@promot/torch` are found as a user's program finds them. */
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(root, 'packages/promot/.docs-'));
+  mkdirSync(join(folder, 'src'));
+  const begin = (code: string) => (/^(import|export)\b/mu.test(code) ? code : `${code}\nexport {};\n`);
+  for (const { file, code } of examples) writeFileSync(join(folder, 'src', `${file}.ts`), begin(code));
+  writeFileSync(
+    join(folder, 'tsconfig.json'),
+    JSON.stringify({
+      extends: '../../../tsconfig.base.json',
+      compilerOptions: {
+        composite: false,
+        declaration: false,
+        exactOptionalPropertyTypes: true,
+        noUnusedLocals: false,
+        rootDir: 'src',
+        outDir: 'out',
+      },
+      include: ['src'],
+    }),
+  );
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test('there are examples, and they compile', { timeout: 60_000 }, () => {
+  expect(examples.length).toBeGreaterThan(5);
+  const compiler = join(root, 'node_modules/typescript/bin/tsc');
+  const { stdout, status } = spawnSync(process.execPath, [compiler, '-p', folder], { encoding: 'utf8' });
+  expect([status, stdout]).toEqual([0, '']);
+});
+
+describe('run in an empty folder', () => {
+  test.each(examples)('$name', { timeout: 120_000 }, ({ file, throws }) => {
+    const work = join(folder, file);
+    mkdirSync(work);
+    const program = join(folder, 'out', `${file}.js`);
+    const { stderr, status } = spawnSync(process.execPath, [program], { cwd: work, encoding: 'utf8' });
+    if (throws === undefined) expect([status, stderr]).toEqual([0, expect.any(String)]);
+    else expect(stderr).toContain(throws);
+  });
+});
