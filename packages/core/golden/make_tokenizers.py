@@ -44,6 +44,9 @@ NASTY = [
 # For T5, whose folder goes through Transformers here: special tokens in the text.
 SPECIAL = ["a <extra_id_0> b<extra_id_1>", "<extra_id_99>", "The cat</s>", "<pad> x <unk> y", "The <extra_id_5>", "two  <extra_id_0>  words "]
 
+# For Gemma: its user-defined symbols, as words and as the marks themselves.
+GEMMA = ["a  b   c    d     e", "the▁▁▁cat", "x\n\n\n\ny", "<b>The cat</b> [multimodal]  is", "  \n  ", "\n\n ▁\n"]
+
 
 def corpus(rng):
     lines = [f"{rng.choice(SUBJECTS)} {rng.choice(VERBS)} {rng.choice(OBJECTS)}." for _ in range(1500)]
@@ -135,6 +138,35 @@ def llama(lines, samples):
     return {"ids": [[1, *row] for row in ids], "decoded": [model.decode(row) for row in ids]}
 
 
+def gemma(lines, samples):
+    """As Gemma's: no space in front; runs of spaces and of line breaks, and pieces of HTML, are user-defined symbols."""
+    folder = OUT / "gemma"
+    # Where two marks stand beside a space, Gemma's own tokenizer.json finds the marks first, and SentencePiece the whole run.
+    samples = [text for text in samples if "▁▁ " not in text and " ▁▁" not in text]
+    symbols = ["▁" * n for n in (2, 3, 4)] + ["\n" * n for n in (1, 2, 3)] + ["<b>", "[multimodal]"]
+    model = train_sentencepiece(lines, folder, "tokenizer.model", model_type="bpe", vocab_size=520, normalization_rule_name="identity",
+                                byte_fallback=True, remove_extra_whitespaces=False, add_dummy_prefix=False, character_coverage=0.98,
+                                pad_id=0, eos_id=1, bos_id=2, unk_id=3, user_defined_symbols=symbols)  # fmt: skip
+    write_json(folder / "tokenizer_config.json", {"add_bos_token": True})
+    description = proto.ModelProto()
+    description.ParseFromString((folder / "tokenizer.model").read_bytes())
+    writer = gguf.GGUFWriter(OUT / "gemma.gguf", "gemma3")
+    writer.add_tokenizer_model("llama")
+    # As llama.cpp's converter does it: user-defined pieces with plain spaces.
+    writer.add_token_list([p.piece.replace("▁", " ") if p.type == p.USER_DEFINED else p.piece for p in description.pieces])
+    writer.add_token_scores([-1000.0 if p.type == p.USER_DEFINED else p.score for p in description.pieces])
+    writer.add_token_types([p.type for p in description.pieces])
+    writer.add_bos_token_id(2)
+    writer.add_eos_token_id(1)
+    writer.add_unk_token_id(3)
+    writer.add_pad_token_id(0)
+    writer.add_add_bos_token(True)
+    writer.add_add_space_prefix(False)
+    finish(writer)
+    ids = [model.encode(text) for text in samples]
+    return {"texts": samples, "ids": [[2, *row] for row in ids], "decoded": [model.decode(row) for row in ids]}
+
+
 def finish(writer):
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -218,6 +250,7 @@ def main():
         "t5": t5(lines, samples),
         "mt5": mt5([line for line in lines if line.isascii()]),
         "llama": llama(lines, samples),
+        "gemma": gemma(lines, samples + GEMMA),
         "byteLevel": byte_level(lines, samples),
         "byt5": byt5(samples[:60]),
     }

@@ -31,8 +31,8 @@ const [dist, golden, out] = process.argv.slice(1);
 const { loadTokenizer } = await import(`${dist}/tokenizer/load.js`);
 const { tokenizerFromGguf } = await import(`${dist}/tokenizer/gguf.js`);
 const { readGguf } = await import(`${dist}/formats/gguf.js`);
-const folders = ['t5', 'mt5', 'llama', 'smollm', 'llama-bpe', 'qwen2', 'byt5'];
-const files = ['llama', 'smollm', 'llama-bpe', 'qwen2'].map((name) => `${name}.gguf`);
+const folders = ['t5', 'mt5', 'llama', 'gemma', 'smollm', 'llama-bpe', 'qwen2', 'byt5'];
+const files = ['llama', 'gemma', 'smollm', 'llama-bpe', 'qwen2'].map((name) => `${name}.gguf`);
 for (const name of [...folders, ...files]) {
   const place = `${golden}/${name}`;
   const tokenizer = name.endsWith('.gguf') ? tokenizerFromGguf(readGguf(place).metadata) : loadTokenizer(place);
@@ -49,11 +49,14 @@ def differences(encode, texts, ids):
 def main():
     expected = json.loads((HERE / "tokenizers" / "expected.json").read_text())
     texts = expected["texts"]
+    gemma = expected["gemma"]["texts"]
     cases = {
         "t5": (texts, expected["t5"]["ids"], 0.03),
         "mt5": (expected["mt5"]["texts"], expected["mt5"]["ids"], 0),
         "llama": (texts, expected["llama"]["ids"], 0),
         "llama.gguf": (texts, expected["llama"]["ids"], 0),
+        "gemma": (gemma, expected["gemma"]["ids"], 0),
+        "gemma.gguf": (gemma, expected["gemma"]["ids"], 0),
         "byt5": (texts[: len(expected["byt5"]["ids"])], expected["byt5"]["ids"], 0),
     }
     for name, rows in expected["byteLevel"].items():

@@ -4,7 +4,7 @@ import { UserError } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import type { GgufMetadata } from '../formats/gguf.js';
 import { huggingFaceTokenizer } from './hugging-face.js';
-import { PieceType, sentencePieceDescription, specialTokensTemplate } from './sentencepiece.js';
+import { type Piece, PieceType, sentencePieceDescription, specialTokensTemplate } from './sentencepiece.js';
 import type { Tokenizer } from './tokenizer.js';
 
 const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
@@ -91,7 +91,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, place = 'the GGUF file
     description = sentencePieceDescription(
       {
         type: 'bpe',
-        pieces: tokens.map((piece, i) => ({ piece, score: scores[i]!, type: types[i] ?? PieceType.normal })),
+        pieces: tokens.map((token, i) => pieceOf(token, scores[i]!, types[i] ?? PieceType.normal)),
         unknown: ids.unknown ?? 0,
         beginningOfSequence: ids.bos,
         endOfSequence: ids.eos,
@@ -122,6 +122,11 @@ export function tokenizerFromGguf(metadata: GgufMetadata, place = 'the GGUF file
   const template = metadata.get('tokenizer.chat_template');
   if (typeof template === 'string') config.chat_template = template;
   return huggingFaceTokenizer({ place, description, config });
+}
+
+/** llama.cpp's converter writes user-defined pieces with spaces in place of the mark, Gemma's runs of spaces among them. */
+function pieceOf(token: string, score: number, type: number): Piece {
+  return { piece: type === PieceType.userDefined ? token.replaceAll(' ', '▁') : token, score, type };
 }
 
 function byteLevelDescription(metadata: GgufMetadata, place: string, tokens: string[], types: number[]): JsonObject {

@@ -140,7 +140,9 @@ export function sentencePieceDescription(model: SentencePieceModel, sentinels: n
   for (const [id, { piece, type }] of pieces.entries()) {
     if (type === PieceType.control || type === PieceType.unknown) added.push(special(piece, id));
     // mT5's own sentinels are user-defined pieces with the space's mark in front; the model finds them by itself.
-    else if (type === PieceType.userDefined && !piece.startsWith('▁')) added.push(special(piece, id, false));
+    // Gemma's runs of marks are found as such, too, where a text holds the marks themselves.
+    else if (type === PieceType.userDefined && (!piece.startsWith('▁') || /^▁+$/.test(piece)))
+      added.push(special(piece, id, false));
   }
   const sentinelNames = Array.from({ length: sentinels }, (_, i) => `<extra_id_${sentinels - 1 - i}>`);
   sentinelNames.forEach((name, i) => {
@@ -239,7 +241,9 @@ function unigramModel(model: SentencePieceModel, sentinelNames: string[]): JsonO
 function bpeModel(model: SentencePieceModel): JsonObject {
   const joinable = new Map<string, number>();
   for (const { piece, score, type } of model.pieces) {
-    if (type === PieceType.normal || type === PieceType.userDefined) joinable.set(piece, score);
+    if (type === PieceType.normal) joinable.set(piece, score);
+    // SentencePiece takes user-defined pieces out of a text before it merges.
+    else if (type === PieceType.userDefined) joinable.set(piece, Number.MAX_VALUE);
   }
   const merges: { left: string; right: string; score: number }[] = [];
   for (const [piece, score] of joinable) {

@@ -123,6 +123,16 @@ describe("Llama 2's SentencePiece BPE with byte fallback", () => {
   });
 });
 
+test.each(['gemma', 'gemma.gguf'])("Gemma's SentencePiece BPE with symbols of its own from %s", (name) => {
+  const place = join(golden, name);
+  const tokenizer = name.endsWith('.gguf') ? tokenizerFromGguf(readGguf(place).metadata) : loadTokenizer(place);
+  const { texts } = expected.gemma;
+  expectIds(tokenizer, texts, expected.gemma.ids);
+  expectDecoded(tokenizer, expected.gemma.ids, expected.gemma.decoded);
+  expect([tokenizer.beginningOfSequence, tokenizer.endOfSequence, tokenizer.padding]).toEqual([2, 1, 0]);
+  expectIds(reloaded(tokenizer), texts, expected.gemma.ids);
+});
+
 describe.each(['smollm', 'llama-bpe', 'qwen2'])('byte-level BPE of %s', (name) => {
   const { ids, decoded, special } = expected.byteLevel[name];
 

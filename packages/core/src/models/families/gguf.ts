@@ -3,6 +3,7 @@
 import { UserError } from '../../base/errors.js';
 import { dequantize } from '../../formats/dequantize.js';
 import { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, readGguf } from '../../formats/gguf.js';
+import { endTokens } from '../../formats/gguf-ends.js';
 import { withFile } from '../../formats/reader.js';
 
 /** A tensor of a GGUF file under its Hugging Face name. */
@@ -151,6 +152,7 @@ function configOf(file: GgufFile, architecture: string, model: string): Record<s
     }
   }
   const scaling = ropeScaling(file, get, headSize, theta);
+  const ends = endTokens(file.metadata);
   const ids = (key: string) => file.metadata.get(`tokenizer.ggml.${key}`) ?? null;
   return {
     architectures: [model],
@@ -171,7 +173,7 @@ function configOf(file: GgufFile, architecture: string, model: string): Record<s
     attention_bias: shapeOf('blk.0.attn_q.bias') !== undefined,
     mlp_bias: shapeOf('blk.0.ffn_up.bias') !== undefined,
     bos_token_id: ids('bos_token_id'),
-    eos_token_id: ids('eos_token_id'),
+    eos_token_id: ends.length > 0 ? ends : ids('eos_token_id'),
     pad_token_id: ids('padding_token_id'),
   };
 }
