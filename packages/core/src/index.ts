@@ -14,7 +14,7 @@ export { generateTexts, scoreText } from './generation/texts.js';
 export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './hub/snapshot.js';
 export { type Interpolated, type InterpolateRequest, interpolate } from './merging/interpolate.js';
 export { type Merged, type MergeRequest, mergeLora } from './merging/merge.js';
-export { findMethod, type Method, methods, type Stage } from './methods/index.js';
+export { findMethod, type Method, methods, registerMethod, type Stage } from './methods/index.js';
 export { bootstrapInterval, type Interval, type PairedComparison, pairedBootstrap } from './metrics/bootstrap.js';
 export { metrics } from './metrics/index.js';
 export type { Metric, MetricName, MetricResult, MetricSettings } from './metrics/metric.js';

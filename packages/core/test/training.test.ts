@@ -280,6 +280,7 @@ describe('a refused run makes no folder and leaves no tensor behind', () => {
       /has token 320 \("29"\)/,
     ],
     ['more beams than tokens', { settings: { ...smallSettings, beams: 1000 } }, /1000 beams are too many/],
+    ['LoRA in a stage that trains no model', { settings: { stage1: { loraRank: 4 } } }, /setting stage1\.loraRank/],
     ['batches beyond memory', { settings: { batchSize: 3e9 } }, /setting batchSize: .*65536/],
     ['tolerance of no tasks', { settings: { ...smallSettings, keep: { tolerance: 1 } } }, /keep\.tolerance/],
   ])('%s', async (name, more, message) => {

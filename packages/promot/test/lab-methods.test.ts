@@ -73,7 +73,7 @@ async function run(method: string): Promise<string> {
 }
 
 describe('every method lowers the loss on lab-rte', () => {
-  test.each(methods.map(({ name }) => name))('%s', async (method) => {
+  test.each(methods.names())('%s', async (method) => {
     const { steps: lines, evaluations } = readTrainingRun(await run(method));
     const stages = [...new Set(lines.map(({ stage }) => stage))];
     expect(lines).toHaveLength(steps * stages.length);

@@ -4,6 +4,5 @@ import type { Method } from './method.js';
 export const joint: Method = {
   name: 'joint',
   summary: 'train a soft prompt and the model together (ablation)',
-  adapter: 'prompt',
   stages: [{ name: 'joint', settings: 'stage2', trains: ['prompt', 'model'] }],
 };

@@ -4,10 +4,9 @@ import type { Method } from './method.js';
 export const loraFirst: Method = {
   name: 'lora-first',
   summary: 'ProMoT with LoRA in place of the soft prompt (the paper found it worse)',
-  adapter: 'lora',
   defaults: { stage1: { optimizer: 'adamw', learningRate: 0.001 } },
   stages: [
     { name: 'lora', settings: 'stage1', trains: ['lora'] },
-    { name: 'model', settings: 'stage2', trains: ['model'] },
+    { name: 'model', settings: 'stage2', trains: ['model'], attaches: ['lora'] },
   ],
 };

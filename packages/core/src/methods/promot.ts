@@ -4,9 +4,8 @@ import type { Method } from './method.js';
 export const promot: Method = {
   name: 'promot',
   summary: 'tune a soft prompt, then fine-tune the model behind it (two stages)',
-  adapter: 'prompt',
   stages: [
     { name: 'prompt', settings: 'stage1', trains: ['prompt'] },
-    { name: 'model', settings: 'stage2', trains: ['model'] },
+    { name: 'model', settings: 'stage2', trains: ['model'], attaches: ['prompt'] },
   ],
 };

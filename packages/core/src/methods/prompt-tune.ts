@@ -4,6 +4,5 @@ import type { Method } from './method.js';
 export const promptTune: Method = {
   name: 'prompt-tune',
   summary: 'tune a soft prompt only, with the model frozen',
-  adapter: 'prompt',
   stages: [{ name: 'prompt', settings: 'stage1', trains: ['prompt'] }],
 };

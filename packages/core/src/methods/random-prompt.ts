@@ -4,8 +4,7 @@ import type { Method } from './method.js';
 export const randomPrompt: Method = {
   name: 'random-prompt',
   summary: 'fine-tune the model behind a fixed random prompt (ablation)',
-  adapter: 'prompt',
   // The paper: "randomly initialized with uniform distribution".
   defaults: { promptInit: 'uniform' },
-  stages: [{ name: 'model', settings: 'stage2', trains: ['model'] }],
+  stages: [{ name: 'model', settings: 'stage2', trains: ['model'], attaches: ['prompt'] }],
 };

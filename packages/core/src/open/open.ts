@@ -8,7 +8,7 @@ import { readPromptAdapter } from '../adapters/peft.js';
 import { isRun, RunFolder, readRun } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
 import type { HubOptions } from '../hub/snapshot.js';
-import { methods } from '../methods/index.js';
+import { methods, uses } from '../methods/index.js';
 import { chooseDevice, type DeviceSetting } from '../models/device.js';
 import { type LoadedModel, loadFolder, loadGguf } from '../models/load.js';
 import type { LanguageModel } from '../models/model.js';
@@ -38,7 +38,7 @@ export async function openModel(name: string, dtype: DType, options: OpenOptions
   const folder = new RunFolder(path);
   if (existsSync(folder.modelPath)) return on(() => loadFolder(folder.modelPath, dtype));
   const { method, model } = readRun(path);
-  if (method !== 'prompt-tune')
+  if (methods.find(method)?.stages.some(({ trains }) => trains.includes('model')) ?? true)
     throw new UserError(`${path}: the run has no trained model yet: let it finish with --resume`);
   return openModel(model, dtype, options);
 }
@@ -73,7 +73,8 @@ export function adapterFolderOf(path: string): string {
     );
   }
   if (existsSync(run.promptPath)) return run.promptPath;
-  const removable = methods.find(({ name }) => name === method)?.adapter === 'lora';
+  const known = methods.find(method);
+  const removable = known !== undefined && uses(known, 'lora');
   if (existsSync(run.loraPath) && !removable)
     throw new UserError(`${path}: the run's model has LoRA in its weights: leave --prompt out`);
   if (!existsSync(run.loraPath)) throw new UserError(`${path}: the run has no soft prompt (method ${method})`);

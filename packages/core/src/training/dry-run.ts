@@ -1,9 +1,9 @@
 // What a training run would do, without training: examples as the model sees them, lengths, what is cut, estimates.
+import { type TrainingConfig, uses } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
-import type { TrainingConfig } from './config.js';
 import { estimateStage, type LengthStatistics, measureProducts, type StageEstimate, sizesOf } from './estimate.js';
 import type { TrainingExamples } from './examples.js';
 import type { TrainRequest } from './request.js';
@@ -62,7 +62,7 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
     const { loaded, method, config, tasks, phases, lora } = setup;
     const { model } = loaded;
     const { maxInputLength, precision } = config;
-    const promptRows = method.adapter === 'prompt' ? config.promptLength : 0;
+    const promptRows = uses(method, 'prompt') ? config.promptLength : 0;
     const loraParameters = [...(lora?.parameters.values() ?? [])].reduce((n, { numel }) => n + numel, 0);
     const operationsPerSecond = measureProducts(precision);
     const sizes = sizesOf(model);

@@ -1,9 +1,8 @@
 // What a stage of training takes, roughly: memory from sizes and lengths, time from operations and the speed of products.
 // Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H heads, V rows.
 import { noGrad, scope, type Tensor, uniform } from '@promot/torch';
-import type { Stage } from '../methods/index.js';
+import type { Stage, TrainingConfig } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
-import type { TrainingConfig } from './config.js';
 
 /** Of numbers of tokens. */
 export interface LengthStatistics {
@@ -125,9 +124,9 @@ export interface EstimateInput {
 export function estimateStage({ name, settings: stage, trains }: Stage, input: EstimateInput): StageEstimate {
   const { config, promptRows, prompts, loraParameters, inputLengths, targetLengths, sizes } = input;
   const { operationsPerSecond, kind } = input;
-  const settings = config[stage];
+  const settings = config.stages[stage]!;
   const seq2seq = kind === 'encoder-decoder';
-  const { loraRank } = config.stage2;
+  const { loraRank } = settings;
   // Otherwise the weights stay, and what trains is kept in float32.
   const trainsModel = trains.includes('model') && loraRank === 0;
   const trainedParameters =

@@ -3,11 +3,11 @@
 import type { Candidate } from '../artifacts/run-folder.js';
 import { evaluateTask } from '../evaluation/evaluate-task.js';
 import { type TargetForm, targetForm } from '../evaluation/form.js';
+import type { TrainingConfig } from '../methods/settings.js';
 import type { Interval } from '../metrics/bootstrap.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Task } from '../tasks/task.js';
-import type { TrainingConfig } from './config.js';
 
 /** One task of the keep list at one moment. */
 export interface KeepScore {

@@ -1,7 +1,7 @@
 // Which examples stand in which batch, where they come from several tasks: sources, their rates, and the passes of a step.
 import type { Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
-import type { Mixing } from './config.js';
+import type { Mixing } from '../methods/settings.js';
 import type { TrainingExamples } from './examples.js';
 import { type MicroBatch, toMicroBatches } from './loop.js';
 import { ExampleOrder } from './order.js';

@@ -1,7 +1,7 @@
 // The optimizer of a stage, as its settings say.
 import { Adafactor, AdamW, type Optimizer, type Parameters, Sgd } from '@promot/torch';
 import { UserError } from '../base/errors.js';
-import type { StageConfig } from './config.js';
+import type { StageConfig } from '../methods/settings.js';
 
 /**
  * @param additions whether what is trained is added to a model (a soft prompt, LoRA), not its own weights. Adafactor is then

@@ -1,10 +1,9 @@
 // A method's stages as a run of one or several tasks goes through them: what each trains on and what is validated.
 import type { Tensor } from '@promot/torch';
-import type { Method, Stage } from '../methods/index.js';
+import { has, type Method, type Stage, type TrainingConfig } from '../methods/index.js';
 import type { LoadedModel } from '../models/load.js';
 import { fewShotPrompts } from '../tasks/few-shot.js';
 import type { Example, Task } from '../tasks/task.js';
-import type { TrainingConfig } from './config.js';
 import type { TrainingExamples } from './examples.js';
 import { Mixture, mixingRates, type Source } from './mixture.js';
 import type { ValidatedTask } from './validation.js';
@@ -30,8 +29,8 @@ export interface Phase {
   readonly mixture: Mixture;
   /** Of its dropout masks; with the sources' own seeds all that is random in it. */
   readonly seed: number;
-  /** Model stages draw the same batches and masks whether a prompt stage came before or not. */
-  readonly place: 0 | 1;
+  /** Tells its order and masks from another's. Model stages draw the same whether a prompt stage came before or not. */
+  readonly place: number;
 }
 
 /**
@@ -54,24 +53,26 @@ export function phasesOf(
   const rateSum = rates.reduce((sum, rate) => sum + rate, 0);
   const make = (stage: Stage, own: readonly RunTask[], task?: string): Phase => {
     const trainsModel = stage.trains.includes('model');
+    const promptOf = ({ prompt }: RunTask) => (has(stage, 'prompt') ? prompt : undefined);
     const shots = task === undefined ? config.shots : 0;
     const share = trainsModel && replay.length > 0 ? config.replay.share : 0;
     const sources: Source[] = [
-      ...own.map(({ examples, prompt }) => {
-        const part = own.length === 1 ? 1 : rates[tasks.findIndex((one) => one.examples === examples)]! / rateSum;
-        return { examples, prompt, shots, rate: (1 - share) * part };
+      ...own.map((one) => {
+        const { examples } = one;
+        const part = own.length === 1 ? 1 : rates[tasks.indexOf(one)]! / rateSum;
+        return { examples, prompt: promptOf(one), shots, rate: (1 - share) * part };
       }),
       ...(share > 0 ? replay.map((examples) => ({ examples, shots: 0 as const, rate: share / replay.length })) : []),
     ];
-    const place = trainsModel ? 1 : 0;
+    const place = placeOf(stage, stages);
     return {
       stage,
       task,
       key: phaseKey(stage.name, task),
-      tasks: own.map(({ task: one, examples, validation, prompt }) => ({
-        task: one,
-        prompt,
-        validation: withExemplars(validation, examples, shots, config.seed, loaded),
+      tasks: own.map((one) => ({
+        task: one.task,
+        prompt: promptOf(one),
+        validation: withExemplars(one.validation, one.examples, shots, config.seed, loaded),
       })),
       mixture: new Mixture(sources, { ...config, stage: place }),
       seed: own[0]!.examples.options.seed,
@@ -83,6 +84,20 @@ export function phasesOf(
       ? tasks.map((one) => make(stage, [one], one.task.name))
       : [make(stage, tasks)],
   );
+}
+
+/** 0 for the first stage that leaves the model as it is, 1 for the first that trains it, numbers of their own for others. */
+function placeOf(stage: Stage, stages: readonly Stage[]): number {
+  const trainsModel = (one: Stage) => one.trains.includes('model');
+  const before = stages.slice(0, stages.indexOf(stage)).filter((one) => trainsModel(one) === trainsModel(stage)).length;
+  const place = trainsModel(stage) ? 1 : 0;
+  // 2 tells the seed of LoRA that trains in the model's place.
+  return before === 0 ? place : 1 + 2 * before + place;
+}
+
+/** What a phase is called in events and lines. */
+export function nameOf({ stage, task }: Phase): { stage: string; task?: string } {
+  return { stage: stage.name, ...(task !== undefined && { task }) };
 }
 
 /** The key of a phase, from what stands in its lines of metrics.jsonl. */

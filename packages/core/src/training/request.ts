@@ -1,8 +1,8 @@
 // What a training run is asked for, what it tells while it runs, and what it gives back.
 import type { Tensor } from '@promot/torch';
 import type { Candidate } from '../artifacts/run-folder.js';
+import type { ConfigInput, TrainingConfig } from '../methods/settings.js';
 import type { LoadedModel } from '../models/load.js';
-import type { ConfigInput, TrainingConfig } from './config.js';
 import type { KeepScore } from './keep.js';
 
 export interface TrainRequest {

@@ -1,7 +1,6 @@
 // Learning rates over the steps of a stage.
 
-export const schedules = ['constant', 'linear', 'inverse-sqrt', 'cosine'] as const;
-export type Schedule = (typeof schedules)[number];
+import type { Schedule } from '../methods/settings.js';
 
 export interface ScheduleOptions {
   readonly schedule: Schedule;

@@ -16,14 +16,14 @@ describe('settings', () => {
       promptLength: 100,
       beams: 4,
     });
-    expect(defaults.stage1).toMatchObject({
+    expect(defaults.stages.stage1).toMatchObject({
       steps: 5000,
       learningRate: 0.2,
       keepEvery: 1000,
       schedule: 'constant',
       warmupSteps: 0,
     });
-    expect(defaults.stage2).toMatchObject({
+    expect(defaults.stages.stage2).toMatchObject({
       steps: 1000,
       learningRate: 0.001,
       keepEvery: 100,
@@ -36,7 +36,9 @@ describe('settings', () => {
 
   test('what is given overlays the defaults, key by key', () => {
     const config = resolveConfig(defaults, { seed: 3, stage1: { steps: 10 } });
-    expect(config).toEqual({ ...defaults, seed: 3, stage1: { ...defaults.stage1, steps: 10 } });
+    const { stage1, stage2 } = defaults.stages;
+    expect(config).toEqual({ ...defaults, seed: 3, stages: { stage1: { ...stage1, steps: 10 }, stage2 } });
+    expect(resolveConfig(defaults, { seed: 3, stages: { stage1: { steps: 10 } } })).toEqual(config);
     expect(resolveConfig(defaults, {})).toEqual(defaults);
   });
 
@@ -57,7 +59,16 @@ describe('settings', () => {
     ['a share of everything', { replay: { share: 1 } }, /setting replay\.share/],
     ['a mixture of another kind', { mixing: 'bysize' }, /setting mixing: expected equal, size, or a rate/],
     ['a rate of 0', { mixing: { rte: 0 } }, /setting mixing/],
-    ['LoRA in a stage that has none', { stage1: { loraRank: 4 } }, /unknown setting stage1\.loraRank/],
+    [
+      'a stage that the method has not',
+      { stages: { stage3: { steps: 4 } } },
+      /unknown setting stages\.stage3.*stages\.stage/,
+    ],
+    [
+      'an unknown key below stages',
+      { stages: { stage1: { stepz: 4 } } },
+      /unknown setting stages\.stage1\.stepz.*steps/,
+    ],
     ['an unknown device', { device: 'tpu' }, /setting device: .*auto.*cpu.*cuda/],
     ['an unknown choice', { stage1: { schedule: 'cosin' } }, /setting stage1\.schedule/],
   ])('%s is refused by name', (_name, given, message) => {

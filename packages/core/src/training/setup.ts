@@ -6,14 +6,15 @@ import { initPrompt } from '../adapters/soft-prompt.js';
 import { UserError } from '../base/errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
 import { candidatesOf } from '../generation/generate.js';
-import { findMethod, type Method } from '../methods/index.js';
+import { findMethod, type Method, stageNames, uses } from '../methods/index.js';
+import { overlay, parseSettings } from '../methods/settings.js';
 import { chooseDevice } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../open/open.js';
 import { loadTask } from '../tasks/registry.js';
 import type { Task } from '../tasks/task.js';
-import { defaultConfig, resolveConfig, type TrainingConfig } from './config.js';
+import { defaultConfig, type TrainingConfig } from './config.js';
 import { TrainingExamples } from './examples.js';
 import { makeOptimizer } from './optimizers.js';
 import { type Phase, phasesOf, type RunTask } from './phases.js';
@@ -70,17 +71,21 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
         task,
         examples,
         validation,
-        prompt: method.adapter === 'prompt' ? initPrompt(promptInit, promptLength, start) : undefined,
+        prompt: uses(method, 'prompt') ? initPrompt(promptInit, promptLength, start) : undefined,
       });
     }
     const replay: TrainingExamples[] = [];
     for (const [i, task] of replayTasks.entries()) replay.push(await examplesOf(task, seeds[tasks.length + i]!));
 
     checkNumbers(loaded, runTasks, request);
-    if (method.stages.some(({ trains }) => trains.includes('prompt'))) warnOfLargeSteps(loaded, config, request);
+    for (const { trains, settings } of method.stages) {
+      if (trains.includes('prompt')) warnOfLargeSteps(loaded, settings, config, request);
+      if (config.stages[settings]!.loraRank > 0 && !trains.includes('model'))
+        throw new UserError(`setting ${settings}.loraRank: ${method.name} does not train the model in this stage`);
+    }
     const phases = phasesOf(method, config, loaded, runTasks, replay);
-    for (const { stage } of phases) makeOptimizer(new Map(), config[stage.settings]);
-    const lora = method.adapter === 'lora' ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
+    for (const { stage } of phases) makeOptimizer(new Map(), config.stages[stage.settings]!);
+    const lora = uses(method, 'lora') ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
     return { method, loaded, config, defaults, tasks: runTasks, keepTasks, phases, lora };
   } catch (error) {
     tearDown({ tasks: runTasks, loaded });
@@ -118,19 +123,14 @@ async function openForTraining(
   { model, settings: given = {} }: TrainRequest,
   method: Method,
 ): Promise<{ loaded: LoadedModel; config: TrainingConfig; defaults: TrainingConfig }> {
-  // The device and the kind of model set some defaults, and settings say what these are: they are read three times.
-  const { device } = resolveConfig(defaultConfig('encoder-decoder', false), given);
+  const parsed = parseSettings(given, stageNames(method));
+  const { device, precision: wanted } = parsed as Partial<TrainingConfig>;
   const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
   const bf16 = chooseDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
-  const { precision } = resolveConfig(defaultConfig('encoder-decoder', bf16), given);
+  const precision = wanted ?? (bf16 ? 'bf16' : 'fp32');
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
-  try {
-    const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16), method.defaults ?? {});
-    return { loaded, config: resolveConfig(defaults, given), defaults };
-  } catch (error) {
-    tearDown({ tasks: [], loaded });
-    throw error;
-  }
+  const defaults = defaultConfig(loaded.model.kind, bf16, method);
+  return { loaded, config: overlay(defaults, parsed), defaults };
 }
 
 /** Weights that a broken run left: no training mends them. */
@@ -146,13 +146,19 @@ function checkNumbers({ model }: LoadedModel, tasks: readonly RunTask[], request
  * Adafactor and AdamW move each number of the prompt by about the learning rate in a step. The paper's rates are made for
  * T5 and PaLM, whose embeddings are of size 1 and more; SmolLM2's are of 0.14, and its loss rises at a rate of 0.3.
  */
-function warnOfLargeSteps({ model }: LoadedModel, { stage1 }: TrainingConfig, { onEvent }: TrainRequest): void {
+function warnOfLargeSteps(
+  { model }: LoadedModel,
+  settings: string,
+  { stages }: TrainingConfig,
+  { onEvent }: TrainRequest,
+): void {
+  const { learningRate } = stages[settings]!;
   const size = scope(() => model.embedding.float().square().mean().sqrt().item());
-  if (stage1.learningRate <= size) return;
+  if (learningRate <= size) return;
   onEvent?.({
     type: 'note',
     text:
-      `stage1.learningRate ${stage1.learningRate} is more than the size of the model's embeddings (root mean square ` +
+      `${settings}.learningRate ${learningRate} is more than the size of the model's embeddings (root mean square ` +
       `${size.toPrecision(2)}): the prompt may run away; try ${(size / 5).toPrecision(1)}`,
   });
 }

@@ -5,10 +5,11 @@ import { isDeepStrictEqual } from 'node:util';
 import { withDevice } from '@promot/torch';
 import { isRun, isUnmade, RunFolder, type RunInfo, readRun } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
+import type { ConfigInput } from '../methods/settings.js';
 import { fingerprintExamples } from '../tasks/task.js';
-import { type ConfigInput, resolveConfig } from './config.js';
+import { resolveConfig } from './config.js';
 import type { TrainRequest, TrainResult } from './request.js';
-import { Run } from './run.js';
+import { walk } from './run.js';
 import { type RunSetup, setUp, tearDown } from './setup.js';
 
 export type { CheckpointMoment, MetricsLine, TrainEvent, TrainRequest, TrainResult } from './request.js';
@@ -36,7 +37,6 @@ async function trainSetUp(
     if (before) checkSame(before, info, setup, out);
     const folder = before ? await RunFolder.reopen(out) : await RunFolder.create(out, info, setup.config);
     const sum = (of: (task: RunSetup['tasks'][number]) => number) => setup.tasks.reduce((n, task) => n + of(task), 0);
-    const run = new Run(folder, setup, request);
     try {
       request.onEvent?.({
         type: 'start',
@@ -44,9 +44,8 @@ async function trainSetUp(
         trainExamples: sum(({ examples }) => examples.examples.length),
         validationExamples: sum(({ validation }) => validation.length),
       });
-      return await run.walk();
+      return await walk(folder, setup, request);
     } finally {
-      run.dispose();
       await folder.unlock();
     }
   } finally {
@@ -100,8 +99,9 @@ function checkSame(
         `${out}: task ${task} is not what it was when the run began (its template or its data): ` +
           'bring it back to resume, or name another folder',
       );
+  // Whatever form its settings have: those of LoRA's stage are there, and know no rank.
   const { stage2 } = before.config as { stage2?: object };
-  if (before.method === 'lora' && !('loraRank' in (stage2 ?? {})))
+  if (before.method === 'lora' && stage2 && !('loraRank' in stage2))
     throw new UserError(
       `${out}: an older promot began this run, whose LoRA was of another kind: it cannot go on; name another folder`,
     );

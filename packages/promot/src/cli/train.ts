@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { UserError } from '@promot/core/base';
 import type { Split } from '@promot/core/data';
-import { findMethod, methods } from '@promot/core/methods';
+import { adapterAtUse, findMethod, methods } from '@promot/core/methods';
 import { loadTask } from '@promot/core/tasks';
 import type { Place, TrainEvent, TrainRequest, TrainResult } from '@promot/core/train';
 import { defaultConfig, resolveConfig } from '@promot/core/train';
@@ -38,6 +38,7 @@ export function trainCommand(io: Io): Command {
     .option(
       '--method <X>',
       methods
+        .all()
         .map(({ name, summary }) => `${name}: ${summary}`)
         .join('; ')
         .concat(' (required)'),
@@ -49,9 +50,8 @@ export function trainCommand(io: Io): Command {
   return requireFlags(withCommonOptions(command), '--model', '--task', '--method', '--out').action(
     async (options: Options) => {
       const { model, task, method, out, data, resume, json } = options;
-      findMethod(method);
       if (task.length === 0) throw new UserError('--task names no task');
-      const defaults = defaultConfig('encoder-decoder', false);
+      const defaults = defaultConfig('encoder-decoder', false, findMethod(method));
       const settings = readSettings(options, (one) => resolveConfig(defaults, one));
       const progress = new Progress(io);
       // Data at fault and downloads come before libtorch does.
@@ -156,7 +156,7 @@ function summary(result: TrainResult, next: string): string {
 
 /** With several tasks (of these names) that of the first: each is asked with its own prompt, and with exemplars as it was trained. */
 function evalCommandLine({ out, task, method, data }: Options, names: readonly string[], shots: number): string[] {
-  const { adapter } = findMethod(method);
+  const adapter = adapterAtUse(findMethod(method));
   const own = adapter === 'prompt' && task.length > 1 ? join(out, 'prompts', names[0]!) : out;
   return [
     ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task[0]!, '--shots', `${shots}`],

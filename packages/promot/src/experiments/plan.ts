@@ -2,7 +2,7 @@
 // is a hash of all that its result depends on, so experiments share what they have in common and nothing is done twice.
 import { createHash } from 'node:crypto';
 import type { Split } from '@promot/core/data';
-import { findMethod } from '@promot/core/methods';
+import { adapterAtUse, findMethod } from '@promot/core/methods';
 import { builtinTasks } from '@promot/core/tasks';
 import { type ConfigInput, defaultConfig, resolveConfig } from '@promot/core/train';
 import { type Contender, type ContenderName, contenders } from './contenders.js';
@@ -172,8 +172,7 @@ export class Planner {
     const shots = contender.settings?.shots === 1 ? 1 : 0;
     if (contender.method === undefined) return this.#evaluation({ base: model }, undefined, [task], shots);
     const run = this.run(model, name, targets, seed);
-    const { adapter, stages } = findMethod(run.method);
-    const attached = adapter === 'prompt' || (adapter === 'lora' && stages.length > 1);
+    const attached = adapterAtUse(findMethod(run.method)) !== undefined;
     const prompt = attached ? { run: run.name, ...(targets.length > 1 && { task }) } : undefined;
     return this.#evaluation(this.#tuned(model, contender, run), prompt, [task], shots);
   }
@@ -378,7 +377,7 @@ function runSeconds(
   const limit = config.validationLimit || Number.POSITIVE_INFINITY;
   const validated = tasks.reduce((sum, task) => sum + Math.min(limit, sizeOf(task, 'validation')), 0);
   return findMethod(method).stages.reduce((sum, { settings: stage, trains }) => {
-    const { steps, keepEvery } = config[stage];
+    const { steps, keepEvery } = config.stages[stage]!;
     const whole = trains.includes('model');
     const step = whole ? speed.stage2Step : speed.stage1Step * tasks.length;
     const checkpoint = (validated * shotFactor[config.shots]! + (whole ? watched * watchLimit : 0)) * speed.answer;

@@ -1,0 +1,178 @@
+// The settings of a training run: their names, types and bounds. Their defaults are the training room's (training/config.ts).
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+import { didYouMean } from '../base/nearest-name.js';
+
+/** How a learning rate goes over the steps of a stage. */
+export const schedules = ['constant', 'linear', 'inverse-sqrt', 'cosine'] as const;
+export type Schedule = (typeof schedules)[number];
+
+const stageSchema = z.strictObject({
+  /** Optimizer steps. */
+  steps: z.int().positive(),
+  learningRate: z.number().positive().max(1e6),
+  /** A checkpoint is kept, evaluated and becomes a candidate every so many steps, and at the last one. */
+  keepEvery: z.int().positive(),
+  schedule: z.enum(schedules),
+  /** Steps over which the rate climbs from 0 to its value. */
+  warmupSteps: z.int().nonnegative(),
+  /** Gradients longer than this are scaled down; 0: never. */
+  gradientClip: z.number().nonnegative(),
+  optimizer: z.enum(['adafactor', 'adamw', 'sgd']),
+  /** Adafactor's step number at the first step; prompt-tuning's runs counted on from T5's 1,100,000. */
+  firstStep: z.int().nonnegative(),
+  weightDecay: z.number().nonnegative(),
+  /** What trains the model is LoRA of this rank on all its linear layers, merged at the end; 0: the weights themselves. */
+  loraRank: z.int().nonnegative(),
+});
+
+const tasks = z.array(z.string().min(1), 'expected a list of tasks, such as [wic,cb]');
+
+const configSchema = z.strictObject({
+  seed: z.int().nonnegative(),
+  /** auto: CUDA where libtorch can use it, else the CPU. */
+  device: z.enum(['auto', 'cpu', 'cuda']),
+  precision: z.enum(['fp32', 'bf16']),
+  // The bounds are far beyond use: what is larger is a slip, and would end in a failure of memory or of numbers.
+  batchSize: z.int().positive().max(65_536),
+  /** Examples in one forward pass; the gradient of a batch is summed over its passes. */
+  microBatchSize: z.int().positive().max(65_536),
+  dropout: z.number().min(0).lt(1),
+  labelSmoothing: z.number().min(0).lt(1),
+  zLoss: z.number().nonnegative(),
+  /** Longer inputs are cut at this many tokens; 0: never. */
+  maxInputLength: z.int().nonnegative(),
+  promptLength: z.int().positive().max(10_000),
+  promptInit: z.string().min(1),
+  /** Rank of LoRA in the first stage (lora-first). */
+  loraRank: z.int().positive(),
+  /** Exemplars in front of every training input, drawn anew each time; validation has as many. */
+  shots: z.union([z.literal(0), z.literal(1)]),
+  /** Beams of the validation's generation. */
+  beams: z.int().positive(),
+  /** At most so many validation examples at each kept checkpoint; 0: all. */
+  validationLimit: z.int().nonnegative(),
+  /** How several tasks share the batches: equal parts, parts by the size of their training splits, or a rate for each. */
+  mixing: z.union(
+    [z.enum(['equal', 'size']), z.record(z.string(), z.number().positive())],
+    'expected equal, size, or a rate above 0 for each task',
+  ),
+  /** Examples of other tasks in the batches that train the model, without a prompt. */
+  replay: z.strictObject({
+    tasks,
+    /** Of each batch, over all these tasks in equal parts. */
+    share: z.number().min(0).lt(1),
+  }),
+  /** Other tasks that are evaluated, without a prompt, before and along the training of the model. */
+  keep: z.strictObject({
+    tasks,
+    /** Exemplars in front of their inputs. */
+    shots: z.union([z.literal(0), z.literal(1), z.literal(4)], 'expected 0, 1 or 4'),
+    /** Only the first so many examples of each; 0: all. */
+    limit: z.int().nonnegative(),
+    /** Points of the tasks' mean score that the best checkpoint may lose; null: any number. */
+    tolerance: z.number().nonnegative().nullable(),
+  }),
+  /** Of each stage, by the name that the method gives to its settings. */
+  stages: z.record(z.string(), stageSchema),
+});
+
+export type StageConfig = z.infer<typeof stageSchema>;
+export type TrainingConfig = z.infer<typeof configSchema>;
+export type Mixing = TrainingConfig['mixing'];
+
+/** Settings as a person gives them: any part of the keys. */
+export type ConfigInput = { readonly [key: string]: unknown };
+
+/** The names of the settings of the paper's two stages. They may be written without `stages.`: `stage1.steps`. */
+export const paperStages = ['stage1', 'stage2'] as const;
+
+type Given = Readonly<Record<string, unknown>>;
+
+/**
+ * Checks settings that a person gave, and gives them back with `stage1` and `stage2` at their full places (`stages.stage1`).
+ * @param stages the names that `stages` may have.
+ * Errors: a UserError that names the key for anything unknown or out of range.
+ */
+export function parseSettings(given: ConfigInput, stages: readonly string[] = paperStages): ConfigInput {
+  const parsed: Record<string, unknown> = {};
+  const byStage: Record<string, Record<string, unknown>> = {};
+  const addStage = (name: string, value: unknown, place: string) => {
+    byStage[name] = { ...byStage[name], ...parseGroup(stageSchema, value, place) };
+  };
+  const keys = [...Object.keys(configSchema.shape), ...paperStages];
+  for (const [key, value] of Object.entries(given)) {
+    if (!keys.includes(key)) throw unknownSetting(key, keys);
+    if ((paperStages as readonly string[]).includes(key)) addStage(key, value, key);
+    else if (key === 'stages')
+      for (const [name, settings] of Object.entries(groupOf(value, key, stages[0]!))) {
+        if (!stages.includes(name))
+          throw unknownSetting(
+            `stages.${name}`,
+            stages.map((one) => `stages.${one}`),
+          );
+        addStage(name, settings, `stages.${name}`);
+      }
+    else parsed[key] = parseValue(configSchema.shape[key as keyof typeof configSchema.shape], value, key);
+  }
+  return Object.keys(byStage).length > 0 ? { ...parsed, stages: byStage } : parsed;
+}
+
+function parseValue(schema: z.ZodType, value: unknown, place: string): unknown {
+  if (schema instanceof z.ZodObject) return parseGroup(schema, value, place);
+  const { success, data, error } = schema.safeParse(value);
+  if (success) return data;
+  const { path, message } = error.issues[0]!;
+  throw new UserError(`setting ${[place, ...path].join('.')}: ${message}`);
+}
+
+function parseGroup(schema: z.ZodObject, value: unknown, place: string): Record<string, unknown> {
+  const shape = schema.shape as Record<string, z.ZodType>;
+  const known = Object.keys(shape);
+  return Object.fromEntries(
+    Object.entries(groupOf(value, place, known[0]!)).map(([key, inner]) => {
+      if (!known.includes(key))
+        throw unknownSetting(
+          `${place}.${key}`,
+          known.map((one) => `${place}.${one}`),
+        );
+      return [key, parseValue(shape[key]!, inner, `${place}.${key}`)];
+    }),
+  );
+}
+
+function groupOf(value: unknown, place: string, example: string): Given {
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new UserError(`${place}: expected settings such as ${place}.${example}`);
+  return value as Given;
+}
+
+function unknownSetting(key: string, known: readonly string[]): UserError {
+  return new UserError(`unknown setting ${key}${didYouMean(key, known) || `; known are ${known.join(', ')}`}`);
+}
+
+/** Defaults overlaid with what `parseSettings` gave. */
+export function overlay(defaults: TrainingConfig, parsed: ConfigInput): TrainingConfig {
+  const { stages = {}, ...rest } = parsed as Partial<TrainingConfig>;
+  const { replay, keep } = defaults;
+  return {
+    ...defaults,
+    ...rest,
+    replay: { ...replay, ...rest.replay },
+    keep: { ...keep, ...rest.keep },
+    stages: Object.fromEntries(
+      Object.entries(defaults.stages).map(([name, stage]) => [name, { ...stage, ...stages[name] }]),
+    ),
+  };
+}
+
+/** Every key that people may set, dotted; of stages those of `stage1` and `stage2`. */
+export function configKeys(): string[] {
+  const { stages, ...shape } = configSchema.shape;
+  const keysOf = (schema: z.ZodType, name: string): string[] =>
+    schema instanceof z.ZodObject ? Object.keys(schema.shape).map((inner) => `${name}.${inner}`) : [name];
+  return [
+    ...Object.entries(shape).flatMap(([name, schema]) => keysOf(schema, name)),
+    ...paperStages.flatMap((name) => keysOf(stageSchema, name)),
+  ];
+}

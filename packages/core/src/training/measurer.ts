@@ -1,0 +1,108 @@
+// What is measured along a run: validation, the keep list, and what the caller wants to know; the lines of metrics.jsonl.
+import type { Tensor } from '@promot/torch';
+import type { Candidate, RunFolder } from '../artifacts/run-folder.js';
+import type { TargetForm } from '../evaluation/form.js';
+import { has } from '../methods/index.js';
+import { type KeepScores, scoreKeepList, targetForms } from './keep.js';
+import { nameOf, type Phase, phaseKey } from './phases.js';
+import type { Place, TrainEvent, TrainRequest } from './request.js';
+import type { RunSetup } from './setup.js';
+import { validate } from './validation.js';
+
+const samplesPerEvaluation = 50;
+
+export class Measurer {
+  /** Of the targets; known once the keep list is first evaluated. */
+  #forms: readonly TargetForm[] | undefined;
+
+  constructor(
+    private readonly folder: RunFolder,
+    private readonly setup: RunSetup,
+    private readonly request: TrainRequest,
+  ) {}
+
+  /** Before a phase's first step: the keep list, and what the caller wants to know. */
+  start(phase: Phase): Promise<{ keepAverage?: number }> {
+    return this.#measure(phase, 0);
+  }
+
+  /** A kept checkpoint's evaluations. Their lines are written together, at the end: the candidate vouches for them. */
+  async candidate(phase: Phase, step: number): Promise<Candidate> {
+    const place = placeOf(phase, step);
+    const { config, loaded, tasks } = this.setup;
+    const {
+      metric,
+      score,
+      evalLoss,
+      tasks: results,
+    } = await validate(loaded, phase.tasks, {
+      beams: config.beams,
+      maxInputLength: config.maxInputLength,
+      signal: this.request.signal,
+      onProgress: (task, done, total) =>
+        this.#tell({ type: 'evaluating', ...place, ...(phase.tasks.length > 1 && { of: task }), done, total }),
+    });
+    for (const { task, samples } of results)
+      await this.folder.writeSamples(
+        phaseKey(phase.stage.name, tasks.length > 1 ? task : undefined),
+        step,
+        samples.slice(0, samplesPerEvaluation),
+      );
+    this.#tell({ type: 'evaluation', ...place, metric, score, evalLoss });
+    const line =
+      results.length === 1 ? { [metric]: score } : { score, tasks: results.map(({ samples: _, ...result }) => result) };
+    const { keepAverage } = await this.#measure(phase, step, { ...place, evalLoss, ...line });
+    return { step, score, evalLoss, keepAverage };
+  }
+
+  /** What is measured at step 0 as well. Writes all lines at once. */
+  async #measure(phase: Phase, step: number, validation?: object): Promise<{ keepAverage?: number }> {
+    const { loaded, keepTasks } = this.setup;
+    const place = placeOf(phase, step);
+    const measuresLoss = keepTasks.length > 0 && phase.stage.trains.includes('model');
+    const kept = measuresLoss ? await this.#scoreKeepList(phase, place) : undefined;
+    if (kept) this.#tell({ type: 'keep', ...place, ...kept });
+    const own = await this.request.atCheckpoint?.({
+      stage: phase.stage.name,
+      step,
+      loaded,
+      task: phase.task,
+      prompt: phase.tasks.length === 1 ? phase.tasks[0]!.prompt : undefined,
+      prompts: promptsOf(phase),
+    });
+    if (validation) this.folder.appendMetrics(validation);
+    if (kept) this.folder.appendMetrics({ ...place, ...kept });
+    // Its place is the run's to say.
+    if (own) this.folder.appendMetrics({ ...place, ...own, ...place });
+    return { keepAverage: kept?.keepAverage };
+  }
+
+  async #scoreKeepList({ stage }: Phase, place: Place): Promise<KeepScores> {
+    const { loaded, keepTasks, config, tasks, lora } = this.setup;
+    this.#forms ??= await targetForms(
+      tasks.map(({ task }) => task),
+      keepTasks,
+    );
+    const forms = this.#forms;
+    const score = () =>
+      scoreKeepList(loaded, keepTasks, config, {
+        forms,
+        signal: this.request.signal,
+        onProgress: (task, done, total) => this.#tell({ type: 'evaluating', ...place, of: task, done, total }),
+      });
+    // The other tasks are asked without what can be taken off.
+    return lora && has(stage, 'lora') ? lora.without(score) : score();
+  }
+
+  #tell(event: TrainEvent): void {
+    this.request.onEvent?.(event);
+  }
+}
+
+export function placeOf(phase: Phase, step: number): Place {
+  return { ...nameOf(phase), step };
+}
+
+function promptsOf({ tasks }: Phase): ReadonlyMap<string, Tensor> {
+  return new Map(tasks.flatMap(({ task, prompt }) => (prompt ? [[task.name, prompt] as const] : [])));
+}

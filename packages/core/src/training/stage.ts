@@ -1,0 +1,221 @@
+// One phase of a run: what it trains and with which optimizer, its steps, and its result in the run folder.
+import { setImmediate } from 'node:timers/promises';
+import { deriveSeed, type Parameters } from '@promot/torch';
+import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
+import { writePromptAdapter } from '../adapters/peft.js';
+import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
+import { has, type StageConfig } from '../methods/index.js';
+import { saveModel } from '../models/load.js';
+import { Checkpointer } from './checkpointer.js';
+import { bestOf, type KeepRule, keeps } from './keep.js';
+import { trainLoop } from './loop.js';
+import { type Measurer, placeOf } from './measurer.js';
+import { makeOptimizer } from './optimizers.js';
+import { nameOf, type Phase } from './phases.js';
+import type { MetricsLine, TrainEvent, TrainRequest } from './request.js';
+import { learningRateAt } from './schedule.js';
+import type { RunSetup } from './setup.js';
+
+/** The soft prompt's name among trained tensors; no model has a parameter of this name. */
+const promptName = 'prompt';
+/** Tells the seed of the additions that train in the model's place from those of the first stage. */
+const additionsPlace = 2;
+
+export interface StageDone {
+  /** False where the signal ended it before its last step. */
+  readonly finished: boolean;
+  /** The best checkpoint, whose weights are in place and handed over; of a finished stage. */
+  readonly best?: Candidate;
+  readonly seconds: number;
+}
+
+/** What a stage needs beside itself. */
+export interface StageContext {
+  readonly folder: RunFolder;
+  readonly setup: RunSetup;
+  readonly request: TrainRequest;
+  readonly measurer: Measurer;
+}
+
+/** Goes through a phase, from where it stands to its end, and hands its result over. */
+export async function runStage(phase: Phase, context: StageContext): Promise<StageDone> {
+  const { lora } = context.setup;
+  const run = async () => {
+    const stage = new StageRun(phase, context);
+    try {
+      return await stage.run();
+    } finally {
+      stage.dispose();
+    }
+  };
+  // A stage that does not attach the LoRA of another is without it.
+  return lora && !has(phase.stage, 'lora') ? lora.without(run) : run();
+}
+
+class StageRun {
+  readonly #settings: StageConfig;
+  /** LoRA that trains in place of the model's own weights. */
+  #additions: Lora | undefined;
+  readonly #trained: Parameters;
+
+  constructor(
+    private readonly phase: Phase,
+    private readonly context: StageContext,
+  ) {
+    const { config, loaded } = context.setup;
+    this.#settings = config.stages[phase.stage.settings]!;
+    const { loraRank } = this.#settings;
+    if (loraRank > 0 && phase.stage.trains.includes('model'))
+      this.#additions = attachLora(loaded.model, loraRank, deriveSeed(config.seed, additionsPlace), 'all');
+    this.#trained = this.#trainedTensors();
+  }
+
+  dispose(): void {
+    this.#additions?.detach();
+  }
+
+  async run(): Promise<StageDone> {
+    const state = await this.#train();
+    const { steps } = this.#settings;
+    const { seconds, candidates, step } = state;
+    if (step < steps || !candidates.some((one) => one.step === step)) return { finished: false, seconds };
+    const best = this.#chooseBest(state);
+    await this.#handOver(best);
+    return { finished: true, best, seconds };
+  }
+
+  /** The tensors that the phase moves, by name. */
+  #trainedTensors(): Parameters {
+    const { loaded, lora } = this.context.setup;
+    const { stage, tasks } = this.phase;
+    const prompts = tasks.map(({ task, prompt }) => {
+      return [tasks.length === 1 ? promptName : `${promptName}.${task.name}`, prompt!] as const;
+    });
+    return new Map([
+      ...(stage.trains.includes('prompt') ? prompts : []),
+      ...(stage.trains.includes('lora') ? lora!.parameters : []),
+      ...(stage.trains.includes('model') ? (this.#additions ?? loaded.model).parameters : []),
+    ]);
+  }
+
+  /** Trains to the end or until the signal; returns where the phase stands. Fresh optimizer state at its first step. */
+  async #train(): Promise<StageState> {
+    const { phase } = this;
+    const { stage, key, mixture } = phase;
+    const { folder, measurer, request, setup } = this.context;
+    const { signal } = request;
+    const { config, loaded } = setup;
+    const settings = this.#settings;
+    const trained = this.#trained;
+    const optimizer = makeOptimizer(
+      trained,
+      settings,
+      !stage.trains.includes('model') || this.#additions !== undefined,
+    );
+    try {
+      const checkpoints = new Checkpointer(folder, key, trained, optimizer, (state) => this.#ruleOf(state));
+      if (checkpoints.lost)
+        this.#tell({ type: 'note', text: `stage ${key}: none of its checkpoints can be read, so it begins anew` });
+      const { step: begin } = checkpoints.state;
+      const trainedParameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
+      this.#tell({ type: 'stage', ...nameOf(phase), step: begin, steps: settings.steps, trainedParameters });
+
+      const isKept = (step: number) => step > 0 && (step % settings.keepEvery === 0 || step === settings.steps);
+      /** A kept checkpoint is saved first and evaluated then, so that a run killed meanwhile evaluates it when it resumes. */
+      const evaluateIfDue = async () => {
+        const { step } = checkpoints.state;
+        if (isKept(step) && !checkpoints.isCandidate)
+          await checkpoints.addCandidate(await measurer.candidate(phase, step));
+      };
+      try {
+        if (begin === 0) checkpoints.start(await measurer.start(phase));
+        await evaluateIfDue();
+        await trainLoop({
+          model: loaded.model,
+          trained,
+          optimizer,
+          batch: (step) => mixture.batch(step),
+          learningRate: (step) => learningRateAt(step, settings),
+          steps: settings.steps,
+          loss: config,
+          dropout: config.dropout,
+          seed: deriveSeed(phase.seed, phase.place),
+          gradientClip: settings.gradientClip,
+          afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
+            checkpoints.advance(step, seconds);
+            const elapsed = checkpoints.state.seconds;
+            const line: MetricsLine = {
+              ...placeOf(phase, step),
+              loss,
+              learningRate,
+              gradientNorm,
+              tokensPerSecond: tokens / seconds,
+              elapsed,
+              remaining: (elapsed / step) * (settings.steps - step),
+              memory: process.memoryUsage.rss(),
+            };
+            folder.appendMetrics(line);
+            this.#tell({ type: 'step', steps: settings.steps, ...line });
+            // Timers, signals and the caller's own work run here. A Ctrl-C is heard now, before the question whether to save.
+            await setImmediate();
+            if (isKept(step) || signal?.aborted || checkpoints.isOld) await checkpoints.save();
+            if (!signal?.aborted) await evaluateIfDue();
+            return !signal?.aborted;
+          },
+        });
+      } catch (error) {
+        // An evaluation that the signal cut short is done anew when the run resumes.
+        if (!signal?.aborted) throw error;
+      }
+      return checkpoints.state;
+    } finally {
+      optimizer.dispose();
+    }
+  }
+
+  #ruleOf({ start }: StageState): KeepRule | undefined {
+    const { tolerance } = this.context.setup.config.keep;
+    return tolerance === null || start?.keepAverage === undefined
+      ? undefined
+      : { before: start.keepAverage, tolerance };
+  }
+
+  #chooseBest(state: StageState): Candidate {
+    const rule = this.#ruleOf(state);
+    const best = bestOf(state.candidates, rule);
+    if (rule && !keeps(best, rule))
+      this.#tell({
+        type: 'note',
+        text:
+          `stage ${this.phase.key}: every checkpoint lost more than ${rule.tolerance} points of the keep list; ` +
+          `step ${best.step} lost least`,
+      });
+    const before = state.start?.keepAverage;
+    const lost = before === undefined ? {} : { lost: before - best.keepAverage! };
+    this.#tell({ type: 'best', ...placeOf(this.phase, best.step), score: best.score, ...lost });
+    return best;
+  }
+
+  /** The best checkpoint's weights become the phase's result: adapter folders, a model folder, or both. */
+  async #handOver(best: Candidate): Promise<void> {
+    const { folder, request, setup } = this.context;
+    const { loaded, lora, tasks } = setup;
+    const { stage } = this.phase;
+    folder.loadTrained(this.phase.key, best.step, this.#trained);
+    // An adapter that this stage did not train is part of the result, too: the task is asked with it.
+    for (const { task, prompt } of this.phase.tasks)
+      if (prompt) {
+        const place = tasks.length > 1 ? folder.promptPathOf(task.name) : folder.promptPath;
+        await writePromptAdapter(place, prompt, loaded.model, request.model);
+      }
+    const adapter = (has(stage, 'lora') ? lora : undefined) ?? this.#additions;
+    if (adapter) await writeLoraAdapter(folder.loraPath, adapter, request.model);
+    this.#additions?.merge();
+    this.#additions = undefined;
+    if (stage.trains.includes('model')) await saveModel(folder.modelPath, loaded);
+  }
+
+  #tell(event: TrainEvent): void {
+    this.context.request.onEvent?.(event);
+  }
+}
