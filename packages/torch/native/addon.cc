@@ -14,22 +14,11 @@
 #include <cstring>
 
 #include "dispatch.h"
+#include "distributed.h"
 #include "profile.h"
 #include "state.h"
 
 namespace {
-
-/** Every entry point: a C++ exception becomes a JavaScript Error that names the function. */
-template <Napi::Value (*F)(const Napi::CallbackInfo&)>
-Napi::Value guarded(const Napi::CallbackInfo& info) {
-  try {
-    return F(info);
-  } catch (const Napi::Error&) {
-    throw;
-  } catch (const std::exception& error) {
-    throw Napi::Error::New(info.Env(), messageOf(error));
-  }
-}
 
 std::vector<int64_t> shapeOf(Napi::Value value) {
   if (!value.IsArray()) throw std::invalid_argument("expected a shape");
@@ -210,6 +199,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("startProfile", guarded<startProfile>);
   add("stopProfile", guarded<stopProfile>);
   add("build", guarded<build>);
+  addDistributed(env, exports);
   return exports;
 }
 

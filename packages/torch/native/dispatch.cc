@@ -137,6 +137,10 @@ c10::IValue toIValue(State& state, Napi::Value value, const c10::TypePtr& type, 
     case c10::TypeKind::GeneratorType:
       // A seed in place of a generator: every draw is a function of the seed alone.
       return seeded(firstDevice(before), static_cast<uint64_t>(toInt(value)));
+    case c10::TypeKind::AnyType:
+      // The collectives' group, which newer libtorches take by name or as an object.
+      if (value.IsString()) return value.As<Napi::String>().Utf8Value();
+      throw std::invalid_argument("expected a string");
     default:
       if (value.IsString()) return static_cast<int64_t>(scalarType(value.As<Napi::String>()));
       throw std::invalid_argument("a " + type->str() + " cannot be given from JavaScript");

@@ -14,3 +14,15 @@ Napi::Value schemaOf(const Napi::CallbackInfo& info);
 Napi::Value callOperator(const Napi::CallbackInfo& info);
 /** The first line of an exception's message, without libtorch's backtrace. */
 std::string messageOf(const std::exception& error);
+
+/** Every entry point: a C++ exception becomes a JavaScript Error that names the function. */
+template <Napi::Value (*F)(const Napi::CallbackInfo&)>
+Napi::Value guarded(const Napi::CallbackInfo& info) {
+  try {
+    return F(info);
+  } catch (const Napi::Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    throw Napi::Error::New(info.Env(), messageOf(error));
+  }
+}

@@ -13,6 +13,7 @@ export {
   zerosLike,
 } from './creation.js';
 export { currentDevice, type Device, withDevice } from './device.js';
+export * as distributed from './distributed/index.js';
 export * from './functional.js';
 export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
 export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';

@@ -32,6 +32,18 @@ export interface Native {
   stopProfile(): [name: string, calls: number, seconds: number][];
   keepFreedMemory(): void;
   build(): { version: string; cpuCapability: string; cuda: boolean };
+  distributedBackends: { gloo: boolean; nccl: boolean };
+  openStore(host: string, port: number, server: boolean, prefix: string, ms: number, key: string): Promise<void>;
+  note(text: string): void;
+  storeSet(key: string, value: string): Promise<void>;
+  storeAdd(key: string, amount: number): Promise<number>;
+  storeCheck(keys: readonly string[]): Promise<boolean>;
+  storeGet(keys: readonly string[]): Promise<string[]>;
+  openGroup(
+    ...args: [name: string, rank: number, size: number, ms: number, interface_: string, address: string, cuda: number]
+  ): Promise<void>;
+  waitTensors(tensors: readonly Handle[]): Promise<void>;
+  closeGroup(storeToo: boolean): Promise<void>;
 }
 
 const entries = {} as Native;

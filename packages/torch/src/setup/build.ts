@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { withLock } from '../files/lock.js';
 import { writeText } from '../files/write.js';
 import { cacheFolder, exists, publishFolder, sweep } from './cache.js';
+import { distributedFlags } from './distributed.js';
 import { SetupError } from './errors.js';
 import { fingerprint, type Libtorch, PINNED_VERSION } from './locate.js';
 import { type OnProgress, waiting } from './progress.js';
@@ -70,7 +71,7 @@ export function compilerAdvice(platform: NodeJS.Platform = process.platform): st
 export async function readSources(
   folder = nativeFolder,
 ): Promise<{ sources: string[]; headers: string[]; hash: string }> {
-  const names = (await readdir(folder).catch(() => [])).sort();
+  const names = (await readdir(folder, { recursive: true }).catch(() => [])).sort();
   const sources = names.filter((name) => name.endsWith('.cc')).map((name) => join(folder, name));
   const headers = names.filter((name) => /\.(h|hpp)$/.test(name)).map((name) => join(folder, name));
   if (sources.length === 0)
@@ -98,7 +99,7 @@ interface Flags {
   identity: string;
 }
 
-async function flagsFor(libtorch: Libtorch): Promise<Flags> {
+async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
   const mac = process.platform === 'darwin';
   const options = [
     ...['-std=c++20', '-O2', '-fPIC', '-fvisibility=hidden'],
@@ -116,6 +117,7 @@ async function flagsFor(libtorch: Libtorch): Promise<Flags> {
     ...[include, join(include, 'torch', 'csrc', 'api', 'include')],
     ...[addonApi.folder, join(headers.folder, 'include')],
   ];
+  const distributed = await distributedFlags(libtorch);
   const link = [
     ...(mac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
     `-L${join(libtorch.root, 'lib')}`,
@@ -126,9 +128,12 @@ async function flagsFor(libtorch: Libtorch): Promise<Flags> {
   ];
   return {
     // -isystem: warnings in other people's headers are no use to anyone here.
-    compile: [...options, ...folders.flatMap((folder) => ['-isystem', folder])],
+    compile: [
+      ...[...options, ...distributed.defines],
+      ...[...folders, join(native, 'gloo-stub'), ...distributed.folders].flatMap((folder) => ['-isystem', folder]),
+    ],
     link,
-    identity: [...options, ...link, addonApi.version, headers.version].join(' '),
+    identity: [...options, ...distributed.defines, ...link, addonApi.version, headers.version].join(' '),
   };
 }
 
@@ -152,7 +157,7 @@ export async function buildAddon(
   native = nativeFolder,
 ): Promise<string> {
   const { sources, headers, hash } = await readSources(native);
-  const flags = await flagsFor(libtorch);
+  const flags = await flagsFor(libtorch, native);
   const surroundings = [
     compiler.command,
     compiler.version,

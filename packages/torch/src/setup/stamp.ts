@@ -38,7 +38,7 @@ export function readStamp(): Stamp | undefined {
 
 /** Names, sizes and times of the C++ sources: enough to see an edit without reading them. */
 function sourcesFingerprint(): string {
-  const there = existsSync(nativeFolder) ? readdirSync(nativeFolder) : [];
+  const there = existsSync(nativeFolder) ? readdirSync(nativeFolder, { recursive: true }).map(String) : [];
   const names = there.filter((name) => /\.(cc|h|hpp)$/.test(name)).sort();
   return names
     .map((name) => {

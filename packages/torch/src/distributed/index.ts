@@ -1,0 +1,23 @@
+// Processes that work together: torch.distributed's process groups, and the launchers' variables.
+export { GradientBuckets } from './buckets.js';
+export {
+  abortProcessGroup,
+  agree,
+  allGatherIntoTensor,
+  allReduce,
+  allReduceCoalesced,
+  backends,
+  barrier,
+  broadcast,
+  destroyProcessGroup,
+  getRank,
+  getStore,
+  getWorldSize,
+  initProcessGroup,
+  isInitialized,
+  type ProcessGroupOptions,
+  type ReduceOp,
+  reduceScatterTensor,
+} from './group.js';
+export { DistributedError, expandNodes, type Ranks, ranksFromEnvironment, rankThreads } from './ranks.js';
+export { Store } from './store.js';
