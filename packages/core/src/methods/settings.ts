@@ -22,6 +22,8 @@ const stageSchema = z.strictObject({
   /** Adafactor's step number at the first step; prompt-tuning's runs counted on from T5's 1,100,000. */
   firstStep: z.int().nonnegative(),
   weightDecay: z.number().nonnegative(),
+  /** AdamW's decay of the second moment. */
+  beta2: z.number().min(0).lt(1),
   /** What trains the model is LoRA of this rank on all its linear layers, merged at the end; 0: the weights themselves. */
   loraRank: z.int().nonnegative(),
 });

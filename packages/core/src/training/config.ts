@@ -14,6 +14,8 @@ const stageDefaults = {
   optimizer: 'adafactor',
   firstStep: 0,
   weightDecay: 0,
+  // torch.optim's.
+  beta2: 0.999,
   loraRank: 0,
 } as const;
 

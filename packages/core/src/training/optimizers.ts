@@ -9,7 +9,7 @@ import type { StageConfig } from '../methods/settings.js';
  */
 export function makeOptimizer(
   trained: Parameters,
-  { optimizer, firstStep, weightDecay }: StageConfig,
+  { optimizer, firstStep, weightDecay, beta2 }: StageConfig,
   additions = false,
 ): Optimizer {
   switch (optimizer) {
@@ -20,7 +20,7 @@ export function makeOptimizer(
         additions ? { factored: false, scaleByParameter: false, firstStep } : { firstStep },
       );
     case 'adamw':
-      return new AdamW(trained, { weightDecay });
+      return new AdamW(trained, { weightDecay, beta2 });
     case 'sgd':
       return new Sgd(trained, { weightDecay });
   }
