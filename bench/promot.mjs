@@ -12,6 +12,7 @@ import { buildModel } from '../packages/core/dist/models/load.js';
 import { RandomWeights } from '../packages/core/dist/models/weights.js';
 import { defaultConfig } from '../packages/core/dist/training/config.js';
 import { toMicroBatches, trainLoop } from '../packages/core/dist/training/loop.js';
+import { crossEntropy } from '../packages/core/dist/training/objectives/index.js';
 import {
   Adafactor,
   formatProfile,
@@ -112,7 +113,7 @@ if (positionals[0] === 'train-step') {
     batch: () => toMicroBatches(examples, defaultConfig(model.kind, false).microBatchSize, prompt),
     learningRate: () => (promptStage ? 0.3 : 0.001),
     steps: steps + 1,
-    loss: { labelSmoothing: 0.1, zLoss: 0 },
+    loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0 }),
     dropout: shape.dropout,
     seed: 0,
     gradientClip: 0,

@@ -8,7 +8,7 @@ import { loadFolder } from '../src/models/load.js';
 import type { LanguageModel, TokenizedExample } from '../src/models/model.js';
 import { idTensor } from '../src/models/padding.js';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.js';
-import { sumOfLosses } from '../src/training/loss.js';
+import { sumOfLosses } from '../src/training/objectives/index.js';
 
 const models = fileURLToPath(new URL('../golden/models', import.meta.url));
 

@@ -15,6 +15,7 @@ import { scoreChoices } from '../../core/src/generation/score-choices.js';
 import { chooseDevice } from '../../core/src/models/device.js';
 import { type LoadedModel, loadFolder } from '../../core/src/models/load.js';
 import { toMicroBatches, trainLoop } from '../../core/src/training/loop.js';
+import { crossEntropy } from '../../core/src/training/objectives/index.js';
 import { makeOptimizer } from '../../core/src/training/optimizers.js';
 import { type Watch, watchOnMeta } from '../../core/test/device.js';
 import { goldenModel } from '../../core/test/small-task.js';
@@ -80,7 +81,7 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
       ...{ model, trained, optimizer, steps, dropout: 0.1, seed: 0, gradientClip: 1 },
       batch: () => toMicroBatches(examples, 3, prompt),
       learningRate: () => 0.1,
-      loss: { labelSmoothing: 0.1, zLoss: 0.1 },
+      loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0.1 }),
       afterStep: async () => true,
     });
     expect(watch.strays).toEqual([]);

@@ -16,6 +16,8 @@ export interface Stage {
   readonly trains: readonly Part[];
   /** Adapters that are there in this stage, beside those that it trains. Default: none. */
   readonly attaches?: readonly Adapter[];
+  /** The objective that it makes small, whatever the setting `loss` says. */
+  readonly objective?: string;
 }
 
 export interface Method {

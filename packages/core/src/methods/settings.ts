@@ -40,6 +40,8 @@ const configSchema = z.strictObject({
   /** Examples in one forward pass; the gradient of a batch is summed over its passes. */
   microBatchSize: z.int().positive().max(65_536),
   dropout: z.number().min(0).lt(1),
+  /** What training makes small: the name of an objective. */
+  loss: z.string(),
   labelSmoothing: z.number().min(0).lt(1),
   zLoss: z.number().nonnegative(),
   /** Longer inputs are cut at this many tokens; 0: never. */
@@ -74,6 +76,12 @@ const configSchema = z.strictObject({
     limit: z.int().nonnegative(),
     /** Points of the tasks' mean score that the best checkpoint may lose; null: any number. */
     tolerance: z.number().nonnegative().nullable(),
+  }),
+  /** A penalty for leaving the pretrained model, in the stages that train the model: weight * KL(base || tuned) a token. */
+  kl: z.strictObject({
+    weight: z.number().nonnegative().max(1e6),
+    /** Whether the two are compared with the soft prompt in front. */
+    prompt: z.boolean(),
   }),
   /** Of each stage, by the name that the method gives to its settings. */
   stages: z.record(z.string(), stageSchema),
@@ -156,12 +164,13 @@ function unknownSetting(key: string, known: readonly string[]): UserError {
 /** Defaults overlaid with what `parseSettings` gave. */
 export function overlay(defaults: TrainingConfig, parsed: ConfigInput): TrainingConfig {
   const { stages = {}, ...rest } = parsed as Partial<TrainingConfig>;
-  const { replay, keep } = defaults;
+  const { replay, keep, kl } = defaults;
   return {
     ...defaults,
     ...rest,
     replay: { ...replay, ...rest.replay },
     keep: { ...keep, ...rest.keep },
+    kl: { ...kl, ...rest.kl },
     stages: Object.fromEntries(
       Object.entries(defaults.stages).map(([name, stage]) => [name, { ...stage, ...stages[name] }]),
     ),

@@ -41,6 +41,7 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean, m
     microBatchSize: 4,
     // The Llama family is trained without: at 0.1, SmolLM2-135M's loss on RTE is 13.1 in place of 4.6 before any step.
     dropout: seq2seq ? 0.1 : 0,
+    loss: 'cross-entropy',
     labelSmoothing: 0.1,
     zLoss: 0,
     maxInputLength: 0,
@@ -56,6 +57,8 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean, m
     mixing: 'equal',
     replay: { tasks: [], share: 0 },
     keep: { tasks: [], shots: 1, limit: 50, tolerance: null },
+    // With the prompt the tuned model is meant to differ.
+    kl: { weight: 0, prompt: false },
     stages: { ...Object.fromEntries(own), stage1, stage2 },
   };
   return method?.defaults ? resolveConfig(config, method.defaults) : config;

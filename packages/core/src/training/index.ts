@@ -4,7 +4,15 @@ export { type DryRun, dryRun, type ShownExample, type ShownToken } from './dry-r
 export type { LengthStatistics } from './estimate.js';
 export type { KeepScore } from './keep.js';
 export { type MicroBatch, toMicroBatches, trainLoop } from './loop.js';
-export { sumOfLosses } from './loss.js';
+export {
+  crossEntropy,
+  type LossOptions,
+  type Objective,
+  objectives,
+  type Pass,
+  registerObjective,
+  sumOfLosses,
+} from './objectives/index.js';
 export type { CheckpointMoment, MetricsLine, Place, TrainEvent, TrainRequest, TrainResult } from './request.js';
 export { learningRateAt } from './schedule.js';
 export { train } from './train.js';

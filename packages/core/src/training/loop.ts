@@ -14,7 +14,7 @@ import {
 import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
-import { type LossOptions, sumOfLosses } from './loss.js';
+import type { Pass } from './objectives/objective.js';
 
 /** Examples of one forward pass, with the soft prompt that stands in front of them. */
 export interface MicroBatch {
@@ -31,7 +31,8 @@ export interface LoopOptions {
   readonly batch: (step: number) => readonly MicroBatch[];
   readonly learningRate: (step: number) => number;
   readonly steps: number;
-  readonly loss: LossOptions;
+  /** The sum of the losses of a pass's predicted tokens, a scalar with gradient. */
+  readonly loss: (pass: Pass) => Tensor;
   readonly dropout: number;
   /** Seed of the dropout masks. */
   readonly seed: number;
@@ -44,7 +45,7 @@ export interface LoopOptions {
 export interface StepMetrics {
   /** From 1. */
   readonly step: number;
-  /** Mean over the batch's predicted (target) tokens, in nats, smoothed, at the weights before this step's update. */
+  /** Mean over the batch's predicted (target) tokens, as the objective says, at the weights before this step's update. */
   readonly loss: number;
   readonly learningRate: number;
   /** Euclidean norm of the gradient, before clipping. */
@@ -90,7 +91,8 @@ function trainStep(model: LanguageModel, step: number, options: LoopOptions): St
       const dropout =
         options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
       const logits = model.logits(examples, { prompt, dropout });
-      const mean = sumOfLosses(logits, idTensor(examples.flatMap(predictedIds)), options.loss).div(predicted);
+      const targets = idTensor(examples.flatMap(predictedIds));
+      const mean = options.loss({ model, examples, prompt, logits, targets }).div(predicted);
       mean.backward();
       return mean.detach();
     });

@@ -14,8 +14,9 @@ import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../open/open.js';
 import { loadTask } from '../tasks/registry.js';
 import type { Task } from '../tasks/task.js';
-import { defaultConfig, type TrainingConfig } from './config.js';
+import { defaultConfig, resolveConfig, type TrainingConfig } from './config.js';
 import { TrainingExamples } from './examples.js';
+import { objectives } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
 import { type Phase, phasesOf, type RunTask } from './phases.js';
 import type { TrainRequest } from './request.js';
@@ -31,6 +32,8 @@ export interface RunSetup {
   readonly phases: readonly Phase[];
   /** LoRA that can be taken off again, in place of a soft prompt; attached to the model. */
   readonly lora?: Lora;
+  /** The pretrained model, where the tuned one is held to it (`kl`). */
+  readonly base?: LoadedModel;
 }
 
 /** Loads and checks it all. Errors: a UserError for a model, method, task, data or setting at fault. */
@@ -42,7 +45,7 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
   const { loaded, config, defaults } = await openForTraining(request, method);
   const runTasks: RunTask[] = [];
   try {
-    checkTogether(config);
+    checkTogether(config, method);
     candidatesOf(loaded.model, config.beams);
     const replayTasks = await load(config.replay.tasks, 'replay.tasks');
     const keepTasks = await load(config.keep.tasks, 'keep.tasks');
@@ -85,8 +88,9 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
     }
     const phases = phasesOf(method, config, loaded, runTasks, replay);
     for (const { stage } of phases) makeOptimizer(new Map(), config.stages[stage.settings]!);
+    const base = config.kl.weight > 0 ? await openAs(loaded, request) : undefined;
     const lora = uses(method, 'lora') ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
-    return { method, loaded, config, defaults, tasks: runTasks, keepTasks, phases, lora };
+    return { method, loaded, config, defaults, tasks: runTasks, keepTasks, phases, lora, base };
   } catch (error) {
     tearDown({ tasks: runTasks, loaded });
     throw error;
@@ -94,10 +98,17 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
 }
 
 /** Frees the model and all that was added to it. */
-export function tearDown({ tasks, lora, loaded }: Pick<RunSetup, 'tasks' | 'lora' | 'loaded'>): void {
+export function tearDown({ tasks, lora, loaded, base }: Pick<RunSetup, 'tasks' | 'lora' | 'loaded' | 'base'>): void {
   for (const { prompt } of tasks) prompt?.dispose();
   lora?.detach();
   loaded.dispose();
+  base?.dispose();
+}
+
+/** The request's model once more, where and in which numbers it is loaded. */
+function openAs({ model }: LoadedModel, request: TrainRequest): Promise<LoadedModel> {
+  const { dtype, device } = model.embedding;
+  return openModel(request.model, dtype, { device: device.startsWith('cuda') ? 'cuda' : 'cpu' });
 }
 
 /** Loads lists of tasks. Each warning is told once. */
@@ -124,12 +135,14 @@ async function openForTraining(
   method: Method,
 ): Promise<{ loaded: LoadedModel; config: TrainingConfig; defaults: TrainingConfig }> {
   const parsed = parseSettings(given, stageNames(method));
-  const { device, precision: wanted } = parsed as Partial<TrainingConfig>;
+  const { device, precision: wanted, loss = 'cross-entropy' } = parsed as Partial<TrainingConfig>;
   const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
   const bf16 = chooseDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
   const precision = wanted ?? (bf16 ? 'bf16' : 'fp32');
+  const { defaults: wants = {} } = objectives.get(loss);
+  for (const { objective } of method.stages) if (objective !== undefined) objectives.get(objective);
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
-  const defaults = defaultConfig(loaded.model.kind, bf16, method);
+  const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16, method), wants);
   return { loaded, config: overlay(defaults, parsed), defaults };
 }
 
@@ -164,7 +177,7 @@ function warnOfLargeSteps(
 }
 
 /** Settings that only make sense together. */
-function checkTogether({ replay, keep }: TrainingConfig): void {
+function checkTogether({ replay, keep, kl }: TrainingConfig, method: Method): void {
   if (replay.share > 0 && replay.tasks.length === 0)
     throw new UserError('setting replay.share: replay.tasks names no task to take the examples from');
   if (replay.share === 0 && replay.tasks.length > 0)
@@ -173,6 +186,10 @@ function checkTogether({ replay, keep }: TrainingConfig): void {
     );
   if (keep.tolerance !== null && keep.tasks.length === 0)
     throw new UserError('setting keep.tolerance: keep.tasks names no task to keep');
+  if (kl.weight > 0 && !method.stages.some(({ trains }) => trains.includes('model')))
+    throw new UserError(`setting kl.weight: ${method.name} does not train the model`);
+  if (kl.prompt && kl.weight === 0)
+    throw new UserError('setting kl.prompt: kl.weight is 0; set the weight of the penalty, such as kl.weight=0.1');
 }
 
 async function checkKeepTask(task: Task, { keep: { shots, limit } }: TrainingConfig): Promise<void> {

@@ -1,6 +1,6 @@
 // One phase of a run: what it trains and with which optimizer, its steps, and its result in the run folder.
 import { setImmediate } from 'node:timers/promises';
-import { deriveSeed, type Parameters } from '@promot/torch';
+import { deriveSeed, type Parameters, scope, type Tensor } from '@promot/torch';
 import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
 import { writePromptAdapter } from '../adapters/peft.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
@@ -10,6 +10,7 @@ import { Checkpointer } from './checkpointer.js';
 import { bestOf, type KeepRule, keeps } from './keep.js';
 import { trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
+import { klPenalty, objectives, type Pass } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
 import { nameOf, type Phase } from './phases.js';
 import type { MetricsLine, TrainEvent, TrainRequest } from './request.js';
@@ -137,7 +138,7 @@ class StageRun {
           batch: (step) => mixture.batch(step),
           learningRate: (step) => learningRateAt(step, settings),
           steps: settings.steps,
-          loss: config,
+          loss: this.#loss(),
           dropout: config.dropout,
           seed: deriveSeed(phase.seed, phase.place),
           gradientClip: settings.gradientClip,
@@ -171,6 +172,16 @@ class StageRun {
     } finally {
       optimizer.dispose();
     }
+  }
+
+  /** The objective of the stage, and the penalty for leaving the pretrained model. */
+  #loss(): (pass: Pass) => Tensor {
+    const { config, base } = this.context.setup;
+    const { objective, trains } = this.phase.stage;
+    const main = objectives.get(objective ?? config.loss);
+    const penalty = base && trains.includes('model') ? klPenalty(base.model, config.kl) : undefined;
+    if (!penalty) return (pass) => main.loss(pass, config);
+    return (pass) => scope(() => main.loss(pass, config).add(penalty(pass)));
   }
 
   #ruleOf({ start }: StageState): KeepRule | undefined {

@@ -14,7 +14,7 @@ import {
   tokenizeExample,
 } from '@promot/core/models';
 import { huggingFaceTokenizer } from '@promot/core/tokenizer';
-import { learningRateAt, toMicroBatches, trainLoop } from '@promot/core/train';
+import { crossEntropy, learningRateAt, toMicroBatches, trainLoop } from '@promot/core/train';
 import { AdamW, type DType, deriveSeed, noGrad, scope, withDevice } from '@promot/torch';
 import type { LabModelName } from './models.js';
 import { type PretrainingExample, pretrainExample } from './pretraining.js';
@@ -170,7 +170,7 @@ export async function pretrainLab(
         ),
       learningRate: (step) => learningRateAt(step, recipe),
       steps: recipe.steps,
-      loss: { labelSmoothing: 0, zLoss: 0 },
+      loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0, zLoss: 0 }),
       dropout: 0,
       seed: deriveSeed(recipe.seed, 1),
       gradientClip: recipe.gradientClip,

@@ -1,18 +1,12 @@
-// The training loss: cross-entropy with T5X's label smoothing and an optional z-loss (t5x/losses.py).
+// Cross-entropy with T5X's label smoothing and an optional z-loss (t5x/losses.py): the usual objective.
 import { scope, type Tensor } from '@promot/torch';
-
-export interface LossOptions {
-  /** e: the target gets 1 - e, each of the V - 1 others e / (V - 1). */
-  labelSmoothing: number;
-  /** Weight of log(Z)^2, which keeps the logits from drifting. */
-  zLoss: number;
-}
+import type { LossOptions, Objective } from './objective.js';
 
 /**
- * The sum over N target tokens of the smoothed cross-entropy, in nats, as a scalar: logits [N, V], targets [N].
+ * The smoothed cross-entropy of each of N target tokens, in nats: logits [N, V] and targets [N] -> [N].
  * The constant that makes a perfect prediction cost 0 is taken off. Computed in float32.
  */
-export function sumOfLosses(logits: Tensor, targets: Tensor, { labelSmoothing, zLoss }: LossOptions): Tensor {
+export function tokenLosses(logits: Tensor, targets: Tensor, { labelSmoothing, zLoss }: LossOptions): Tensor {
   return scope(() => {
     const wide = logits.float();
     const rows = wide.size(1);
@@ -27,6 +21,17 @@ export function sumOfLosses(logits: Tensor, targets: Tensor, { labelSmoothing, z
       labelSmoothing > 0 ? -(confidence * Math.log(confidence) + (rows - 1) * other * Math.log(other + 1e-20)) : 0;
     losses = losses.sub(perfect);
     if (zLoss > 0) losses = losses.add(logZ.square(), zLoss);
-    return losses.sum();
+    return losses;
   });
 }
+
+/** The sum of `tokenLosses`, a scalar. */
+export function sumOfLosses(logits: Tensor, targets: Tensor, options: LossOptions): Tensor {
+  return scope(() => tokenLosses(logits, targets, options).sum());
+}
+
+export const crossEntropy: Objective = {
+  name: 'cross-entropy',
+  summary: 'the negative log-likelihood of the targets, smoothed (labelSmoothing)',
+  loss: ({ logits, targets }, options) => sumOfLosses(logits, targets, options),
+};
