@@ -14,7 +14,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform, zeros } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readLoraAdapter } from '../src/adapters/lora.js';
+import { readLoraAdapter } from '../src/adapters/lora-adapter.js';
 import { loadFolder } from '../src/models/load.js';
 import type { LanguageModel } from '../src/models/model.js';
 import { openModel, openPrompt } from '../src/open/open.js';

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { liveTensors, noGrad, openSafetensors, scope } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readLoraAdapter } from '../../core/src/adapters/lora.js';
+import { readLoraAdapter } from '../../core/src/adapters/lora-adapter.js';
 import { targetLoss } from '../../core/src/evaluation/evaluate.js';
 import { loadFolder } from '../../core/src/models/load.js';
 import type { LanguageModel } from '../../core/src/models/model.js';

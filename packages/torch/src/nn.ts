@@ -11,12 +11,14 @@ import { type DType, op, type Tensor } from './tensor.js';
  */
 export type Parameters = ReadonlyMap<string, Tensor>;
 
-/** A low-rank addition to a linear layer (LoRA, Hu et al. 2021): scale * B A x. */
+/** A low-rank addition to a linear layer (LoRA, Hu et al. 2021): scale * (B A x + bias). */
 export interface LowRank {
   /** [r, I] */
   readonly a: Tensor;
   /** [O, r] */
   readonly b: Tensor;
+  /** [O] */
+  readonly bias?: Tensor;
   readonly scale: number;
 }
 
@@ -68,8 +70,8 @@ export class Linear {
     const y = this.#packed ? packedLinear(x, this.#packed, this.bias) : linear(x, this.weight, this.bias);
     if (this.lowRanks.length === 0) return y;
     return scope(() =>
-      this.lowRanks.reduce((sum, { a, b, scale }) => {
-        return sum.add(linear(linear(x, a.to(x.dtype)), b.to(x.dtype)), scale);
+      this.lowRanks.reduce((sum, { a, b, bias, scale }) => {
+        return sum.add(linear(linear(x, a.to(x.dtype)), b.to(x.dtype), bias?.to(x.dtype)), scale);
       }, y),
     );
   }

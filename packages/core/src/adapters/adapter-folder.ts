@@ -1,9 +1,10 @@
-// A PEFT adapter folder: adapter_config.json and adapter_model.safetensors, checked.
-import { existsSync, readFileSync } from 'node:fs';
+// A PEFT adapter folder: adapter_config.json and adapter_model.safetensors (or .bin), checked.
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { FileFormatError, openSafetensors, type SafetensorsFile } from '@promot/torch';
 import type { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { type JsonObject, readJsonObject } from '../base/json.js';
+import { type Checkpoint, openWeightFile } from '../models/checkpoint.js';
 
 export function adapterPaths(folder: string): { readonly config: string; readonly weights: string } {
   return { config: join(folder, 'adapter_config.json'), weights: join(folder, 'adapter_model.safetensors') };
@@ -14,7 +15,7 @@ export const taskTypes = { 'encoder-decoder': 'SEQ_2_SEQ_LM', 'decoder-only': 'C
 
 /**
  * Reads and checks the configuration. Throws UserError where it is missing, not JSON, of another kind or for the other kind of
- * model, or a key is wrong.
+ * model, a key is wrong, or one that `schema` does not know is not empty: it might change the numbers.
  */
 export function readAdapterConfig<T extends z.ZodType>(
   folder: string,
@@ -25,38 +26,59 @@ export function readAdapterConfig<T extends z.ZodType>(
   const { config } = adapterPaths(folder);
   const found = adapterKind(folder);
   if (found !== kind) throw new UserError(`${config}: peft_type is ${found}; expected ${kind}`);
-  const content = JSON.parse(readFileSync(config, 'utf8')) as { task_type?: unknown };
+  const content = readContent(folder);
   const other = Object.entries(taskTypes).find(([of, type]) => of !== model && type === content.task_type);
   if (other) throw new UserError(`${config}: task_type is ${other[1]}, which is not for ${model} models`);
-  const parsed = schema.safeParse(content);
+  // An unknown key at null, false or empty asks for nothing.
+  const asked = Object.entries(content).filter(([key, value]) => !withoutEffect.has(key) && !isEmpty(value));
+  const parsed = schema.safeParse(Object.fromEntries(asked));
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
+  if (issue.code === 'unrecognized_keys') {
+    const [key] = issue.keys as [string];
+    throw new UserError(
+      `${config}: ${key} is ${short(content[key])}, which promot does not know: the adapter would work otherwise than trained`,
+    );
+  }
   throw new UserError(`${config}: ${issue.path.join('.')}: ${issue.message}`);
+}
+
+/** Keys of every adapter that change no number: bookkeeping, and what only training looks at. */
+const withoutEffect = new Set([
+  'auto_mapping',
+  'base_model_name_or_path',
+  'inference_mode',
+  'peft_type',
+  'peft_version',
+  'revision',
+  'task_type',
+]);
+
+function isEmpty(value: unknown): boolean {
+  return value === null || value === false || (typeof value === 'object' && Object.keys(value as object).length === 0);
+}
+
+function short(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'missing';
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+function readContent(folder: string): JsonObject {
+  const content = readJsonObject(folder, 'adapter_config.json');
+  if (!content) throw new UserError(`${folder}: no PEFT adapter there (adapter_config.json is missing)`);
+  return content;
 }
 
 /** What kind of adapter a folder holds (`PROMPT_TUNING`, `LORA`, ...). Throws UserError where it holds none. */
 export function adapterKind(folder: string): string {
-  const { config } = adapterPaths(folder);
-  if (!existsSync(config)) throw new UserError(`${folder}: no PEFT adapter there (adapter_config.json is missing)`);
-  try {
-    return String((JSON.parse(readFileSync(config, 'utf8')) as { peft_type?: unknown } | null)?.peft_type);
-  } catch {
-    throw new UserError(`${config}: not JSON`);
-  }
+  return String(readContent(folder).peft_type);
 }
 
-/** Opens the weights. Throws UserError where they are missing, damaged, or whole numbers. */
-export function openAdapterWeights(folder: string): SafetensorsFile {
-  const { weights } = adapterPaths(folder);
-  if (!existsSync(weights)) throw new UserError(`${folder}: adapter_model.safetensors is missing`);
-  let file: SafetensorsFile;
-  try {
-    file = openSafetensors(weights);
-  } catch (error) {
-    throw error instanceof FileFormatError ? new UserError(error.message) : error;
+/** Opens the weights: safetensors, or a .bin file, which is read without running anything. Throws UserError for damage. */
+export function openAdapterWeights(folder: string): Checkpoint & { readonly path: string } {
+  for (const name of ['adapter_model.safetensors', 'adapter_model.bin']) {
+    const path = join(folder, name);
+    if (existsSync(path)) return { ...openWeightFile(path), path };
   }
-  const odd = [...file.entries].find(([, { dtype }]) => !dtype.includes('float'));
-  if (!odd) return file;
-  file.close();
-  throw new UserError(`${weights}: ${odd[0]} holds numbers of type ${odd[1].dtype}, not floating-point ones`);
+  throw new UserError(`${folder}: adapter_model.safetensors (or adapter_model.bin) is missing`);
 }

@@ -1,4 +1,4 @@
-// LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers; PEFT's files in and out.
+// LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers, and written for PEFT.
 import { mkdir } from 'node:fs/promises';
 import {
   deriveSeed,
@@ -14,26 +14,12 @@ import {
   writeSafetensors,
   zeros,
 } from '@promot/torch';
-import { z } from 'zod';
-import { UserError } from '../base/errors.js';
 import { writeText } from '../base/write.js';
 import type { LanguageModel } from '../models/model.js';
-import { adapterPaths, openAdapterWeights, readAdapterConfig, taskTypes } from './adapter-folder.js';
+import { adapterPaths, taskTypes } from './adapter-folder.js';
 
 /** Where PEFT attaches by default, and Hu et al. found it best for their budget. */
 const queriesAndValues = { 'encoder-decoder': ['q', 'v'], 'decoder-only': ['q_proj', 'v_proj'] } as const;
-
-const loraConfig = z.looseObject({
-  r: z.int().positive(),
-  lora_alpha: z.number().positive(),
-  target_modules: z.union([z.array(z.string()), z.string()]),
-  use_rslora: z.boolean().nullish(),
-  use_dora: z.boolean().nullish(),
-  bias: z.string().nullish(),
-  modules_to_save: z.array(z.string()).nullish(),
-  rank_pattern: z.record(z.string(), z.number()).nullish(),
-  alpha_pattern: z.record(z.string(), z.number()).nullish(),
-});
 
 /** Low-rank additions that are attached to a model until `detach`; a model may carry several, and their outputs add up. */
 export class Lora {
@@ -122,49 +108,6 @@ export function attachLora(
 }
 
 const prefix = 'base_model.model.';
-
-/** Attaches a PEFT LoRA adapter folder. Throws UserError for one that this model cannot carry, or a kind that is not plain LoRA. */
-export function readLoraAdapter(folder: string, model: LanguageModel): Lora {
-  const config = readAdapterConfig(folder, 'LORA', model.kind, loraConfig);
-  const beyond = [
-    config.use_dora && 'use_dora',
-    config.bias && config.bias !== 'none' && 'bias',
-    config.modules_to_save?.length && 'modules_to_save',
-    config.rank_pattern && Object.keys(config.rank_pattern).length > 0 && 'rank_pattern',
-    config.alpha_pattern && Object.keys(config.alpha_pattern).length > 0 && 'alpha_pattern',
-  ].filter(Boolean);
-  if (beyond.length)
-    throw new UserError(`${adapterPaths(folder).config}: ${beyond.join(', ')} is not supported: only plain LoRA is`);
-  const parameters = new Map<string, Tensor>();
-  try {
-    const file = openAdapterWeights(folder);
-    for (const [key, { shape }] of file.entries) {
-      const match = key.match(/^base_model\.model\.(.*)\.lora_([AB])\.weight$/);
-      const layer = match && model.linears.get(match[1]!);
-      if (!layer) throw new UserError(`${folder}: the model has no layer for ${key}`);
-      const [outputs, inputs] = layer.weight.shape as [number, number];
-      const wanted = match[2] === 'A' ? [config.r, inputs] : [outputs, config.r];
-      if (shape.length !== 2 || shape.some((side, i) => side !== wanted[i]))
-        throw new UserError(
-          `${folder}: ${key} has shape [${shape}], the model needs [${wanted}]: it was trained for another model`,
-        );
-      parameters.set(
-        key.slice(prefix.length),
-        keep(noGrad(() => scope(() => file.tensor(key).float().clone().toDevice(model.embedding.device)))),
-      );
-    }
-    file.close();
-  } catch (error) {
-    for (const tensor of parameters.values()) tensor.dispose();
-    throw error;
-  }
-  for (const key of parameters.keys()) {
-    const other = key.replace(/lora_[AB]/, (half) => (half === 'lora_A' ? 'lora_B' : 'lora_A'));
-    if (!parameters.has(other)) throw new UserError(`${folder}: ${prefix}${other} is missing`);
-  }
-  const scale = config.lora_alpha / (config.use_rslora ? Math.sqrt(config.r) : config.r);
-  return new Lora(model, parameters, config.r, scale);
-}
 
 /** Writes a PEFT LoRA adapter folder that PEFT loads with identical logits. */
 export async function writeLoraAdapter(folder: string, lora: Lora, baseModel = ''): Promise<void> {

@@ -9,7 +9,19 @@ import { adapterPaths, openAdapterWeights, readAdapterConfig, taskTypes } from '
 
 const weightsName = 'prompt_embeddings';
 
-const promptConfig = z.looseObject({ num_virtual_tokens: z.int().positive() });
+/** `num_transformer_submodules` above 1 means rows for a decoder, too, which PEFT saves and does not use. */
+const promptConfig = z.strictObject({
+  num_virtual_tokens: z.int().positive(),
+  token_dim: z.int().nullish(),
+  num_transformer_submodules: z.int().nullish(),
+  num_attention_heads: z.int().nullish(),
+  num_layers: z.int().nullish(),
+  // How the prompt started.
+  prompt_tuning_init: z.string().nullish(),
+  prompt_tuning_init_text: z.string().nullish(),
+  tokenizer_name_or_path: z.string().nullish(),
+  tokenizer_kwargs: z.unknown().optional(),
+});
 
 /**
  * The prompt [P, E] of an adapter folder, float32. Of an encoder-decoder adapter that holds two sets of rows only the first
@@ -18,21 +30,22 @@ const promptConfig = z.looseObject({ num_virtual_tokens: z.int().positive() });
 export function readPromptAdapter(folder: string, model: LanguageModel): Tensor {
   const { num_virtual_tokens: rows } = readAdapterConfig(folder, 'PROMPT_TUNING', model.kind, promptConfig);
   const file = openAdapterWeights(folder);
-  const entry = file.entries.get(weightsName);
-  if (!entry) throw new UserError(`${file.path}: it holds no ${weightsName}`);
-  const [held, width] = entry.shape;
-  if (entry.shape.length !== 2 || held! < rows)
-    throw new UserError(
-      `${file.path}: ${weightsName} has shape [${entry.shape}], the configuration promises ${rows} rows`,
-    );
-  if (width !== model.shape.width)
-    throw new UserError(
-      `${folder}: the prompt is ${width} wide, the model ${model.shape.width}: it was trained for another model`,
-    );
   try {
-    return noGrad(() =>
-      scope(() => file.tensor(weightsName).narrow(0, 0, rows).float().clone().toDevice(model.embedding.device)),
-    );
+    const stored = file.tensors.get(weightsName);
+    if (!stored) throw new UserError(`${file.path}: it holds no ${weightsName}`);
+    const more = [...file.tensors.keys()].find((name) => name !== weightsName);
+    if (more !== undefined)
+      throw new UserError(`${file.path}: it holds ${more} beside the prompt, which is not supported`);
+    const [held, width] = stored.shape;
+    if (stored.shape.length !== 2 || held! < rows)
+      throw new UserError(
+        `${file.path}: ${weightsName} has shape [${stored.shape}], the configuration promises ${rows} rows`,
+      );
+    if (width !== model.shape.width)
+      throw new UserError(
+        `${folder}: the prompt is ${width} wide, the model ${model.shape.width}: it was trained for another model`,
+      );
+    return noGrad(() => scope(() => stored.load().narrow(0, 0, rows).float().clone().toDevice(model.embedding.device)));
   } finally {
     file.close();
   }

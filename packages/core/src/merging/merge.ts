@@ -1,7 +1,7 @@
 // A LoRA adapter's additions put into a model's own weights: what comes out needs no adapter, and can no longer be without it.
 import { existsSync } from 'node:fs';
 import { adapterKind } from '../adapters/adapter-folder.js';
-import { readLoraAdapter } from '../adapters/lora.js';
+import { readLoraAdapter } from '../adapters/lora-adapter.js';
 import { UserError } from '../base/errors.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { saveNewModel } from '../models/load.js';

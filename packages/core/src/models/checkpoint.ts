@@ -32,17 +32,27 @@ export interface Checkpoint {
  * throws one where it does not hold floating-point numbers.
  */
 export function openCheckpoint(folder: string): Checkpoint {
-  const { format, paths } = checkpointFiles(folder);
+  const { paths } = checkpointFiles(folder);
   const tensors = new Map<string, CheckpointTensor>();
   const closers: (() => void)[] = [];
-  for (const path of paths)
-    closers.push(format === 'safetensors' ? addSafetensors(path, tensors) : addPytorch(path, tensors));
+  for (const path of paths) closers.push(addFile(path, tensors));
   return {
     tensors,
     close: () => {
       for (const close of closers) close();
     },
   };
+}
+
+/** Opens one file of weights, safetensors or what torch.save writes, by the end of its name. Errors as `openCheckpoint`. */
+export function openWeightFile(path: string): Checkpoint {
+  const tensors = new Map<string, CheckpointTensor>();
+  const close = addFile(path, tensors);
+  return { tensors, close };
+}
+
+function addFile(path: string, tensors: Map<string, CheckpointTensor>): () => void {
+  return path.endsWith('.safetensors') ? addSafetensors(path, tensors) : addPytorch(path, tensors);
 }
 
 function addSafetensors(path: string, tensors: Map<string, CheckpointTensor>): () => void {

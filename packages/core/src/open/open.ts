@@ -3,7 +3,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DType, type Tensor, withDevice } from '@promot/torch';
 import { adapterKind } from '../adapters/adapter-folder.js';
-import { readLoraAdapter } from '../adapters/lora.js';
+import { readLoraAdapter } from '../adapters/lora-adapter.js';
 import { readPromptAdapter } from '../adapters/peft.js';
 import { isRun, RunFolder, readRun } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
