@@ -2,8 +2,8 @@
 
     pip install sacrebleu==2.6.0 rouge-score==0.1.2 nltk && python packages/core/golden/metrics.py
 
-Exact match and first-word accuracy have no package that is light enough to install: T5's and TriviaQA's normalisations
-and the first-word rule are written out below with Python's own string functions.
+Exact match, F1 and first-word accuracy have no package that is light enough to install: T5's and TriviaQA's normalisations,
+SQuAD's F1 and the first-word rule are written out below with Python's own string functions.
 """
 
 import json
@@ -12,6 +12,7 @@ import re
 import string
 import sys
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import nltk
@@ -19,7 +20,7 @@ import sacrebleu
 from importlib.metadata import version
 from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU
+from sacrebleu.metrics import BLEU, CHRF
 
 GROUP = 4  # BLEU is a corpus score: it is computed for each four strings in a row, and for all
 random.seed(20261124)
@@ -88,16 +89,39 @@ def first_word(text: str) -> str:
     return word[kept[0] : kept[-1] + 1] if kept else ""
 
 
+def f1(prediction: str, reference: str) -> float:
+    """SQuAD v1.1's evaluate-v1.1.py, f1_score."""
+    prediction_tokens, reference_tokens = squad(prediction).split(), squad(reference).split()
+    same = sum((Counter(prediction_tokens) & Counter(reference_tokens)).values())
+    if same == 0:
+        return 0
+    precision, recall = same / len(prediction_tokens), same / len(reference_tokens)
+    return (2 * precision * recall) / (precision + recall)
+
+
 def bits(flags) -> str:
     return "".join("1" if flag else "0" for flag in flags)
 
 
-def bleu(predictions, references, tokenize):
+def corpus(metric, predictions, references):
     count = max(map(len, references))
     streams = [[r[i] if i < len(r) else None for r in references] for i in range(count)]
-    metric = BLEU(tokenize=tokenize)
     score = metric.corpus_score(predictions, streams).score
     return score, str(metric.get_signature())
+
+
+def corpus_scores(make, predictions, references):
+    """Score and signature of all, and the scores of each GROUP in a row."""
+    score, signature = corpus(make(), predictions, references)
+    single = corpus(make(), predictions[:GROUP], [r[:1] for r in references[:GROUP]])[1]
+    starts = range(0, len(predictions), GROUP)
+    groups = [corpus(make(), predictions[g : g + GROUP], references[g : g + GROUP])[0] for g in starts]
+    return {"all": score, "signatures": [signature, single], "groups": [round(score, 11) for score in groups]}
+
+
+def mean_scores(scores):
+    """Means of each GROUP in a row."""
+    return [round(100 * sum(scores[g : g + GROUP]) / GROUP, 11) for g in range(0, len(scores), GROUP)]
 
 
 predictions, references = [], []
@@ -107,7 +131,17 @@ for i in range(1600):
     number = random.choice((1, 1, 1, 2, 3)) if i % 8 >= 4 else 1
     references.append([reference] + [disturbed(reference) if random.random() < 0.8 else sentence() for _ in range(number - 1)])
 
-groups = range(0, len(predictions), GROUP)
+# Texts without spaces between words, and of several lines (the sentences of a summary).
+CHINESE = "我们今天去公园，看见了三只猫。 他说：“2.5%的学生喜欢数学！” 東京は日本の首都です。 価格は1,000円（税込み）です… テスト・ケース カタカナ ｶﾅ １２３ ①⑳ ™ 𠀀𠮷 ⺀ ㈱ ㍻ 中文and English混排 한국어 문장".split()
+texts, text_references = [], []
+for _ in range(400):
+    lines = ["".join(random.choices(CHINESE, k=random.choice((1, 2, 3)))) if random.random() < 0.4 else sentence() for _ in range(random.choice((1, 2, 3, 4)))]
+    reference = random.choice(("\n", "\n", "\n\n", " \n ")).join(lines)
+    random.shuffle(lines)
+    text = "\n".join(disturbed(line) if random.random() < 0.5 else line for line in lines)
+    texts.append("".join(c for c in text if random.random() < 0.95))
+    text_references.append([reference] + ["\n".join(disturbed(line) for line in lines)] * random.choice((0, 0, 1)))
+
 result = {
     "versions": {
         "python": sys.version.split()[0],
@@ -124,26 +158,25 @@ result = {
         for name, f in (("squad", squad), ("trivia-qa", trivia_qa))
     },
     "normalized": [[s, squad(s), trivia_qa(s)] for s in NASTY + WORDS],
+    "f1": mean_scores([max(f1(p, r) for r in rs) for p, rs in zip(predictions, references)]),
     "bleu": {},
+    "chrf": {},
     "rouge": {},
+    "texts": {"predictions": texts, "references": text_references, "bleu": {}, "chrf": {}, "rouge": {}},
     "stems": [],
 }
-for tokenize in ("13a", "intl"):
-    score, signature = bleu(predictions, references, tokenize)
-    single = bleu(predictions[:GROUP], [r[:1] for r in references[:GROUP]], tokenize)[1]
-    result["bleu"][tokenize] = {
-        "all": score,
-        "signatures": [signature, single],
-        "groups": [round(bleu(predictions[g : g + GROUP], references[g : g + GROUP], tokenize)[0], 11) for g in groups],
-    }
-for stemmer in (False, True):
-    kinds = ("rouge1", "rouge2", "rougeL")
-    scorer = RougeScorer(kinds, use_stemmer=stemmer)
-    scores = [scorer.score_multi(rs, p) for p, rs in zip(predictions, references)]
-    for kind in kinds:
-        values = [100 * s[kind].fmeasure for s in scores]
-        name = f"rouge-{kind[5:]}{' stemmer' if stemmer else ''}"
-        result["rouge"][name] = [round(sum(values[g : g + GROUP]) / GROUP, 11) for g in groups]
+for part, sides in ((result, (predictions, references)), (result["texts"], (texts, text_references))):
+    for tokenize in ("13a", "intl", "zh", "char", "none"):
+        part["bleu"][tokenize] = corpus_scores(lambda: BLEU(tokenize=tokenize), *sides)
+    for order in (0, 2):
+        part["chrf"][str(order)] = corpus_scores(lambda: CHRF(word_order=order), *sides)
+    for stemmer in (False, True):
+        kinds = ("rouge1", "rouge2", "rougeL", "rougeLsum")
+        scorer = RougeScorer(kinds, use_stemmer=stemmer)
+        scores = [scorer.score_multi(rs, p) for p, rs in zip(*sides)]
+        for kind in kinds:
+            name = f"rouge-{kind[5:]}{' stemmer' if stemmer else ''}"
+            part["rouge"][name] = mean_scores([s[kind].fmeasure for s in scores])
 
 ENDINGS = """ s es ed ing ings ly er ers or ation ational ations ness fulness ousness iveness ful fully al ally alism aliti ality
 ive iviti ivity ize izer ization ise able ably ible ibly abli bility biliti ance ence anci ency enci ant ent ently entli ement

@@ -16,9 +16,9 @@ export { type Interpolated, type InterpolateRequest, interpolate } from './mergi
 export { type Merged, type MergeRequest, mergeLora } from './merging/merge.js';
 export { findMethod, type Method, methods, registerMethod, type Stage } from './methods/index.js';
 export { bootstrapInterval, type Interval, type PairedComparison, pairedBootstrap } from './metrics/bootstrap.js';
-export { metrics } from './metrics/index.js';
-export type { Metric, MetricName, MetricResult, MetricSettings } from './metrics/metric.js';
+export type { Answer, Metric, MetricChoice, MetricResult } from './metrics/metric.js';
 export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.js';
+export { ChosenMetric, chooseMetric, computeMetric, metrics, registerMetric } from './metrics/registry.js';
 export { chooseDevice, type DeviceSetting } from './models/device.js';
 export { type LoadedModel, saveModel } from './models/load.js';
 export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';

@@ -2,7 +2,7 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { UserError } from '../base/errors.js';
-import type { LabelScore } from './likelihood.js';
+import type { LabelScore } from '../metrics/metric.js';
 
 /** The texts that a model got, and what is to be said about them. */
 export interface Prompts {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { pairedBootstrap } from '../metrics/bootstrap.js';
-import { metrics } from '../metrics/index.js';
+import { computeMetric } from '../metrics/index.js';
 import { compareResults } from './compare.js';
 
 let folder: string;
@@ -31,7 +31,7 @@ function write(name: string, tasks: Record<string, Made>, settings: object = { b
   mkdirSync(out);
   const entries = Object.entries(tasks).map(([task, { metric, outputs, nll, exemplar = '', more }]) => {
     const right = metric === 'bleu' ? sentences : references;
-    const { score, signature, perExample } = metrics[metric](outputs, right);
+    const { score, signature, perExample } = computeMetric(metric, outputs, right);
     const line = (trimmed: string, i: number) => ({
       ...{
         input: `${exemplar}Is ${i}?`,
@@ -75,7 +75,7 @@ test('differences, significance, average, outputs that changed', () => {
     { input: 'Is 11?', references: ['True'], outputs: ['neither', 'True', 'neither'] },
   ]);
   // BLEU has no scores of single examples: it is computed anew.
-  const direct = pairedBootstrap(metrics.bleu(same, sentences), metrics.bleu(shorter, sentences));
+  const direct = pairedBootstrap(computeMetric('bleu', same, sentences), computeMetric('bleu', shorter, sentences));
   expect(y!.scores[1]).toMatchObject({ difference: direct.difference, pValue: direct.pValue });
   expect(found.averages![1]).toBeCloseTo((90 + y!.scores[1]!.score) / 2, 9);
   expect(found.settings).toEqual({ modelFingerprint: ['a', 'b', 'a'] });

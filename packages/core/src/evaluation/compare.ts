@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { type Interval, pairedBootstrap } from '../metrics/bootstrap.js';
-import { metrics } from '../metrics/index.js';
-import { type MetricResult, type MetricSettings, meanResult, metricNames } from '../metrics/metric.js';
+import { type MetricResult, resultOf } from '../metrics/metric.js';
+import { ChosenMetric, metrics } from '../metrics/registry.js';
 import { nllResult } from './nll.js';
 
 /** One value of an evaluation beside the first evaluation's. */
@@ -54,7 +54,7 @@ const taskEntry = z.looseObject({
   task: z.string().regex(/^[\w.-]+$/u),
   version: z.string(),
   split: z.string(),
-  metric: z.enum(metricNames),
+  metric: z.string(),
   metricSettings: z.looseObject({}).optional(),
   score: z.number(),
   n: z.int().positive(),
@@ -163,18 +163,16 @@ function besideFirst(results: readonly (MetricResult | undefined)[]): (ComparedS
 
 /** The metric's result from the samples; the score must be the one that was reported. */
 function scoreSamples(samples: readonly SampleEntry[], entry: TaskEntry, folder: string): MetricResult {
-  // With decide=likelihood the samples' scores are the labels', not the outputs'. BLEU is not the mean of its samples'.
-  const result =
-    entry.metric !== 'bleu'
-      ? meanResult(
-          samples.map(({ score }) => score),
-          entry.signature,
-        )
-      : metrics[entry.metric](
-          samples.map(({ trimmed }) => trimmed),
-          samples.map(({ references }) => references),
-          entry.metricSettings as MetricSettings | undefined,
-        );
+  // The score of a corpus (BLEU, chrF) is not the mean of its samples'. All others are, also those by likelihood.
+  const metric = metrics.get(entry.metric);
+  const result = metric.aggregate
+    ? new ChosenMetric(metric, entry.metricSettings).score(
+        samples.map(({ trimmed, references }) => ({ output: trimmed, references })),
+      )
+    : resultOf(
+        samples.map(({ score }) => [score]),
+        { signature: entry.signature },
+      );
   if (Math.abs(result.score - entry.score) > 1e-6)
     throw new UserError(
       `${folder}: samples-${entry.task}.jsonl gives ${entry.metric} ${result.score}, results.json says ${entry.score}: evaluate again`,

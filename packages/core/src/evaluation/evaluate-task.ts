@@ -5,18 +5,27 @@ import type { Split } from '../data/source.js';
 import { score } from '../generation/score.js';
 import { scoreChoices } from '../generation/score-choices.js';
 import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
-import { type MetricResult, type MetricSettings, meanResult } from '../metrics/metric.js';
+import { mostLikely, type Ranking } from '../metrics/label-likelihood.js';
+import { chooseMetric } from '../metrics/registry.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers, type ReferenceScore } from './answers.js';
-import { type EvaluateOptions, generateOutputs, maxNewTokens, type Sample, scoreOutputs } from './evaluate.js';
+import {
+  type EvaluateOptions,
+  generateOutputs,
+  labelScores,
+  maxNewTokens,
+  type Sample,
+  scoreOutputs,
+  stopStrings,
+} from './evaluate.js';
 import { formShare, type TargetForm } from './form.js';
-import { type LikelihoodAccuracy, labelTokens, mostLikely, type Ranking } from './likelihood.js';
+import { type LikelihoodAccuracy, labelTokens } from './likelihood.js';
 import { nllResult } from './nll.js';
 import { taskPrompts } from './prompts.js';
 
-export interface TaskOptions extends EvaluateOptions {
+export interface TaskOptions extends Omit<EvaluateOptions, 'fewShot'> {
   /** Exemplars in front of every input, from the training split. Default 0. */
   readonly shots?: number;
   /** Draws the exemplars: equal seeds give equal ones to all models. Default 0. */
@@ -43,12 +52,16 @@ export interface TaskSample extends Sample {
   readonly reference?: ReferenceScore;
 }
 
+/** The score of one metric of several. */
+export type MetricScore = Pick<TaskResult, 'metric' | 'metricSettings' | 'score' | 'interval' | 'signature'>;
+
 export interface TaskResult {
   readonly task: string;
   readonly version: string;
   readonly split: Split;
+  /** The task's first metric, with its settings. */
   readonly metric: string;
-  readonly metricSettings?: MetricSettings;
+  readonly metricSettings?: Readonly<Record<string, unknown>>;
   /** 0 to 100. */
   readonly score: number;
   /** Of `score`: percentile bootstrap, 95 %, 1,000 resamples. */
@@ -58,6 +71,8 @@ export interface TaskResult {
   readonly seed: number;
   /** Equal signatures mean comparable scores. */
   readonly signature: string;
+  /** For tasks with several metrics: every one's score, the first one's included. */
+  readonly metrics?: readonly MetricScore[];
   /** The words that `formShare` counts. */
   readonly labels?: readonly string[];
   /** The language that `formShare` counts. */
@@ -126,7 +141,8 @@ export async function collectAnswers(
   const newTokens = options.maxNewTokens ?? maxNewTokens(task, loaded, examples);
   if (answers.prompts === undefined) {
     const limits = { shots, seed, promptRows: prompt?.size(0) ?? 0, newTokens, maxInputLength };
-    answers.begin(await taskPrompts(loaded, task, examples, limits));
+    const { inputs, notes } = await taskPrompts(loaded, task, examples, limits);
+    answers.begin({ inputs, notes: [...notes, ...stopNotes(examples, stopStrings(task, model.kind, shots > 0))] });
   }
   const { inputs } = answers.prompts!;
   const { missing, total } = missingAnswers(task, examples, options, answers);
@@ -138,17 +154,15 @@ export async function collectAnswers(
   const silent = lacking(answers.outputs);
   const asked = silent.map((i) => ({ input: inputs[i]!, target: examples[i]!.target }));
   const choices = task.labels && labelTokens(task.labels, tokenizer, model.kind);
-  const labelScores = (logprobs: readonly number[]) =>
-    logprobs.map((logprob, label) => ({ logprob, tokens: choices![label]!.length }));
   await generateOutputs(
     loaded,
     task,
     asked,
-    { ...options, maxNewTokens: newTokens, onProgress, choices },
+    { ...options, maxNewTokens: newTokens, fewShot: shots > 0, onProgress, choices },
     (i, output, logprobs) => {
       answers.addOutput(silent[i]!, output);
       if (!logprobs) return;
-      answers.addLabels(silent[i]!, labelScores(logprobs));
+      answers.addLabels(silent[i]!, labelScores(choices!, logprobs));
       onProgress();
     },
   );
@@ -157,7 +171,7 @@ export async function collectAnswers(
   const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
   await scoreChoices(model, ids, choices ?? [], {
     ...run,
-    onResult: (i, logprobs) => answers.addLabels(unranked[i]!, labelScores(logprobs)),
+    onResult: (i, logprobs) => answers.addLabels(unranked[i]!, labelScores(choices!, logprobs)),
   });
   if (nll) {
     const unscored = lacking(answers.references);
@@ -171,6 +185,16 @@ export async function collectAnswers(
   }
 }
 
+/** What a reader must know where outputs end at a string that references hold. */
+function stopNotes(examples: readonly Example[], strings: readonly string[]): string[] {
+  const holds = (text: string) => strings.some((string) => text.includes(string));
+  const lost = examples.filter(({ references }) => references.every(holds)).length;
+  const ends = strings.map((string) => JSON.stringify(string)).join(' or ');
+  return lost === 0
+    ? []
+    : [`outputs end at ${ends}, and the references of ${lost} of ${examples.length} examples hold it`];
+}
+
 /** The result that complete answers give; needs no model. */
 export function taskResult(
   task: Task,
@@ -181,55 +205,64 @@ export function taskResult(
   const { shots = 0, seed = 0, decide = 'generation', nll = false } = options;
   const { inputs, notes } = answers.prompts!;
   const prompted = examples.map((example, i) => ({ ...example, input: inputs[i]! }));
-  const generated = scoreOutputs(
-    task,
-    prompted,
-    examples.map((_, i) => answers.outputs.get(i)!),
-  );
+  const outputs = examples.map((_, i) => answers.outputs.get(i)!);
+  const likelihoods = task.labels && examples.map((_, i) => answers.labels.get(i)!);
+  const scored = scoreOutputs(task, prompted, outputs, likelihoods);
   const labels = options.labels ?? task.labels;
   const forms = options.forms ?? (labels ? [{ labels }] : []);
-  const ranked = task.labels ? { raw: byLikelihood('raw'), perToken: byLikelihood('perToken') } : undefined;
-  const result = decide === 'likelihood' ? ranked!.raw.result : generated.result;
+  const byLikelihood = (ranking: Ranking) =>
+    scoreOutputs(task, prompted, outputs, likelihoods, [chooseMetric({ name: 'label-likelihood', ranking })]);
+  const ranked = task.labels && { raw: byLikelihood('raw'), perToken: byLikelihood('perToken') };
+  const { result, samples } = decide === 'likelihood' ? ranked!.raw : scored;
+  const facts = task.metrics.map(({ name, settings }) => ({
+    metric: name,
+    ...(Object.keys(settings).length > 0 && { metricSettings: settings }),
+  }));
   const references = nll ? nllResult(examples.map((_, i) => answers.references.get(i)!)) : undefined;
   return {
     task: task.name,
     version: task.version,
     split: options.split ?? task.evaluationSplit,
-    metric: task.metric,
-    ...(task.metricSettings && { metricSettings: task.metricSettings }),
+    ...facts[0]!,
     score: result.score,
     interval: bootstrapInterval(result),
     n: result.n,
     shots,
     seed,
     signature: result.signature,
+    ...(task.metrics.length > 1 && {
+      metrics: scored.results.map((one, i) => ({
+        ...facts[i]!,
+        score: one.score,
+        interval: bootstrapInterval(one),
+        signature: one.signature,
+      })),
+    }),
     ...(forms.length > 0 && {
       ...namesOf(forms),
       formShare: formShare(
-        generated.samples.map(({ trimmed }) => trimmed),
+        scored.samples.map(({ trimmed }) => trimmed),
         ...forms,
       ),
     }),
     ...(ranked && {
-      generation: generated.score,
-      likelihood: { raw: ranked.raw.result.score, perToken: ranked.perToken.result.score },
+      generation: scored.score,
+      likelihood: { raw: ranked.raw.score, perToken: ranked.perToken.score },
     }),
     ...(references && { nll: references.score, nllInterval: bootstrapInterval(references) }),
-    notes: [...new Set([...task.notes, ...notes])],
+    notes: [...new Set([...task.notes, ...notes, ...scored.results.flatMap((one) => one.notes ?? [])])],
     dataFingerprint: fingerprintExamples(examples),
-    samples: generated.samples.map((sample, i) => ({
+    samples: samples.map((sample, i) => ({
       ...sample,
-      ...(decide === 'likelihood' && { score: result.perExample![i]! }),
-      ...(ranked && { mostLikely: { raw: ranked.raw.labels[i]!, perToken: ranked.perToken.labels[i]! } }),
+      ...(ranked && {
+        mostLikely: {
+          raw: mostLikely(task.labels!, likelihoods![i]!, 'raw'),
+          perToken: mostLikely(task.labels!, likelihoods![i]!, 'perToken'),
+        },
+      }),
       ...(nll && { reference: answers.references.get(i)! }),
     })),
   };
-
-  function byLikelihood(ranking: Ranking): { labels: string[]; result: MetricResult } {
-    const found = examples.map((_, i) => mostLikely(task.labels!, answers.labels.get(i)!, ranking));
-    const right = examples.map((example, i) => (example.references.includes(found[i]!) ? 100 : 0));
-    return { labels: found, result: meanResult(right, `${task.metric}|decide:likelihood|ranking:${ranking}`) };
-  }
 }
 
 function namesOf(forms: readonly TargetForm[]): { labels?: readonly string[]; language?: string } {

@@ -162,6 +162,8 @@ async function answersName(
     ...fingerprints,
     task: `${task.name}@${task.version}`,
     labels: task.labels,
+    // Undefined where there are none, as in answers that were given before tasks had them.
+    stop: task.stop?.length ? task.stop : undefined,
     maxInputTokens: task.maxInputTokens,
     examples: fingerprintExamples(examples),
     exemplars: shots > 0 && [shots, seed, fingerprintExamples(await task.load('train'))],
@@ -171,7 +173,7 @@ async function answersName(
       lengthPenalty,
       maxInputLength,
       // Where it is not given, the model's tokenizer and the examples say.
-      maxNewTokens: request.maxNewTokens,
+      maxNewTokens: request.maxNewTokens ?? task.maxNewTokens,
     },
   };
   const hash = createHash('sha256').update(JSON.stringify(dependsOn)).digest('hex');

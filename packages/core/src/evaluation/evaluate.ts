@@ -1,13 +1,14 @@
-// Scores a model on examples of a task: generate, trim, compare.
+// Scores a model on examples of a task: generate, post-process, compare.
 import type { Tensor } from '@promot/torch';
 import { generate } from '../generation/generate.js';
 import { score } from '../generation/score.js';
-import { metrics } from '../metrics/index.js';
-import type { MetricResult } from '../metrics/metric.js';
+import type { LabelScore, MetricResult } from '../metrics/metric.js';
+import type { ChosenMetric } from '../metrics/registry.js';
 import type { LoadedModel } from '../models/load.js';
-import type { Ids } from '../models/model.js';
+import type { Ids, LanguageModel } from '../models/model.js';
 import { joinedTarget, tokenizeExample, tokenizeTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
+import { labelTokens } from './likelihood.js';
 
 export interface EvaluateOptions {
   /** Soft prompt [P, E] in front of every input. */
@@ -22,6 +23,8 @@ export interface EvaluateOptions {
   readonly lengthPenalty?: number;
   /** Longer inputs are cut; 0: never. */
   readonly maxInputLength?: number;
+  /** Whether the inputs hold exemplars; see `stopStrings`. */
+  readonly fewShot?: boolean;
   readonly signal?: AbortSignal;
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -29,13 +32,15 @@ export interface EvaluateOptions {
 /** One example with what the model said. */
 export interface Sample {
   readonly input: string;
-  /** As generated, sentinels included. */
+  /** As generated; with special tokens (sentinels) where the task reads them itself. */
   readonly output: string;
   /** What is compared with the references. */
   readonly trimmed: string;
   readonly references: readonly string[];
-  /** 0 to 100. BLEU, which belongs to a corpus: of this example alone. */
+  /** By the first metric, 0 to 100. BLEU and chrF, which belong to a corpus: of this example alone. */
   readonly score: number;
+  /** By each metric, where the task has several. */
+  readonly scores?: readonly number[];
 }
 
 export interface Evaluation {
@@ -44,23 +49,30 @@ export interface Evaluation {
   readonly score: number;
   readonly n: number;
   readonly signature: string;
-  /** What a bootstrap needs. */
+  /** Of the first metric: what a bootstrap needs. */
   readonly result: MetricResult;
+  /** Of every metric, the first included. */
+  readonly results: readonly MetricResult[];
   readonly samples: readonly Sample[];
 }
 
+/** The strings at which outputs of a task end: its own, or a line break behind the exemplars of a decoder-only model. */
+export function stopStrings(task: Task, kind: LanguageModel['kind'], fewShot: boolean): readonly string[] {
+  return task.stop ?? (kind === 'decoder-only' && fewShot ? ['\n'] : []);
+}
+
 /**
- * Most tokens that an answer may take, the end of sequence and T5's sentinels included: room for the longest label or reference,
- * and not less than usual answers take.
+ * Most tokens that an answer may take, the end of sequence and T5's sentinels included: what the task says, or room for the
+ * longest label or reference, and not less than answers usually take by the task's metrics.
  */
 export function maxNewTokens(
   task: Task,
   { model, tokenizer }: LoadedModel,
   examples: readonly { readonly target: string }[],
 ): number {
-  // Label words are one to three tokens; answers to questions are names; the rest are sentences. But a tokenizer of bytes
-  // needs a token a letter.
-  const usual = task.labels ? 8 : task.metric === 'exact-match' ? 32 : 128;
+  if (task.maxNewTokens !== undefined) return task.maxNewTokens;
+  // A tokenizer of bytes needs a token a letter.
+  const usual = Math.max(...task.metrics.map(({ metric }) => metric.answerTokens));
   const answers = new Set(task.labels ?? examples.map(({ target }) => target));
   let longest = 0;
   for (const answer of answers)
@@ -79,15 +91,24 @@ export async function evaluateExamples(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const outputs: string[] = [];
-  await generateOutputs(loaded, task, examples, options, (i, output) => {
+  const labels: (readonly LabelScore[])[] = [];
+  const needed = task.metrics.some(({ metric }) => metric.needs === 'labels') ? task.labels : undefined;
+  const choices = needed && labelTokens(needed, loaded.tokenizer, loaded.model.kind);
+  await generateOutputs(loaded, task, examples, { ...options, choices }, (i, output, logprobs) => {
     outputs[i] = output;
+    if (choices) labels[i] = labelScores(choices, logprobs!);
   });
-  return scoreOutputs(task, examples, outputs);
+  return scoreOutputs(task, examples, outputs, choices && labels);
+}
+
+/** How likely the labels of these tokens are, from the log-probabilities that `generateOutputs` gives. */
+export function labelScores(choices: readonly Ids[], logprobs: readonly number[]): LabelScore[] {
+  return logprobs.map((logprob, label) => ({ logprob, tokens: choices[label]!.length }));
 }
 
 /**
- * Generates an answer to every example; `onOutput` hears of each as soon as it is there: the raw text, sentinels included, and
- * how likely the `choices` are.
+ * Generates an answer to every example; `onOutput` hears of each as soon as it is there: the text before the first stop
+ * string, with special tokens for tasks that post-process it, and how likely the `choices` are.
  */
 export async function generateOutputs(
   loaded: LoadedModel,
@@ -98,39 +119,55 @@ export async function generateOutputs(
 ): Promise<void> {
   const { model, tokenizer } = loaded;
   const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
+  const specialTokens = task.postprocess !== undefined;
+  const decode = (ids: readonly number[]) => tokenizer.decode(ids, { specialTokens });
+  const strings = stopStrings(task, model.kind, options.fewShot ?? false);
   await generate(
     model,
     tokenized.map((e) => e.input),
     {
       ...options,
       maxNewTokens: options.maxNewTokens ?? maxNewTokens(task, loaded, examples),
-      onResult: (i, { ids, choiceLogprobs }) =>
-        onOutput(i, tokenizer.decode(ids, { specialTokens: true }), choiceLogprobs),
+      ...(strings.length > 0 && { stop: { strings, decode } }),
+      onResult: (i, { ids, text, choiceLogprobs }) => onOutput(i, text ?? decode(ids), choiceLogprobs),
     },
   );
 }
 
-/** Trims raw outputs, in the examples' order, and scores them. */
+/**
+ * Post-processes outputs, in the examples' order, and scores them by `metrics`: the task's, if nothing else is said.
+ * `labels` holds how likely each of the task's labels is, for metrics that need it.
+ */
 export function scoreOutputs(
   task: Task,
   examples: readonly Pick<Example, 'input' | 'references'>[],
   outputs: readonly string[],
+  labels?: readonly (readonly LabelScore[])[],
+  metrics: readonly ChosenMetric[] = task.metrics,
 ): Evaluation {
-  const trimmed = outputs.map((output) => task.trim(output));
-  const references = examples.map((e) => e.references);
-  const result = metrics[task.metric](trimmed, references, task.metricSettings);
+  const trimmed = outputs.map((output) => task.postprocess?.(output) ?? output.trim());
+  const answers = examples.map(({ references }, i) => ({
+    output: trimmed[i]!,
+    references,
+    ...(labels && { labels: labels[i]! }),
+  }));
+  const results = metrics.map((metric) => metric.score(answers, task.labels));
+  const [result] = results as [MetricResult];
+  const alone = (i: number) => results.map(({ scoreOf, statistics }) => scoreOf(statistics[i]!, 1));
   return {
-    metric: task.metric,
+    metric: metrics[0]!.name,
     score: result.score,
     n: result.n,
     signature: result.signature,
     result,
+    results,
     samples: examples.map((example, i) => ({
       input: example.input,
       output: outputs[i]!,
       trimmed: trimmed[i]!,
       references: example.references,
-      score: result.scoreOf(result.statistics[i]!, 1),
+      score: alone(i)[0]!,
+      ...(results.length > 1 && { scores: alone(i) }),
     })),
   };
 }

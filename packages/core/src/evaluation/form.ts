@@ -1,19 +1,20 @@
 // Which outputs have the form of the task that a model was fine-tuned on: one of its labels, or its answers' language
 // (paper, section 3.2 and Figure 2: "True" and "False" as answers to questions; A.3.8: French in place of German).
-import { firstWord } from '../metrics/accuracy.js';
+import { labelForm } from '../metrics/labels.js';
 import type { Task } from '../tasks/task.js';
 
 /** What an output is looked at for. */
 export type TargetForm = { readonly labels: readonly string[] } | { readonly language: Language };
 
 /**
- * For each output, trimmed as its task trims it, whether it has one of the forms (a model may have several targets). Labels: the
- * first word, without punctuation around it, is one of them (as accuracy reads it). Language: see `Language`.
+ * For each output, as its task's `postprocess` leaves it, whether it has one of the forms (a model may have several targets).
+ * Labels: it begins with one of them, see `labelForm`. Language: see `Language`.
  */
 export function inTargetForm(outputs: readonly string[], ...forms: readonly TargetForm[]): boolean[] {
-  return outputs.map((output) =>
-    forms.some((form) => ('language' in form ? form.language.has(output) : form.labels.includes(firstWord(output)))),
+  const tests = forms.map((form) =>
+    'language' in form ? (output: string) => form.language.has(output) : labelForm(form.labels),
   );
+  return outputs.map((output) => tests.some((has) => has(output)));
 }
 
 /** Percent of the outputs that have one of the forms; 0 where there are none. */

@@ -1,24 +1,42 @@
-// Accuracy of classification by generation: the output's first word against the label (paper, A.2.2).
+// Accuracy of classification by generation: the label that an output begins with against the right one.
 
-import { checkLists, checkSettings, type Metric, meanResult } from './metric.js';
-import { splitWords, strip } from './python-text.js';
+import { z } from 'zod';
+import { UserError } from '../base/errors.js';
+import { checkDistinct, firstWord, labelReader, normalizeLabel } from './labels.js';
+import { type Metric, oneOf } from './metric.js';
+import { strip } from './python-text.js';
 
-/**
- * The first word of an output, punctuation and symbols stripped at both ends, case kept: ` "True", because` gives
- * `True`. Empty where the output has no word, or its first word is nothing but punctuation.
- */
-export function firstWord(output: string): string {
-  const word = splitWords(output)[0] ?? '';
-  return word.replace(/^[\p{P}\p{S}]+/u, '').replace(/[\p{P}\p{S}]+$/u, '');
-}
+const settings = z.strictObject({
+  /** `label`: see `labelReader`. `first-word`: the paper's rule (A.2.2), for labels of one word. */
+  read: oneOf(['label', 'first-word']).default('label'),
+});
 
-/** Share of the predictions whose first word equals one of their references, in percent. */
-export const accuracy: Metric = (predictions, references, settings = {}) => {
-  checkLists(predictions, references);
-  checkSettings('accuracy', settings, []);
-  const perExample = predictions.map((prediction, i) => {
-    const word = firstWord(prediction);
-    return references[i]!.some((label) => strip(label) === word) ? 100 : 0;
-  });
-  return meanResult(perExample, 'accuracy|first-word|case:mixed|version:1');
+export const accuracy: Metric<z.infer<typeof settings>> = {
+  name: 'accuracy',
+  settings,
+  needs: 'output',
+  answerTokens: 8,
+
+  checkLabels(labels, { read }) {
+    if (read === 'label') return checkDistinct(labels);
+    const bad = labels.find((label) => firstWord(label) !== label);
+    if (bad !== undefined) throw new UserError(`"${bad}" is not a single word, and accuracy reads the first word only`);
+  },
+
+  compute(answers, { read }, labels) {
+    if (read === 'first-word')
+      return answers.map(({ output, references }) => {
+        const word = firstWord(output);
+        return [references.some((label) => strip(label) === word) ? 100 : 0];
+      });
+    const labelOf = labelReader(labels);
+    return answers.map(({ output, references }) => {
+      const label = labelOf(output);
+      if (label === undefined) return [0];
+      const found = normalizeLabel(label);
+      return [references.some((reference) => normalizeLabel(reference) === found) ? 100 : 0];
+    });
+  },
+
+  signature: ({ read }) => `accuracy|${read}|case:mixed|version:1`,
 };

@@ -1,50 +1,13 @@
 // Corpus BLEU (Papineni et al., 2002), equal to sacreBLEU 2.6.0 with exponential smoothing, mixed case.
 
-import { checkLists, checkSettings, type Metric, type MetricSettings } from './metric.js';
-import { splitWords, stripEnd } from './python-text.js';
+import { z } from 'zod';
+import { type BleuTokenizer, bleuTokenizers, bleuTokens, missingTokenizers } from './bleu-tokens.js';
+import { type Answer, type Metric, referenceCount } from './metric.js';
+import { countNgrams } from './ngrams.js';
 
 const maximumOrder = 4;
 /** The release of sacreBLEU whose scores these are, to 1e-9 (golden/metrics.py). */
 const sacrebleuVersion = '2.6.0';
-
-/** Tokens of mteval-v13a, WMT's script. */
-function tokenize13a(line: string): string[] {
-  let text = line.replaceAll('<skipped>', '').replaceAll('-\n', '').replaceAll('\n', ' ');
-  text = text.replaceAll('&quot;', '"').replaceAll('&amp;', '&').replaceAll('&lt;', '<').replaceAll('&gt;', '>');
-  text = ` ${text} `
-    .replace(/[{-~[-` -&(-+:-@/]/g, ' $& ')
-    .replace(/([^0-9])([.,])/gu, '$1 $2 ') // period and comma, unless after a digit
-    .replace(/([.,])([^0-9])/gu, ' $1 $2') // period and comma, unless before a digit
-    .replace(/([0-9])(-)/g, '$1 $2 '); // dash after a digit
-  return splitWords(text);
-}
-
-/** Tokens of mteval-v14 with international tokenisation: punctuation outside numbers and all symbols stand alone. */
-function tokenizeInternational(line: string): string[] {
-  const text = line
-    .replace(/(\P{N})(\p{P})/gu, '$1 $2 ')
-    .replace(/(\p{P})(\P{N})/gu, ' $1 $2')
-    .replace(/\p{S}/gu, ' $& ');
-  return splitWords(text);
-}
-
-/** BLEU's tokens of a line of text. */
-export function bleuTokens(line: string, tokenize: NonNullable<MetricSettings['tokenize']>): string[] {
-  const text = stripEnd(line);
-  return tokenize === '13a' ? tokenize13a(text) : tokenizeInternational(text);
-}
-
-/** How often each n-gram of orders 1 to 4 occurs; one map an order, keys joined by spaces (no token holds one). */
-function countNgrams(tokens: readonly string[]): Map<string, number>[] {
-  return Array.from({ length: maximumOrder }, (_, index) => {
-    const counts = new Map<string, number>();
-    for (let start = 0; start + index < tokens.length; start++) {
-      const ngram = tokens.slice(start, start + index + 1).join(' ');
-      counts.set(ngram, (counts.get(ngram) ?? 0) + 1);
-    }
-    return counts;
-  });
-}
 
 /** Length of the reference nearest to the prediction's; of two as near, the shorter. */
 function closestLength(length: number, references: readonly number[]): number {
@@ -59,16 +22,16 @@ function closestLength(length: number, references: readonly number[]): number {
  * 4 (clipped by the reference that has most), all n-grams of orders 1 to 4.
  */
 function statisticsOf(prediction: readonly string[], references: readonly (readonly string[])[]): number[] {
-  const referenceCounts = references.map(countNgrams);
   const correct: number[] = [];
   const total: number[] = [];
-  for (const [index, counts] of countNgrams(prediction).entries()) {
+  for (let order = 1; order <= maximumOrder; order++) {
+    const referenceCounts = references.map((reference) => countNgrams(reference, order));
     let matched = 0;
-    for (const [ngram, count] of counts) {
-      matched += Math.min(count, Math.max(...referenceCounts.map((orders) => orders[index]!.get(ngram) ?? 0)));
+    for (const [ngram, count] of countNgrams(prediction, order)) {
+      matched += Math.min(count, Math.max(...referenceCounts.map((counts) => counts.get(ngram) ?? 0)));
     }
     correct.push(matched);
-    total.push(Math.max(prediction.length - index, 0));
+    total.push(Math.max(prediction.length - order + 1, 0));
   }
   const lengths = references.map((reference) => reference.length);
   return [prediction.length, closestLength(prediction.length, lengths), ...correct, ...total];
@@ -93,25 +56,32 @@ function bleuOf(sums: readonly number[]): number {
   return Math.min(100, brevityPenalty * Math.exp(logPrecisions / maximumOrder));
 }
 
+const settings = z.strictObject({
+  /** mteval's tokenisation `13a` (default), or `intl`, which T5's tasks use; see `bleuTokens` for the others. */
+  tokenize: z
+    .enum(bleuTokenizers, {
+      error: ({ input }) => {
+      const why = missingTokenizers[String(input)];
+      return why === undefined ? `should be one of ${bleuTokenizers.join(', ')}` : `is not offered: it ${why}`;
+      },
+    })
+    .default('13a'),
+});
+
 /** sacreBLEU's corpus BLEU, 0 to 100. */
-export const bleu: Metric = (predictions, references, settings = {}) => {
-  checkLists(predictions, references);
-  checkSettings('bleu', settings, ['tokenize']);
-  const tokenize = settings.tokenize ?? '13a';
-  const statistics = predictions.map((prediction, i) =>
-    statisticsOf(
-      bleuTokens(prediction, tokenize),
-      references[i]!.map((reference) => bleuTokens(reference, tokenize)),
+export const bleu: Metric<{ tokenize: BleuTokenizer }> = {
+  name: 'bleu',
+  settings,
+  needs: 'output',
+  answerTokens: 128,
+  compute: (answers, { tokenize }) =>
+    answers.map(({ output, references }) =>
+      statisticsOf(
+        bleuTokens(output, tokenize),
+        references.map((reference) => bleuTokens(reference, tokenize)),
+      ),
     ),
-  );
-  const sums = statistics[0]!.map((_, column) => statistics.reduce((sum, row) => sum + row[column]!, 0));
-  const referenceCounts = new Set(references.map((list) => list.length));
-  const nrefs = referenceCounts.size === 1 ? [...referenceCounts][0] : 'var';
-  return {
-    score: bleuOf(sums),
-    n: predictions.length,
-    signature: `nrefs:${nrefs}|case:mixed|eff:no|tok:${tokenize}|smooth:exp|version:${sacrebleuVersion}`,
-    statistics,
-    scoreOf: (columnSums) => bleuOf(columnSums),
-  };
+  aggregate: bleuOf,
+  signature: ({ tokenize }, answers: readonly Answer[]) =>
+    `nrefs:${referenceCount(answers)}|case:mixed|eff:no|tok:${tokenize}|smooth:exp|version:${sacrebleuVersion}`,
 };

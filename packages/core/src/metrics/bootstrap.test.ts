@@ -1,9 +1,15 @@
 import { describe, expect, test } from 'vitest';
 import { RandomStream } from '../base/random.js';
 import { bootstrapInterval, pairedBootstrap } from './bootstrap.js';
-import { metrics } from './index.js';
-import { meanResult } from './metric.js';
+import { computeMetric } from './index.js';
+import { type MetricResult, resultOf } from './metric.js';
 import { normalizedAverage } from './normalized-average.js';
+
+const meanResult = (scores: readonly number[], signature: string): MetricResult =>
+  resultOf(
+    scores.map((score) => [score]),
+    { signature },
+  );
 
 /** Accuracy results whose examples are right with the given probability. */
 function coin(n: number, probability: number, seed: number): number[] {
@@ -40,10 +46,11 @@ describe('bootstrapInterval', () => {
   test('BLEU: each resample is the corpus BLEU of the drawn sentences', () => {
     const predictions = ['the cat sat on the mat', 'a dog ran over the long road', 'it was all yellow in the end'];
     const references = [['the cat sat on a mat'], ['a dog ran over the long road'], ['all was yellow in the very end']];
-    const result = metrics.bleu(predictions, references);
+    const result = computeMetric('bleu', predictions, references);
     const random = new RandomStream(9);
     const drawn = predictions.map(() => random.integer(3));
-    const drawnScore = metrics.bleu(
+    const drawnScore = computeMetric(
+      'bleu',
       drawn.map((i) => predictions[i]!),
       drawn.map((i) => references[i]!),
     ).score;

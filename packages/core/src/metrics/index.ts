@@ -1,28 +1,5 @@
-// The table of metrics by name.
-
-import { accuracy } from './accuracy.js';
-import { bleu } from './bleu.js';
-import { exactMatch } from './exact-match.js';
-import type { Metric, MetricName } from './metric.js';
-import { rouge1, rouge2, rougeL } from './rouge.js';
-
-/** All metrics: `metrics.bleu(predictions, references, { tokenize: 'intl' }).score`. */
-export const metrics: Readonly<Record<MetricName, Metric>> = {
-  accuracy,
-  'exact-match': exactMatch,
-  bleu,
-  'rouge-1': rouge1,
-  'rouge-2': rouge2,
-  'rouge-L': rougeL,
-};
-
+// What the room `metrics` offers to the packages above.
 export { bootstrapInterval, type Interval, type PairedComparison, pairedBootstrap } from './bootstrap.js';
-export {
-  type Metric,
-  type MetricName,
-  type MetricResult,
-  type MetricSettings,
-  meanResult,
-  metricNames,
-} from './metric.js';
-export { computeMetricOnFiles, type MetricReport, parseMetricSettings } from './metric-files.js';
+export { type Answer, type LabelScore, type Metric, type MetricChoice, type MetricResult, resultOf } from './metric.js';
+export { computeMetricOnFiles, type MetricReport } from './metric-files.js';
+export { ChosenMetric, chooseMetric, computeMetric, metrics, registerMetric } from './registry.js';

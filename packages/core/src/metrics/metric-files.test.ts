@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
-import { metrics } from './index.js';
+import { computeMetric } from './index.js';
 import { computeMetricOnFiles } from './metric-files.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'promot-metric-'));
@@ -34,7 +34,8 @@ test('JSON Lines, several references, settings from the command line', async () 
   const p = file('p.jsonl', '"the cat sat\\non the mat today"\n"x\u2028y"\n');
   const r = file('r.jsonl', '["a cat sat on the mat today", "the cat"]\n"x"\n');
   const report = await computeMetricOnFiles('bleu', p, r, { tokenize: 'intl' });
-  const wanted = metrics.bleu(
+  const wanted = computeMetric(
+    'bleu',
     ['the cat sat\non the mat today', 'x\u2028y'],
     [['a cat sat on the mat today', 'the cat'], ['x']],
     { tokenize: 'intl' },
@@ -42,7 +43,7 @@ test('JSON Lines, several references, settings from the command line', async () 
   expect(report).toEqual({ metric: 'bleu', score: wanted.score, n: 2, signature: wanted.signature });
   expect(report.signature).toBe('nrefs:var|case:mixed|eff:no|tok:intl|smooth:exp|version:2.6.0');
   const stemmed = await computeMetricOnFiles('rouge-1', file('a.txt', 'running\n'), file('b.txt', 'runs\n'), {
-    stemmer: 'true',
+    stemmer: true,
   });
   expect(stemmed.score).toBe(100);
   expect((await computeMetricOnFiles('rouge-L', file('a.txt', 'running\n'), file('b.txt', 'runs\n'))).score).toBe(0);
@@ -55,10 +56,11 @@ test.each<[string, Parameters<typeof computeMetricOnFiles>, string]>([
   [
     'unknown setting',
     ['bleu', p, r, { tokenise: 'intl' }],
-    'unknown metric setting "tokenise" (did you mean "tokenize"?)',
+    'bleu has no setting "tokenise" (did you mean "tokenize"?)',
   ],
-  ['wrong value', ['bleu', p, r, { tokenize: 'zh' }], 'tokenize=zh: it should be one of 13a, intl'],
-  ['setting of another metric', ['bleu', p, r, { stemmer: 'true' }], 'bleu has no setting "stemmer"'],
+  ['wrong value', ['bleu', p, r, { tokenize: 'de' }], 'bleu: tokenize: "de" should be one of 13a, intl'],
+  ['metric of a model', ['label-likelihood', p, r], 'label-likelihood needs a model'],
+  ['setting of another metric', ['bleu', p, r, { stemmer: true }], 'bleu has no setting "stemmer"'],
   ['missing file', ['bleu', join(folder, 'none'), r], 'cannot read'],
   ['empty file', ['bleu', file('empty.txt', ''), r], 'is empty'],
   ['not UTF-8', ['bleu', file('latin.txt', Buffer.from([0xe9])), r], 'is not UTF-8 text'],

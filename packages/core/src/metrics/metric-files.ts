@@ -2,51 +2,26 @@
 
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
-import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { didYouMean } from '../base/nearest-name.js';
-import { metrics } from './index.js';
-import { type MetricName, type MetricSettings, metricNames } from './metric.js';
+import { ChosenMetric, metrics } from './registry.js';
 
 /** What `promot metric --json` prints. */
 export interface MetricReport {
-  readonly metric: MetricName;
+  readonly metric: string;
   /** 0 to 100. */
   readonly score: number;
   readonly n: number;
   readonly signature: string;
-}
-
-const settingsSchema = z.strictObject({
-  tokenize: z.enum(['13a', 'intl']).optional(),
-  stemmer: z.union([z.boolean(), z.enum(['true', 'false']).transform((value) => value === 'true')]).optional(),
-  normalize: z.enum(['squad', 'trivia-qa']).optional(),
-});
-
-/** Settings from the command line's `key=value` texts. Errors: a UserError for unknown keys and values. */
-export function parseMetricSettings(settings: Readonly<Record<string, unknown>>): MetricSettings {
-  const parsed = settingsSchema.safeParse(settings);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  const known = Object.keys(settingsSchema.shape);
-  if (issue.code === 'unrecognized_keys') {
-    const key = issue.keys[0]!;
-    throw new UserError(
-      `unknown metric setting "${key}"${didYouMean(key, known) || `; known ones are ${known.join(', ')}`}`,
-    );
-  }
-  const values = { tokenize: '13a, intl', stemmer: 'true, false', normalize: 'squad, trivia-qa' };
-  const key = issue.path[0] as keyof typeof values;
-  throw new UserError(`metric setting ${key}=${String(settings[key])}: it should be one of ${values[key]}`);
+  /** What a reader of the score must know, where there is something. */
+  readonly notes?: readonly string[];
 }
 
 /**
- * Scores a file of predictions against one of references. Files are plain text with one a line, or `.jsonl` with one
- * JSON string a line; a line of references may also be an array of strings, all of them acceptable.
+ * Scores a file of predictions against a file of references: plain text with one a line, or `.jsonl` with a JSON string a
+ * line (references: also lists of strings, all of them acceptable).
+ * Errors: a UserError for an unknown metric or setting, and for files that are not as they should be, with the line.
  *
- * @param settings as on the command line: `tokenize` (13a, intl), `stemmer` (true, false), `normalize` (squad, trivia-qa).
- * Errors: a UserError for an unknown metric or setting, a missing or empty file, a malformed line (with its number),
- * files of different lengths.
+ * @example const { score } = await computeMetricOnFiles('bleu', 'out.txt', 'ref.txt', { tokenize: 'intl' });
  */
 export async function computeMetricOnFiles(
   name: string,
@@ -54,12 +29,8 @@ export async function computeMetricOnFiles(
   referencesFile: string,
   settings: Readonly<Record<string, unknown>> = {},
 ): Promise<MetricReport> {
-  const metric = metricNames.find((known) => known === name);
-  if (metric === undefined) {
-    throw new UserError(
-      `unknown metric "${name}"${didYouMean(name, metricNames) || `; known are ${metricNames.join(', ')}`}`,
-    );
-  }
+  const chosen = new ChosenMetric(metrics.get(name), settings);
+  if (chosen.metric.needs !== 'output') throw new UserError(`${name} needs a model: it does not score texts`);
   const predictions = await readTexts(predictionsFile);
   const several = predictions.findIndex((texts) => typeof texts !== 'string');
   if (several !== -1) throw new UserError(`${predictionsFile} line ${several + 1}: a prediction is one JSON string`);
@@ -68,8 +39,9 @@ export async function computeMetricOnFiles(
     const [p, r] = [predictions.length, references.length];
     throw new UserError(`${predictionsFile} has ${p} lines but ${referencesFile} has ${r}: they must go together`);
   }
-  const result = metrics[metric](predictions as string[], references, parseMetricSettings(settings));
-  return { metric, score: result.score, n: result.n, signature: result.signature };
+  const answers = references.map((list, i) => ({ output: predictions[i] as string, references: list }));
+  const { score, n, signature, notes } = chosen.score(answers);
+  return { metric: name, score, n, signature, ...(notes && { notes }) };
 }
 
 /** The lines of a file: texts, or (only in `.jsonl`) lists of texts. */

@@ -1,20 +1,65 @@
-// What a metric is: from predictions and their references to a score over [0, 100], with what a bootstrap needs.
+// What a metric is: one object with all that promot knows of it. Each stands in a file of its own, `registry.ts` lists them.
 
-import { UserError } from '../base/errors.js';
+import { z } from 'zod';
 
-/** Names as the command line spells them. */
-export const metricNames = ['accuracy', 'exact-match', 'bleu', 'rouge-1', 'rouge-2', 'rouge-L'] as const;
-export type MetricName = (typeof metricNames)[number];
-
-/** Settings of all metrics; each metric refuses those that are not its own. */
-export interface MetricSettings {
-  /** BLEU: mteval's tokenisation `13a` (default), or `intl`, which T5's tasks use. */
-  readonly tokenize?: '13a' | 'intl';
-  /** ROUGE: stem words with NLTK's Porter stemmer before they are compared (default false). */
-  readonly stemmer?: boolean;
-  /** Exact match: the SQuAD (default) or the TriviaQA normalisation of answers. */
-  readonly normalize?: 'squad' | 'trivia-qa';
+/** How likely a model finds one of a task's labels behind an input. */
+export interface LabelScore {
+  /** Sum of the log-probabilities of its tokens, in nats. */
+  readonly logprob: number;
+  /** The end of sequence included. */
+  readonly tokens: number;
 }
+
+/** One example as a metric sees it: what a model gave, and what is right. */
+export interface Answer {
+  /** The generated text, as the task's `postprocess` leaves it. */
+  readonly output: string;
+  /** All acceptable answers, at least one. */
+  readonly references: readonly string[];
+  /** For metrics that need `labels`: how likely each label is, in their order. */
+  readonly labels?: readonly LabelScore[];
+}
+
+/**
+ * A metric. The type parameter is what its settings are once they are checked.
+ *
+ * @example
+ * // The share of outputs that end with a full stop.
+ * registerMetric({
+ *   name: 'full-stop',
+ *   settings: z.strictObject({}),
+ *   needs: 'output',
+ *   answerTokens: 128,
+ *   compute: (answers) => answers.map(({ output }) => [output.endsWith('.') ? 100 : 0]),
+ *   signature: () => 'full-stop|version:1',
+ * });
+ */
+export interface Metric<Settings = unknown> {
+  /** As task files and the command line spell it. */
+  readonly name: string;
+  /** A strict object; every setting has a default. */
+  readonly settings: z.ZodType<Settings> & { readonly shape: Readonly<Record<string, unknown>> };
+  /** What a model is asked for: a generated `output`, or the likelihood of each of the task's `labels`. */
+  readonly needs: 'output' | 'labels';
+  /** Most tokens that an answer usually takes; longer references get more. */
+  readonly answerTokens: number;
+  /** Refuses labels, or targets, that the metric could never tell apart or match. Errors: a UserError. */
+  checkLabels?(labels: readonly string[], settings: Settings): void;
+  /**
+   * The sufficient statistics of each answer, a row of numbers each. Without `aggregate` a row is one number: the answer's
+   * score, 0 (worst) to 100 (best). `labels` are the task's, or without a task all references.
+   */
+  compute(answers: readonly Answer[], settings: Settings, labels: readonly string[]): readonly (readonly number[])[];
+  /** The score, 0 to 100, of any `n` answers from the column sums of their rows. Where it is absent: the mean. */
+  aggregate?(sums: readonly number[], n: number): number;
+  /** Name, settings and version in one line: equal signatures mean comparable scores. */
+  signature(settings: Settings, answers: readonly Answer[]): string;
+  /** What a reader of the score must know of these answers. */
+  notes?(answers: readonly Answer[], settings: Settings): readonly string[];
+}
+
+/** A metric as a task names it: its name, or its name with settings, such as `{ name: 'bleu', tokenize: 'intl' }`. */
+export type MetricChoice = string | { readonly name: string; readonly [setting: string]: unknown };
 
 /** What a metric found. */
 export interface MetricResult {
@@ -24,57 +69,39 @@ export interface MetricResult {
   readonly n: number;
   /** Name, settings and version in one line: equal signatures mean comparable scores. */
   readonly signature: string;
-  /** Scores of the single predictions, 0 to 100; absent where the metric exists for a corpus only (BLEU). */
+  /** Scores of the single predictions, 0 to 100; absent where the metric exists for a corpus only (BLEU, chrF). */
   readonly perExample?: readonly number[];
   /** Sufficient statistics, a row a prediction: the score is a function of their sums alone. */
   readonly statistics: readonly (readonly number[])[];
   /** The score, 0 to 100, of any set of `n` predictions, from the column sums of their statistics. */
   scoreOf(sums: readonly number[], n: number): number;
+  /** What a reader of the score must know. */
+  readonly notes?: readonly string[];
 }
 
-/**
- * Scores predictions against their references (at least one for each prediction; the best one counts).
- * Errors: a RangeError where the lists differ in length, are empty, or a prediction has no reference.
- */
-export type Metric = (
-  predictions: readonly string[],
-  references: readonly (readonly string[])[],
-  settings?: MetricSettings,
-) => MetricResult;
-
-/** Checks that a metric's two lists fit each other. */
-export function checkLists(predictions: readonly string[], references: readonly (readonly string[])[]): void {
-  if (predictions.length === 0) throw new RangeError('no predictions to score');
-  if (predictions.length !== references.length) {
-    throw new RangeError(`${predictions.length} predictions but ${references.length} lists of references`);
-  }
-  const bare = references.findIndex((list) => list.length === 0);
-  if (bare !== -1) throw new RangeError(`prediction ${bare + 1} has no reference`);
+/** For signatures as sacreBLEU writes them: how many references each answer has, or `var` where that varies. */
+export function referenceCount(answers: readonly Answer[]): string {
+  const counts = new Set(answers.map(({ references }) => references.length));
+  return counts.size === 1 ? String([...counts][0]) : 'var';
 }
 
-/** Refuses settings that belong to another metric: a setting without effect is a mistake. */
-export function checkSettings(
-  metric: MetricName,
-  settings: MetricSettings,
-  own: readonly (keyof MetricSettings)[],
-): void {
-  for (const [key, value] of Object.entries(settings)) {
-    if (value !== undefined && !(own as readonly string[]).includes(key)) {
-      const known = own.length === 0 ? 'it has none' : `it has ${own.join(', ')}`;
-      throw new UserError(`${metric} has no setting "${key}" (${known})`);
-    }
-  }
-}
-
-/** The result of a metric that is the mean of its predictions' scores (each 0 to 100). */
-export function meanResult(perExample: readonly number[], signature: string): MetricResult {
-  const scoreOf = (sums: readonly number[], n: number): number => sums[0]! / n;
+/** The result of statistics: with `aggregate` of their sums, else the mean of the single numbers in them. */
+export function resultOf(
+  statistics: readonly (readonly number[])[],
+  { aggregate, signature }: { readonly aggregate?: Metric['aggregate']; readonly signature: string },
+): MetricResult {
+  const scoreOf = aggregate ?? ((sums, n) => sums[0]! / n);
+  const sums = statistics[0]!.map((_, column) => statistics.reduce((sum, row) => sum + row[column]!, 0));
   return {
-    score: scoreOf([perExample.reduce((sum, score) => sum + score, 0)], perExample.length),
-    n: perExample.length,
+    score: scoreOf(sums, statistics.length),
+    n: statistics.length,
     signature,
-    perExample,
-    statistics: perExample.map((score) => [score]),
+    ...(!aggregate && { perExample: statistics.map(([score]) => score!) }),
+    statistics,
     scoreOf,
   };
 }
+
+/** A setting that is one of some words, and what to say where it is not. */
+export const oneOf = <const T extends string>(values: readonly T[]) =>
+  z.enum(values, `should be one of ${values.join(', ')}`);

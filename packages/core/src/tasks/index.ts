@@ -2,6 +2,7 @@
 export { exemplarSeparator, joinExemplars } from './few-shot.js';
 export { threeWayInput } from './paper/families.js';
 export { openbookqa } from './paper/openbookqa.js';
+export { paperClassification, paperOutput, trimOutput } from './paper/output.js';
 export { rte } from './paper/rte.js';
 export { wic } from './paper/wic.js';
 export { builtinTasks, type LoadTaskOptions, loadTask, type NamedTask, namedTasks } from './registry.js';

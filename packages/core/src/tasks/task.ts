@@ -5,9 +5,8 @@ import { UserError } from '../base/errors.js';
 import type { HubDataset } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
 import type { RecordSource, Split } from '../data/source.js';
-import { firstWord } from '../metrics/accuracy.js';
-import type { MetricName, MetricSettings } from '../metrics/metric.js';
-import { trimOutput } from './trim.js';
+import type { MetricChoice } from '../metrics/metric.js';
+import { type ChosenMetric, chooseMetric } from '../metrics/registry.js';
 
 /** A record as a task reads it. */
 export interface Example {
@@ -32,10 +31,16 @@ export interface TaskDefinition {
   readonly name: string;
   /** Changes whenever anything that affects scores does. */
   readonly version: string;
-  /** The closed set of answers, each a single word. */
+  /** The closed set of answers. */
   readonly labels?: readonly string[];
-  readonly metric: MetricName;
-  readonly metricSettings?: MetricSettings;
+  /** How answers are scored; of several metrics the first one chooses the checkpoint. */
+  readonly metric: MetricChoice | readonly MetricChoice[];
+  /**
+   * Strings at which an output ends. Default: none; a line break for decoder-only models whose inputs hold exemplars.
+   */
+  readonly stop?: readonly string[];
+  /** Most tokens of an output. Default: what the metrics usually need, more for longer references. */
+  readonly maxNewTokens?: number;
   /** Inputs of more tokens are cut (the shortenable part is). */
   readonly maxInputTokens?: number;
   /** Splits to report scores on; the first that the data has. */
@@ -52,19 +57,24 @@ export interface TaskDefinition {
   target(record: DataRecord): string;
   /** Defaults to the target alone. */
   references?(record: DataRecord): readonly string[];
+  /**
+   * The text that is scored, from the model's output with its special tokens (T5's sentinels). Default: the output without
+   * special tokens, without white space at its ends. References and labels never come here.
+   */
+  postprocess?(output: string): string;
   /** The text inside the input that may be shortened. */
   shortenable?(record: DataRecord): string;
 }
 
 /** A task with its data. */
-export interface Task extends TaskDefinition {
+export interface Task extends Omit<TaskDefinition, 'metric'> {
+  /** At least one; the first chooses the checkpoint. */
+  readonly metrics: readonly [ChosenMetric, ...ChosenMetric[]];
   /** The split to report scores on. */
   readonly evaluationSplit: Split;
   /** What every result of this task must say: stand-ins, splits other than the paper's. */
   readonly notes: readonly string[];
   readonly source: RecordSource;
-  /** The text that is scored, from the model's raw output; see `trimOutput`. */
-  trim(output: string): string;
   /**
    * The examples of a split, in file order. The split that was loaded last, of all tasks, is kept: to load it again is free.
    * Errors: a UserError with file and line for a missing field, a label outside the set, an empty target.
@@ -75,12 +85,35 @@ export interface Task extends TaskDefinition {
 /** What was loaded last: an evaluation wants a split several times in a row. Only one, because splits can be large. */
 let last: { readonly owner: object; readonly split: Split; readonly examples: Promise<readonly Example[]> } | undefined;
 
-/** Joins a definition and its data. `onWarning` hears of splits whose size is not the paper's. */
+/**
+ * The metrics that a task names, for its labels.
+ * Errors: a UserError for an unknown metric or setting, two that are the same, labels that a metric cannot work with.
+ */
+export function metricsOf({ metric, labels }: Pick<TaskDefinition, 'metric' | 'labels'>): Task['metrics'] {
+  const choices: readonly MetricChoice[] = Array.isArray(metric) ? metric : [metric as MetricChoice];
+  const chosen = choices.map(chooseMetric);
+  const [first, ...others] = chosen;
+  if (first === undefined) throw new UserError('a task needs a metric');
+  const labelled = chosen.map(({ name, settings }) => JSON.stringify([name, settings]));
+  const twice = labelled.findIndex((one, i) => labelled.indexOf(one) !== i);
+  if (twice !== -1) throw new UserError(`metric ${chosen[twice]!.name} is named twice`);
+  for (const one of chosen) {
+    if (labels) one.checkLabels(labels);
+    else if (one.metric.needs === 'labels') throw new UserError(`metric ${one.name} needs a task with labels`);
+  }
+  return [first, ...others];
+}
+
+/**
+ * Joins a definition and its data. `onWarning` hears of splits whose size is not the paper's.
+ * Errors: those of `metricsOf`.
+ */
 export function createTask(
   definition: TaskDefinition,
   source: RecordSource,
   onWarning: (message: string) => void = () => {},
 ): Task {
+  const metrics = metricsOf(definition);
   const evaluationSplit =
     definition.evaluationSplits.find((split) => source.splits.includes(split)) ?? definition.evaluationSplits[0]!;
   const notes: string[] = [];
@@ -100,7 +133,7 @@ export function createTask(
     for (const [index, record] of table.records.entries()) {
       const location = table.location(index);
       try {
-        if (definition.keep?.(record) ?? true) examples.push(makeExample(definition, record, location));
+        if (definition.keep?.(record) ?? true) examples.push(makeExample(definition, metrics, record, location));
       } catch (error) {
         throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
       }
@@ -111,12 +144,13 @@ export function createTask(
     }
     return examples;
   };
+  const { metric: _, ...rest } = definition;
   return {
-    ...definition,
+    ...rest,
+    metrics,
     evaluationSplit,
     notes,
     source,
-    trim: trimOutput,
     load: (split) => {
       if (last?.owner === read && last.split === split) return last.examples;
       // Replaced before anything is read (`read` waits for its source), so that two splits need not fit into memory.
@@ -130,18 +164,19 @@ export function createTask(
   };
 }
 
-function makeExample(definition: TaskDefinition, record: DataRecord, location: string): Example {
+function makeExample(
+  definition: TaskDefinition,
+  metrics: Task['metrics'],
+  record: DataRecord,
+  location: string,
+): Example {
   const input = definition.input(record);
   const target = definition.target(record).trim();
   if (target === '') throw new UserError('the target is empty');
   if (definition.labels !== undefined && !definition.labels.includes(target)) {
     throw new UserError(`label "${target}" is not one of ${definition.labels.join(', ')}`);
   }
-  if (definition.metric === 'accuracy' && firstWord(target) !== target) {
-    throw new UserError(
-      `target "${target}" is not a single word, and accuracy compares first words only; use exact-match`,
-    );
-  }
+  if (definition.labels === undefined) for (const metric of metrics) metric.checkLabels([target]);
   const references = definition.references?.(record) ?? [target];
   const part = definition.shortenable?.(record);
   if (part === undefined) return { input, target, references, record, location };

@@ -7,9 +7,9 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import type { DataRecord } from '../data/records.js';
 import { fileSource, type Split } from '../data/source.js';
+import { trimOutput } from './paper/output.js';
 import { builtinTasks, loadTask } from './registry.js';
 import { createTask, fingerprintExamples, type TaskDefinition } from './task.js';
-import { trimOutput } from './trim.js';
 
 function definition(name: string): TaskDefinition {
   return builtinTasks.find((task) => task.name === name)!;
@@ -194,7 +194,7 @@ test('accuracy refuses targets that it could never match', async () => {
   const bad: TaskDefinition = { ...definition('rte'), labels: undefined, target: () => 'not sure' };
   const data = dataFolder({ 'train.jsonl': [{ premise: 'a', hypothesis: 'b' }] });
   const task = createTask(bad, fileSource('bad', { train: join(data, 'train.jsonl') }));
-  await expect(task.load('train')).rejects.toThrow('accuracy compares first words only');
+  await expect(task.load('train')).rejects.toThrow('accuracy reads the first word only');
 });
 
 test.each([

@@ -38,7 +38,7 @@ test('the example of the documentation', async () => {
   const task = await loadTask(taskFile(yaml));
   expect(task).toMatchObject({
     name: 'my-task',
-    metric: 'accuracy',
+    metrics: [{ name: 'accuracy', settings: {} }],
     labels: ['True', 'False'],
     evaluationSplit: 'validation',
   });
@@ -76,9 +76,29 @@ describe('bad task files are refused, with file and line', () => {
     ],
     ['nothing like a known key', `${yaml}zzzzzz: 1\n`, /line 7: unknown key "zzzzzz"; known keys are name, files/],
     ['missing key', yaml.replace(/^target.*\n/m, ''), /task\.yaml: "target" is missing/],
-    ['unknown metric', yaml.replace('accuracy', 'acc'), /line 6: "metric" should be one of accuracy, exact-match/],
+    ['unknown metric', yaml.replace('accuracy', 'acc'), /line 6: unknown metric "acc".*: the metrics are accuracy, /],
     ['unquoted True', yaml.replace('"True"', 'True'), /line 5: "labels.0" is missing or no string \(put numbers, True/],
-    ['label of two words', yaml.replace('"False"', '"not sure"'), /line 5: label "not sure" is not a single word/],
+    ['labels that are the same', yaml.replace('"False"', '"True "'), /line 5: labels "True" and "True " are the same/],
+    [
+      'a setting that the metric lacks',
+      yaml.replace('metric: accuracy', 'metric: { name: bleu, tokenise: zh }'),
+      /line 6: bleu has no setting "tokenise" \(did you mean "tokenize"\?\)/,
+    ],
+    [
+      'a wrong value in a list',
+      yaml.replace('metric: accuracy', 'metric:\n  - accuracy\n  - { name: bleu, tokenize: flores200 }'),
+      /line 8: bleu: tokenize: "flores200" is not offered/,
+    ],
+    ['no metric', yaml.replace('accuracy', '[]'), /line 6: "metric" should name a metric/],
+    ['a metric that is a number', yaml.replace('accuracy', '3'), /line 6: "metric" should be a metric, \{ name/],
+    ['a metric twice', yaml.replace('accuracy', '[accuracy, accuracy]'), /metric accuracy is named twice/],
+    [
+      'a metric that needs labels',
+      yaml.replace(/^labels.*\n/m, '').replace('accuracy', 'label-likelihood'),
+      /line 5: metric label-likelihood needs a task with labels/,
+    ],
+    ['an empty stop string', `${yaml}stop: [""]\n`, /line 7: "stop.0" should not be empty/],
+    ['no room for an answer', `${yaml}maxNewTokens: 0\n`, /line 7: "maxNewTokens"/],
     ['no files', yaml.replace(/\{ train.*\}/, '{}'), /line 2: "files" should name at least one of/],
     ['missing data file', yaml.replace('train.jsonl', 'other.jsonl'), /line 2: no such data file: .*other\.jsonl/],
     ['another kind of data file', yaml.replace('train.jsonl', 'task.yaml'), /line 2: task\.yaml: data files end in/],

@@ -10,11 +10,11 @@ import { didYouMean } from '../base/nearest-name.js';
 import type { DataRecord } from '../data/records.js';
 import { recordFileEndings } from '../data/records.js';
 import { fileSource, type Split, splits } from '../data/source.js';
-import { firstWord } from '../metrics/accuracy.js';
-import { metricNames } from '../metrics/metric.js';
-import { createTask, type Task } from './task.js';
-import { parseTemplate, type Template } from './template.js';
+import { chooseMetric } from '../metrics/registry.js';
+import { createTask, metricsOf, type Task } from './task.js';
+import { parseTemplate } from './template.js';
 
+const metricChoice = z.union([z.string(), z.looseObject({ name: z.string() })]);
 const schema = z.strictObject({
   name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/u, 'should be letters, digits, ".", "_" and "-" only'),
   files: z
@@ -23,7 +23,11 @@ const schema = z.strictObject({
   input: z.string(),
   target: z.string(),
   labels: z.array(z.string()).min(1).optional(),
-  metric: z.enum(metricNames),
+  metric: z.union([metricChoice, z.array(metricChoice).min(1, 'should name a metric')], {
+    error: 'should be a metric, { name: METRIC, SETTING: VALUE }, or a list of these',
+  }),
+  stop: z.array(z.string().min(1, 'should not be empty')).optional(),
+  maxNewTokens: z.int().positive().optional(),
 });
 type Path = readonly PropertyKey[];
 
@@ -74,25 +78,23 @@ export async function loadYamlTask(path: string, onWarning?: (message: string) =
     const { issues } = parsed.error;
     throw describeIssue(issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!, failure);
   }
-  const { name, files, labels, metric } = parsed.data;
+  const { name, files, labels, metric, stop, maxNewTokens } = parsed.data;
 
-  const template = (key: 'input' | 'target'): Template => {
+  const attempt = <T>(keys: Path, make: () => T): T => {
     try {
-      return parseTemplate(parsed.data[key]);
+      return make();
     } catch (error) {
-      throw error instanceof UserError ? failure(error.message, [key]) : error;
+      throw error instanceof UserError ? failure(error.message, keys) : error;
     }
   };
+  const template = (key: 'input' | 'target') => attempt([key], () => parseTemplate(parsed.data[key]));
   const input = template('input');
   const target = template('target');
-  const unmatchable = metric === 'accuracy' ? labels?.findIndex((label) => firstWord(label) !== label) : undefined;
-  if (unmatchable !== undefined && unmatchable !== -1) {
-    const label = labels![unmatchable];
-    throw failure(`label "${label}" is not a single word, and accuracy compares first words only`, [
-      'labels',
-      unmatchable,
-    ]);
-  }
+  const choices = Array.isArray(metric) ? metric : [metric];
+  choices.forEach((choice, i) => {
+    attempt(Array.isArray(metric) ? ['metric', i] : ['metric'], () => chooseMetric(choice));
+  });
+  attempt([labels ? 'labels' : 'metric'], () => metricsOf({ metric, labels }));
 
   const dataFiles: Partial<Record<Split, string>> = {};
   for (const split of splits) {
@@ -120,6 +122,8 @@ export async function loadYamlTask(path: string, onWarning?: (message: string) =
       version: createHash('sha256').update(content).digest('hex').slice(0, 12),
       labels,
       metric,
+      stop,
+      maxNewTokens,
       evaluationSplits: dataFiles.test === undefined ? ['validation'] : ['test'],
       input: input.render,
       target: (record) => answers(record)[0]!,

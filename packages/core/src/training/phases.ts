@@ -72,6 +72,7 @@ export function phasesOf(
       tasks: own.map((one) => ({
         task: one.task,
         prompt: promptOf(one),
+        fewShot: shots > 0,
         validation: withExemplars(one.validation, one.examples, shots, config.seed, loaded),
       })),
       mixture: new Mixture(sources, { ...config, stage: place }),

@@ -9,6 +9,8 @@ export interface ValidatedTask {
   readonly task: Task;
   /** With exemplars in front, where the stage has some. */
   readonly validation: readonly Example[];
+  /** Whether it has. */
+  readonly fewShot: boolean;
   /** [P, E] */
   readonly prompt?: Tensor;
 }
@@ -44,8 +46,8 @@ export async function validate(
   { onProgress, ...settings }: ValidationOptions,
 ): Promise<Validation> {
   const results: Validation['tasks'][number][] = [];
-  for (const { task, validation, prompt } of tasks) {
-    const options = { ...settings, prompt };
+  for (const { task, validation, prompt, fewShot } of tasks) {
+    const options = { ...settings, prompt, fewShot };
     const { metric, score, samples } = await evaluateExamples(loaded, task, validation, {
       ...options,
       onProgress: (done, total) => onProgress?.(task.name, done, total),
@@ -64,5 +66,5 @@ export async function validate(
 
 /** What a score over these tasks is. */
 export function metricOf(tasks: readonly { readonly task: Task }[]): string {
-  return tasks.length === 1 ? tasks[0]!.task.metric : 'mean';
+  return tasks.length === 1 ? tasks[0]!.task.metrics[0].name : 'mean';
 }

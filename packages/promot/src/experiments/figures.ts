@@ -26,7 +26,8 @@ export async function figureNumbers(
   folder: ExperimentFolder,
 ): Promise<SeriesNumbers[]> {
   const { task } = planner.place(experiment.target)!;
-  const { metric } = await loadTask(task, planner.request);
+  const { metrics } = await loadTask(task, planner.request);
+  const metric = metrics[0].name;
   const checkpoints = (part: FigurePart): Checkpoint[] => {
     if ('run' in part) return readCourse(folder, part.run, metric);
     const { score } = readEvaluation(folder, part.target).get(task)!;

@@ -1,7 +1,7 @@
 // A table of the paper with our numbers: scores, differences to the pretrained model, form share, likelihood of references.
 
 import { inTargetForm, type TargetForm, targetForm } from '@promot/core/evaluation';
-import { bootstrapInterval, meanResult } from '@promot/core/metrics';
+import { bootstrapInterval, resultOf } from '@promot/core/metrics';
 import type { Cell, FigurePoint, Section } from '@promot/core/report';
 import { paretoFront } from '@promot/core/report';
 import type { Task } from '@promot/core/tasks';
@@ -163,7 +163,10 @@ function formShareOf(
       const outputs = readSamples(folder, evaluation, name).map(({ trimmed }) => trimmed);
       return inTargetForm(outputs, ...forms).map((has) => (has ? 100 : 0));
     });
-  const result = meanResult(hits, 'form share');
+  const result = resultOf(
+    hits.map((hit) => [hit]),
+    { signature: 'form share' },
+  );
   const { low, high } = bootstrapInterval(result);
   return { value: result.score, interval: [low, high] };
 }
@@ -180,7 +183,7 @@ export async function tableSections(
   rows: readonly RowNumbers[],
   planner: Planner,
 ): Promise<Section[]> {
-  const heading = async (task: string) => `${task} (${(await loadTask(task, planner.request)).metric})`;
+  const heading = async (task: string) => `${task} (${(await loadTask(task, planner.request)).metrics[0].name})`;
   const places = experiment.targets.map((target) => planner.place(target)!.task);
   const targetColumns = await Promise.all(places.map(heading));
   const unseenColumns = await Promise.all(planner.unseen.map(({ task }) => heading(task)));

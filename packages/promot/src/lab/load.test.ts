@@ -3,7 +3,7 @@ import { isLabTask, loadLabTask } from './load.js';
 import { LAB_TASKS, type LabTaskName } from './tasks.js';
 
 test.each(Object.keys(LAB_TASKS) as LabTaskName[])(
-  '%s loads as a task whose own targets survive trimming',
+  '%s loads as a task whose own targets survive post-processing',
   async (name) => {
     const task = loadLabTask(name);
     expect(task.evaluationSplit).toBe('test');
@@ -11,7 +11,7 @@ test.each(Object.keys(LAB_TASKS) as LabTaskName[])(
     expect(examples).toHaveLength(256);
     for (const { target, references } of examples) {
       expect(references).toEqual([target]);
-      expect(task.trim(` ${target}`)).toBe(target);
+      expect(task.postprocess!(` ${target}`)).toBe(target);
     }
   },
 );

@@ -1,7 +1,7 @@
 // The lab's tasks behind the interface of every task: their generators stand in for data files.
 
 import type { RecordSource } from '@promot/core/data';
-import { createTask, type Task } from '@promot/core/tasks';
+import { createTask, paperOutput, type Task } from '@promot/core/tasks';
 import { LAB_TASKS, type LabTask, type LabTaskName } from './tasks.js';
 
 /** Changes whenever an example of any lab task does. */
@@ -26,7 +26,7 @@ export function loadLabTask(name: LabTaskName): Task {
       version: VERSION,
       ...(task.labels === undefined ? {} : { labels: task.labels }),
       metric: task.metric,
-      ...(task.metric === 'bleu' ? { metricSettings: { tokenize: 'intl' } } : {}),
+      ...paperOutput,
       evaluationSplits: ['test'],
       input: (record) => record.input as string,
       target: (record) => record.target as string,

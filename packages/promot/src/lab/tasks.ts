@@ -1,5 +1,7 @@
 // The lab's tasks by name: how to make each example, how it is scored, and what part it plays.
 
+import type { MetricChoice } from '@promot/core/metrics';
+import { paperClassification } from '@promot/core/tasks';
 import { closedBookExample } from './closed-book.js';
 import { cbExample, rteExample, snliExample } from './entailment.js';
 import { multipleChoiceExample } from './multiple-choice.js';
@@ -17,11 +19,9 @@ import { wordInContextExample } from './word-in-context.js';
  */
 export type LabRole = 'pretrained' | 'target' | 'evaluation';
 
-export type LabMetric = 'accuracy' | 'exact-match' | 'bleu' | 'rouge-2';
-
 export interface LabTask {
   readonly role: LabRole;
-  readonly metric: LabMetric;
+  readonly metric: MetricChoice;
   /** The answers, where they are a closed set. */
   readonly labels: readonly string[] | undefined;
   readonly sizes: SplitSizes;
@@ -36,7 +36,7 @@ export interface LabTask {
 
 function task(
   role: LabRole,
-  metric: LabMetric,
+  metric: MetricChoice,
   maxTargetTokens: number,
   example: LabTask['example'],
   labels?: readonly string[],
@@ -59,7 +59,10 @@ function task(
 }
 
 const translation = (role: LabRole, ...languages: Parameters<typeof translationExample>): LabTask =>
-  task(role, 'bleu', 16, translationExample(...languages));
+  task(role, { name: 'bleu', tokenize: 'intl' }, 16, translationExample(...languages));
+
+const classification = (role: LabRole, example: LabTask['example'], labels: readonly string[]): LabTask =>
+  task(role, paperClassification.metric, 4, example, labels);
 
 const TWO_WAY = ['True', 'False'];
 const THREE_WAY = ['True', 'False', 'Neither'];
@@ -75,12 +78,12 @@ export const LAB_TASKS = {
   'lab-translation-frro': translation('pretrained', 'fr', 'ro'),
   'lab-translation-roen': translation('pretrained', 'ro', 'en'),
   'lab-summary': task('pretrained', 'rouge-2', 12, summaryExample),
-  'lab-rte': task('target', 'accuracy', 4, rteExample, TWO_WAY),
+  'lab-rte': classification('target', rteExample, TWO_WAY),
   'lab-enfr': translation('target', 'en', 'fr'),
-  'lab-snli': task('target', 'accuracy', 4, snliExample, THREE_WAY),
-  'lab-openbookqa': task('target', 'accuracy', 4, multipleChoiceExample, ['A', 'B', 'C', 'D']),
-  'lab-cb': task('evaluation', 'accuracy', 4, cbExample, THREE_WAY),
-  'lab-wic': task('evaluation', 'accuracy', 4, wordInContextExample, TWO_WAY),
+  'lab-snli': classification('target', snliExample, THREE_WAY),
+  'lab-openbookqa': classification('target', multipleChoiceExample, ['A', 'B', 'C', 'D']),
+  'lab-cb': classification('evaluation', cbExample, THREE_WAY),
+  'lab-wic': classification('evaluation', wordInContextExample, TWO_WAY),
 } as const satisfies Record<string, LabTask>;
 
 export type LabTaskName = keyof typeof LAB_TASKS;

@@ -3,12 +3,13 @@
 import { answerOf } from '../fields.js';
 import type { TaskDefinition } from '../task.js';
 import { threeWayInput } from './families.js';
+import { paperClassification } from './output.js';
 
 export const cb: TaskDefinition = {
   name: 'cb',
   version: '1',
   labels: ['True', 'False', 'Neither'],
-  metric: 'accuracy',
+  ...paperClassification,
   evaluationSplits: ['validation'],
   hub: { name: 'aps/super_glue', config: 'cb', splits: ['train', 'validation'] },
   paperSizes: { train: 250, validation: 56 },

@@ -4,6 +4,7 @@ import { UserError } from '../../base/errors.js';
 import type { DataRecord } from '../../data/records.js';
 import { object, text, texts } from '../fields.js';
 import type { TaskDefinition } from '../task.js';
+import { paperOutput } from './output.js';
 
 /** CB and SNLI: three classes. */
 export function threeWayInput(record: DataRecord): string {
@@ -13,7 +14,7 @@ export function threeWayInput(record: DataRecord): string {
 
 /** Closed-book question answering: `question`, and `answers` as a list (the first is trained on, each counts). */
 export function questionAnswering(
-  settings: Pick<TaskDefinition, 'name' | 'version' | 'metricSettings' | 'evaluationSplits' | 'hub' | 'paperSizes'>,
+  settings: Pick<TaskDefinition, 'name' | 'version' | 'metric' | 'evaluationSplits' | 'hub' | 'paperSizes'>,
   answers: (record: DataRecord) => readonly string[] = (record) => texts(record, 'answers'),
 ): TaskDefinition {
   const some = (record: DataRecord): readonly string[] => {
@@ -24,7 +25,7 @@ export function questionAnswering(
   };
   return {
     ...settings,
-    metric: 'exact-match',
+    ...paperOutput,
     input: (record) => `Q: ${text(record, 'question')} A:`,
     target: (record) => some(record)[0]!,
     references: some,
@@ -43,8 +44,8 @@ export function translationFromEnglish(
   };
   return {
     ...settings,
-    metric: 'bleu',
-    metricSettings: { tokenize: 'intl' }, // as T5's tasks
+    ...paperOutput,
+    metric: { name: 'bleu', tokenize: 'intl' }, // as T5's tasks
     evaluationSplits: ['test'],
     // WMT's training files hold pairs with an empty side.
     keep: (record) => Object.values(sides(record)).every((side) => side.trim() !== ''),
@@ -60,6 +61,7 @@ export function summarization(
 ): TaskDefinition {
   return {
     ...settings,
+    ...paperOutput,
     metric: 'rouge-2',
     maxInputTokens: 1024,
     evaluationSplits: ['test'],

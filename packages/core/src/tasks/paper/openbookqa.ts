@@ -4,6 +4,7 @@ import { UserError } from '../../base/errors.js';
 import type { DataRecord } from '../../data/records.js';
 import { object, text, texts } from '../fields.js';
 import type { TaskDefinition } from '../task.js';
+import { paperClassification } from './output.js';
 
 const letters = ['A', 'B', 'C', 'D'] as const;
 
@@ -25,7 +26,7 @@ export const openbookqa: TaskDefinition = {
   name: 'openbookqa',
   version: '1',
   labels: letters,
-  metric: 'accuracy',
+  ...paperClassification,
   evaluationSplits: ['test'],
   hub: { name: 'allenai/openbookqa', config: 'main' },
   input: (record) => `Q: ${text(record, 'question_stem')} ${choices(record)} A:`,

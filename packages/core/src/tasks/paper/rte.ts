@@ -2,12 +2,13 @@
 
 import { answerOf, text } from '../fields.js';
 import type { TaskDefinition } from '../task.js';
+import { paperClassification } from './output.js';
 
 export const rte: TaskDefinition = {
   name: 'rte',
   version: '1',
   labels: ['True', 'False'],
-  metric: 'accuracy',
+  ...paperClassification,
   evaluationSplits: ['validation'], // SuperGLUE's test labels are not public
   hub: { name: 'aps/super_glue', config: 'rte', splits: ['train', 'validation'] },
   paperSizes: { train: 2490, validation: 277 },

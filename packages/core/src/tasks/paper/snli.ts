@@ -3,12 +3,13 @@
 import { answerOf } from '../fields.js';
 import type { TaskDefinition } from '../task.js';
 import { threeWayInput } from './families.js';
+import { paperClassification } from './output.js';
 
 export const snli: TaskDefinition = {
   name: 'snli',
   version: '1',
   labels: ['True', 'False', 'Neither'],
-  metric: 'accuracy',
+  ...paperClassification,
   evaluationSplits: ['test'],
   hub: { name: 'stanfordnlp/snli', config: 'plain_text' },
   keep: (record) => record.label !== -1 && record.label !== '-', // the annotators did not agree

@@ -8,7 +8,7 @@ export const triviaQa: TaskDefinition = questionAnswering(
   {
     name: 'trivia-qa',
     version: '1',
-    metricSettings: { normalize: 'trivia-qa' },
+    metric: { name: 'exact-match', normalize: 'trivia-qa' },
     evaluationSplits: ['test', 'validation'], // the hub has no test answers: there the validation set stands in
     hub: { name: 'mandarjoshi/trivia_qa', config: 'rc.nocontext', splits: ['train', 'validation'] },
     paperSizes: { train: 138_384, validation: 18_669, test: 17_210 },

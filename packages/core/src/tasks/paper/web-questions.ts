@@ -6,7 +6,7 @@ import { questionAnswering } from './families.js';
 export const webQuestions: TaskDefinition = questionAnswering({
   name: 'web-questions',
   version: '1',
-  metricSettings: { normalize: 'squad' },
+  metric: { name: 'exact-match', normalize: 'squad' },
   evaluationSplits: ['test'],
   hub: { name: 'stanfordnlp/web_questions', splits: ['train', 'test'] },
   paperSizes: { train: 3778, test: 2032 },

@@ -2,12 +2,13 @@
 
 import { answerOf, text } from '../fields.js';
 import type { TaskDefinition } from '../task.js';
+import { paperClassification } from './output.js';
 
 export const wic: TaskDefinition = {
   name: 'wic',
   version: '1',
   labels: ['True', 'False'],
-  metric: 'accuracy',
+  ...paperClassification,
   evaluationSplits: ['validation'],
   hub: { name: 'aps/super_glue', config: 'wic', splits: ['train', 'validation'] },
   paperSizes: { train: 5428, validation: 638 },

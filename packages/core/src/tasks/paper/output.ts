@@ -1,4 +1,6 @@
-// From a model's raw output to the text that is scored (paper, A.2.2).
+// How the paper's tasks read a model's output (paper, A.2.2). A user's own tasks read it as it stands.
+
+import type { TaskDefinition } from '../task.js';
 
 /** Prefixes at which a few-shot model has begun a new example of its own. */
 const taskPrefixes = /Q:|Translate|Article:/u;
@@ -14,3 +16,12 @@ export function trimOutput(output: string): string {
   const text = between.replace(/<extra_id_\d+>/gu, '');
   return text.split(taskPrefixes, 1)[0]!.trim();
 }
+
+/** What the paper's tasks have in common: the trim, and no string that ends an output. */
+export const paperOutput = { postprocess: trimOutput, stop: [] } as const satisfies Partial<TaskDefinition>;
+
+/** The paper's classification: the first word of an output is its label. */
+export const paperClassification = {
+  ...paperOutput,
+  metric: { name: 'accuracy', read: 'first-word' },
+} as const satisfies Partial<TaskDefinition>;
