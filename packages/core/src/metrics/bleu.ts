@@ -61,8 +61,8 @@ const settings = z.strictObject({
   tokenize: z
     .enum(bleuTokenizers, {
       error: ({ input }) => {
-      const why = missingTokenizers[String(input)];
-      return why === undefined ? `should be one of ${bleuTokenizers.join(', ')}` : `is not offered: it ${why}`;
+        const why = missingTokenizers[String(input)];
+        return why === undefined ? `should be one of ${bleuTokenizers.join(', ')}` : `is not offered: it ${why}`;
       },
     })
     .default('13a'),
