@@ -20,8 +20,21 @@ test('plain text, one a line', async () => {
     metric: 'accuracy',
     score: 50,
     n: 2,
-    signature: 'accuracy|first-word|case:mixed|version:1',
+    signature: 'accuracy|label|case:mixed|version:1',
   });
+});
+
+test('labels with signs, punctuation and several words: what is identical is right', async () => {
+  const outputs = file('p2.txt', '-1\n(A)\nC++\nnot entailment\nPositive.\n');
+  const labels = file('r2.txt', '-1\n(A)\nC++\nnot entailment\npositive\n');
+  expect((await computeMetricOnFiles('accuracy', outputs, labels)).score).toBe(80);
+  expect((await computeMetricOnFiles('accuracy', outputs, outputs)).score).toBe(100);
+  const others = await computeMetricOnFiles(
+    'accuracy',
+    file('p1.txt', '1\nA\n\nC\n'),
+    file('r1.txt', '-1\na\nA\nC++\n'),
+  );
+  expect(others.score).toBe(0);
 });
 
 test('empty lines are empty predictions, the final newline is not one', async () => {
