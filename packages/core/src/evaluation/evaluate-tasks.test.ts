@@ -19,7 +19,7 @@ import { openModel } from '../open/open.js';
 import { type EvaluateTasksRequest, evaluateTasks, type Report } from './evaluate-tasks.js';
 
 // As it is, but counted.
-vi.mock('../runs/open.js', async (original) => {
+vi.mock('../open/open.js', async (original) => {
   const real = await original<typeof import('../open/open.js')>();
   return { ...real, openModel: vi.fn(real.openModel) };
 });
