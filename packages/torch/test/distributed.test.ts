@@ -31,6 +31,8 @@ test.each([2, 4])('every collective equals its definition with %i ranks, in fp32
           ...{ float32: values, bfloat16: values, int64: values },
           several: range(8).map((i) => range(size).reduce((sum, r) => sum + r + i, 0)),
           store: { text: 'größer', sum: (size * (size + 1)) / 2, absent: false },
+          broadcast: { rank: size - 1, list: [0.1, 'ü'] },
+          gathered: range(size).map((r) => 'x'.repeat(r)),
         },
       },
       stderr: '',

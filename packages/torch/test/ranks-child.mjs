@@ -42,6 +42,8 @@ const parts = {
     await Promise.all(several.map((x) => distributed.allReduce(x)).reverse());
     result.several = several.map((x) => x.toNumbers().at(-1));
     result.store = await facts(rank, size);
+    result.broadcast = await distributed.broadcastObject({ rank, list: [0.1, 'ü'] }, size - 1);
+    result.gathered = await distributed.allGatherObject('x'.repeat(rank));
     return result;
   },
   // Gradients of a small model: each rank's share of the batch and all sums, against the whole batch here.

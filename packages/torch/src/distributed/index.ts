@@ -19,5 +19,6 @@ export {
   type ReduceOp,
   reduceScatterTensor,
 } from './group.js';
+export { allGatherObject, broadcastObject } from './objects.js';
 export { DistributedError, expandNodes, type Ranks, ranksFromEnvironment, rankThreads } from './ranks.js';
 export { Store } from './store.js';
