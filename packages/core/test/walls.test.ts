@@ -41,7 +41,6 @@ const roomOf = (path: string) => (path.includes('/') ? path.split('/')[0]! : '')
 const known = [
   'artifacts/evaluation-folder.ts imports report/side-by-side.js',
   'artifacts/training-run.ts imports report/side-by-side.js',
-  'methods/method.ts imports training/config.js',
 ];
 const show = ({ from, to }: Import) => `${from} imports ${to}`;
 

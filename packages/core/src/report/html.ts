@@ -22,7 +22,7 @@ ${style}
 <body>
 <main>
 <h1>${escapeMarkup(report.title)}</h1>
-${paragraphs(report.summary)}
+${report.headline === undefined ? '' : `<p class="headline">${escapeMarkup(report.headline)}</p>\n`}${paragraphs(report.summary)}
 ${sections.join('\n')}
 ${facts.length === 0 ? '' : `<section>\n<h2>Facts</h2>\n<dl class="facts">\n${facts.join('\n')}\n</dl>\n</section>\n`}</main>
 </body>
@@ -81,8 +81,12 @@ async function figureOf(figure: Figure): Promise<string> {
 function outputsOf({ names, items }: SideBySide): string {
   const said = (text: string) => (text.trim() === '' ? '<i>(nothing)</i>' : escapeMarkup(text));
   return items
-    .map(({ task, input, reference, outputs }) => {
-      const lines = outputs.map((output, i) => `<dt>${escapeMarkup(names[i]!)}</dt><dd>${said(output)}</dd>`);
+    .map(({ task, input, reference, outputs, right }) => {
+      const lines = outputs.map((output, i) => {
+        const damage = right?.[0] && !right[i] ? ' class="damage"' : '';
+        const mark = right === undefined ? '' : `<span class="mark">${right[i] ? '✓' : '✗'}</span> `;
+        return `<dt>${escapeMarkup(names[i]!)}</dt><dd${damage}>${mark}${said(output)}</dd>`;
+      });
       return (
         `<article>\n<h3>${escapeMarkup(task)}</h3>\n<p class="prompt">${escapeMarkup(input)}</p>\n<dl>\n${lines.join('\n')}\n` +
         `<dt class="reference">reference</dt><dd class="reference">${said(reference)}</dd>\n</dl>\n</article>`
@@ -97,7 +101,9 @@ const style = `:root { color-scheme: light dark; --text: #1b1b1b; --page: #fff; 
 * { box-sizing: border-box }
 body { margin: 0; background: var(--page); color: var(--text); font: 16px/1.5 system-ui, sans-serif; -webkit-text-size-adjust: 100% }
 main { max-width: 56rem; margin: 0 auto; padding: 1rem }
-h1 { line-height: 1.2; overflow-wrap: anywhere } h2 { margin: 2.2rem 0 .6rem; line-height: 1.25; overflow-wrap: anywhere }
+h1 { line-height: 1.2; overflow-wrap: anywhere; font-size: 1.5rem }
+.headline { font-size: clamp(1.35rem, 4vw, 1.9rem); line-height: 1.3; font-weight: 600; max-width: none; text-wrap: balance; margin: .4rem 0 1rem }
+h2 { margin: 2.2rem 0 .6rem; line-height: 1.25; overflow-wrap: anywhere }
 p { max-width: 44rem; overflow-wrap: anywhere }
 .note { color: var(--faint); font-size: .875rem; margin-top: .4rem }
 .wide { overflow-x: auto }
@@ -118,6 +124,8 @@ h3 { margin: .6rem 0 .2rem; font-size: 1rem }
 dl { display: grid; grid-template-columns: minmax(5rem, max-content) 1fr; gap: .2rem 1rem; margin: 0 }
 dt { font-weight: 600; max-width: 12rem; overflow-wrap: anywhere } dd { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; min-width: 0 }
 .reference { color: var(--faint) }
+.damage { color: var(--worse); background: color-mix(in srgb, var(--worse) 12%, transparent); border-radius: .2rem; padding: 0 .25rem }
+.mark { font-family: system-ui }
 .facts { font-size: .875rem }
 @media (max-width: 30rem) { dt { max-width: 8rem } .facts dt { max-width: none } .facts { grid-template-columns: 1fr; gap: 0 } .facts dd { margin-bottom: .5rem } }
 @media print {

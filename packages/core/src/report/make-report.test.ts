@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseHTML } from 'linkedom';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { otherTask } from '../../test/small-task.js';
 import { evaluateTasks } from '../evaluation/evaluate-tasks.js';
 import { train } from '../training/train.js';
 import { makeReport } from './make-report.js';
@@ -237,7 +238,7 @@ test('folders that training and evaluation made', async () => {
   const stage = { steps: 2, keepEvery: 1 };
   const settings = {
     ...{ precision: 'fp32', batchSize: 4, beams: 1, promptLength: 3, stage1: stage, stage2: stage },
-    keep: { tasks: ['lab-reading'], shots: 0, limit: 2 },
+    keep: { tasks: [otherTask(folder)], shots: 0, limit: 2 },
   };
   const run = join(folder, 'real-run');
   await train({ model, task, method: 'promot', out: run, settings });
@@ -251,7 +252,7 @@ test('folders that training and evaluation made', async () => {
   const { tasks: _, ...stored } = JSON.parse(readFileSync(join(results[1]!, 'results.json'), 'utf8'));
   expect(table('Scores')['real-tuned']![0]).toContain(stored.score.toFixed(1));
   expect(table('Negative log-likelihood of the references')['real-tuned']![0]).toContain(stored.nll.toFixed(3));
-  expect(table('Training runs').run).toContain('lab-reading');
+  expect(table('Training runs').run).toContain('shades');
   expect(Object.keys(table('Costs'))).toEqual(['run and stage', 'real-run, prompt', 'real-run, model']);
   const losses = readFileSync(join(run, 'metrics.jsonl'), 'utf8')
     .split('\n')

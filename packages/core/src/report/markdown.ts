@@ -5,8 +5,9 @@ import { intervalEntry, mainEntry, signed } from './numbers.js';
 import type { Cell, Report, Section, SideBySide, Table } from './report.js';
 
 /** report.md as text. The figures are links to `./NAME.svg`. All texts of the report are shown as they are, never as markup. */
-export function markdownReport({ title, summary, sections, facts }: Report): string {
-  const blocks = [`# ${inline(title)}`, ...summary.map(paragraph), ...sections.flatMap(sectionOf)];
+export function markdownReport({ title, headline, summary, sections, facts }: Report): string {
+  const said = headline === undefined ? [] : [`**${inline(headline)}**`];
+  const blocks = [`# ${inline(title)}`, ...said, ...summary.map(paragraph), ...sections.flatMap(sectionOf)];
   if (facts.length > 0)
     blocks.push('## Facts', facts.map(([name, value]) => `- ${inline(name)}: ${inline(value)}`).join('\n'));
   return `${blocks.join('\n\n')}\n`;
@@ -46,11 +47,13 @@ function cellOf(cell: Cell): string {
 
 function outputsOf({ names, items }: SideBySide): string[] {
   const said = (text: string) => (text.trim() === '' ? '*(nothing)*' : code(text));
-  return items.map(({ task, input, reference, outputs }) =>
+  return items.map(({ task, input, reference, outputs, right }) =>
     [
       `**${inline(task)}**: ${code(input)}`,
       '',
-      ...outputs.map((output, i) => `- ${inline(names[i]!)}: ${said(output)}`),
+      ...outputs.map(
+        (output, i) => `- ${inline(names[i]!)}: ${right === undefined ? '' : right[i] ? '✓ ' : '✗ '}${said(output)}`,
+      ),
       `- reference: ${said(reference)}`,
     ].join('\n'),
   );

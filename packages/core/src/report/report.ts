@@ -3,6 +3,8 @@
 
 export interface Report {
   readonly title: string;
+  /** What a reader should take away, in a sentence or two: shown large. */
+  readonly headline?: string;
   /** Paragraphs of plain text. */
   readonly summary: readonly string[];
   readonly sections: readonly Section[];
@@ -77,5 +79,7 @@ export interface SideBySide {
     readonly reference: string;
     /** In the names' order. */
     readonly outputs: readonly string[];
+    /** Whether each output is right, where that is known. A wrong one is marked where the first model's is right. */
+    readonly right?: readonly boolean[];
   }[];
 }

@@ -209,15 +209,19 @@ describe('answers', () => {
     expect(other).toMatchObject({ code: 2, err: expect.stringContaining('other settings') });
   });
 
-  test('Ctrl-C saves, says how to go on, and exits with 130', async () => {
-    const out = join(folder, 'interrupted');
+  test.each([
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)('%s saves, says how to go on, and exits with %i', async (signal, exitCode) => {
+    const out = join(folder, `interrupted-${signal}`);
     const flags = ['--model', t5, '--task', task, '--method', 'fine-tune', '--out', out];
     const settings = ['--set', 'batchSize=2', 'stage2.steps=100000', 'stage2.keepEvery=100000'];
     const running = promot('train', ...flags, ...settings);
     while (!existsSync(join(out, 'metrics.jsonl'))) await setTimeout(20);
-    process.emit('SIGINT');
+    process.emit(signal, signal);
     const { code, out: text } = await running;
-    expect(code).toBe(130);
+    expect(code).toBe(exitCode);
+    expect(process.listenerCount(signal)).toBe(0);
     const command = `promot train ${flags.join(' ')} --set batchSize=2 --set stage2.steps=100000 --set stage2.keepEvery=100000 --resume`;
     expect(text).toContain(`To go on: ${command}`);
     expect(readdirSync(join(out, 'checkpoints'))).toEqual([expect.stringMatching(/^model-\d{6}$/u)]);
@@ -230,7 +234,7 @@ describe('answers', () => {
     const answers = join(out, 'answers');
     const answered = () => readdirSync(answers).some((name) => readFileSync(join(answers, name)).includes('"output"'));
     while (!existsSync(answers) || !answered()) await setTimeout(1);
-    process.emit('SIGINT');
+    process.emit('SIGINT', 'SIGINT');
     const { code, out: text, err } = await running;
     expect(code).toBe(130);
     expect(text).toBe('');

@@ -73,7 +73,7 @@ export function evalCommand(io: Io): Command {
       await checkPlaces(options.model, options.prompt, progress);
       await useTorch();
       const { evaluateTasks } = await import('@promot/core/evaluation');
-      const evaluated = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
+      const { result: evaluated, exitCode } = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
         evaluateTasks({
           ...settings,
           ...options,
@@ -96,7 +96,7 @@ export function evalCommand(io: Io): Command {
       if (evaluated === undefined) {
         const { out } = options;
         note(io, out === undefined ? 'Stopped.' : `Stopped. The same command goes on with the answers in ${out}.`);
-        io.exitCode = 130;
+        io.exitCode = exitCode;
         return;
       }
       const { tasks, average } = evaluated;

@@ -19,20 +19,24 @@ export function pretrainCommand(io: Io): Command {
       const { pretrainLab } = await import('../lab/pretrain.js');
       const progress = new Progress(io);
       let last = { step: 0, steps: 0, loss: Number.NaN };
-      const finished = await untilInterrupted(progress, 'Finishing the step and saving', async (signal) => {
-        await pretrainLab(options.out, {
-          model: options.model,
-          signal,
-          onStep: (event) => {
-            last = event;
-            progress.update('pretrain', event.step, event.steps, `loss ${event.loss.toFixed(3)}`);
-          },
-        });
-        return !signal.aborted;
-      });
+      const { result: finished, exitCode } = await untilInterrupted(
+        progress,
+        'Finishing the step and saving',
+        async (signal) => {
+          await pretrainLab(options.out, {
+            model: options.model,
+            signal,
+            onStep: (event) => {
+              last = event;
+              progress.update('pretrain', event.step, event.steps, `loss ${event.loss.toFixed(3)}`);
+            },
+          });
+          return !signal.aborted;
+        },
+      );
       if (!finished) {
         note(io, `Saved. To go on: ${io.program ?? 'promot'} pretrain --model ${options.model} --out ${options.out}`);
-        io.exitCode = 130;
+        io.exitCode = exitCode;
       }
       const object = { out: options.out, finished, step: last.step, loss: last.loss };
       answer(io, options.json, object, () => `${options.out}: step ${last.step}, loss ${last.loss.toFixed(3)}`);

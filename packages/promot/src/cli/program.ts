@@ -49,7 +49,7 @@ const firstWords = (
 
 /**
  * Runs one command line (without `node` and the program's name) and gives the exit code: 0; 1 for a failure that is not the
- * user's; 2 for bad input; 130 for work that Ctrl-C ended.
+ * user's; 2 for bad input; 130 for work that Ctrl-C ended, 143 for work that SIGTERM ended.
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const called = io.program ?? 'promot';

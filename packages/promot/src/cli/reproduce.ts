@@ -57,7 +57,7 @@ export function reproduceCommand(io: Io): Command {
     }
     const progress = new Progress(io);
     progress.line(summary(before));
-    const result = await untilInterrupted(progress, 'Finishing the step and saving', (signal) =>
+    const { result, exitCode } = await untilInterrupted(progress, 'Finishing the step and saving', (signal) =>
       reproduce({
         ...request,
         signal,
@@ -70,7 +70,7 @@ export function reproduceCommand(io: Io): Command {
         },
       }),
     );
-    if (!result.finished) io.exitCode = 130;
+    if (!result.finished) io.exitCode = exitCode;
     answer(io, json, result, () =>
       result.finished ? result.files.join('\n') : `Stopped and saved in ${out}; the same command goes on.`,
     );

@@ -1,4 +1,4 @@
-// `promot train`: a training run with live progress; Ctrl-C saves and says how to go on. `--dry-run`: what it would do.
+// `promot train`: a training run with live progress; Ctrl-C and SIGTERM save and say how to go on. `--dry-run`: what it would do.
 import { join } from 'node:path';
 import { UserError } from '@promot/core/base';
 import type { Split } from '@promot/core/data';
@@ -78,10 +78,12 @@ export function trainCommand(io: Io): Command {
       await useTorch();
       const { train } = await import('@promot/core/train');
       const onEvent = (event: TrainEvent) => show(event, progress);
-      const result = await untilInterrupted(progress, 'Finishing the step and saving a checkpoint', (signal) =>
-        train({ ...request, signal, onEvent }),
+      const { result, exitCode } = await untilInterrupted(
+        progress,
+        'Finishing the step and saving a checkpoint',
+        (signal) => train({ ...request, signal, onEvent }),
       );
-      if (!result.finished) io.exitCode = 130;
+      if (!result.finished) io.exitCode = exitCode;
       const words = result.finished ? evalCommandLine(options, names, shots) : resumeCommandLine(options);
       const next = `${io.program ?? 'promot'} ${commandLine(words)}`;
       answer(io, json, { ...result, next }, () => summary(result, next));

@@ -14,7 +14,7 @@ import { loadTask } from '@promot/core/tasks';
 import { labModelFolder } from '../lab/models.js';
 import { pretrainLab } from '../lab/pretrain.js';
 import { quickstartReport } from './report.js';
-import type { Contender, QuickstartResult, ScoreOf } from './result.js';
+import type { Contender, QuickstartResult, ScoreOf, SideBySide } from './result.js';
 import { trainApart } from './train-apart.js';
 
 // What it does. Chosen so that it all takes less than three minutes on two cores.
@@ -36,8 +36,8 @@ const settings = {
   keep: { tasks: otherTasks, shots, limit: 15 },
 } as const;
 const evaluation = { beams: 1, limit: 60 } as const;
-/** Prompts of each other task whose outputs the report shows. */
-const shownPrompts = 2;
+/** Prompts whose outputs the report shows. */
+const shownPrompts = 8;
 /** Seconds of pretraining in place, where the lab's model is not in this copy. */
 const pretrainSeconds = 40;
 
@@ -80,11 +80,14 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
   const result = {
     labels,
     contenders,
-    sideBySide: otherTasks.flatMap((task, t) =>
-      Array.from({ length: shownPrompts }, (_, i) => {
-        const { input, references } = samples[0]![t]![i]!;
-        return { task, input, reference: references[0]!, outputs: samples.map((own) => own[t]![i]!.trimmed) };
-      }),
+    sideBySide: telling(
+      otherTasks.map((task, t) =>
+        samples[0]![t]!.map(({ input, references }, i) => {
+          const outputs = samples.map((own) => own[t]![i]!.trimmed);
+          const reference = references[0]!;
+          return { task, input, reference, outputs, right: outputs.map((output) => same(output, reference)) };
+        }),
+      ),
     ),
     pretrainedInPlace,
     seconds: (performance.now() - started) / 1000,
@@ -153,6 +156,20 @@ async function trainBoth(
     return folder;
   };
   return Promise.all([run('fine-tune'), run('promot')]);
+}
+
+const same = (a: string, b: string) => a.trim().toLowerCase() === b.trim().toLowerCase();
+
+/**
+ * The prompts that tell most: first those that fine-tuning gets wrong while the others get them right, then others on which the models
+ * differ, then any; from each task in turn.
+ */
+function telling(tasks: readonly (readonly SideBySide[])[]): SideBySide[] {
+  const rank = ({ outputs, right: [before, plain, promot] }: SideBySide) =>
+    before && !plain && promot ? 0 : outputs.some((output) => output !== outputs[0]) ? 1 : 2;
+  const sorted = tasks.map((items) => [...items].sort((a, b) => rank(a) - rank(b)));
+  const turns = Array.from({ length: shownPrompts }, (_, i) => sorted.flatMap((items) => items[i] ?? [])).flat();
+  return turns.sort((a, b) => rank(a) - rank(b)).slice(0, shownPrompts);
 }
 
 function contenderOf(name: string, [target, ...others]: readonly TaskResult[]): Contender {

@@ -1,6 +1,7 @@
 import type { TrainingRun } from '@promot/core/artifacts';
 import { htmlReport, markdownReport } from '@promot/core/report';
 import { expect, test } from 'vitest';
+import { headline } from './headline.js';
 import { quickstartReport, resultTable } from './report.js';
 import type { QuickstartResult } from './result.js';
 
@@ -23,7 +24,15 @@ const result: Omit<QuickstartResult, 'files'> = {
     contender('fine-tuned', 91.25, 15, 97.5),
     contender('ProMoT', 90, 85, 2),
   ],
-  sideBySide: [{ task: 'lab-reading', input: 'Who eats?', reference: 'Tisa', outputs: ['Tisa', 'True', 'Nero'] }],
+  sideBySide: [
+    {
+      task: 'lab-reading',
+      input: 'Who eats?',
+      reference: 'Tisa',
+      outputs: ['Tisa', 'True', 'Nero'],
+      right: [true, false, false],
+    },
+  ],
   pretrainedInPlace: false,
   seconds: 100,
 };
@@ -71,6 +80,17 @@ test('and the curves and the outputs', async () => {
   expect(page).toContain('ProMoT: (0, 0) to (40, 6.25)');
   expect(page).toContain('fine-tuned: (40, 61.25)');
   expect(page).toContain('fine-tuned: (40, 2.5)');
-  expect(page).toContain('<dt>ProMoT</dt><dd>Nero</dd>');
+  expect(page).toContain('<dt>ProMoT</dt><dd class="damage"><span class="mark">✗</span> Nero</dd>');
   expect(page).toContain('<dt>machine</dt><dd>libtorch 2.13.0</dd>');
+});
+
+test('the headline says what was lost, of what, and whether the comparison is fair', () => {
+  expect(headline(result)).toBe(
+    'Fine-tuning forgot 83 % of lab-reading (90 → 15). ProMoT forgot 6 % (90 → 85). Both learned the new task: 91 and 90 of 100.',
+  );
+  const [pretrained, , promot] = result.contenders;
+  const unequal = { contenders: [pretrained!, contender('fine-tuned', 60, 15, 90), promot!] };
+  expect(headline(unequal)).toContain('they are not equal: 60 and 90 of 100');
+  const kept = { contenders: [pretrained!, contender('fine-tuned', 91, 90, 0), contender('ProMoT', 90, 92, 0)] };
+  expect(headline(kept)).toMatch(/^Neither model forgot anything/u);
 });

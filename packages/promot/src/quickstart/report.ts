@@ -1,8 +1,9 @@
 // The quickstart's result as a table for the terminal and as a report.
 
 import { alignedTable } from '@promot/core/base';
-import type { Cell, Report } from '@promot/core/report';
+import type { Cell, Figure, Report } from '@promot/core/report';
 import { formFigure, lossFigure, type NamedRun, validationFigure, versions } from '@promot/core/report';
+import { headline } from './headline.js';
 import type { Contender, QuickstartResult } from './result.js';
 
 type Measured = Omit<QuickstartResult, 'files'>;
@@ -45,7 +46,8 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
     return [...scores, { value: formShare, difference: isFirst ? undefined : formShare - pretrained!.formShare }];
   };
   return {
-    title: 'Quickstart',
+    title: 'Quickstart: what a model forgets',
+    headline: headline(result),
     summary: [
       `Three models on the built-in lab: as pretrained, fine-tuned plainly on ${target}, and fine-tuned by ProMoT ` +
         `(its soft prompt is attached for ${target} only). The last column is the share of outputs on the other tasks, in ` +
@@ -53,6 +55,29 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
       ...(pretrainedInPlace ? [poorModel] : []),
     ],
     sections: [
+      {
+        heading: 'Before and after',
+        text: [
+          `Each task's score, 0 to 100. ${target} is what the models were tuned on; nothing was tuned on the others.`,
+        ],
+        figure: beforeAndAfter(result),
+      },
+      {
+        heading: 'What is gained and what is kept',
+        text: [
+          `One point a kept checkpoint of the model's training: the score on ${target} across, the mean of the other tasks upward. ` +
+            'Up and to the right is better.',
+        ],
+        figure: tradeOff(runs),
+      },
+      {
+        heading: 'What they say',
+        text: [
+          'The same prompts, asked without a soft prompt. First those that fine-tuning gets wrong and the others right. ' +
+            'Marked: an answer that the pretrained model had right.',
+        ],
+        sideBySide: { names: contenders.map(({ name }) => name), items: sideBySide },
+      },
       {
         heading: 'Scores',
         table: {
@@ -75,13 +100,45 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
         ],
         figure: formFigure(runs),
       },
-      {
-        heading: 'What they say',
-        text: ['The same prompts, asked without a soft prompt.'],
-        sideBySide: { names: contenders.map(({ name }) => name), items: sideBySide },
-      },
     ],
     facts: [['whole time', `${Math.round(seconds)} s`], ...versions(runs)],
+  };
+}
+
+/** Bars of each task, a colour a model. */
+function beforeAndAfter({ contenders }: Measured): Figure {
+  return {
+    name: 'before-and-after',
+    title: 'Scores of the three models',
+    x: '',
+    y: 'score',
+    kind: 'bars',
+    series: contenders.map(({ name, target, others }) => ({
+      name,
+      points: [target, ...others].map(({ task, score, interval }) => ({
+        x: task.replace(/^lab-/u, ''),
+        y: score,
+        interval: [interval.low, interval.high] as const,
+      })),
+    })),
+  };
+}
+
+/** Target score against the keep list's mean at each kept checkpoint of the model's stage. */
+function tradeOff(runs: readonly NamedRun[]): Figure {
+  return {
+    name: 'trade-off',
+    title: 'Gained on the target, kept of the other tasks',
+    x: 'score on the target (validation)',
+    y: 'mean of the other tasks',
+    kind: 'scatter',
+    series: runs.map(({ name, run }) => ({
+      name,
+      points: run.keeps.flatMap(({ stage, step, keepAverage }) => {
+        const at = run.evaluations.find((line) => line.stage === stage && line.step === step);
+        return at ? [{ x: at.score, y: keepAverage, label: `step ${step}` }] : [];
+      }),
+    })),
   };
 }
 

@@ -26,6 +26,8 @@ export interface SideBySide {
   readonly reference: string;
   /** In the contenders' order. */
   readonly outputs: readonly string[];
+  /** Whether each of them is right: exactly the reference, but for case and spaces. */
+  readonly right: readonly boolean[];
 }
 
 export interface QuickstartResult {

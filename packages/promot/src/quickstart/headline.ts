@@ -1,0 +1,37 @@
+// The quickstart in a sentence or two, made from its numbers.
+import type { Contender, QuickstartResult } from './result.js';
+
+/** Tasks that the pretrained model does worse than this are not called forgotten: there was little to forget. */
+const leastKnown = 20;
+
+/** What a model lost of a task: percent of the pretrained model's score, at least 0. */
+const lost = (before: number, after: number) => Math.max(0, 100 - (100 * after) / before);
+
+/**
+ * What the two ways of training cost, on the task that suffered most, and what they gained. Says so plainly where nothing was lost or
+ * where the two models are not equally good on the target (5 points apart or more).
+ *
+ * @example
+ * headline(result);
+ * // 'Fine-tuning forgot 38 % of lab-reading (83 → 52). ProMoT forgot 4 % (83 → 80). Both learned the new task: 93 and 92 of 100.'
+ */
+export function headline({ contenders }: Pick<QuickstartResult, 'contenders'>): string {
+  const [before, plain, promot] = contenders as readonly [Contender, Contender, Contender];
+  const known = before.others.flatMap(({ task, score }, i) => (score >= leastKnown ? [{ task, score, i }] : []));
+  const scores = `${plain.target.score.toFixed(0)} and ${promot.target.score.toFixed(0)} of 100`;
+  const apart = Math.abs(plain.target.score - promot.target.score);
+  const gained =
+    apart < 5
+      ? `Both learned the new task: ${scores}.`
+      : `On the new task they are not equal: ${scores}, so the comparison is not fair.`;
+  const losses = known.map(({ task, score, i }) => {
+    const [byPlain, byPromot] = [plain, promot].map(({ others }) => others[i]!.score) as [number, number];
+    return { task, score, byPlain, byPromot, most: Math.max(lost(score, byPlain), lost(score, byPromot)) };
+  });
+  const worst = losses.sort((a, b) => b.most - a.most)[0];
+  if (!worst || worst.most < 1) return `Neither model forgot anything that this page measures. ${gained}`;
+  const { task, score, byPlain, byPromot } = worst;
+  const of = (after: number) => `${lost(score, after).toFixed(0)} %`;
+  const change = (after: number) => `(${score.toFixed(0)} → ${after.toFixed(0)})`;
+  return `Fine-tuning forgot ${of(byPlain)} of ${task} ${change(byPlain)}. ProMoT forgot ${of(byPromot)} ${change(byPromot)}. ${gained}`;
+}
