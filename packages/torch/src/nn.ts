@@ -105,18 +105,24 @@ export class Embedding {
   }
 }
 
-/** Root-mean-square norm over the last dimension, computed in float32 whatever the input's type (as in T5 and Llama). */
+/**
+ * Root-mean-square norm over the last dimension, computed in float32 whatever the input's type. With `offset` 0 the normed
+ * numbers are rounded to the input's type and multiplied by the weight (T5, Llama); with another they are multiplied by
+ * offset + weight before they are rounded (Gemma).
+ */
 export class RMSNorm {
   constructor(
     /** [E] */
     readonly weight: Tensor,
     readonly epsilon: number,
+    readonly offset = 0,
   ) {}
   forward(x: Tensor): Tensor {
     return scope(() => {
       const wide = x.float();
       const normed = wide.mul(wide.square().mean(-1, true).add(this.epsilon).rsqrt());
-      return normed.to(x.dtype).mul(this.weight);
+      if (this.offset === 0) return normed.to(x.dtype).mul(this.weight);
+      return normed.mul(this.weight.float().add(this.offset)).to(x.dtype);
     });
   }
 }

@@ -18,9 +18,6 @@ import { writeText } from '../base/write.js';
 import type { LanguageModel } from '../models/model.js';
 import { adapterPaths, taskTypes } from './adapter-folder.js';
 
-/** Where PEFT attaches by default, and Hu et al. found it best for their budget. */
-const queriesAndValues = { 'encoder-decoder': ['q', 'v'], 'decoder-only': ['q_proj', 'v_proj'] } as const;
-
 /** Low-rank additions that are attached to a model until `detach`; a model may carry several, and their outputs add up. */
 export class Lora {
   /** `NAME.lora_A.weight` [r, I] and `NAME.lora_B.weight` [O, r] of every layer, float32. */
@@ -90,11 +87,12 @@ export function attachLora(
   seed: number,
   layers: 'queries-and-values' | 'all' = 'queries-and-values',
 ): Lora {
-  const targets: readonly string[] = queriesAndValues[model.kind];
   const parameters = new Map<string, Tensor>();
   let place = 0;
   for (const [name, { weight }] of model.linears) {
-    if (layers !== 'all' && !targets.includes(name.split('.').at(-1)!)) continue;
+    const { parts } = model.places.get(name)!;
+    // Where PEFT attaches by default, and Hu et al. found it best for their budget.
+    if (layers !== 'all' && !parts.some(({ role }) => role === 'query' || role === 'value')) continue;
     const [outputs, inputs] = weight.shape as [number, number];
     const bound = inputs ** -0.5;
     const [a, b] = withDevice(model.embedding.device, () => [

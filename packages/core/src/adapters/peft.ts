@@ -64,10 +64,7 @@ export async function writePromptAdapter(
       writeSafetensors(adapterPaths(folder).weights, new Map([[weightsName, prompt.float()]]), { format: 'pt' }),
     ),
   );
-  const { num_attention_heads, num_heads, num_hidden_layers, num_layers } = model.config() as Record<
-    string,
-    number | undefined
-  >;
+  const { heads, layers } = model.shape;
   await writeText(
     adapterPaths(folder).config,
     `${JSON.stringify(
@@ -80,8 +77,8 @@ export async function writePromptAdapter(
         token_dim: model.shape.width,
         // One set of rows, in front of the encoder (or the only stack).
         num_transformer_submodules: 1,
-        num_attention_heads: num_attention_heads ?? num_heads,
-        num_layers: num_hidden_layers ?? num_layers,
+        num_attention_heads: heads,
+        num_layers: layers.encoder || layers.decoder,
         prompt_tuning_init: 'RANDOM',
         prompt_tuning_init_text: null,
         tokenizer_name_or_path: null,

@@ -33,7 +33,10 @@ export function initPrompt(
     return Array.from({ length: count }, (_, i) => deriveSeed(seed, i) % rows);
   };
   const rowsOf = (ids: readonly number[]) =>
-    model.embedding.indexSelect(0, tensor(BigInt64Array.from(ids, BigInt))).float();
+    model.embedding
+      .indexSelect(0, tensor(BigInt64Array.from(ids, BigInt)))
+      .float()
+      .mul(model.shape.embeddingScale);
   return keep(
     onDeviceOf(model, () =>
       scope(() => {

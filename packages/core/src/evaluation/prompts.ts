@@ -29,9 +29,7 @@ export async function taskPrompts(
   examples: readonly Example[],
   { shots, seed, promptRows, newTokens, maxInputLength }: PromptLimits,
 ): Promise<{ inputs: string[]; notes: string[] }> {
-  // T5's positions are relative: it has no limit of its own.
-  const positions =
-    model.kind === 'decoder-only' ? (model.config().max_position_embeddings as number | undefined) : undefined;
+  const { positions } = model.shape;
   if (positions !== undefined && positions <= promptRows + newTokens)
     throw new UserError(
       `task ${task.name}: ${newTokens} new tokens${promptRows > 0 ? ` and ${promptRows} prompt rows` : ''} leave no room for ` +

@@ -3,9 +3,8 @@
 import { keep, liveTensors, noGrad, randn, scope, type Tensor } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
-import { Llama, llamaConfig } from '../models/decoder/decoder.js';
+import { buildModel } from '../models/load.js';
 import type { Ids, LanguageModel } from '../models/model.js';
-import { T5, t5Config } from '../models/t5/t5.js';
 import { RandomWeights } from '../models/weights.js';
 import { type Generated, type GenerateOptions, generate } from './generate.js';
 import { score } from './score.js';
@@ -17,8 +16,8 @@ const width = 16;
 const ends = [1, 17, 30];
 
 const t5 = (seed: number) =>
-  new T5(
-    t5Config.parse({
+  buildModel(
+    {
       model_type: 't5',
       vocab_size: vocabulary,
       d_model: width,
@@ -31,12 +30,13 @@ const t5 = (seed: number) =>
       feed_forward_proj: 'gated-gelu',
       tie_word_embeddings: false,
       eos_token_id: ends,
-    }),
+    },
     new RandomWeights(seed, 'float32'),
+    't5',
   );
 const llama = (seed: number, more: object = {}) =>
-  new Llama(
-    llamaConfig.parse({
+  buildModel(
+    {
       model_type: 'llama',
       vocab_size: vocabulary,
       hidden_size: width,
@@ -48,8 +48,9 @@ const llama = (seed: number, more: object = {}) =>
       initializer_range: 0.4,
       eos_token_id: ends,
       ...more,
-    }),
+    },
     new RandomWeights(seed, 'float32'),
+    'llama',
   );
 
 /** Inputs of different lengths, two of them equal in length. */

@@ -2,13 +2,13 @@
 import { liveTensors, noGrad, randn, scope } from '@promot/torch';
 import { expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
-import { Llama, llamaConfig } from '../models/decoder/decoder.js';
+import { buildModel } from '../models/load.js';
 import type { TokenizedExample } from '../models/model.js';
 import { RandomWeights } from '../models/weights.js';
 import { score } from './score.js';
 
-const model = new Llama(
-  llamaConfig.parse({
+const model = buildModel(
+  {
     model_type: 'llama',
     vocab_size: 30,
     hidden_size: 16,
@@ -18,8 +18,9 @@ const model = new Llama(
     tie_word_embeddings: false,
     initializer_range: 0.4,
     eos_token_id: 1,
-  }),
+  },
   new RandomWeights(5, 'float32'),
+  'llama',
 );
 const prompt = randn([4, 16], 6);
 const examples: TokenizedExample[] = [
@@ -67,7 +68,7 @@ test('an example without a target, and one that has nothing to start from, are r
 });
 
 test('weights that are not numbers: no NaN comes out, but a UserError', async () => {
-  const broken = new Llama(llamaConfig.parse(model.config()), new RandomWeights(5, 'float32'));
+  const broken = buildModel(model.config(), new RandomWeights(5, 'float32'), 'llama');
   noGrad(() => broken.parameters.get('model.norm.weight')!.fill_(Number.NaN));
   const scoring = score(broken, examples.slice(0, 1));
   await expect(scoring).rejects.toThrow(UserError);

@@ -89,17 +89,6 @@ function mixInto(parameter: Tensor, tuned: Tensor, factor: number): void {
   );
 }
 
-/** Keys of config.json that change what equal tensors mean. */
-const meaning = [
-  'model_type',
-  'num_heads',
-  'num_attention_heads',
-  'num_key_value_heads',
-  'feed_forward_proj',
-  'hidden_act',
-  'scale_decoder_outputs',
-];
-
 /** Throws a UserError that names the first difference, where two models cannot be mixed. */
 function checkAlike(
   { model: base }: LoadedModel,
@@ -110,9 +99,11 @@ function checkAlike(
     new UserError(
       `${names.tuned} does not come from ${names.base}: ${what} is ${other} in the first, ${of} in the second`,
     );
-  const [configs, others] = [base.config(), tuned.config()];
-  for (const key of meaning) {
-    const [of, other] = [configs, others].map((config) => JSON.stringify(config[key] ?? null)) as [string, string];
+  for (const key of new Set([...Object.keys(base.architecture), ...Object.keys(tuned.architecture)])) {
+    const [of, other] = [base, tuned].map((model) => JSON.stringify(model.architecture[key] ?? null)) as [
+      string,
+      string,
+    ];
     if (of !== other) throw differ(key, of, other);
   }
   const shapeOf = (tensor: Tensor | undefined) => (tensor ? `of shape [${tensor.shape}]` : 'missing');

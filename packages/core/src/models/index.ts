@@ -1,8 +1,18 @@
 // What the room `models` offers to the packages above.
 
 export { chooseDevice, type DeviceSetting } from './device.js';
+export type { Family } from './families/family.js';
+export { families } from './families/index.js';
 export { buildModel, type LoadedModel, loadedModel, loadFolder, saveModel } from './load.js';
-export { type Ids, type LanguageModel, type ModelShape, predictedIds, type TokenizedExample } from './model.js';
+export {
+  type Ids,
+  type LanguageModel,
+  type LinearPlace,
+  type ModelShape,
+  predictedIds,
+  type Role,
+  type TokenizedExample,
+} from './model.js';
 export { idTensor } from './padding.js';
 export { tokenizeExample } from './tokenize.js';
 export { RandomWeights } from './weights.js';

@@ -2,7 +2,6 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type DType, noGrad, scope, tensor, writeSafetensors } from '@promot/torch';
-import type { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { readJsonObject } from '../base/json.js';
 import { writeText } from '../base/write.js';
@@ -10,10 +9,9 @@ import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type CheckpointTensor, openCheckpoint } from './checkpoint.js';
-import { Llama, llamaConfig } from './decoder/decoder.js';
 import { openGguf } from './families/gguf.js';
+import { families, familiesNear } from './families/index.js';
 import type { LanguageModel } from './model.js';
-import { T5, t5Config } from './t5/t5.js';
 import { CheckpointWeights, type Weights } from './weights.js';
 
 export interface LoadedModel {
@@ -73,48 +71,12 @@ export function buildModel(config: Record<string, unknown>, weights: Weights, pl
 }
 
 function build(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
-  switch (config.model_type) {
-    case 't5':
-    case 'mt5': {
-      const parsed = parseConfig(t5Config, config, place);
-      checkIds(parsed, ['pad_token_id', 'decoder_start_token_id', 'eos_token_id'], place);
-      return new T5(parsed, weights);
-    }
-    case 'llama':
-    case 'mistral':
-    case 'qwen2': {
-      const parsed = parseConfig(llamaConfig, config, place);
-      checkIds(parsed, ['eos_token_id'], place);
-      const { num_attention_heads: heads, num_key_value_heads: groups, pad_token_id: padding } = parsed;
-      if (heads % (groups ?? heads) !== 0)
-        throw new UserError(`${place}: num_key_value_heads ${groups} does not divide num_attention_heads ${heads}`);
-      // Nothing looks at padding, so an id without a row (old files have -1) is as good as none.
-      const hasRow = typeof padding === 'number' && padding >= 0 && padding < parsed.vocab_size;
-      return new Llama(hasRow ? parsed : { ...parsed, pad_token_id: null }, weights);
-    }
-    case undefined:
-      throw new UserError(`${place}: model_type is missing`);
-    default:
-      throw new UserError(
-        `${place}: model_type ${JSON.stringify(config.model_type)} is not supported (known: t5, mt5, llama, mistral, qwen2)`,
-      );
-  }
-}
-
-function parseConfig<T extends z.ZodType>(schema: T, config: Record<string, unknown>, place: string): z.infer<T> {
-  const parsed = schema.safeParse(config);
-  if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  const missing = path.length === 1 && config[String(path[0])] === undefined;
-  throw new UserError(`${place}: ${path.join('.')} ${missing ? 'is missing' : `is wrong: ${message}`}`);
-}
-
-/** Throws where a token id has no row in the vocabulary. */
-function checkIds(config: { vocab_size: number } & Record<string, unknown>, keys: string[], place: string): void {
-  for (const key of keys)
-    for (const id of [config[key]].flat())
-      if (typeof id === 'number' && (id < 0 || id >= config.vocab_size))
-        throw new UserError(`${place}: ${key} is ${id}, but vocab_size is ${config.vocab_size}`);
+  const name = config.model_type;
+  if (name === undefined) throw new UserError(`${place}: model_type is missing`);
+  const family = typeof name === 'string' ? families.find(name) : undefined;
+  if (family) return family.build(config, weights, place);
+  const known = familiesNear(String(name));
+  throw new UserError(`${place}: model_type ${JSON.stringify(name)} is not a family that promot has (${known})`);
 }
 
 /** Loads a model folder. Throws UserError for what is missing, damaged or not supported. GGUF files, runs: see `openModel`. */
@@ -135,7 +97,7 @@ export function loadFolder(folder: string, dtype: DType): LoadedModel {
   }
 }
 
-/** Loads a GGUF file of the Llama family, dequantized, with the tokenizer that it carries. */
+/** Loads a GGUF file, dequantized, with the tokenizer that it carries. */
 export function loadGguf(path: string, dtype: DType): LoadedModel {
   const { config, tensors, metadata } = openGguf(path);
   const tokenizer = tokenizerFromGguf(metadata, path);

@@ -37,15 +37,39 @@ export interface Prefix {
   dispose(): void;
 }
 
-/** The facts of an architecture that the rest of promot needs. */
+/** The facts of a model that the rest of promot asks for, whatever its architecture. */
 export interface ModelShape {
   /** Rows of the output layer (V); may exceed what the tokenizer knows. */
   readonly vocabularySize: number;
   /** Width of the embeddings (E). */
   readonly width: number;
+  /** Width inside of the feed-forward (F). */
+  readonly inner: number;
+  /** Query heads of a layer (H). */
+  readonly heads: number;
+  /** Layers of the encoder (0: there is none) and of the decoder. */
+  readonly layers: { readonly encoder: number; readonly decoder: number };
+  /** Places that the model was made for; undefined: there is no limit. */
+  readonly positions: number | undefined;
+  /** The first layer reads rows of `embedding` times this: a soft prompt made of such rows starts so, too. */
+  readonly embeddingScale: number;
   /** Ids that end a generated sequence. */
   readonly endOfSequence: readonly number[];
   readonly padding: number;
+}
+
+/** What a linear layer, or a part of one, computes. */
+export type Role = 'query' | 'key' | 'value' | 'output' | 'gate' | 'up' | 'down' | 'head';
+
+/** Where a linear layer stands and what it computes. */
+export interface LinearPlace {
+  readonly stack: 'encoder' | 'decoder';
+  /** Counted from 0 within its stack; absent: the head. */
+  readonly layer?: number;
+  /** Of queries, keys, values and outputs: attention to the own stack, or to the encoder's states. */
+  readonly attention?: 'self' | 'cross';
+  /** In the order of the weight's rows: one, or several where a matrix holds several projections. */
+  readonly parts: readonly { readonly role: Role; readonly rows: number }[];
 }
 
 /**
@@ -59,10 +83,14 @@ export interface LanguageModel {
   readonly parameters: Parameters;
   /** Every linear layer but the output, by its Hugging Face name: where low-rank additions can be attached. */
   readonly linears: ReadonlyMap<string, Linear>;
+  /** Where each of `linears`, and the head (`lm_head`), stands and what it computes. */
+  readonly places: ReadonlyMap<string, LinearPlace>;
   /** The output layer, E -> V. */
   readonly head: Linear;
   /** The input embedding table [rows, E]. */
   readonly embedding: Tensor;
+  /** What equal parameters are made into, as plain data: models that differ in it cannot be mixed. */
+  readonly architecture: Readonly<Record<string, unknown>>;
   /** config.json for a Hugging Face folder that gives these very logits. */
   config(): Record<string, unknown>;
   /**

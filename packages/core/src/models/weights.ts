@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
+import type { LinearPlace } from './model.js';
 
 /** How a parameter starts where there is no checkpoint: a normal distribution's standard deviation, or all ones. */
 export type Initial = number | 'ones';
@@ -23,6 +24,7 @@ export type Initial = number | 'ones';
 export abstract class Weights {
   readonly #taken = new Map<string, Tensor>();
   readonly #linears = new Map<string, Linear>();
+  readonly #places = new Map<string, LinearPlace>();
 
   constructor(
     /** The element type that all parameters get. */
@@ -39,6 +41,11 @@ export abstract class Weights {
   /** All linear layers made so far, by name: where low-rank additions can be attached. */
   get linears(): ReadonlyMap<string, Linear> {
     return this.#linears;
+  }
+
+  /** What each linear layer computes, by name; the head included. */
+  get places(): ReadonlyMap<string, LinearPlace> {
+    return this.#places;
   }
 
   /**
@@ -73,12 +80,15 @@ export abstract class Weights {
   /** The raw tensor, of this very shape. */
   protected abstract read(name: string, shape: readonly number[], initial: Initial): Tensor;
 
-  linear(name: string, inputs: number, outputs: number, std: number, bias = false): Linear {
+  /** A linear layer with as many outputs as the parts of its place have rows. */
+  linear(name: string, inputs: number, place: LinearPlace, std: number, bias = false): Linear {
+    const outputs = place.parts.reduce((sum, { rows }) => sum + rows, 0);
     const layer = new Linear(
       this.take(`${name}.weight`, [outputs, inputs], std),
       bias ? this.take(`${name}.bias`, [outputs], 0) : undefined,
     );
     this.#linears.set(name, layer);
+    this.#places.set(name, place);
     return layer;
   }
   /**
@@ -87,14 +97,16 @@ export abstract class Weights {
    */
   head(embedding: Tensor, std: number, tied: boolean): Linear {
     const name = 'lm_head.weight';
+    this.#places.set('lm_head', { stack: 'decoder', parts: [{ role: 'head', rows: embedding.size(0) }] });
     if (tied && !this.stores(name)) return new Linear(embedding);
     const head = this.take(name, embedding.shape, std);
     if (!tied || !head.equal(embedding)) return new Linear(head);
     this.forget(name);
     return new Linear(embedding);
   }
-  norm(name: string, width: number, epsilon: number): RMSNorm {
-    return new RMSNorm(this.take(`${name}.weight`, [width], 'ones'), epsilon);
+  /** With `offset` 1 the norm multiplies by 1 + weight, and the weight starts at 0. */
+  norm(name: string, width: number, epsilon: number, offset: 0 | 1 = 0): RMSNorm {
+    return new RMSNorm(this.take(`${name}.weight`, [width], offset === 0 ? 'ones' : 0), epsilon, offset);
   }
   embedding(name: string, rows: number, width: number, std: number, others: readonly string[] = []): Embedding {
     const weight = (of: string) => `${of}.weight`;

@@ -87,23 +87,24 @@ export interface Sizes {
 }
 
 export function sizesOf(model: LanguageModel): Sizes {
-  const config = model.config() as Readonly<Record<string, number | undefined>>;
-  const count = (keep: (name: string) => boolean) =>
-    [...model.parameters].reduce((n, [name, { numel }]) => n + (keep(name) ? numel : 0), 0);
-  const { width, vocabularySize: rows } = model.shape;
+  const { width, inner, heads, layers, vocabularySize: rows } = model.shape;
+  const count = (stack: 'encoder' | 'decoder') =>
+    [...model.linears].reduce(
+      (n, [name, { weight }]) => n + (model.places.get(name)!.stack === stack ? weight.numel : 0),
+      0,
+    );
   const seq2seq = model.kind === 'encoder-decoder';
-  const layers = config.num_layers ?? config.num_hidden_layers ?? 0;
   return {
-    all: count(() => true),
-    source: seq2seq ? count((name) => name.startsWith('encoder.')) : count((name) => name.includes('layers.')),
-    target: seq2seq ? count((name) => name.startsWith('decoder.')) : 0,
+    all: [...model.parameters.values()].reduce((n, { numel }) => n + numel, 0),
+    source: count(seq2seq ? 'encoder' : 'decoder'),
+    target: seq2seq ? count('decoder') : 0,
     head: rows * width,
     linearSides: [...model.linears.values()].reduce((n, { weight }) => n + weight.size(0) + weight.size(1), 0),
     width,
-    inner: config.d_ff ?? config.intermediate_size ?? 4 * width,
-    heads: config.num_heads ?? config.num_attention_heads ?? 1,
-    sourceLayers: layers,
-    targetLayers: seq2seq ? (config.num_decoder_layers ?? layers) : 0,
+    inner,
+    heads,
+    sourceLayers: seq2seq ? layers.encoder : layers.decoder,
+    targetLayers: seq2seq ? layers.decoder : 0,
     rows,
   };
 }

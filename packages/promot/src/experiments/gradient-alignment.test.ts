@@ -1,7 +1,7 @@
 // The cosine of the task's and the format's gradient: against computations by hand, its properties, and that nothing is left behind.
 import { fileURLToPath } from 'node:url';
 import { permutation } from '@promot/core/base';
-import type { TokenizedExample } from '@promot/core/models';
+import type { LinearPlace, TokenizedExample } from '@promot/core/models';
 import { idTensor, type LoadedModel, loadFolder } from '@promot/core/models';
 import { liveTensors, noGrad, scope, type Tensor, tensor, uniform } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -66,7 +66,8 @@ describe('against computations by hand', () => {
     for (const front of [undefined, prompt]) {
       const options = { prompt: front, seed, labelSmoothing: 0, batchSize: 2 };
       const { groups } = await gradientAlignment(loaded, examples, options);
-      for (const [group, names] of parameterGroups(loaded.model.parameters.keys())) {
+      for (const [group, members] of parameterGroups(loaded.model)) {
+        const names = members.map(({ name }) => name);
         if (group === 'all') continue;
         const task = gradientOf(loaded, names, examples, front);
         const format = gradientOf(loaded, names, shuffled, front);
@@ -86,7 +87,9 @@ describe('against computations by hand', () => {
     async (kind) => {
       const loaded = models.get(kind)!;
       const { groups } = await gradientAlignment(loaded, examples, { seed, labelSmoothing: 0 });
-      const names = parameterGroups(loaded.model.parameters.keys()).get('mlp')!;
+      const names = parameterGroups(loaded.model)
+        .get('mlp')!
+        .map(({ name }) => name);
       const format = gradientOf(loaded, names, shuffled);
       const { cosine, norm, formatNorm } = groups.mlp!;
       const epsilon = 0.02 / formatNorm;
@@ -122,7 +125,7 @@ describe('against computations by hand', () => {
         ['a', tensor([0, 1])],
         ['b', tensor([1])],
       ]);
-      const found = compareGradients(['a', 'b'], first, second);
+      const found = compareGradients([{ name: 'a' }, { name: 'b' }], first, second);
       expect(found).toEqual({
         cosine: expect.closeTo(4 / (5 * Math.SQRT2), 6),
         norm: 5,
@@ -130,9 +133,12 @@ describe('against computations by hand', () => {
       });
       // Scale has no part in the cosine, sign has; a missing gradient is zero, and zero has no direction.
       const scaled = new Map([...second].map(([name, gradient]) => [name, gradient.mul(-1000)]));
-      expect(compareGradients(['a', 'b'], first, scaled).cosine).toBeCloseTo(-found.cosine!, 6);
-      expect(compareGradients(['a', 'b'], first, new Map([['b', tensor([2])]])).cosine).toBeCloseTo(0.8, 6);
-      expect(compareGradients(['a'], first, new Map())).toEqual({ norm: 3, formatNorm: 0 });
+      expect(compareGradients([{ name: 'a' }, { name: 'b' }], first, scaled).cosine).toBeCloseTo(-found.cosine!, 6);
+      expect(compareGradients([{ name: 'a' }, { name: 'b' }], first, new Map([['b', tensor([2])]])).cosine).toBeCloseTo(
+        0.8,
+        6,
+      );
+      expect(compareGradients([{ name: 'a' }], first, new Map())).toEqual({ norm: 3, formatNorm: 0 });
     });
   });
 });
@@ -196,7 +202,10 @@ describe('properties', () => {
 });
 
 test('the groups are the matrices of the last decoder layer', () => {
-  const groups = (kind: string) => Object.fromEntries(parameterGroups(models.get(kind)!.model.parameters.keys()));
+  const groups = (kind: string) =>
+    Object.fromEntries(
+      [...parameterGroups(models.get(kind)!.model)].map(([group, members]) => [group, members.map(({ name }) => name)]),
+    );
   const [block, layer] = ['decoder.block.1.layer', 'model.layers.1'];
   expect(groups('t5-v1.1')).toMatchObject({
     mlp: ['wi_0', 'wi_1', 'wo'].map((name) => `${block}.2.DenseReluDense.${name}.weight`),
@@ -208,12 +217,21 @@ test('the groups are the matrices of the last decoder layer', () => {
   // Qwen2's query has a bias, too, which is no kernel.
   expect(groups('qwen2').query).toEqual([`${layer}.self_attn.q_proj.weight`]);
   expect(groups('llama').mlp).toEqual(['gate', 'up', 'down'].map((name) => `${layer}.mlp.${name}_proj.weight`));
-  // The tenth layer comes after the ninth.
-  const deep = Array.from({ length: 11 }, (_, i) =>
-    ['self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj', 'mlp.up_proj'].map(
-      (n) => `model.layers.${i}.${n}.weight`,
-    ),
-  ).flat();
-  expect(parameterGroups(deep).get('key')).toEqual(['model.layers.10.self_attn.k_proj.weight']);
-  expect(() => parameterGroups(['shared.weight'])).toThrow(/no mlp matrices/u);
+  expect(() => parameterGroups({ places: new Map(), parameters: new Map() })).toThrow(/no mlp matrices/u);
+});
+
+test('of a matrix that is query, key and value, a group is its own rows', () => {
+  const parts = (['query', 'key', 'value'] as const).map((role, i) => ({ role, rows: i + 1 }));
+  const mlp = { stack: 'decoder', layer: 0, parts: [{ role: 'down', rows: 4 }] } as const;
+  const groups = parameterGroups({
+    places: new Map<string, LinearPlace>([
+      ['qkv', { stack: 'decoder', layer: 0, attention: 'self', parts }],
+      ['down', mlp],
+    ]),
+    parameters: new Map(),
+  });
+  expect(groups.get('key')).toEqual([{ name: 'qkv.weight', rows: [1, 2] }]);
+  const gradient = tensor(Float32Array.of(9, 3, 4, 9, 9, 9), { shape: [6, 1] });
+  const gradients = new Map([['qkv.weight', gradient]]);
+  expect(compareGradients(groups.get('key')!, gradients, gradients)).toEqual({ cosine: 1, norm: 5, formatNorm: 5 });
 });

@@ -1,7 +1,7 @@
 // How much of a task's gradient is format: its cosine with the gradient on shuffled targets (paper, section 3.3, Figures 3, 7).
 import { setImmediate } from 'node:timers/promises';
 import { permutation, UserError } from '@promot/core/base';
-import type { LanguageModel, LoadedModel, TokenizedExample } from '@promot/core/models';
+import type { LanguageModel, LoadedModel, Role, TokenizedExample } from '@promot/core/models';
 import { idTensor } from '@promot/core/models';
 import { type MicroBatch, sumOfLosses, toMicroBatches } from '@promot/core/train';
 import { grad, keep, noGrad, type Parameters, scope, type Tensor, withDevice } from '@promot/torch';
@@ -81,7 +81,7 @@ export async function gradientAlignment(
 ): Promise<GradientAlignment> {
   if (examples.length < 2)
     throw new UserError('gradient alignment needs two examples or more, to shuffle their targets');
-  const groups = parameterGroups(model.parameters.keys());
+  const groups = parameterGroups(model);
   const order = permutation(examples.length, seed);
   const shuffled = examples.map(({ input }, i) => ({ input, target: examples[order[i]!]!.target }));
   const unchanged = examples.filter(({ target }, i) => String(target) === String(shuffled[i]!.target)).length;
@@ -103,60 +103,66 @@ export async function gradientAlignment(
       }
     }
     const [task, format] = gradients as [Map<string, Tensor>, Map<string, Tensor>];
-    const aligned = [...groups].map(([group, names]) => [group, compareGradients(names, task, format)] as const);
+    const aligned = [...groups].map(([group, members]) => [group, compareGradients(members, task, format)] as const);
     return { groups: Object.fromEntries(aligned), unchanged: unchanged / examples.length };
   } finally {
     for (const sum of gradients) for (const gradient of sum.values()) gradient.dispose();
   }
 }
 
-/** The group of each matrix, by what follows the layer's number in T5's names and in the Llama family's. */
-const groupOf: Readonly<Record<string, ParameterGroup>> = {
-  'DenseReluDense.wi': 'mlp',
-  'DenseReluDense.wi_0': 'mlp',
-  'DenseReluDense.wi_1': 'mlp',
-  'DenseReluDense.wo': 'mlp',
-  'SelfAttention.q': 'query',
-  'SelfAttention.k': 'key',
-  'SelfAttention.v': 'value',
-  'EncDecAttention.q': 'cross-query',
-  'EncDecAttention.k': 'cross-key',
-  'EncDecAttention.v': 'cross-value',
-  'mlp.gate_proj': 'mlp',
-  'mlp.up_proj': 'mlp',
-  'mlp.down_proj': 'mlp',
-  'self_attn.q_proj': 'query',
-  'self_attn.k_proj': 'key',
-  'self_attn.v_proj': 'value',
-};
-const decoderMatrix = /^(?:decoder\.block|model\.layers)\.(?<layer>\d+)\.(?:layer\.\d+\.)?(?<matrix>.+)\.weight$/u;
-
-/** The names of each group's parameters, from those of a whole model. Throws UserError where a group of the paper's is missing. */
-export function parameterGroups(names: Iterable<string>): Map<ParameterGroup, readonly string[]> {
-  const all = [...names];
-  const found = all.flatMap((name) => {
-    const { layer, matrix } = decoderMatrix.exec(name)?.groups ?? {};
-    const group = matrix === undefined ? undefined : groupOf[matrix];
-    return group ? [{ name, group, layer: Number(layer) }] : [];
-  });
-  const last = Math.max(...found.map(({ layer }) => layer));
-  const groups = new Map<ParameterGroup, readonly string[]>();
-  for (const group of parameterGroupNames) {
-    const inGroup = found.filter((one) => one.group === group && one.layer === last).map(({ name }) => name);
-    const members = group === 'all' ? all : inGroup;
-    if (members.length > 0) groups.set(group, members);
-    else if (!group.startsWith('cross-')) throw new UserError(`the model has no ${group} matrices that promot knows`);
-  }
-  return groups;
+/** A matrix of a group, or the rows of one that the group is. */
+export interface GroupMember {
+  readonly name: string;
+  /** First row and number of rows, where a matrix holds several groups. */
+  readonly rows?: readonly [start: number, count: number];
 }
 
-/** Cosine and norms of two gradients over the parameters of these names; a parameter that has none counts as zero. */
-export function compareGradients(names: readonly string[], first: Parameters, second: Parameters): Alignment {
+/** Groups of self-attention and of the feed-forward, by what a matrix computes; cross-attention's begin with `cross-`. */
+const groupOf = {
+  ...({ query: 'query', key: 'key', value: 'value' } as const),
+  ...({ gate: 'mlp', up: 'mlp', down: 'mlp' } as const),
+} as const satisfies Partial<Record<Role, ParameterGroup>>;
+
+/** The members of each group. Throws UserError where a group of the paper's is missing. */
+export function parameterGroups({
+  places,
+  parameters,
+}: Pick<LanguageModel, 'places' | 'parameters'>): Map<ParameterGroup, readonly GroupMember[]> {
+  const ofDecoder = [...places].filter(([, { stack, layer }]) => stack === 'decoder' && layer !== undefined);
+  const last = Math.max(...ofDecoder.map(([, { layer }]) => layer!));
+  const groups = new Map<ParameterGroup, GroupMember[]>();
+  for (const [name, { layer, parts, attention }] of ofDecoder) {
+    if (layer !== last) continue;
+    let start = 0;
+    for (const { role, rows } of parts) {
+      const of = role in groupOf ? groupOf[role as keyof typeof groupOf] : undefined;
+      const group = of !== undefined && of !== 'mlp' && attention === 'cross' ? (`cross-${of}` as const) : of;
+      const member = { name: `${name}.weight`, ...(parts.length > 1 && { rows: [start, rows] as const }) };
+      if (group) groups.set(group, [...(groups.get(group) ?? []), member]);
+      start += rows;
+    }
+  }
+  groups.set(
+    'all',
+    [...parameters.keys()].map((name) => ({ name })),
+  );
+  const inOrder = new Map<ParameterGroup, readonly GroupMember[]>();
+  for (const group of parameterGroupNames) {
+    const members = groups.get(group);
+    if (members) inOrder.set(group, members);
+    else if (!group.startsWith('cross-')) throw new UserError(`the model has no ${group} matrices that promot knows`);
+  }
+  return inOrder;
+}
+
+/** Cosine and norms of two gradients over these members; a parameter that has none counts as zero. */
+export function compareGradients(members: readonly GroupMember[], first: Parameters, second: Parameters): Alignment {
   return noGrad(() => {
     let [dot, firstSquares, secondSquares] = [0, 0, 0];
-    for (const name of names) {
+    for (const { name, rows } of members) {
       scope(() => {
-        const [a, b] = [first.get(name), second.get(name)];
+        const of = (gradient: Tensor | undefined) => (gradient && rows ? gradient.narrow(0, ...rows) : gradient);
+        const [a, b] = [of(first.get(name)), of(second.get(name))];
         if (a) firstSquares += a.norm().item() ** 2;
         if (b) secondSquares += b.norm().item() ** 2;
         if (a && b) dot += a.mul(b).sum().item();

@@ -1,7 +1,7 @@
-// Keys and values that attention of the Llama family looks at beside the tokens that are being read: a prefix that many inputs
+// Keys and values that a decoder's attention looks at beside the tokens that are being read: a prefix that many inputs
 // share, and what decoding has read and fed so far.
 // Shapes: B inputs, K rows (beams) of each, G key/value heads, D head width.
-import { cat, keep, ones, type Tensor, zeros } from '@promot/torch';
+import { cat, keep, type Tensor, tensor, zeros } from '@promot/torch';
 import { never } from '../mask.js';
 import type { Prefix } from '../model.js';
 import { idTensor } from '../padding.js';
@@ -37,44 +37,61 @@ export function contextOf(prefix: Prefix | undefined): Context | undefined {
   return { prefix, append: (_, keys, values) => [[keys, values]] };
 }
 
+/** What the tokens read and fed so far are to those that come: one column for each, row after row. */
+interface Columns {
+  /** Added to the scores of all later tokens [B * K, 1, 1, prefix, input and fed]: `never` at padding. */
+  readonly bias: Tensor;
+  /** The place of each [B * K, 1, 1, prefix, input and fed] (float32; of padding: any). Only for windows. */
+  readonly places?: Tensor | undefined;
+}
+
 /**
  * Keys and values per layer, and where each row stands. Those of the inputs [B, G, length, D] are the same for all K rows of an
  * input, and are held once; those of the tokens fed since then are each row's own [B * K, G, length, D].
  */
 export class Cache implements Context {
-  /** Added to the scores of all later tokens: [B * K, 1, 1, prefix, input and fed], `never` at padding. */
-  bias: Tensor | undefined;
   readonly #inputs: KeysAndValues[] = [];
   readonly #fed: KeysAndValues[] = [];
   /** The places at first: one for every input. */
   readonly #start: readonly number[];
+  #columns: Columns | undefined;
   /** Tokens fed since then. */
   #grown = 0;
 
   constructor(
     /** The place of each row's next token. */
-    private places: number[],
+    private places: readonly number[],
     readonly prefix: ReadPrefix | undefined,
   ) {
     this.#start = places;
   }
 
-  /** Makes room for one more token; gives the bias and the places for it. */
-  grow(window: number): { bias: Tensor; places: number[] } {
-    const before = this.bias!;
-    const rows = before.size(0);
-    this.#grown++;
-    this.bias = keep(cat([before, zeros([rows, 1, 1, 1], before.dtype)], 3));
-    before.dispose();
-    const places = this.places;
+  /** Says what the inputs' columns are; keeps the tensors. */
+  begin({ bias, places }: Columns): void {
+    this.#columns = { bias: keep(bias), places: places && keep(places) };
+  }
+
+  /**
+   * Makes room for one more token. Gives its place in each row, and the bias [B * K, 1, 1, all] for a layer that looks so far
+   * back.
+   */
+  grow(): { places: readonly number[]; bias: (window: number) => Tensor } {
+    const { places } = this;
+    const rows = places.length;
     this.places = places.map((place) => place + 1);
-    const length = this.bias.size(3);
-    if (length <= window) return { bias: this.bias, places };
-    // Older than the window: out of sight. Rows are aligned at their ends, so the same columns are meant for all.
-    const old = zeros([1], before.dtype)
-      .expand(rows, 1, 1, length - window)
-      .maskedFill(ones([1], 'bool'), never);
-    return { bias: cat([old, this.bias.narrow(3, length - window, window)], 3), places };
+    this.#grown++;
+    const own = tensor(Float32Array.from(places), { shape: [rows, 1, 1, 1] });
+    const { bias, places: columns } = this.#replace((t, of) =>
+      cat([t, of === 'bias' ? zeros(own.shape, t.dtype) : own], 3),
+    );
+    const farthest = Math.max(...places);
+    return {
+      places,
+      bias: (window) => {
+        if (farthest < window || !columns) return bias;
+        return bias.maskedFill(columns.le(own.sub(window)), never);
+      },
+    };
   }
 
   append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
@@ -105,7 +122,7 @@ export class Cache implements Context {
     };
     const rowIndex = idTensor(rows);
     pickAll(this.#fed, rowIndex);
-    this.bias = this.bias && pick(this.bias, rowIndex);
+    this.#replace((t) => t.indexSelect(0, rowIndex));
     this.places = rows.map((row) => this.places[row]!);
     if (inputs.length < (this.#inputs[0]?.[0].size(0) ?? 0)) pickAll(this.#inputs, idTensor(inputs));
   }
@@ -115,21 +132,28 @@ export class Cache implements Context {
     const inputs = this.#start.length;
     const fork = this.places.length / inputs;
     for (const t of this.#fed.splice(0).flat()) t.dispose();
-    const bias = this.bias!;
     const firsts = idTensor(Array.from({ length: inputs }, (_, i) => i * fork));
-    this.bias = keep(
-      bias
+    this.#replace((t) =>
+      t
         .indexSelect(0, firsts)
-        .narrow(3, 0, bias.size(3) - this.#grown)
+        .narrow(3, 0, t.size(3) - this.#grown)
         .clone(),
     );
-    bias.dispose();
-    this.places = [...this.#start];
+    this.places = this.#start;
     this.#grown = 0;
   }
 
   dispose(): void {
-    this.bias?.dispose();
+    this.#columns?.bias.dispose();
+    this.#columns?.places?.dispose();
     for (const t of [...this.#inputs.flat(), ...this.#fed.flat()]) t.dispose();
+  }
+
+  #replace(change: (t: Tensor, of: keyof Columns) => Tensor): Columns {
+    const { bias, places } = this.#columns!;
+    this.#columns = { bias: keep(change(bias, 'bias')), places: places && keep(change(places, 'places')) };
+    bias.dispose();
+    places?.dispose();
+    return this.#columns;
   }
 }

@@ -1,91 +1,97 @@
-// The Llama family: Llama 2 and 3, SmolLM2, Mistral, Qwen2 and 2.5, with Hugging Face's parameter names.
-// Shapes: B batch, L sequence length (prompt, input and target), E width, H heads, G key/value heads, D head width, V rows.
+// A decoder-only language model of any family, made from its specification; parameters have Hugging Face's names.
+// Shapes: B batch, L sequence length (prompt, input and target), E width, V rows.
 import {
   arange,
   cat,
   type Embedding,
-  keep,
   type Linear,
   ones,
+  op,
   type Parameters,
   type RMSNorm,
-  scaledDotProductAttention,
   scope,
   type Tensor,
+  tensor,
   tril,
 } from '@promot/torch';
-import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
 import { type Dropout, maybe } from '../dropout.js';
 import { attentionBias } from '../mask.js';
-import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, Prefix, TokenizedExample } from '../model.js';
+import type {
+  Decoding,
+  ForwardOptions,
+  Ids,
+  LanguageModel,
+  LinearPlace,
+  ModelShape,
+  Prefix,
+  TokenizedExample,
+} from '../model.js';
 import { idTensor, pad } from '../padding.js';
 import type { Weights } from '../weights.js';
-import { Cache, type Context, contextOf, type KeysAndValues, ReadPrefix } from './cache.js';
-import { type Places, Rope, ropeConfig, type Turn } from './rope.js';
+import type { Mask } from './attention.js';
+import { Cache, type Context, contextOf, ReadPrefix } from './cache.js';
+import { Layer } from './layer.js';
+import { type Places, Rope, type Turn } from './rope.js';
+import type { DecoderSpec, RotarySpec } from './spec.js';
 
-/** The keys of config.json that matter, with Transformers' defaults. */
-export const llamaConfig = z.looseObject({
-  model_type: z.enum(['llama', 'mistral', 'qwen2']),
-  vocab_size: z.int().positive(),
-  hidden_size: z.int().positive(),
-  intermediate_size: z.int().positive(),
-  num_hidden_layers: z.int().positive(),
-  num_attention_heads: z.int().positive(),
-  num_key_value_heads: z.int().positive().nullish(),
-  head_dim: z.int().positive().nullish(),
-  rms_norm_eps: z.number().positive().default(1e-6),
-  rope_theta: z.number().positive().nullish(),
-  rope_scaling: ropeConfig.nullish(),
-  rope_parameters: ropeConfig.nullish(),
-  attention_bias: z.boolean().nullish(),
-  mlp_bias: z.boolean().nullish(),
-  hidden_act: z.literal('silu').default('silu'),
-  sliding_window: z.int().positive().nullish(),
-  use_sliding_window: z.boolean().nullish(),
-  max_window_layers: z.int().nonnegative().nullish(),
-  layer_types: z.array(z.string()).nullish(),
-  tie_word_embeddings: z.boolean().nullish(),
-  initializer_range: z.number().positive().default(0.02),
-  pad_token_id: z.int().nullish(),
-  eos_token_id: z.union([z.int(), z.array(z.int())]).nullish(),
-});
-export type LlamaConfig = z.infer<typeof llamaConfig>;
+/** How a decoder is written to config.json. */
+export interface ConfigWriter {
+  /** Names the architecture in messages and comparisons: config.json's model_type. */
+  readonly family: string;
+  /** config.json of this model, whose head is tied or is not. */
+  config(tied: boolean): Record<string, unknown>;
+}
 
-export class Llama implements LanguageModel {
+export class Decoder implements LanguageModel {
   readonly kind = 'decoder-only';
   readonly shape: ModelShape;
+  readonly architecture: Readonly<Record<string, unknown>>;
   readonly parameters: Parameters;
   readonly linears: ReadonlyMap<string, Linear>;
+  readonly places: ReadonlyMap<string, LinearPlace>;
   readonly head: Linear;
-  readonly #config: LlamaConfig;
+  readonly #spec: DecoderSpec;
+  readonly #writer: ConfigWriter;
   readonly #embed: Embedding;
-  readonly #layers: Layer[];
+  /** What rows of the embedding are multiplied by, rounded to the weights' type. */
+  readonly #embeddingScale: number;
+  readonly #layers: readonly Layer[];
   readonly #norm: RMSNorm;
-  readonly #rope: Rope;
-  readonly #window: number;
+  /** One for each kind of rotary positions that a layer has. */
+  readonly #ropes: ReadonlyMap<RotarySpec, Rope>;
+  /** Whether some layer does not look back to the start. */
+  readonly #hasWindow: boolean;
 
-  constructor(config: LlamaConfig, weights: Weights) {
-    this.#config = config;
-    const { hidden_size: width, vocab_size: rows, initializer_range: std } = config;
+  constructor(spec: DecoderSpec, weights: Weights, writer: ConfigWriter) {
+    this.#spec = spec;
+    this.#writer = writer;
+    const { width, vocabularySize: rows, initialDeviation: std, normEpsilon, normOffset } = spec;
     this.#embed = weights.embedding('model.embed_tokens', rows, width, std);
-    this.#layers = Array.from(
-      { length: config.num_hidden_layers },
-      (_, i) => new Layer(config, weights, `model.layers.${i}`),
-    );
-    this.#norm = weights.norm('model.norm', width, config.rms_norm_eps);
-    this.head = weights.head(this.#embed.weight, std, config.tie_word_embeddings === true);
-    this.#rope = new Rope(config, headWidthOf(config));
-    this.#window = windowOf(config);
+    this.#embeddingScale = scope(() => tensor(Float32Array.of(spec.embeddingScale)).to(weights.dtype).float().item());
+    this.#layers = spec.layers.map((_, i) => new Layer(spec, weights, `model.layers.${i}`, i));
+    this.#norm = weights.norm('model.norm', width, normEpsilon, normOffset);
+    this.head = weights.head(this.#embed.weight, std, spec.tied);
+    this.#ropes = new Map(spec.layers.flatMap(({ rotary }) => (rotary ? [[rotary, new Rope(rotary)]] : [])));
+    this.#hasWindow = spec.layers.some(({ window }) => window < Infinity);
     this.parameters = new Map(weights.parameters);
     this.linears = new Map(weights.linears);
-    const ends = [config.eos_token_id ?? []].flat();
+    this.places = new Map(weights.places);
+    const { inner, heads, positions, endOfSequence, padding } = spec;
+    const layers = { encoder: 0, decoder: spec.layers.length };
     this.shape = {
-      vocabularySize: rows,
-      width,
-      endOfSequence: ends,
-      padding: config.pad_token_id ?? ends[0] ?? 0,
+      ...{ vocabularySize: rows, width, inner, heads, layers, positions, endOfSequence, padding },
+      embeddingScale: this.#embeddingScale,
     };
+    const {
+      positions: _,
+      endOfSequence: _ends,
+      padding: _padding,
+      initialDeviation: _std,
+      tied: _tied,
+      ...rest
+    } = spec;
+    this.architecture = { model_type: writer.family, ...rest };
   }
 
   get embedding(): Tensor {
@@ -93,12 +99,7 @@ export class Llama implements LanguageModel {
   }
 
   config(): Record<string, unknown> {
-    const names = { llama: 'LlamaForCausalLM', mistral: 'MistralForCausalLM', qwen2: 'Qwen2ForCausalLM' };
-    return {
-      ...this.#config,
-      architectures: [names[this.#config.model_type]],
-      tie_word_embeddings: this.head.weight === this.#embed.weight,
-    };
+    return this.#writer.config(this.head.weight === this.#embed.weight);
   }
 
   logits(batch: readonly TokenizedExample[], { prompt, prefix, dropout }: ForwardOptions = {}): Tensor {
@@ -107,11 +108,6 @@ export class Llama implements LanguageModel {
       const readPrompt = prompt && new ReadPrefix(prompt.size(0));
       try {
         const rows = readPrompt?.length ?? 0;
-        const before: Tensor[] = [];
-        if (readPrompt) {
-          const x = maybe(dropout, prompt!.to(this.embedding.dtype).unsqueeze(0));
-          before.push(this.#run(x, positions(rows), causalMask, dropout, readPrompt));
-        }
         const context = contextOf(readPrompt ?? prefix);
         const read = context?.prefix?.length ?? 0;
         if (rows === 0 && batch.some((e) => e.input.length === 0))
@@ -125,10 +121,17 @@ export class Llama implements LanguageModel {
           batch.map((e) => [...e.input, ...e.target.slice(0, -1)]),
           this.shape.padding,
         );
+        const whole = read + longest;
+        const before: Tensor[] = [];
+        if (readPrompt) {
+          const x = maybe(dropout, prompt!.to(this.embedding.dtype).unsqueeze(0));
+          before.push(this.#run(x, positions(rows, whole), this.#backward(rows, 0, x), dropout, readPrompt));
+        }
         if (longest > 0) {
-          const x = this.#embed.forward(ids);
-          const mask = this.#trainingMask(longest, read, x);
-          before.push(this.#run(maybe(dropout, x), positions(longest, read), mask, dropout, context));
+          const x = maybe(dropout, this.#embedded(ids));
+          before.push(
+            this.#run(x, positions(longest, whole, read), this.#backward(longest, read, x), dropout, context),
+          );
         }
         const hidden = cat(before.map((x) => x.reshape(-1, x.size(2))));
         // A token is predicted at the place before its own; before the first stands the prompt's last row.
@@ -144,15 +147,16 @@ export class Llama implements LanguageModel {
     });
   }
 
-  /** A window measures places in columns, which padding behind a prefix would falsify: such models read all anew. */
   readPrefix(ids: Ids, prompt?: Tensor): Prefix | undefined {
     const length = (prompt?.size(0) ?? 0) + ids.length;
-    if (length === 0 || this.#window < Infinity) return undefined;
+    // Where the length of the whole changes what is read, it cannot be read before the rest is known.
+    if (length === 0 || [...this.#ropes.keys()].some(({ scaling }) => dependsOnLength.has(scaling.kind)))
+      return undefined;
     return scope(() => {
-      const embedded = ids.length > 0 ? [this.#embed.forward(idTensor(ids))] : [];
+      const embedded = ids.length > 0 ? [this.#embedded(idTensor(ids))] : [];
       const x = cat(prompt ? [prompt.to(this.embedding.dtype), ...embedded] : embedded).unsqueeze(0);
       const read = new ReadPrefix(length);
-      this.#run(x, positions(length), causalMask, undefined, read);
+      this.#run(x, positions(length, length), this.#backward(length, 0, x), undefined, read);
       return read;
     });
   }
@@ -164,33 +168,40 @@ export class Llama implements LanguageModel {
     return scope(() => {
       const shared = contextOf(prefix)?.prefix;
       const read = shared?.length ?? 0;
-      const cache = new Cache(
-        inputs.map((input) => read + rows + input.length),
-        shared,
-      );
+      const starts = inputs.map((input) => read + rows + input.length);
+      const whole = Math.max(...starts);
+      const cache = new Cache(starts, shared);
       const first = () =>
         scope(() => {
           // Padding at the start, before the prompt: all rows end at the same place, and places are as far apart as columns,
           // which a window relies on. A prefix stands before it all.
           const { ids, longest } = pad(inputs, this.shape.padding, 'left');
           const gaps = inputs.map((input) => longest - input.length);
-          let x = this.#embed.forward(ids);
+          let x = this.#embedded(ids);
           if (prompt) x = insertPrompt(prompt.to(x.dtype), x, gaps);
           const length = rows + longest;
           const real = arange(length).unsqueeze(0).ge(idTensor(gaps).unsqueeze(1)).unsqueeze(1).unsqueeze(1);
-          const causal = this.#visible(length);
-          const bias = attentionBias(behindPrefix(real.logicalAnd(causal), read), x);
-          cache.bias = keep(attentionBias(behindPrefix(real, read), x));
           const places = gaps.flatMap((gap) => Array.from({ length }, (_, i) => read + Math.max(0, i - gap)));
-          const hidden = this.#run(x, { places, rows: inputs.length, length }, { bias }, undefined, cache);
-          return this.#toLogits(hidden.select(1, length - 1));
+          cache.begin({
+            bias: attentionBias(behindPrefix(real, read), x),
+            places: this.#hasWindow ? placesOfColumns(places, inputs.length, read) : undefined,
+          });
+          const masks = perWindow((window): Mask => {
+            const own = real.logicalAnd(visible(length, window));
+            return { bias: attentionBias(cat([seenOfPrefix(read, gaps, length, window), own], 3), x) };
+          });
+          const at = { places, rows: inputs.length, length, whole };
+          return this.#toLogits(this.#run(x, at, masks, undefined, cache).select(1, length - 1));
         });
       const next = (tokens: readonly number[]) =>
         scope(() => {
-          const x = this.#embed.forward(idTensor(tokens).unsqueeze(1));
-          const { bias, places } = cache.grow(this.#window);
-          const hidden = this.#run(x, { places, rows: tokens.length, length: 1 }, { bias }, undefined, cache);
-          return this.#toLogits(hidden.select(1, 0));
+          const x = this.#embedded(idTensor(tokens).unsqueeze(1));
+          const { bias, places } = cache.grow();
+          const now = Math.max(...places) + 1;
+          for (const rope of this.#ropes.values()) rope.checkSame(whole, now);
+          const masks = perWindow((window): Mask => ({ bias: bias(window) }));
+          const at = { places, rows: tokens.length, length: 1, whole: now };
+          return this.#toLogits(this.#run(x, at, masks, undefined, cache).select(1, 0));
         });
       return {
         first,
@@ -202,45 +213,90 @@ export class Llama implements LanguageModel {
     });
   }
 
-  #run(x: Tensor, at: Places, mask: Mask, dropout: Dropout | undefined, context?: Context): Tensor {
+  /** ids [...] -> [..., E] */
+  #embedded(ids: Tensor): Tensor {
+    const rows = this.#embed.forward(ids);
+    return this.#embeddingScale === 1 ? rows : rows.mul(this.#embeddingScale);
+  }
+
+  /** x [B, L, E] -> [B, L, E]; `masks` gives what a layer of such a window sees. */
+  #run(
+    x: Tensor,
+    at: Places,
+    masks: (window: number) => Mask,
+    dropout: Dropout | undefined,
+    context?: Context,
+  ): Tensor {
     return scope(() => {
-      const turn = this.#rope.at(at, x);
-      let y = x;
+      const turns = new Map<RotarySpec | undefined, Turn>();
+      for (const [rotary, rope] of this.#ropes) turns.set(rotary, rope.at(at, x));
+      const { inputScale, layers } = this.#spec;
+      let y = inputScale === 1 ? x : x.mul(inputScale);
       this.#layers.forEach((layer, i) => {
-        y = layer.forward(y, turn, mask, dropout, context, i);
+        const { rotary, window } = layers[i]!;
+        y = layer.forward(y, turns.get(rotary), masks(window), dropout, context);
       });
       return this.#norm.forward(y);
     });
   }
 
   #toLogits(hidden: Tensor): Tensor {
-    return this.head.forward(hidden);
+    const { logitScale, logitCap } = this.#spec;
+    const logits = this.head.forward(hidden);
+    const scaled = logitScale === 1 ? logits : logits.mul(logitScale);
+    return logitCap === undefined ? scaled : op('aten::tanh', scaled.div(logitCap)).mul(logitCap);
   }
 
   /**
-   * Right padding needs no mask beside causality, which the fused kernel has built in; a window needs one of its own, and so do
-   * `length` places behind a prefix of `read` places: [1, 1, length, read + length].
+   * What `length` places behind `read` others see of all. Right padding needs no mask beside causality, which the fused kernel
+   * has built in; a window, a prefix and a cap need one of their own [1, 1, length, read + length].
    */
-  #trainingMask(length: number, read: number, like: Tensor): Mask {
-    if (read === 0 && length <= this.#window) return causalMask;
-    return {
-      bias: attentionBias(this.#visible(read + length).narrow(0, read, length), like)
-        .unsqueeze(0)
-        .unsqueeze(0),
-    };
+  #backward(length: number, read: number, like: Tensor): (window: number) => Mask {
+    return perWindow((window) => {
+      if (read === 0 && length <= window && this.#spec.scoreCap === undefined) return { causal: true };
+      const seen = visible(read + length, window).narrow(0, read, length);
+      return { bias: attentionBias(seen, like).unsqueeze(0).unsqueeze(0) };
+    });
   }
+}
 
-  /** [L, L]: true where place t may look at place s: s <= t, and t - s < window. */
-  #visible(length: number): Tensor {
-    const square = ones([length, length], 'bool');
-    const causal = tril(square);
-    return length <= this.#window ? causal : causal.logicalAnd(tril(square, -this.#window).logicalNot());
-  }
+/** Scalings whose frequencies follow from the length of the whole sequence. */
+const dependsOnLength: ReadonlySet<string> = new Set(['dynamic', 'longrope']);
+
+function perWindow(make: (window: number) => Mask): (window: number) => Mask {
+  const made = new Map<number, Mask>();
+  return (window) => {
+    const mask = made.get(window) ?? make(window);
+    made.set(window, mask);
+    return mask;
+  };
+}
+
+/** [L, L]: true where place t may look at place s: s <= t, and t - s < window. */
+function visible(length: number, window: number): Tensor {
+  const square = ones([length, length], 'bool');
+  const causal = tril(square);
+  return length <= window ? causal : causal.logicalAnd(tril(square, -window).logicalNot());
+}
+
+/** [B, 1, length, read]: true where a place of an input looks at one of the prefix; rows begin with `gaps[b]` paddings. */
+function seenOfPrefix(read: number, gaps: readonly number[], length: number, window: number): Tensor {
+  const shape = [gaps.length, 1, length, read];
+  if (read + length <= window) return ones(shape, 'bool');
+  // Column j of row b stands at place read + j - gaps[b]; column k of the prefix at place k.
+  const places = arange(length).unsqueeze(0).sub(idTensor(gaps).unsqueeze(1)).add(read);
+  return places.unsqueeze(1).unsqueeze(3).sub(arange(read)).lt(window);
 }
 
 /** [..., L] -> [..., read + L]: a prefix of `read` places can always be seen. */
 function behindPrefix(allowed: Tensor, read: number): Tensor {
   return read === 0 ? allowed : cat([ones([...allowed.shape.slice(0, -1), read], 'bool'), allowed], -1);
+}
+
+/** Places of the columns [B, 1, 1, read + L], float32: those of a prefix of `read`, then each row's own (`places`, L a row). */
+function placesOfColumns(places: readonly number[], rows: number, read: number): Tensor {
+  const own = tensor(Float32Array.from(places), { shape: [rows, 1, 1, places.length / rows] });
+  return read === 0 ? own : cat([arange(read).float().expand(rows, 1, 1, read), own], 3);
 }
 
 /** Puts the prompt [P, E] into each row of x [B, L, E] after its padding, which is `gaps[row]` wide: [B, P + L, E]. */
@@ -261,196 +317,6 @@ function insertPrompt(prompt: Tensor, x: Tensor, gaps: readonly number[]): Tenso
   });
 }
 
-/** What attention may see: everything before (fused), or a bias added to the scores. */
-type Mask = { causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor };
-const causalMask: Mask = { causal: true };
-
-function positions(length: number, start = 0): Places {
-  return { places: Array.from({ length }, (_, i) => start + i), rows: 1, length };
-}
-
-/** Attention and gated feed-forward, each normed before and added after. */
-class Layer {
-  readonly #attention: Attention;
-  readonly #attentionNorm: RMSNorm;
-  readonly #gate: Linear;
-  readonly #up: Linear;
-  readonly #down: Linear;
-  readonly #mlpNorm: RMSNorm;
-
-  constructor(config: LlamaConfig, weights: Weights, name: string) {
-    const { hidden_size: width, intermediate_size: inner, initializer_range: std, rms_norm_eps: epsilon } = config;
-    const bias = config.model_type === 'llama' && config.mlp_bias === true;
-    this.#attention = new Attention(config, weights, `${name}.self_attn`);
-    this.#gate = weights.linear(`${name}.mlp.gate_proj`, width, inner, std, bias);
-    this.#up = weights.linear(`${name}.mlp.up_proj`, width, inner, std, bias);
-    this.#down = weights.linear(`${name}.mlp.down_proj`, inner, width, std, bias);
-    this.#attentionNorm = weights.norm(`${name}.input_layernorm`, width, epsilon);
-    this.#mlpNorm = weights.norm(`${name}.post_attention_layernorm`, width, epsilon);
-  }
-
-  /** Dropout falls on what each half adds (Llama itself trains without; the attention weights are left alone). */
-  forward(
-    x: Tensor,
-    turn: Turn,
-    mask: Mask,
-    dropout: Dropout | undefined,
-    context: Context | undefined,
-    index: number,
-  ): Tensor {
-    return scope(() => {
-      const y = x.add(
-        maybe(dropout, this.#attention.forward(this.#attentionNorm.forward(x), turn, mask, context, index)),
-      );
-      return y.add(maybe(dropout, this.#feedForward(this.#mlpNorm.forward(y))));
-    });
-  }
-
-  #feedForward(x: Tensor): Tensor {
-    return scope(() => this.#down.forward(this.#gate.forward(x).silu().mul(this.#up.forward(x))));
-  }
-}
-
-/** Attention with rotary positions and G <= H key/value heads, each shared by H / G query heads. */
-class Attention {
-  readonly #q: Linear;
-  readonly #k: Linear;
-  readonly #v: Linear;
-  readonly #o: Linear;
-  readonly #heads: number;
-  readonly #groups: number;
-
-  constructor(config: LlamaConfig, weights: Weights, name: string) {
-    const { hidden_size: width, num_attention_heads: heads, initializer_range: std } = config;
-    this.#heads = heads;
-    this.#groups = config.num_key_value_heads ?? heads;
-    if (heads % this.#groups)
-      throw new UserError(
-        `config.json: num_attention_heads ${heads} is not a multiple of num_key_value_heads ${this.#groups}`,
-      );
-    const headWidth = headWidthOf(config);
-    const biased = config.model_type === 'qwen2' || (config.model_type === 'llama' && config.attention_bias === true);
-    this.#q = weights.linear(`${name}.q_proj`, width, heads * headWidth, std, biased);
-    this.#k = weights.linear(`${name}.k_proj`, width, this.#groups * headWidth, std, biased);
-    this.#v = weights.linear(`${name}.v_proj`, width, this.#groups * headWidth, std, biased);
-    this.#o = weights.linear(`${name}.o_proj`, heads * headWidth, width, std, biased && config.model_type === 'llama');
-  }
-
-  forward(x: Tensor, turn: Turn, mask: Mask, context: Context | undefined, index: number): Tensor {
-    return scope(() => {
-      const query = turn(this.#split(this.#q.forward(x), this.#heads));
-      const own: KeysAndValues = [
-        turn(this.#split(this.#k.forward(x), this.#groups)),
-        this.#split(this.#v.forward(x), this.#groups),
-      ];
-      const parts = context ? context.append(index, ...own) : [own];
-      const prefix = context?.prefix?.layers[index];
-      if (x.size(1) === 1 && mask.bias)
-        return this.#o.forward(this.#attendFromOnePlace(query, prefix ? [prefix, ...parts] : parts, mask.bias));
-      // Of more places than one only the first tokens are read.
-      let [[keys, values]] = parts as [KeysAndValues];
-      if (prefix) {
-        const [k, v] = prefix.map((t) => t.expand(x.size(0), -1, -1, -1)) as KeysAndValues;
-        [keys, values] = [cat([k, keys], 2), cat([v, values], 2)];
-      }
-      const mixed = scaledDotProductAttention(query, this.#share(keys), this.#share(values), {
-        mask: mask.bias,
-        causal: mask.causal,
-      });
-      return this.#o.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
-    });
-  }
-
-  /**
-   * One new place per row: query [B, H, 1, D]; parts of keys and values [R, G, L, D], each of which R rows stands for B / R rows
-   * in turn; bias [B, 1, 1, all L] -> [B, 1, H * D]. Copies no keys: the H / G heads of a group stand side by side as if they
-   * were places, and so do the rows that look at the same keys.
-   */
-  #attendFromOnePlace(query: Tensor, parts: readonly KeysAndValues[], bias: Tensor): Tensor {
-    return scope(() => {
-      const [rows, , , width] = query.shape as [number, number, number, number];
-      const grouped = query.reshape(rows, this.#groups, -1, width);
-      if (parts.length === 1) {
-        const [[keys, values]] = parts as [KeysAndValues];
-        return scaledDotProductAttention(grouped, keys, values, { mask: bias }).reshape(rows, 1, -1);
-      }
-      // [B, G, q, x] -> [R, G, B / R * q, x], and back.
-      const together = (t: Tensor, own: number) =>
-        own === rows
-          ? t
-          : t
-              .reshape(own, rows / own, this.#groups, -1, t.size(3))
-              .transpose(1, 2)
-              .reshape(own, this.#groups, -1, t.size(3));
-      const apart = (t: Tensor, own: number) =>
-        own === rows
-          ? t
-          : t
-              .view(own, this.#groups, rows / own, -1, t.size(3))
-              .transpose(1, 2)
-              .reshape(rows, this.#groups, -1, t.size(3));
-      const scores = parts.map(([keys]) => {
-        const own = keys.size(0);
-        return apart(together(grouped, own).matmul(keys.transpose(2, 3)), own);
-      });
-      const weights = cat(scores, 3)
-        .mul(width ** -0.5)
-        .add(bias)
-        .float()
-        .softmax(3)
-        .to(query.dtype);
-      let start = 0;
-      const mixed = parts.map(([, values]) => {
-        const [own, , length] = values.shape as [number, number, number];
-        const part = weights.narrow(3, start, length);
-        start += length;
-        return apart(together(part, own).matmul(values), own);
-      });
-      return mixed.reduce((sum, x) => sum.add(x)).reshape(rows, 1, -1);
-    });
-  }
-
-  /** [B, L, heads * D] -> [B, heads, L, D] */
-  #split(x: Tensor, heads: number): Tensor {
-    return x.view(x.size(0), x.size(1), heads, -1).transpose(1, 2);
-  }
-
-  /** [B, G, L, D] -> [B, H, L, D] */
-  #share(x: Tensor): Tensor {
-    const repeats = this.#heads / this.#groups;
-    if (repeats === 1) return x;
-    const [b, g, l, d] = x.shape as [number, number, number, number];
-    return x
-      .unsqueeze(2)
-      .expand(b, g, repeats, l, d)
-      .reshape(b, g * repeats, l, d);
-  }
-}
-
-/** How far back attention looks, in places. */
-function windowOf({
-  model_type,
-  use_sliding_window,
-  sliding_window,
-  layer_types,
-  max_window_layers,
-  num_hidden_layers: layers,
-}: LlamaConfig): number {
-  // Qwen2 files carry a window that they do not use.
-  if (typeof sliding_window !== 'number' || (model_type !== 'mistral' && use_sliding_window !== true)) return Infinity;
-  // As Transformers has it: Mistral's window is every layer's, Qwen2's that of the layers from max_window_layers on.
-  const first = model_type === 'mistral' ? 0 : (max_window_layers ?? 28);
-  const windowed = layer_types
-    ? layer_types.filter((type) => type === 'sliding_attention').length
-    : Math.max(0, layers - first);
-  if (windowed === 0) return Infinity;
-  if (windowed < layers)
-    throw new UserError(
-      `config.json: ${windowed} of ${layers} layers have a sliding window; promot can give it to all or none`,
-    );
-  return sliding_window;
-}
-
-function headWidthOf(config: LlamaConfig): number {
-  return config.head_dim ?? config.hidden_size / config.num_attention_heads;
+function positions(length: number, whole: number, start = 0): Places {
+  return { places: Array.from({ length }, (_, i) => start + i), rows: 1, length, whole };
 }

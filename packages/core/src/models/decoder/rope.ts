@@ -1,100 +1,131 @@
-// Rotary position embedding, with the scalings of Llama 3.
+// Rotary position embedding (Su et al. 2021) and its scalings.
 // Shapes: B batch, L sequence length, D head width.
-import { cat, scope, type Tensor, tensor } from '@promot/torch';
-import { z } from 'zod';
+import { cat, scope, stack, type Tensor, tensor } from '@promot/torch';
 import { UserError } from '../../base/errors.js';
-
-/** The keys of config.json's rope_scaling or rope_parameters. */
-export const ropeConfig = z.looseObject({
-  rope_type: z.string().optional(),
-  type: z.string().optional(),
-  rope_theta: z.number().positive().optional(),
-  factor: z.number().positive().optional(),
-  low_freq_factor: z.number().positive().optional(),
-  high_freq_factor: z.number().positive().optional(),
-  original_max_position_embeddings: z.number().positive().optional(),
-});
-
-type Scaling = z.infer<typeof ropeConfig>;
-
-/** What config.json says of rotary positions. */
-export interface RopeConfig {
-  readonly rope_theta?: number | null | undefined;
-  readonly rope_scaling?: Scaling | null | undefined;
-  readonly rope_parameters?: Scaling | null | undefined;
-}
+import type { RotaryScaling, RotarySpec } from './spec.js';
 
 /** Places in the sequence of every token, row after row (or the same for all rows, with rows = 1). */
 export interface Places {
   readonly places: readonly number[];
   readonly rows: number;
   readonly length: number;
+  /** Places of the whole sequence that these belong to, counted from its start: some scalings depend on it. */
+  readonly whole: number;
 }
 
 /** Turns queries or keys [B, heads, L, D] to their places. */
 export type Turn = (x: Tensor) => Tensor;
 
-/** Rotary position embedding (Su et al. 2021) in Hugging Face's layout: the halves of a head's width are the two axes of each plane. */
 export class Rope {
-  readonly #frequencies: number[];
+  readonly #spec: RotarySpec;
+  readonly #plain: readonly number[];
 
-  /** `width` is that of a head. */
-  constructor(config: RopeConfig, width: number) {
-    // Transformers 5 writes rope_parameters; before it was rope_theta and rope_scaling.
-    const scaling = { ...config.rope_scaling, ...config.rope_parameters };
-    const theta = scaling.rope_theta ?? config.rope_theta ?? 10_000;
-    const plain = Array.from({ length: width / 2 }, (_, i) => theta ** ((-2 * i) / width));
-    this.#frequencies = plain.map(scale(scaling));
+  constructor(spec: RotarySpec) {
+    this.#spec = spec;
+    const { base, width } = spec;
+    this.#plain = Array.from({ length: width / 2 }, (_, i) => base ** ((-2 * i) / width));
   }
 
-  at({ places, rows, length }: Places, like: Tensor): Turn {
-    const width = this.#frequencies.length;
-    const angles = new Float32Array(places.length * width);
+  /**
+   * The turn for these places. Angles are computed in float64 and rounded once; cosines and sines are of the type of `like`.
+   */
+  at({ places, rows, length, whole }: Places, like: Tensor): Turn {
+    const { scaling, width, planes } = this.#spec;
+    const frequencies = scaled(this.#plain, this.#spec, whole);
+    const half = frequencies.length;
+    const angles = new Float32Array(places.length * half);
     places.forEach((place, i) => {
-      for (let j = 0; j < width; j++) angles[i * width + j] = place * this.#frequencies[j]!;
+      for (let j = 0; j < half; j++) angles[i * half + j] = place * frequencies[j]!;
     });
-    const half = tensor(angles, { shape: [rows, 1, length, width] });
-    const both = cat([half, half], 3);
-    const cos = both.cos().to(like.dtype);
-    const sin = both.sin().to(like.dtype);
+    const once = tensor(angles, { shape: [rows, 1, length, half] });
+    const twice = planes === 'halves' ? cat([once, once], 3) : once.repeatInterleave(2, 3);
+    const factor = 'attention' in scaling ? scaling.attention : 1;
+    const ready = (t: Tensor) => (factor === 1 ? t : t.mul(factor)).to(like.dtype);
+    const [cos, sin] = [ready(twice.cos()), ready(twice.sin())];
+    const quarter = planes === 'halves' ? quarterTurnOfHalves : quarterTurnOfPairs;
+    const turn: Turn = (x) => x.mul(cos).add(quarter(x).mul(sin));
     return (x) =>
       scope(() => {
-        const [first, second] = x.split(width, 3) as [Tensor, Tensor];
-        return x.mul(cos).add(cat([second.neg(), first], 3).mul(sin));
+        const rest = x.size(3) - width;
+        if (rest === 0) return turn(x);
+        return cat([turn(x.narrow(3, 0, width)), x.narrow(3, width, rest)], 3);
       });
+  }
+
+  /** Throws UserError where frequencies at `now` places differ from those at `before`: keys read before are then of no use. */
+  checkSame(before: number, now: number): void {
+    const { scaling } = this.#spec;
+    const limit =
+      scaling.kind === 'dynamic' ? scaling.positions : scaling.kind === 'longrope' ? scaling.original : Infinity;
+    const changes = scaling.kind === 'dynamic' ? now > limit : before <= limit && now > limit;
+    if (changes)
+      throw new UserError(
+        `the sequence grows beyond ${limit} places while an answer is generated; there the model's rotary scaling ` +
+          `("${scaling.kind}") changes what was read before: keep input and answer within ${limit} tokens`,
+      );
   }
 }
 
-/** How a frequency changes under rope scaling. */
-function scale(scaling: Scaling): (frequency: number) => number {
-  const kind = scaling.rope_type ?? scaling.type ?? 'default';
-  const need = (key: 'factor' | 'low_freq_factor' | 'high_freq_factor' | 'original_max_position_embeddings') => {
-    const value = scaling[key];
-    if (value === undefined) throw new UserError(`config.json: rope scaling "${kind}" needs ${key}`);
-    return value;
-  };
-  switch (kind) {
+/** (a, b) -> (-b, a), where a is the first half of the last dimension and b the second. */
+function quarterTurnOfHalves(x: Tensor): Tensor {
+  const [first, second] = x.split(x.size(3) / 2, 3) as [Tensor, Tensor];
+  return cat([second.neg(), first], 3);
+}
+
+/** As above for neighbours: (x0, x1, x2, x3, ...) -> (-x1, x0, -x3, x2, ...). */
+function quarterTurnOfPairs(x: Tensor): Tensor {
+  const pairs = x.reshape(x.size(0), x.size(1), x.size(2), -1, 2);
+  return stack([pairs.select(4, 1).neg(), pairs.select(4, 0)], 4).reshape(...x.shape);
+}
+
+/** The frequencies of a sequence of `whole` places under the layer's scaling (modeling_rope_utils.py of Transformers). */
+function scaled(plain: readonly number[], { base, width, scaling }: RotarySpec, whole: number): readonly number[] {
+  switch (scaling.kind) {
     case 'default':
-      return (frequency) => frequency;
-    case 'linear': {
-      const factor = need('factor');
-      return (frequency) => frequency / factor;
+      return plain;
+    case 'linear':
+      return plain.map((frequency) => frequency / scaling.factor);
+    case 'llama3':
+      return plain.map((frequency) => llama3(frequency, scaling));
+    case 'dynamic': {
+      const { factor, positions } = scaling;
+      const growth = (factor * Math.max(whole, positions)) / positions - (factor - 1);
+      const larger = base * growth ** (width / (width - 2));
+      return plain.map((_, i) => larger ** ((-2 * i) / width));
     }
-    case 'llama3': {
-      // Llama 3.1: short wavelengths stay, long ones are stretched, and between the two a linear blend.
-      const factor = need('factor');
-      const low = need('low_freq_factor');
-      const high = need('high_freq_factor');
-      const original = need('original_max_position_embeddings');
-      return (frequency) => {
-        const turns = (original * frequency) / (2 * Math.PI);
-        if (turns < low) return frequency / factor;
-        if (turns > high) return frequency;
-        const share = (turns - low) / (high - low);
-        return (1 - share) * (frequency / factor) + share * frequency;
-      };
+    case 'yarn':
+      return yarn(plain, base, width, scaling);
+    case 'longrope': {
+      const divisors = whole > scaling.original ? scaling.long : scaling.short;
+      return plain.map((frequency, i) => frequency / divisors[i]!);
     }
-    default:
-      throw new UserError(`config.json: rope scaling "${kind}" is not supported (known: default, linear, llama3)`);
   }
+}
+
+function llama3(
+  frequency: number,
+  { factor, low, high, original }: Extract<RotaryScaling, { kind: 'llama3' }>,
+): number {
+  const turns = (original * frequency) / (2 * Math.PI);
+  if (turns < low) return frequency / factor;
+  if (turns > high) return frequency;
+  const share = (turns - low) / (high - low);
+  return (1 - share) * (frequency / factor) + share * frequency;
+}
+
+function yarn(
+  plain: readonly number[],
+  base: number,
+  width: number,
+  { factor, original, fast, slow, truncate }: Extract<RotaryScaling, { kind: 'yarn' }>,
+): number[] {
+  // Which frequency makes so many turns over the original length.
+  const dimension = (turns: number) => (width * Math.log(original / (turns * 2 * Math.PI))) / (2 * Math.log(base));
+  const [from, to] = [dimension(fast), dimension(slow)];
+  const low = Math.max(truncate ? Math.floor(from) : from, 0);
+  const high = Math.min(truncate ? Math.ceil(to) : to, width - 1);
+  return plain.map((frequency, i) => {
+    const stretched = Math.min(1, Math.max(0, (i - low) / (high === low ? 0.001 : high - low)));
+    return (frequency / factor) * stretched + frequency * (1 - stretched);
+  });
 }

@@ -1,10 +1,12 @@
-// A GGUF file of the Llama family as a Hugging Face checkpoint: config.json's keys, Transformers' tensor names and layout.
+// A GGUF file of a known family as a Hugging Face checkpoint: config.json's keys, Transformers' tensor names and layout.
 
 import { UserError } from '../../base/errors.js';
 import { dequantize } from '../../formats/dequantize.js';
 import { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, readGguf } from '../../formats/gguf.js';
 import { endTokens } from '../../formats/gguf-ends.js';
 import { withFile } from '../../formats/reader.js';
+import type { GgufConfig, GgufTable } from './gguf-table.js';
+import { families, familiesNear } from './index.js';
 
 /** A tensor of a GGUF file under its Hugging Face name. */
 export interface GgufCheckpointTensor {
@@ -22,12 +24,6 @@ export interface GgufCheckpoint {
   metadata: GgufMetadata;
 }
 
-const ARCHITECTURES: Readonly<Record<string, { model: string; permutesRotary: boolean }>> = {
-  // llama.cpp rotates neighbouring pairs in this architecture (Llama, Mistral, SmolLM2), so its converter reorders rows.
-  llama: { model: 'LlamaForCausalLM', permutesRotary: true },
-  qwen2: { model: 'Qwen2ForCausalLM', permutesRotary: false },
-};
-
 const TOP_NAMES: Readonly<Record<string, string>> = {
   token_embd: 'model.embed_tokens',
   output_norm: 'model.norm',
@@ -35,48 +31,58 @@ const TOP_NAMES: Readonly<Record<string, string>> = {
 };
 
 const LAYER_NAMES: Readonly<Record<string, string>> = {
-  attn_norm: 'input_layernorm',
   attn_q: 'self_attn.q_proj',
   attn_k: 'self_attn.k_proj',
   attn_v: 'self_attn.v_proj',
+  attn_qkv: 'self_attn.qkv_proj',
+  attn_q_norm: 'self_attn.q_norm',
+  attn_k_norm: 'self_attn.k_norm',
   attn_output: 'self_attn.o_proj',
-  ffn_norm: 'post_attention_layernorm',
   ffn_gate: 'mlp.gate_proj',
   ffn_up: 'mlp.up_proj',
   ffn_down: 'mlp.down_proj',
 };
+
+/** Names of norms depend on whether there are norms behind attention and feed-forward, too. */
+const NORM_NAMES = {
+  before: { attn_norm: 'input_layernorm', ffn_norm: 'post_attention_layernorm' },
+  behind: {
+    attn_norm: 'input_layernorm',
+    post_attention_norm: 'post_attention_layernorm',
+    ffn_norm: 'pre_feedforward_layernorm',
+    post_ffw_norm: 'post_feedforward_layernorm',
+  },
+} as const satisfies Record<string, Readonly<Record<string, string>>>;
+type Norms = keyof typeof NORM_NAMES;
 
 /** Factors of Llama 3's rotary frequencies; not a weight of the model. */
 const ROPE_FACTORS = 'rope_freqs.weight';
 
 /**
  * Opens a GGUF file. Tensors are read one at a time, when asked for.
- * Throws a UserError for a damaged file, an architecture other than llama and qwen2 and a tensor that these do not have.
+ * Throws a UserError for a damaged file, an architecture of no family of `families`, and a tensor that no family has.
  */
 export function openGguf(path: string): GgufCheckpoint {
   const file = readGguf(path);
-  const architecture = file.metadata.get('general.architecture');
-  const known = typeof architecture === 'string' ? ARCHITECTURES[architecture] : undefined;
-  if (typeof architecture !== 'string' || !known) {
-    const names = Object.keys(ARCHITECTURES).join(', ');
-    throw new UserError(
-      `${path} holds a model of the architecture ${JSON.stringify(architecture)}; read are ${names}.`,
-    );
-  }
-  const config = configOf(file, architecture, known.model);
+  const { name: family, architecture, table } = familyOf(file);
+  const config = configOf(file, family, architecture, table);
   const heads = { q: config.num_attention_heads as number, k: config.num_key_value_heads as number };
+  const norms = file.tensors.some(({ name }) => name === 'blk.0.post_ffw_norm.weight') ? 'behind' : 'before';
+  const fused = file.tensors.some(({ name }) => name === 'blk.0.attn_qkv.weight');
   const tensors = new Map<string, GgufCheckpointTensor>();
   for (const tensor of file.tensors) {
     if (tensor.name === ROPE_FACTORS) continue;
-    const name = huggingFaceName(tensor.name);
+    const name = huggingFaceName(tensor.name, norms, fused);
     if (name === undefined) {
       throw new UserError(`${path}: the tensor "${tensor.name}" belongs to a model that is not supported.`);
     }
-    const rotary = known.permutesRotary ? /\.attn_([qk])\./.exec(tensor.name)?.[1] : undefined;
+    const rotary = table.permutesRotary ? /\.attn_([qk])\./.exec(tensor.name)?.[1] : undefined;
+    const isNorm = /norm\.weight$/.test(tensor.name);
     tensors.set(name, {
       shape: tensor.shape,
       read() {
         const values = readTensor(path, tensor);
+        if (isNorm && table.normsAreOneMore) return values.map((x) => x - 1);
         return rotary === undefined ? values : unpermuteRotary(values, tensor.shape[0]!, heads[rotary as 'q' | 'k']);
       },
     });
@@ -84,11 +90,27 @@ export function openGguf(path: string): GgufCheckpoint {
   return { config, tensors, metadata: file.metadata };
 }
 
-/** The Hugging Face name of a GGUF tensor of the Llama family; undefined for one that the family does not have. */
-export function huggingFaceName(name: string): string | undefined {
+function familyOf({ path, metadata }: GgufFile): { name: string; architecture: string; table: GgufTable } {
+  const known = families
+    .all()
+    .flatMap(({ name, architecture, gguf: table }) => (table ? [{ name, architecture, table }] : []));
+  const wanted = metadata.get('general.architecture');
+  const found = known.find(({ table }) => table.architecture === wanted);
+  if (found) return found;
+  const names = known.map(({ table }) => table.architecture);
+  throw new UserError(
+    `${path} holds a model of the architecture ${JSON.stringify(wanted)}; ${familiesNear(String(wanted), names)}.`,
+  );
+}
+
+/** The Hugging Face name of a GGUF tensor; undefined for one that no family has. */
+export function huggingFaceName(name: string, norms: Norms = 'before', fused = false): string | undefined {
   const layer = /^blk\.(\d+)\.([a-z_]+)\.(weight|bias)$/.exec(name);
   if (layer) {
-    const part = LAYER_NAMES[layer[2]!];
+    const of = layer[2]!;
+    const names: Readonly<Record<string, string>> = { ...LAYER_NAMES, ...NORM_NAMES[norms] };
+    // Where query, key and value are one matrix, so are gate and up.
+    const part = fused && of === 'ffn_up' ? 'mlp.gate_up_proj' : names[of];
     return part && `model.layers.${layer[1]}.${part}.${layer[3]}`;
   }
   const top = /^([a-z_]+)\.weight$/.exec(name);
@@ -123,7 +145,8 @@ function unpermuteRotary(values: Float32Array, rows: number, heads: number): Flo
   return out;
 }
 
-function configOf(file: GgufFile, architecture: string, model: string): Record<string, unknown> {
+function configOf(file: GgufFile, family: string, className: string, table: GgufTable): Record<string, unknown> {
+  const { architecture } = table;
   const get = (key: string): GgufValue | undefined => file.metadata.get(`${architecture}.${key}`);
   const number = (key: string, fallback?: number): number => {
     const value = get(key) ?? fallback;
@@ -141,11 +164,14 @@ function configOf(file: GgufFile, architecture: string, model: string): Record<s
   const keyHeads = number('attention.head_count_kv', heads);
   const headSize = number('attention.key_length', number('rope.dimension_count', hidden / heads));
   const theta = number('rope.freq_base', 10_000);
+  const [queries, keys] = [heads * headSize, keyHeads * headSize];
   for (const [name, rows] of [
-    ['blk.0.attn_q.weight', heads * headSize],
-    ['blk.0.attn_k.weight', keyHeads * headSize],
+    ['blk.0.attn_q.weight', queries],
+    ['blk.0.attn_k.weight', keys],
+    ['blk.0.attn_qkv.weight', queries + 2 * keys],
   ] as const) {
-    if (shapeOf(name)?.[0] !== rows) {
+    const shape = shapeOf(name);
+    if (shape && shape[0] !== rows) {
       throw new UserError(
         `${file.path} is damaged: ${name} is not of the shape that the metadata gives (${rows} rows).`,
       );
@@ -154,28 +180,32 @@ function configOf(file: GgufFile, architecture: string, model: string): Record<s
   const scaling = ropeScaling(file, get, headSize, theta);
   const ends = endTokens(file.metadata);
   const ids = (key: string) => file.metadata.get(`tokenizer.ggml.${key}`) ?? null;
-  return {
-    architectures: [model],
-    model_type: architecture,
-    vocab_size: embedding[0],
+  const common: GgufConfig = {
+    vocab_size: embedding[0]!,
     hidden_size: hidden,
     intermediate_size: number('feed_forward_length'),
     num_hidden_layers: number('block_count'),
     num_attention_heads: heads,
     num_key_value_heads: keyHeads,
     head_dim: headSize,
-    hidden_act: 'silu',
     max_position_embeddings: number('context_length'),
     rms_norm_eps: number('attention.layer_norm_rms_epsilon'),
     rope_theta: theta,
     rope_scaling: scaling,
     tie_word_embeddings: shapeOf('output.weight') === undefined,
-    attention_bias: shapeOf('blk.0.attn_q.bias') !== undefined,
-    mlp_bias: shapeOf('blk.0.ffn_up.bias') !== undefined,
+  };
+  const has = (tensor: string) => shapeOf(tensor) !== undefined;
+  const config = {
+    architectures: [className],
+    model_type: family,
+    hidden_act: 'silu',
+    ...common,
     bos_token_id: ids('bos_token_id'),
     eos_token_id: ends.length > 0 ? ends : ids('eos_token_id'),
     pad_token_id: ids('padding_token_id'),
+    ...table.config?.({ get, number, has, config: common }),
   };
+  return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
 /** config.json's `rope_scaling`, out of the metadata (linear) or of the tensor of Llama 3's factors. */

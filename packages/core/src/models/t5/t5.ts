@@ -18,7 +18,15 @@ import {
 import { z } from 'zod';
 import { type Dropout, maybe } from '../dropout.js';
 import { attentionBias, never } from '../mask.js';
-import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from '../model.js';
+import type {
+  Decoding,
+  ForwardOptions,
+  Ids,
+  LanguageModel,
+  LinearPlace,
+  ModelShape,
+  TokenizedExample,
+} from '../model.js';
 import { idTensor, pad } from '../padding.js';
 import type { Weights } from '../weights.js';
 
@@ -47,8 +55,10 @@ export type T5Config = z.infer<typeof t5Config>;
 export class T5 implements LanguageModel {
   readonly kind = 'encoder-decoder';
   readonly shape: ModelShape;
+  readonly architecture: Readonly<Record<string, unknown>>;
   readonly parameters: Parameters;
   readonly linears: ReadonlyMap<string, Linear>;
+  readonly places: ReadonlyMap<string, LinearPlace>;
   readonly head: Linear;
   readonly #config: T5Config;
   readonly #shared: Embedding;
@@ -75,9 +85,25 @@ export class T5 implements LanguageModel {
     this.#start = config.decoder_start_token_id ?? config.pad_token_id;
     this.parameters = new Map(weights.parameters);
     this.linears = new Map(weights.linears);
+    this.places = new Map(weights.places);
+    const { num_layers: encoder, num_decoder_layers: decoder } = config;
+    this.architecture = {
+      model_type: config.model_type,
+      num_heads: config.num_heads,
+      feed_forward_proj: config.feed_forward_proj,
+      scale_decoder_outputs: scaled,
+      layer_norm_epsilon: config.layer_norm_epsilon,
+      relative_attention_max_distance: config.relative_attention_max_distance,
+    };
     this.shape = {
       vocabularySize: rows,
       width,
+      inner: config.d_ff,
+      heads: config.num_heads,
+      layers: { encoder, decoder: decoder ?? encoder },
+      // Positions are relative.
+      positions: undefined,
+      embeddingScale: 1,
       endOfSequence: [config.eos_token_id].flat(),
       padding: config.pad_token_id,
     };
@@ -169,7 +195,7 @@ class Stack {
     this.#positions = new RelativePositions(config, weights, side);
     this.#blocks = Array.from(
       { length: count },
-      (_, i) => new Block(config, weights, `${side}.block.${i}`, side === 'decoder'),
+      (_, i) => new Block(config, weights, `${side}.block.${i}`, { stack: side, layer: i }),
     );
     this.#norm = weights.norm(`${side}.final_layer_norm`, config.d_model, config.layer_norm_epsilon);
   }
@@ -308,16 +334,23 @@ class Block {
   readonly #feedForward: FeedForward;
   readonly #feedForwardNorm: RMSNorm;
 
-  constructor(config: T5Config, weights: Weights, name: string, decoder: boolean) {
+  constructor(config: T5Config, weights: Weights, name: string, place: Omit<LinearPlace, 'parts'>) {
+    const decoder = place.stack === 'decoder';
     const norm = (layer: number) =>
       weights.norm(`${name}.layer.${layer}.layer_norm`, config.d_model, config.layer_norm_epsilon);
-    this.#self = new Attention(config, weights, `${name}.layer.0.SelfAttention`);
+    this.#self = new Attention(config, weights, `${name}.layer.0.SelfAttention`, { ...place, attention: 'self' });
     this.#selfNorm = norm(0);
     this.#cross = decoder
-      ? { attention: new Attention(config, weights, `${name}.layer.1.EncDecAttention`), norm: norm(1) }
+      ? {
+          attention: new Attention(config, weights, `${name}.layer.1.EncDecAttention`, {
+            ...place,
+            attention: 'cross',
+          }),
+          norm: norm(1),
+        }
       : undefined;
     const last = decoder ? 2 : 1;
-    this.#feedForward = new FeedForward(config, weights, `${name}.layer.${last}.DenseReluDense`);
+    this.#feedForward = new FeedForward(config, weights, `${name}.layer.${last}.DenseReluDense`, place);
     this.#feedForwardNorm = norm(last);
   }
 
@@ -366,13 +399,21 @@ class Attention {
   readonly #o: Linear;
   readonly #heads: number;
 
-  constructor({ d_model: width, num_heads: heads, d_kv: headWidth }: T5Config, weights: Weights, name: string) {
+  constructor(
+    { d_model: width, num_heads: heads, d_kv: headWidth }: T5Config,
+    weights: Weights,
+    name: string,
+    place: Omit<LinearPlace, 'parts'>,
+  ) {
     const inner = heads * headWidth;
     this.#heads = heads;
-    this.#q = weights.linear(`${name}.q`, width, inner, (width * headWidth) ** -0.5);
-    this.#k = weights.linear(`${name}.k`, width, inner, width ** -0.5);
-    this.#v = weights.linear(`${name}.v`, width, inner, width ** -0.5);
-    this.#o = weights.linear(`${name}.o`, inner, width, inner ** -0.5);
+    const linear = (role: 'query' | 'key' | 'value', std: number) =>
+      weights.linear(`${name}.${role[0]}`, width, { ...place, parts: [{ role, rows: inner }] }, std);
+    this.#q = linear('query', (width * headWidth) ** -0.5);
+    this.#k = linear('key', width ** -0.5);
+    this.#v = linear('value', width ** -0.5);
+    const output: LinearPlace = { ...place, parts: [{ role: 'output', rows: width }] };
+    this.#o = weights.linear(`${name}.o`, inner, output, inner ** -0.5);
   }
 
   /** x [B, T, E] looks at `source` [B, S, E]; `bias` [B or 1, H or 1, T or 1, S] is added to the scores. */
@@ -403,15 +444,23 @@ class Attention {
 /** wo(act(wi x)), or gated: wo(act(wi_0 x) * wi_1 x). */
 class FeedForward {
   readonly #wi: Linear;
-  readonly #gate: Linear | undefined;
+  readonly #up: Linear | undefined;
   readonly #wo: Linear;
   readonly #activation: (x: Tensor) => Tensor;
 
-  constructor({ d_model: width, d_ff: inner, feed_forward_proj: kind }: T5Config, weights: Weights, name: string) {
+  constructor(
+    { d_model: width, d_ff: inner, feed_forward_proj: kind }: T5Config,
+    weights: Weights,
+    name: string,
+    place: Omit<LinearPlace, 'parts'>,
+  ) {
     const gated = kind !== 'relu';
-    this.#wi = weights.linear(`${name}.${gated ? 'wi_0' : 'wi'}`, width, inner, width ** -0.5);
-    this.#gate = gated ? weights.linear(`${name}.wi_1`, width, inner, width ** -0.5) : undefined;
-    this.#wo = weights.linear(`${name}.wo`, inner, width, inner ** -0.5);
+    const linear = (of: string, role: 'gate' | 'up') =>
+      weights.linear(`${name}.${of}`, width, { ...place, parts: [{ role, rows: inner }] }, width ** -0.5);
+    this.#wi = gated ? linear('wi_0', 'gate') : linear('wi', 'up');
+    this.#up = gated ? linear('wi_1', 'up') : undefined;
+    const down: LinearPlace = { ...place, parts: [{ role: 'down', rows: width }] };
+    this.#wo = weights.linear(`${name}.wo`, inner, down, inner ** -0.5);
     // "gated-gelu" means the tanh approximation in every T5 file.
     this.#activation = {
       relu: (x: Tensor) => x.relu(),
@@ -423,7 +472,7 @@ class FeedForward {
   forward(x: Tensor, dropout: Dropout | undefined): Tensor {
     return scope(() => {
       const active = this.#activation(this.#wi.forward(x));
-      return this.#wo.forward(maybe(dropout, this.#gate ? active.mul(this.#gate.forward(x)) : active));
+      return this.#wo.forward(maybe(dropout, this.#up ? active.mul(this.#up.forward(x)) : active));
     });
   }
 }

@@ -1,0 +1,175 @@
+// Attention with rotary positions and G <= H key/value heads, each shared by H / G query heads.
+// Shapes: B batch, L sequence length, E width, H heads, G key/value heads, D head width.
+import { cat, type Linear, op, type RMSNorm, scaledDotProductAttention, scope, type Tensor } from '@promot/torch';
+import type { LinearPlace } from '../model.js';
+import type { Weights } from '../weights.js';
+import type { Context, KeysAndValues } from './cache.js';
+import type { Turn } from './rope.js';
+import type { DecoderSpec } from './spec.js';
+
+/** What attention may see: everything before (fused), or a bias added to the scores. */
+export type Mask = { causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor };
+
+export class Attention {
+  /** One layer each, or one of all three. */
+  readonly #inputs: readonly Linear[];
+  readonly #output: Linear;
+  readonly #queryNorm: RMSNorm | undefined;
+  readonly #keyNorm: RMSNorm | undefined;
+  /** Whether query and key are normed before they are split into heads. */
+  readonly #normsProjection: boolean;
+  readonly #heads: number;
+  readonly #groups: number;
+  readonly #headWidth: number;
+  readonly #scale: number;
+  readonly #cap: number | undefined;
+
+  constructor(spec: DecoderSpec, weights: Weights, name: string, place: Omit<LinearPlace, 'parts'>) {
+    const { width, heads, keyHeads, headWidth, biases, initialDeviation: std } = spec;
+    this.#heads = heads;
+    this.#groups = keyHeads;
+    this.#headWidth = headWidth;
+    this.#scale = spec.scoreScale;
+    this.#cap = spec.scoreCap;
+    const parts = [
+      { role: 'query', rows: heads * headWidth },
+      { role: 'key', rows: keyHeads * headWidth },
+      { role: 'value', rows: keyHeads * headWidth },
+    ] as const;
+    const linear = (of: string, of_: LinearPlace['parts']) =>
+      weights.linear(`${name}.${of}`, width, { ...place, attention: 'self', parts: of_ }, std, biases.input);
+    this.#inputs = spec.fused
+      ? [linear('qkv_proj', parts)]
+      : parts.map((part) => linear(`${part.role[0]}_proj`, [part]));
+    const output: LinearPlace = { ...place, attention: 'self', parts: [{ role: 'output', rows: width }] };
+    this.#output = weights.linear(`${name}.o_proj`, heads * headWidth, output, std, biases.output);
+    this.#normsProjection = spec.queryKeyNorm === 'projection';
+    if (spec.queryKeyNorm !== 'none') {
+      const norm = (of: string, count: number) =>
+        weights.norm(
+          `${name}.${of}_norm`,
+          this.#normsProjection ? count * headWidth : headWidth,
+          spec.normEpsilon,
+          spec.normOffset,
+        );
+      this.#queryNorm = norm('q', heads);
+      this.#keyNorm = norm('k', keyHeads);
+    }
+  }
+
+  /** x [B, L, E] -> [B, L, E]. `turn` is absent where the layer knows no positions. */
+  forward(x: Tensor, turn: Turn | undefined, mask: Mask, context: Context | undefined, index: number): Tensor {
+    return scope(() => {
+      const [q, k, v] = this.#project(x);
+      const query = this.#placed(q, this.#heads, this.#queryNorm, turn);
+      const own: KeysAndValues = [this.#placed(k, this.#groups, this.#keyNorm, turn), this.#split(v, this.#groups)];
+      const parts = context ? context.append(index, ...own) : [own];
+      const prefix = context?.prefix?.layers[index];
+      if (x.size(1) === 1 && mask.bias)
+        return this.#output.forward(this.#attendFromOnePlace(query, prefix ? [prefix, ...parts] : parts, mask.bias));
+      // Of more places than one only the first tokens are read.
+      let [[keys, values]] = parts as [KeysAndValues];
+      if (prefix) {
+        const [before, of] = prefix.map((t) => t.expand(x.size(0), -1, -1, -1)) as KeysAndValues;
+        [keys, values] = [cat([before, keys], 2), cat([of, values], 2)];
+      }
+      const mixed = this.#attend(query, this.#share(keys), this.#share(values), mask);
+      return this.#output.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
+    });
+  }
+
+  /** x [B, L, E] -> query, key and value [B, L, heads * D]. */
+  #project(x: Tensor): [Tensor, Tensor, Tensor] {
+    const projected = this.#inputs.map((linear) => linear.forward(x));
+    if (projected.length === 3) return projected as [Tensor, Tensor, Tensor];
+    const [all] = projected as [Tensor];
+    const [queries, keys] = [this.#heads * this.#headWidth, this.#groups * this.#headWidth];
+    return [all.narrow(2, 0, queries), all.narrow(2, queries, keys), all.narrow(2, queries + keys, keys)];
+  }
+
+  /** [B, L, heads * D] -> [B, heads, L, D], normed and turned. */
+  #placed(x: Tensor, heads: number, norm: RMSNorm | undefined, turn: Turn | undefined): Tensor {
+    const split = this.#split(norm && this.#normsProjection ? norm.forward(x) : x, heads);
+    const normed = norm && !this.#normsProjection ? norm.forward(split) : split;
+    return turn ? turn(normed) : normed;
+  }
+
+  #attend(query: Tensor, keys: Tensor, values: Tensor, mask: Mask): Tensor {
+    if (this.#cap === undefined)
+      return scaledDotProductAttention(query, keys, values, {
+        mask: mask.bias,
+        causal: mask.causal,
+        scale: this.#scale,
+      });
+    // The fused kernel has no cap.
+    if (mask.causal) throw new Error('capped scores need a bias for a mask');
+    return this.#weigh(query.matmul(keys.transpose(2, 3)), mask.bias).matmul(values);
+  }
+
+  /** Products of queries and keys -> what each value weighs; softmax in float32. */
+  #weigh(products: Tensor, bias: Tensor): Tensor {
+    const scores = products.mul(this.#scale);
+    const capped = this.#cap === undefined ? scores : op('aten::tanh', scores.div(this.#cap)).mul(this.#cap);
+    return capped.add(bias).float().softmax(3).to(products.dtype);
+  }
+
+  /**
+   * One new place per row: query [B, H, 1, D]; parts of keys and values [R, G, L, D], each of which R rows stands for B / R rows
+   * in turn; bias [B, 1, 1, all L] -> [B, 1, H * D]. Copies no keys: the H / G heads of a group stand side by side as if they
+   * were places, and so do the rows that look at the same keys.
+   */
+  #attendFromOnePlace(query: Tensor, parts: readonly KeysAndValues[], bias: Tensor): Tensor {
+    return scope(() => {
+      const [rows, , , width] = query.shape as [number, number, number, number];
+      const grouped = query.reshape(rows, this.#groups, -1, width);
+      if (parts.length === 1) {
+        const [[keys, values]] = parts as [KeysAndValues];
+        return this.#attend(grouped, keys, values, { bias }).reshape(rows, 1, -1);
+      }
+      // [B, G, q, x] -> [R, G, B / R * q, x], and back.
+      const together = (t: Tensor, own: number) =>
+        own === rows
+          ? t
+          : t
+              .reshape(own, rows / own, this.#groups, -1, t.size(3))
+              .transpose(1, 2)
+              .reshape(own, this.#groups, -1, t.size(3));
+      const apart = (t: Tensor, own: number) =>
+        own === rows
+          ? t
+          : t
+              .view(own, this.#groups, rows / own, -1, t.size(3))
+              .transpose(1, 2)
+              .reshape(rows, this.#groups, -1, t.size(3));
+      const products = parts.map(([keys]) => {
+        const own = keys.size(0);
+        return apart(together(grouped, own).matmul(keys.transpose(2, 3)), own);
+      });
+      const weights = this.#weigh(cat(products, 3), bias);
+      let start = 0;
+      const mixed = parts.map(([, values]) => {
+        const [own, , length] = values.shape as [number, number, number];
+        const part = weights.narrow(3, start, length);
+        start += length;
+        return apart(together(part, own).matmul(values), own);
+      });
+      return mixed.reduce((sum, x) => sum.add(x)).reshape(rows, 1, -1);
+    });
+  }
+
+  /** [B, L, heads * D] -> [B, heads, L, D] */
+  #split(x: Tensor, heads: number): Tensor {
+    return x.reshape(x.size(0), x.size(1), heads, -1).transpose(1, 2);
+  }
+
+  /** [B, G, L, D] -> [B, H, L, D] */
+  #share(x: Tensor): Tensor {
+    const repeats = this.#heads / this.#groups;
+    if (repeats === 1) return x;
+    const [b, g, l, d] = x.shape as [number, number, number, number];
+    return x
+      .unsqueeze(2)
+      .expand(b, g, repeats, l, d)
+      .reshape(b, g * repeats, l, d);
+  }
+}

@@ -1,0 +1,69 @@
+// A layer of a decoder: attention and feed-forward, each with its norms, added to what came in.
+import { type RMSNorm, scope, type Tensor } from '@promot/torch';
+import { type Dropout, maybe } from '../dropout.js';
+import type { Weights } from '../weights.js';
+import { Attention, type Mask } from './attention.js';
+import type { Context } from './cache.js';
+import { FeedForward } from './feed-forward.js';
+import type { Turn } from './rope.js';
+import type { DecoderSpec } from './spec.js';
+
+interface Norms {
+  readonly before?: RMSNorm | undefined;
+  readonly after?: RMSNorm | undefined;
+}
+
+/** Transformers' names of the norms, by where they stand. */
+const normNames = {
+  before: { attention: { before: 'input_layernorm' }, feedForward: { before: 'post_attention_layernorm' } },
+  after: { attention: { after: 'post_attention_layernorm' }, feedForward: { after: 'post_feedforward_layernorm' } },
+  both: {
+    attention: { before: 'input_layernorm', after: 'post_attention_layernorm' },
+    feedForward: { before: 'pre_feedforward_layernorm', after: 'post_feedforward_layernorm' },
+  },
+} as const satisfies Record<DecoderSpec['norms'], Record<string, { before?: string; after?: string }>>;
+
+export class Layer {
+  readonly #attention: Attention;
+  readonly #attentionNorms: Norms;
+  readonly #feedForward: FeedForward;
+  readonly #feedForwardNorms: Norms;
+  readonly #residualScale: number;
+  readonly #index: number;
+
+  constructor(spec: DecoderSpec, weights: Weights, name: string, index: number) {
+    this.#index = index;
+    this.#residualScale = spec.residualScale;
+    const place = { stack: 'decoder', layer: index } as const;
+    const norms = ({ before, after }: { before?: string; after?: string }): Norms => {
+      const norm = (of: string | undefined) =>
+        of === undefined ? undefined : weights.norm(`${name}.${of}`, spec.width, spec.normEpsilon, spec.normOffset);
+      return { before: norm(before), after: norm(after) };
+    };
+    this.#attention = new Attention(spec, weights, `${name}.self_attn`, place);
+    this.#feedForward = new FeedForward(spec, weights, `${name}.mlp`, place);
+    this.#attentionNorms = norms(normNames[spec.norms].attention);
+    this.#feedForwardNorms = norms(normNames[spec.norms].feedForward);
+  }
+
+  /** Dropout falls on what each half adds (most of these models trained without; the attention weights are left alone). */
+  forward(
+    x: Tensor,
+    turn: Turn | undefined,
+    mask: Mask,
+    dropout: Dropout | undefined,
+    context: Context | undefined,
+  ): Tensor {
+    return scope(() => {
+      const attend = (y: Tensor) => this.#attention.forward(y, turn, mask, context, this.#index);
+      const y = this.#add(x, attend, this.#attentionNorms, dropout);
+      return this.#add(y, (z) => this.#feedForward.forward(z), this.#feedForwardNorms, dropout);
+    });
+  }
+
+  #add(x: Tensor, half: (x: Tensor) => Tensor, { before, after }: Norms, dropout: Dropout | undefined): Tensor {
+    const given = half(before ? before.forward(x) : x);
+    const added = maybe(dropout, after ? after.forward(given) : given);
+    return x.add(added, this.#residualScale);
+  }
+}

@@ -1,0 +1,41 @@
+// How llama.cpp stores a family: its name, and what its converter (convert_hf_to_gguf.py) did to config.json and weights.
+import type { GgufValue } from '../../formats/gguf.js';
+
+/** What a table reads of a GGUF file. */
+export interface GgufFacts {
+  /** The value of `ARCHITECTURE.key`. */
+  get(key: string): GgufValue | undefined;
+  /** As `get`, a positive number. Throws UserError where it is none and there is no fallback. */
+  number(key: string, fallback?: number): number;
+  /** Whether the file has a tensor of this name. */
+  has(tensor: string): boolean;
+  /** The keys of config.json that all families have. */
+  readonly config: GgufConfig;
+}
+
+/** The keys of config.json that follow from the metadata of every architecture. */
+export interface GgufConfig {
+  readonly vocab_size: number;
+  readonly hidden_size: number;
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+  readonly max_position_embeddings: number;
+  readonly rms_norm_eps: number;
+  readonly rope_theta: number;
+  readonly rope_scaling: Readonly<Record<string, unknown>> | null;
+  readonly tie_word_embeddings: boolean;
+}
+
+export interface GgufTable {
+  /** `general.architecture` */
+  readonly architecture: string;
+  /** Whether rows of query and key stand in another order: neighbouring pairs in place of halves. */
+  readonly permutesRotary?: boolean;
+  /** Whether the weights of norms are stored with 1 added. */
+  readonly normsAreOneMore?: boolean;
+  /** Keys of config.json beside the common ones, or in their place (undefined takes one out). */
+  config?(facts: GgufFacts): Readonly<Record<string, unknown>>;
+}

@@ -1,0 +1,17 @@
+// The families of models that promot loads: a line each. How to add one: CONTRIBUTING.md.
+import { nearestNames } from '../../base/nearest-name.js';
+import { Registry } from '../../base/registry.js';
+import type { Family } from './family.js';
+import { gemma3 } from './gemma3.js';
+import { llama } from './llama.js';
+import { mistral } from './mistral.js';
+import { qwen2, qwen3 } from './qwen2.js';
+import { mt5, t5 } from './t5.js';
+
+export const families = new Registry<Family>('model family', [t5, mt5, llama, mistral, qwen2, qwen3, gemma3]);
+
+/** For messages about a family that promot does not have: the nearest names, and all. */
+export function familiesNear(name: string, all: readonly string[] = families.names()): string {
+  const near = nearestNames(name, all);
+  return `${near.length > 0 ? `nearest: ${near.join(', ')}; ` : ''}promot has ${all.join(', ')}`;
+}
