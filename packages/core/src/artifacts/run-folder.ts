@@ -89,7 +89,11 @@ export function readRun(folder: string): RunInfo & { readonly config: object } {
 export class RunFolder {
   #release: (() => Promise<void>) | undefined;
 
-  constructor(readonly path: string) {}
+  /** @param writes false where another process writes the same run: then nothing is. */
+  constructor(
+    readonly path: string,
+    readonly writes = true,
+  ) {}
 
   /** Makes the folder of a new run and locks it. Throws UserError where another process made one there meanwhile. */
   static async create(path: string, info: RunInfo, config: object): Promise<RunFolder> {
@@ -135,6 +139,7 @@ export class RunFolder {
   }
 
   appendMetrics(line: object): void {
+    if (!this.writes) return;
     appendFileSync(join(this.path, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
   }
 
@@ -155,12 +160,14 @@ export class RunFolder {
   }
 
   async writeSamples(stage: string, step: number, samples: readonly object[]): Promise<void> {
+    if (!this.writes) return;
     const path = join(this.path, 'samples', `${stage}-${digits(step)}.jsonl`);
     await writeText(path, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
   }
 
   /** Rewrites what a whole checkpoint of this stage and step says of the stage: its tensors stay. */
   async updateCheckpoint(state: StageState): Promise<void> {
+    if (!this.writes) return;
     await writeText(join(this.checkpointPath(state.stage, state.step), 'state.json'), JSON.stringify(state));
   }
 
@@ -170,6 +177,7 @@ export class RunFolder {
     trained: ReadonlyMap<string, Tensor>,
     optimizer: ReadonlyMap<string, Tensor>,
   ): Promise<void> {
+    if (!this.writes) return;
     const final = this.checkpointPath(state.stage, state.step);
     const temporary = `${final}.tmp`;
     await rm(temporary, { recursive: true, force: true });
@@ -188,6 +196,7 @@ export class RunFolder {
    * best and the `keepLast` newest kept ones of the stage the weights.
    */
   async prune(state: StageState, keepLast: number, best?: Candidate): Promise<void> {
+    if (!this.writes) return;
     const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
     if (best) kept.add(best.step);
     for (const step of this.checkpointSteps(state.stage).slice(0, -2)) {

@@ -5,6 +5,7 @@ import { UserError } from '../base/errors.js';
 import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
+import { Division } from './division.js';
 import { choiceLogprobs } from './score-choices.js';
 import { BeamSearch, type Candidate, GreedySearch, type Hypothesis, type Search, type SearchRules } from './search.js';
 import { forSharedPrefix, type InputGroup } from './shared-prefix.js';
@@ -73,6 +74,12 @@ export async function generate(
 
   const results: Generated[] = [];
   let done = 0;
+  const hear = (number: number, result: Generated) => {
+    results[number] = result;
+    options.onResult?.(number, result);
+    options.onProgress?.(++done, inputs.length);
+  };
+  const division = new Division<Generated>();
   const search = () =>
     forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
       const own = inputs.map((input) => input.slice(skip));
@@ -86,6 +93,7 @@ export async function generate(
           batch.length * rows * (before + own[numbers[batch[0]!]!]!.length + maxNewTokens) <= largestBatchTokens,
       );
       for (const batch of batches) {
+        if (!division.takesNext()) continue;
         const searches = batch.map((place) => ({
           number: numbers[place]!,
           search: beams === 1 ? new GreedySearch(rules) : new BeamSearch(beams, rules),
@@ -97,9 +105,8 @@ export async function generate(
             ...(stop && { text: cutAtStop(stop.decode(best.ids), stop.strings) }),
             ...(choiceLogprobs && { choiceLogprobs }),
           };
-          results[number] = result;
-          options.onResult?.(number, result);
-          options.onProgress?.(++done, inputs.length);
+          division.add(number, result);
+          hear(number, result);
         };
         await searchBatch(model, own, searches, {
           attach,
@@ -114,6 +121,7 @@ export async function generate(
     });
   if (inputs.length * beams < fewRows) await search();
   else await withPackedWeights([...model.linears.values(), model.head], search);
+  await division.finish(hear);
   return results;
 }
 

@@ -5,6 +5,7 @@ import { UserError } from '../base/errors.js';
 import type { Decoding, Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
+import { Division } from './division.js';
 import { forSharedPrefix } from './shared-prefix.js';
 
 export interface ScoreChoicesOptions extends RunOptions {
@@ -33,6 +34,12 @@ export async function scoreChoices(
   if (choices.some((choice) => choice.length === 0)) throw new UserError('a choice to score has no tokens');
   const results: number[][] = [];
   let done = 0;
+  const hear = (number: number, logprobs: readonly number[]) => {
+    results[number] = [...logprobs];
+    onResult?.(number, logprobs);
+    onProgress?.(++done, inputs.length);
+  };
+  const division = new Division<readonly number[]>();
   const longest = Math.max(0, ...choices.map((choice) => choice.length));
   await forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
     const own = numbers.map((number) => inputs[number]!.slice(skip));
@@ -44,6 +51,7 @@ export async function scoreChoices(
       (batch) => batch.length * (before + own[batch[0]!]!.length + rows * longest) <= largestBatchTokens,
     );
     for (const batch of batches) {
+      if (!division.takesNext()) continue;
       await breathe(signal);
       const decoding = noGrad(() =>
         model.startDecoding(
@@ -56,15 +64,15 @@ export async function scoreChoices(
         batch.forEach((place, i) => {
           const number = numbers[place]!;
           const logprobs = scored.slice(i * choices.length, (i + 1) * choices.length);
-          results[number] = logprobs;
-          onResult?.(number, logprobs);
-          onProgress?.(++done, inputs.length);
+          division.add(number, logprobs);
+          hear(number, logprobs);
         });
       } finally {
         decoding.dispose();
       }
     }
   });
+  await division.finish(hear);
   return results;
 }
 

@@ -5,6 +5,7 @@ import { UserError } from '../base/errors.js';
 import type { LanguageModel, TokenizedExample } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
+import { Division } from './division.js';
 import { forSharedPrefix, type InputGroup } from './shared-prefix.js';
 
 export interface ScoreOptions extends RunOptions {
@@ -42,6 +43,12 @@ export async function score(
   });
   const results: Scored[] = [];
   let done = 0;
+  const hear = (number: number, result: Scored) => {
+    results[number] = result;
+    onResult?.(number, result);
+    onProgress?.(++done, examples.length);
+  };
+  const division = new Division<Scored>();
   const inputs = examples.map(({ input }) => input);
   await forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
     const group = numbers.map((i) => ({ input: examples[i]!.input.slice(skip), target: examples[i]!.target }));
@@ -55,6 +62,7 @@ export async function score(
       );
     });
     for (const places of batches) {
+      if (!division.takesNext()) continue;
       await breathe(signal);
       const batch = places.map((i) => group[i]!);
       const logprobs = targetLogprobs(model, batch, attach);
@@ -66,12 +74,12 @@ export async function score(
         const loss = -own.reduce((sum, x) => sum + x, 0) / own.length;
         const result = { loss, tokens: own.length, logprobs: own };
         const number = numbers[places[i]!]!;
-        results[number] = result;
-        onResult?.(number, result);
-        onProgress?.(++done, examples.length);
+        division.add(number, result);
+        hear(number, result);
       }
     }
   });
+  await division.finish(hear);
   return results;
 }
 

@@ -2,6 +2,7 @@
 import type { Optimizer, Parameters } from '@promot/torch';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { bestOf, type KeepRule } from './keep.js';
+import { copyFromFirst, fromFirst, isFirst } from './parallel.js';
 
 /** Checkpoints between the kept ones, so that little is lost when the machine goes down. */
 const minutesBetweenSaves = 10;
@@ -9,38 +10,51 @@ const minutesBetweenSaves = 10;
 const keepLast = 1;
 
 export class Checkpointer {
-  #state: StageState;
   #lastSave = performance.now();
 
-  /** Goes on from the newest good checkpoint: `trained` and `optimizer` are put back to it. */
-  constructor(
+  private constructor(
     private readonly folder: RunFolder,
-    key: string,
     private readonly trained: Parameters,
     private readonly optimizer: Optimizer,
     private readonly rule: (state: StageState) => KeepRule | undefined,
-  ) {
-    this.#state = folder.newestState(key) ?? { stage: key, step: 0, candidates: [], seconds: 0 };
-    if (this.#state.step > 0) folder.restore(this.#state, trained, optimizer);
+    /** Whether checkpoints were there of which none could be read. */
+    readonly lost: boolean,
+    private stageState: StageState,
+  ) {}
+
+  /** Goes on from the newest good checkpoint: `trained` and `optimizer` are put back to it. Rank 0 reads it for all. */
+  static async open(
+    folder: RunFolder,
+    key: string,
+    trained: Parameters,
+    optimizer: Optimizer,
+    rule: (state: StageState) => KeepRule | undefined,
+  ): Promise<Checkpointer> {
+    const { state, lost } = await fromFirst(() => {
+      const newest = folder.newestState(key);
+      const lost = newest === undefined && folder.checkpointSteps(key).length > 0;
+      return { lost, state: newest ?? { stage: key, step: 0, candidates: [], seconds: 0 } };
+    });
+    if (state.step > 0) {
+      if (isFirst()) folder.restore(state, trained, optimizer);
+      optimizer.steps = state.step;
+      await copyFromFirst([...trained.values(), ...optimizer.state().values()]);
+    }
+    return new Checkpointer(folder, trained, optimizer, rule, lost, state);
   }
 
   get state(): StageState {
-    return this.#state;
-  }
-
-  /** Whether checkpoints are there of which none can be read. */
-  get lost(): boolean {
-    return this.#state.step === 0 && this.folder.checkpointSteps(this.#state.stage).length > 0;
+    return this.stageState;
   }
 
   /** What step 0 was measured to be. Not saved: a run that is killed before its first checkpoint begins anew. */
   start(measured: NonNullable<StageState['start']>): void {
-    this.#state = { ...this.#state, start: measured };
+    this.stageState = { ...this.stageState, start: measured };
   }
 
   /** A step was taken. */
   advance(step: number, seconds: number): void {
-    this.#state = { ...this.#state, step, seconds: this.#state.seconds + seconds };
+    this.stageState = { ...this.stageState, step, seconds: this.stageState.seconds + seconds };
   }
 
   /** Whether it is long since the last checkpoint was written. */
@@ -49,26 +63,26 @@ export class Checkpointer {
   }
 
   async save(): Promise<void> {
-    await this.folder.saveCheckpoint(this.#state, this.trained, this.optimizer.state());
+    await this.folder.saveCheckpoint(this.stageState, this.trained, this.optimizer.state());
     await this.#prune();
     this.#lastSave = performance.now();
   }
 
   /** Whether the checkpoint of the present step was evaluated. */
   get isCandidate(): boolean {
-    return this.#state.candidates.some(({ step }) => step === this.#state.step);
+    return this.stageState.candidates.some(({ step }) => step === this.stageState.step);
   }
 
   /** The checkpoint of the present step, which is on disk, becomes a candidate for the best. */
   async addCandidate(candidate: Candidate): Promise<void> {
-    this.#state = { ...this.#state, candidates: [...this.#state.candidates, candidate] };
-    await this.folder.updateCheckpoint(this.#state);
+    this.stageState = { ...this.stageState, candidates: [...this.stageState.candidates, candidate] };
+    await this.folder.updateCheckpoint(this.stageState);
     await this.#prune();
   }
 
   async #prune(): Promise<void> {
-    const { candidates } = this.#state;
-    const best = candidates.length > 0 ? bestOf(candidates, this.rule(this.#state)) : undefined;
-    await this.folder.prune(this.#state, keepLast, best);
+    const { candidates } = this.stageState;
+    const best = candidates.length > 0 ? bestOf(candidates, this.rule(this.stageState)) : undefined;
+    await this.folder.prune(this.stageState, keepLast, best);
   }
 }

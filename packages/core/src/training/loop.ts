@@ -15,6 +15,7 @@ import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import type { Pass } from './objectives/objective.js';
+import { ownPasses, Sums } from './parallel.js';
 
 /** Examples of one forward pass, with the soft prompt that stands in front of them. */
 export interface MicroBatch {
@@ -58,16 +59,17 @@ export interface StepMetrics {
 
 /**
  * Trains from the optimizer's step on to `steps`, or until `afterStep` returns false. Returns whether it reached the end.
- * The gradient of a batch is that of the mean loss over all its target tokens, whatever its division into passes.
+ * The gradient of a batch is that of the mean loss over all its target tokens, whatever its division into passes and ranks.
  * Throws where the loss or a gradient is not finite, before any parameter is moved.
  */
 export async function trainLoop(options: LoopOptions): Promise<boolean> {
   const { model, trained, optimizer, steps } = options;
   for (const parameter of trained.values()) parameter.requiresGrad = true;
+  const sums = new Sums(trained);
   try {
     while (optimizer.steps < steps) {
       const step = optimizer.steps + 1;
-      const metrics = withDevice(model.embedding.device, () => trainStep(model, step, options));
+      const metrics = await withDevice(model.embedding.device, () => trainStep(model, step, options, sums));
       if (!(await options.afterStep(metrics))) return optimizer.steps >= steps;
       trimMemory();
     }
@@ -80,14 +82,15 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   }
 }
 
-function trainStep(model: LanguageModel, step: number, options: LoopOptions): StepMetrics {
+async function trainStep(model: LanguageModel, step: number, options: LoopOptions, sums: Sums): Promise<StepMetrics> {
   const started = performance.now();
   const passes = options.batch(step);
   const count = (length: (e: TokenizedExample) => number) =>
     passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
   const predicted = count((e) => predictedIds(e).length);
-  const partOf = ({ examples, prompt }: MicroBatch, pass: number) =>
+  const partOf = (pass: number) =>
     scope(() => {
+      const { examples, prompt } = passes[pass]!;
       const dropout =
         options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
       const logits = model.logits(examples, { prompt, dropout });
@@ -97,7 +100,11 @@ function trainStep(model: LanguageModel, step: number, options: LoopOptions): St
       return mean.detach();
     });
   // Read when all passes are under way: a GPU has to finish all its work before a reading.
-  const loss = scope(() => stack(passes.map(partOf)).toNumbers()).reduce((sum, part) => sum + part, 0);
+  const own = ownPasses(passes);
+  const ownLosses = own.length > 0 ? scope(() => stack(own.map(partOf)).toNumbers()) : [];
+  const losses = await sums.add(new Map(own.map((pass, i) => [pass, ownLosses[i]!])));
+  // In the passes' order, whoever computed them.
+  const loss = passes.reduce((sum, _, pass) => sum + losses.get(pass)!, 0);
   const norm = gradientNorm(options.trained);
   if (!Number.isFinite(loss) || !Number.isFinite(norm))
     throw new Error(

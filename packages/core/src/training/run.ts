@@ -1,6 +1,7 @@
 // A run under way: stage after stage, each going on from where it stands.
 import type { RunFolder } from '../artifacts/run-folder.js';
 import { Measurer } from './measurer.js';
+import { jointSignal } from './parallel.js';
 import { nameOf, phaseKey } from './phases.js';
 import type { Place, TrainRequest, TrainResult } from './request.js';
 import type { RunSetup } from './setup.js';
@@ -8,13 +9,16 @@ import { runStage } from './stage.js';
 import { metricOf } from './validation.js';
 
 /** All phases in turn; what is done already is not done again. */
-export async function walk(folder: RunFolder, setup: RunSetup, request: TrainRequest): Promise<TrainResult> {
+export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainRequest): Promise<TrainResult> {
+  const { signal, agreeToStop } = jointSignal(asked.signal);
+  const request = { ...asked, signal };
   const done: TrainResult['stages'][number][] = [];
   let finished = true;
-  await rewindMetrics(folder, setup);
+  if (folder.writes) await rewindMetrics(folder, setup);
   const measurer = new Measurer(folder, setup, request);
+  const context = { folder, setup, request, measurer, agreeToStop };
   for (const phase of setup.phases) {
-    const { finished: whole, best, seconds } = await runStage(phase, { folder, setup, request, measurer });
+    const { finished: whole, best, seconds } = await runStage(phase, context);
     if (!whole) {
       finished = false;
       break;

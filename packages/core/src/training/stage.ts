@@ -12,6 +12,7 @@ import { trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
 import { klPenalty, objectives, type Pass } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
+import { copyFromFirst } from './parallel.js';
 import { nameOf, type Phase } from './phases.js';
 import type { MetricsLine, TrainEvent, TrainRequest } from './request.js';
 import { learningRateAt } from './schedule.js';
@@ -36,6 +37,8 @@ export interface StageContext {
   readonly setup: RunSetup;
   readonly request: TrainRequest;
   readonly measurer: Measurer;
+  /** Sets the request's signal on all ranks where one was asked to stop. */
+  readonly agreeToStop: () => Promise<void>;
 }
 
 /** Goes through a phase, from where it stands to its end, and hands its result over. */
@@ -114,7 +117,7 @@ class StageRun {
       !stage.trains.includes('model') || this.#additions !== undefined,
     );
     try {
-      const checkpoints = new Checkpointer(folder, key, trained, optimizer, (state) => this.#ruleOf(state));
+      const checkpoints = await Checkpointer.open(folder, key, trained, optimizer, (state) => this.#ruleOf(state));
       if (checkpoints.lost)
         this.#tell({ type: 'note', text: `stage ${key}: none of its checkpoints can be read, so it begins anew` });
       const { step: begin } = checkpoints.state;
@@ -159,6 +162,7 @@ class StageRun {
             this.#tell({ type: 'step', steps: settings.steps, ...line });
             // Timers, signals and the caller's own work run here. A Ctrl-C is heard now, before the question whether to save.
             await setImmediate();
+            await this.context.agreeToStop();
             if (isKept(step) || signal?.aborted || checkpoints.isOld) await checkpoints.save();
             if (!signal?.aborted) await evaluateIfDue();
             return !signal?.aborted;
@@ -212,18 +216,19 @@ class StageRun {
     const { folder, request, setup } = this.context;
     const { loaded, lora, tasks } = setup;
     const { stage } = this.phase;
-    folder.loadTrained(this.phase.key, best.step, this.#trained);
+    if (folder.writes) folder.loadTrained(this.phase.key, best.step, this.#trained);
+    await copyFromFirst(this.#trained.values());
     // An adapter that this stage did not train is part of the result, too: the task is asked with it.
     for (const { task, prompt } of this.phase.tasks)
-      if (prompt) {
+      if (prompt && folder.writes) {
         const place = tasks.length > 1 ? folder.promptPathOf(task.name) : folder.promptPath;
         await writePromptAdapter(place, prompt, loaded.model, request.model);
       }
     const adapter = (has(stage, 'lora') ? lora : undefined) ?? this.#additions;
-    if (adapter) await writeLoraAdapter(folder.loraPath, adapter, request.model);
+    if (adapter && folder.writes) await writeLoraAdapter(folder.loraPath, adapter, request.model);
     this.#additions?.merge();
     this.#additions = undefined;
-    if (stage.trains.includes('model')) await saveModel(folder.modelPath, loaded);
+    if (stage.trains.includes('model') && folder.writes) await saveModel(folder.modelPath, loaded);
   }
 
   #tell(event: TrainEvent): void {

@@ -8,6 +8,7 @@ import { UserError } from '../base/errors.js';
 import type { ConfigInput } from '../methods/settings.js';
 import { fingerprintExamples } from '../tasks/task.js';
 import { resolveConfig } from './config.js';
+import { agreeOn, fromFirst, isFirst } from './parallel.js';
 import type { TrainRequest, TrainResult } from './request.js';
 import { walk } from './run.js';
 import { type RunSetup, setUp, tearDown } from './setup.js';
@@ -16,13 +17,17 @@ export type { CheckpointMoment, MetricsLine, TrainEvent, TrainRequest, TrainResu
 
 /**
  * Trains a model on a task, or on several together. Throws UserError for bad input before anything is written.
+ *
+ * In a process group (`distributed.initProcessGroup`) all ranks call it with the same request: they divide the passes of each batch
+ * and the evaluations, and rank 0 alone writes the run folder, which the others need not see.
  * @example
  * await train({ model: 't5-small', task: 'rte', data: 'data', method: 'promot', out: 'runs/rte', settings: { batchSize: 16 } });
  */
 export async function train(request: TrainRequest): Promise<TrainResult> {
   const { out, resume = false } = request;
-  const before = runBefore(out, resume);
+  const before = await fromFirst(() => runBefore(out, resume));
   const setup = await setUp(request);
+  await agreeOn(setup);
   return withDevice(setup.loaded.model.embedding.device, () => trainSetUp(request, setup, before));
 }
 
@@ -35,7 +40,8 @@ async function trainSetUp(
   try {
     const info = runInfo(request, setup);
     if (before) checkSame(before, info, setup, out);
-    const folder = before ? await RunFolder.reopen(out) : await RunFolder.create(out, info, setup.config);
+    const open = () => (before ? RunFolder.reopen(out) : RunFolder.create(out, info, setup.config));
+    const folder = isFirst() ? await open() : new RunFolder(out, false);
     const sum = (of: (task: RunSetup['tasks'][number]) => number) => setup.tasks.reduce((n, task) => n + of(task), 0);
     try {
       request.onEvent?.({

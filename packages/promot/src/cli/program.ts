@@ -7,6 +7,7 @@ import { stopProgress } from './progress.js';
 /** A command, its line in the list, and the function that makes it. */
 const commands: readonly (readonly [name: string, summary: string, load: () => Promise<(io: Io) => Command>])[] = [
   ['train', 'train a model on a task', async () => (await import('./train.js')).trainCommand],
+  ['launch', 'start a command in several processes', async () => (await import('./launch.js')).launchCommand],
   ['eval', 'evaluate a model on tasks', async () => (await import('./eval.js')).evalCommand],
   ['compare', 'set evaluations side by side', async () => (await import('./compare.js')).compareCommand],
   ['report', 'make a page of training runs and evaluations', async () => (await import('./report.js')).reportCommand],
@@ -57,6 +58,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     .description('Two-stage fine-tuning (ProMoT) of language models with less forgetting.')
     .version(version, '-V, --version')
     .helpCommand(false)
+    .enablePositionalOptions()
     .usage('COMMAND [OPTIONS]')
     .exitOverride()
     .configureOutput({
@@ -106,6 +108,11 @@ function report(error: unknown, io: Io): number {
   if (userErrors.includes(name) || refusal !== undefined) {
     io.stderr.write(`error: ${refusal === undefined ? message : `${path}: ${refusal}`}\n`);
     return 2;
+  }
+  // Another process failed, or the ranks are not one another's: nothing that a stack trace would explain.
+  if (name === 'DistributedError') {
+    io.stderr.write(`error: ${message}\n`);
+    return 1;
   }
   io.stderr.write(`promot failed: ${message ?? String(error)}\n(PROMOT_DEBUG=1 shows where)\n`);
   return 1;

@@ -13,6 +13,7 @@ import { answer, type Io } from './io.js';
 import { checkPlaces } from './open.js';
 import { type CommonOptions, dataOption, modelOption, requireFlags, withCommonOptions, wordList } from './options.js';
 import { duration, gigabytes, Progress } from './progress.js';
+import { inRanks } from './ranks.js';
 import { readSettings } from './settings.js';
 import { useTorch } from './torch.js';
 
@@ -48,7 +49,7 @@ export function trainCommand(io: Io): Command {
     .option('--resume', 'go on from the last good checkpoint in the run folder')
     .option('--dry-run', 'show examples, sizes, memory and time, without training');
   return requireFlags(withCommonOptions(command), '--model', '--task', '--method', '--out').action(
-    async (options: Options) => {
+    inRanks(io, async (options: Options) => {
       const { model, task, method, out, data, resume, json } = options;
       if (task.length === 0) throw new UserError('--task names no task');
       const defaults = defaultConfig('encoder-decoder', false, findMethod(method));
@@ -83,11 +84,12 @@ export function trainCommand(io: Io): Command {
         'Finishing the step and saving a checkpoint',
         (signal) => train({ ...request, signal, onEvent }),
       );
-      if (!result.finished) io.exitCode = exitCode;
+      // Another rank's signal ends this one as SIGTERM does.
+      if (!result.finished) io.exitCode = exitCode || 143;
       const words = result.finished ? evalCommandLine(options, names, shots) : resumeCommandLine(options);
       const next = `${io.program ?? 'promot'} ${commandLine(words)}`;
       answer(io, json, { ...result, next }, () => summary(result, next));
-    },
+    }),
   );
 }
 

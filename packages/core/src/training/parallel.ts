@@ -1,0 +1,110 @@
+// Training by several processes (ranks) at once: each takes some passes of every batch, gradients are summed, rank 0 alone writes.
+// Without a process group everything here is the identity.
+import { createHash } from 'node:crypto';
+import { distributed, noGrad, type Parameters, scope, type Tensor, threads } from '@promot/torch';
+import { version } from '../base/version.js';
+import { fingerprintExamples } from '../tasks/task.js';
+import type { MicroBatch } from './loop.js';
+import type { RunSetup } from './setup.js';
+
+/** Whether this is the rank that writes files and talks to the person. */
+export function isFirst(): boolean {
+  return distributed.getRank() === 0;
+}
+
+/** What rank 0 finds, for all: files are read by one. */
+export async function fromFirst<T>(find: () => T): Promise<T> {
+  return distributed.broadcastObject(isFirst() ? find() : (undefined as T));
+}
+
+/** Copies rank 0's numbers into the tensors of all. */
+export async function copyFromFirst(tensors: Iterable<Tensor>): Promise<void> {
+  if (!distributed.isInitialized()) return;
+  for (const tensor of tensors) await distributed.broadcast(tensor);
+}
+
+/**
+ * A signal for work in which all ranks must go the same way: in a group it is set when all have called `agreeToStop` and the own
+ * signal of one was set, not in the midst of things.
+ */
+export function jointSignal(own: AbortSignal | undefined): {
+  signal: AbortSignal | undefined;
+  agreeToStop: () => Promise<void>;
+} {
+  if (!distributed.isInitialized()) return { signal: own, agreeToStop: async () => {} };
+  const joint = new AbortController();
+  const agreeToStop = async () => {
+    const stopping = await distributed.allGatherObject(own?.aborted ?? false);
+    if (stopping.includes(true)) joint.abort();
+  };
+  return { signal: joint.signal, agreeToStop };
+}
+
+/**
+ * Makes sure that all ranks do the same work: promot's version, settings, examples, weights, threads.
+ * @throws DistributedError with the values that differ
+ */
+export async function agreeOn({ config, tasks, loaded }: RunSetup): Promise<void> {
+  if (!distributed.isInitialized()) return;
+  await distributed.agree('promot', version());
+  await distributed.agree('settings', JSON.stringify(config));
+  for (const { task, examples, validation } of tasks)
+    await distributed.agree(
+      `task ${task.name}`,
+      `${task.version} ${fingerprintExamples([...examples.examples, ...validation])}`,
+    );
+  await distributed.agree('model', weightsOf(loaded.model.parameters.values()));
+  // Sums over a tensor depend on how many threads share it, and the ranks' weights must stay the same bit for bit.
+  await distributed.agree('threads', threads());
+}
+
+/** A number that tells one set of weights from another. */
+function weightsOf(parameters: Iterable<Tensor>): string {
+  const sums = noGrad(() => scope(() => [...parameters].map((parameter) => parameter.to('float64').sum().item())));
+  return createHash('sha256').update(new Float64Array(sums)).digest('hex').slice(0, 16);
+}
+
+/**
+ * Which passes of a batch this rank takes, in order. Whole passes are handed out, the longest first, each to the rank that has the
+ * fewest tokens so far: so a pass is computed as one process computes it, dropout included. All ranks come to the same answer.
+ */
+export function ownPasses(
+  passes: readonly MicroBatch[],
+  rank = distributed.getRank(),
+  ranks = distributed.getWorldSize(),
+): number[] {
+  const sizes = passes.map(tokensOf);
+  const order = sizes.map((_, pass) => pass).sort((a, b) => sizes[b]! - sizes[a]! || a - b);
+  const loads = Array.from({ length: ranks }, () => 0);
+  const own: number[] = [];
+  for (const pass of order) {
+    const least = loads.indexOf(Math.min(...loads));
+    loads[least]! += sizes[pass]!;
+    if (least === rank) own.push(pass);
+  }
+  return own.sort((a, b) => a - b);
+}
+
+/** What a pass costs: its places, padding and prompt included. */
+function tokensOf({ examples, prompt }: MicroBatch): number {
+  const longest = (of: (example: MicroBatch['examples'][number]) => number) => Math.max(...examples.map(of));
+  const rows = (prompt?.size(0) ?? 0) + longest((e) => e.input.length) + longest((e) => e.target.length);
+  return examples.length * rows;
+}
+
+/** Sums what the ranks' passes gave. */
+export class Sums {
+  readonly #buckets: distributed.GradientBuckets | undefined;
+
+  constructor(trained: Parameters) {
+    // The last layers' gradients are ready first.
+    if (distributed.isInitialized()) this.#buckets = new distributed.GradientBuckets([...trained.values()].reverse());
+  }
+
+  /** Adds the gradients of all ranks up, in place, and gives the losses of all passes, those of others included. */
+  async add(losses: ReadonlyMap<number, number>): Promise<Map<number, number>> {
+    if (!this.#buckets) return new Map(losses);
+    await this.#buckets.finish();
+    return new Map((await distributed.allGatherObject([...losses])).flat());
+  }
+}

@@ -1,0 +1,50 @@
+// One rank of training-ranks.test.ts: trains together with the others, and prints one line of JSON: how it ended.
+import { distributed } from '@promot/torch';
+import { evaluateTask } from '../dist/evaluation/evaluate-task.js';
+import { openModel } from '../dist/open/open.js';
+import { loadTask } from '../dist/tasks/registry.js';
+import { train } from '../dist/training/train.js';
+
+const [part, json = '{}'] = process.argv.slice(2);
+const { request, rank: chosen, step: at, settings } = JSON.parse(json);
+const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+const parts = {
+  /** With `rank` and `step`, that rank is asked to stop there. */
+  async train(rank) {
+    const abort = new AbortController();
+    const onEvent = ({ type, stage, step }) => {
+      if (type === 'step' && stage === 'prompt' && step === at && rank === chosen) abort.abort();
+    };
+    const { finished } = await train({ ...request, signal: abort.signal, onEvent });
+    return { finished };
+  },
+  async killed(rank) {
+    const onEvent = ({ type, stage, step }) => {
+      if (type === 'step' && stage === 'model' && step === at && rank === chosen) process.kill(process.pid, 'SIGKILL');
+    };
+    return train({ ...request, onEvent });
+  },
+  /** The last rank has other settings. */
+  async differs(rank) {
+    return train({ ...request, settings: { ...request.settings, ...(rank === chosen && settings) } });
+  },
+  async evaluate() {
+    const loaded = await openModel(request.model, 'float32');
+    const task = await loadTask(request.task);
+    const result = await evaluateTask(loaded, task, { beams: 2, batchSize: 2, nll: true, split: 'validation' });
+    loaded.dispose();
+    return result;
+  },
+};
+
+try {
+  if (process.env.RANK !== undefined) await distributed.initProcessGroup({ seconds: 60 });
+  const result = await parts[part](distributed.getRank());
+  await distributed.destroyProcessGroup();
+  say({ result });
+} catch (error) {
+  await distributed.abortProcessGroup(error);
+  say({ error: error.message });
+  process.exit(1);
+}

@@ -1,0 +1,109 @@
+// Training by several real processes: the losses, results and evaluations of one process, whatever their number, also over a resume.
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, test } from 'vitest';
+import { ended, ranks } from '../../torch/test/ranks.js';
+import type { MicroBatch } from '../src/training/loop.js';
+import { ownPasses } from '../src/training/parallel.js';
+import { goldenModel, smallSettings, smallTask } from './small-task.js';
+
+const { folder, task } = smallTask();
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const script = fileURLToPath(new URL('rank-child.mjs', import.meta.url));
+/** Six passes a batch, dropout on. */
+const settings = { ...smallSettings, microBatchSize: 1, stage1: { steps: 4, keepEvery: 2 } };
+const request = (out: string, more: object = {}) => ({
+  ...{ model: goldenModel('t5-v1.1'), task, method: 'promot', out: join(folder, out), settings, ...more },
+});
+const results = async (size: number, part: string, options: object) =>
+  (await ranks(size, part, options, script)).map(({ said }) => said);
+const alone = async (part: string, options: object) =>
+  (await ended(process.execPath, [script, part, JSON.stringify(options)], {})).said;
+
+interface Line {
+  loss?: number;
+  gradientNorm?: number;
+  evalLoss?: number;
+  accuracy?: number;
+}
+function metricsOf(out: string): Line[] {
+  const lines = readFileSync(join(folder, out, 'metrics.jsonl'), 'utf8')
+    .trim()
+    .split('\n');
+  return lines.map((line) => JSON.parse(line) as Line);
+}
+function expectSame(found: readonly Line[], wanted: readonly Line[]): void {
+  expect(found).toHaveLength(wanted.length);
+  found.forEach((line, i) => {
+    for (const key of ['loss', 'gradientNorm', 'evalLoss', 'accuracy'] as const) {
+      const value = wanted[i]![key];
+      // To the order of summation, in float32.
+      if (value === undefined) expect(line[key]).toBeUndefined();
+      else expect(Math.abs(line[key]! - value)).toBeLessThan(1e-5 * Math.max(1, value));
+    }
+  });
+}
+const modelBits = (out: string) =>
+  createHash('sha256')
+    .update(readFileSync(join(folder, out, 'model/model.safetensors')))
+    .digest('hex');
+
+describe('training with several processes', () => {
+  test('has the losses, gradients and scores of one process, with 2 and with 4', async () => {
+    expect(await alone('train', { request: request('one') })).toEqual({ result: { finished: true } });
+    const one = metricsOf('one');
+    expect(one.filter(({ loss }) => loss !== undefined)).toHaveLength(10);
+    for (const size of [2, 4]) {
+      const said = await results(size, 'train', { request: request(`of${size}`) });
+      expect(said).toEqual(Array.from({ length: size }, () => ({ result: { finished: true } })));
+      expectSame(metricsOf(`of${size}`), one);
+    }
+  });
+
+  test('stopped on one rank of 4, gone on with 2, ended alone: the same losses', async () => {
+    const stop = { rank: 3, step: 1 };
+    const [first] = await results(4, 'train', { request: request('moved'), ...stop });
+    expect(first).toEqual({ result: { finished: false } });
+    const on = { request: request('moved', { resume: true }) };
+    const second = await results(2, 'train', { ...on, rank: 0, step: 3 });
+    expect(second).toEqual([{ result: { finished: false } }, { result: { finished: false } }]);
+    expect(await alone('train', on)).toEqual({ result: { finished: true } });
+    expectSame(metricsOf('moved'), metricsOf('one'));
+  });
+
+  test('a rank is killed: the other names it, and a resumed run has the bits of one that was not hurt', async () => {
+    const [zero] = await results(2, 'killed', { request: request('hurt'), rank: 1, step: 3 });
+    expect(zero?.error).toMatch(/rank 1 gives no sign of life/);
+    await results(2, 'train', { request: request('hurt', { resume: true }) });
+    expect(modelBits('hurt')).toBe(modelBits('of2'));
+  });
+
+  test('a rank with another seed is refused, and nothing is written', async () => {
+    const said = await results(2, 'differs', { request: request('differs'), rank: 1, settings: { seed: 5 } });
+    for (const one of said)
+      expect(one?.error).toMatch(
+        /^the ranks do not agree: rank 0 has settings .*"seed":0.*, rank 1 has settings .*"seed":5/,
+      );
+    expect(existsSync(join(folder, 'differs'))).toBe(false);
+  });
+
+  test('evaluates to the same bits', async () => {
+    const whole = await alone('evaluate', { request: request('none') });
+    expect(whole?.result).toMatchObject({ n: 6 });
+    for (const one of await results(2, 'evaluate', { request: request('none') })) expect(one).toEqual(whole);
+  });
+});
+
+test('passes are handed out whole, balanced by their tokens, each once', () => {
+  const pass = (length: number, count: number): MicroBatch => ({
+    examples: Array.from({ length: count }, () => ({ input: Array<number>(length).fill(5), target: [1] })),
+  });
+  const passes = [pass(9, 2), pass(3, 4), pass(19, 1), pass(4, 4), pass(1, 1)];
+  expect([0, 1, 2].map((rank) => ownPasses(passes, rank, 3))).toEqual([[0, 1], [2], [3, 4]]);
+  const many = [0, 1, 2, 3, 4, 5, 6].map((rank) => ownPasses(passes, rank, 7));
+  expect(many.flat().sort()).toEqual([0, 1, 2, 3, 4]);
+  expect(many.filter((own) => own.length === 0)).toHaveLength(2);
+});
