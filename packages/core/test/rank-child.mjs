@@ -1,8 +1,6 @@
 // One rank of training-ranks.test.ts: trains together with the others, and prints one line of JSON: how it ended.
 import { distributed } from '@promot/torch';
-import { evaluateTask } from '../dist/evaluation/evaluate-task.js';
-import { openModel } from '../dist/open/open.js';
-import { loadTask } from '../dist/tasks/registry.js';
+import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
 import { train } from '../dist/training/train.js';
 
 const [part, json = '{}'] = process.argv.slice(2);
@@ -30,11 +28,9 @@ const parts = {
     return train({ ...request, settings: { ...request.settings, ...(rank === chosen && settings) } });
   },
   async evaluate() {
-    const loaded = await openModel(request.model, 'float32');
-    const task = await loadTask(request.task);
-    const result = await evaluateTask(loaded, task, { beams: 2, batchSize: 2, nll: true, split: 'validation' });
-    loaded.dispose();
-    return result;
+    const { model, task, out } = request;
+    const options = { beams: 2, batchSize: 2, nll: true, split: 'validation' };
+    return evaluateTasks({ ...options, model, tasks: [task], out, limit: at });
   },
 };
 

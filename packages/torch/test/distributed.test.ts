@@ -102,7 +102,7 @@ describe.concurrent('one message names the rank', () => {
 
   test('other seeds are refused with both values', async () => {
     for (const { said } of await ranks(3, 'disagrees'))
-      expect(said?.error).toBe('the ranks do not agree: ranks 0 and 2 have seed 7, rank 1 has seed 8.');
+      expect(said?.error).toBe('the ranks do not agree. seed: ranks 0 and 2 have 7, rank 1 has 8.');
   });
 
   test('a rank that does not start, and one that is there twice', async () => {

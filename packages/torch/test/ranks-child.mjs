@@ -129,8 +129,8 @@ const parts = {
     await distributed.allReduce(ones([1000]));
   },
   async disagrees(rank) {
-    await distributed.agree('version', '1.2.3');
-    await distributed.agree('seed', rank === 1 ? 8 : 7);
+    await distributed.agree({ version: '1.2.3' });
+    await distributed.agree({ seed: rank === 1 ? 8 : 7, batch: 4 });
   },
   async env(rank) {
     const x = full([1], rank);
@@ -145,7 +145,7 @@ async function facts(rank, size) {
   const text = await store.get('fact');
   await store.add('sum', rank + 1);
   await distributed.barrier();
-  await distributed.agree('size', size);
+  await distributed.agree({ size });
   return { text, sum: await store.add('sum', 0), absent: await store.check(['never']) };
 }
 

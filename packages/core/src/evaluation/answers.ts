@@ -1,6 +1,7 @@
 // What a model gave for the examples of a task, kept as it comes: in memory, or in a file from which an evaluation goes on.
 import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { distributed } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { LabelScore } from '../metrics/metric.js';
 
@@ -45,6 +46,17 @@ export class Answers {
 
   get prompts(): Prompts | undefined {
     return this.#prompts;
+  }
+
+  /** Rank 0's answers so far become those of all ranks that work together; only rank 0 has a file. */
+  async share(): Promise<void> {
+    const { outputs, labels, references } = this;
+    const own = { prompts: this.#prompts, outputs, labels, references };
+    const first = await distributed.broadcastObject(own);
+    if (first === own) return;
+    this.#prompts = first.prompts;
+    for (const kind of ['outputs', 'labels', 'references'] as const)
+      for (const [example, answer] of first[kind]) (this[kind] as Map<number, typeof answer>).set(example, answer);
   }
 
   /** To be called before the first answer is added. */

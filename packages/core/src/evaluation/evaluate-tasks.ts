@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Tensor } from '@promot/torch';
+import { distributed, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { writeText } from '../base/write.js';
 import type { HubOptions } from '../hub/snapshot.js';
@@ -57,6 +57,7 @@ export interface Report {
 
 /**
  * Opens a model (only where an answer is missing), evaluates it on tasks one after the other and, with `out`, writes the files.
+ * In a process group all ranks call it with the same request; they divide the batches, and rank 0 writes.
  * Errors: a UserError for anything wrong with the model, the prompt, a task or its data.
  *
  * @example
@@ -81,14 +82,18 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Repo
           modelFingerprint: await fingerprintModel(model, hub),
           ...(prompt !== undefined && { promptFingerprint: await fingerprintPrompt(prompt) }),
         };
+  const writes = distributed.getRank() === 0;
   const opened = new LazyModel(request);
   try {
     const results: TaskResult[] = [];
     for (const task of tasks) {
       const examples = await evaluationExamples(task, request);
       const answers = new Answers(
-        fingerprints && join(out!, 'answers', await answersName(task, examples, request, fingerprints)),
+        fingerprints && writes
+          ? join(out!, 'answers', await answersName(task, examples, request, fingerprints))
+          : undefined,
       );
+      await answers.share();
       const { missing, total } = missingAnswers(task, examples, request, answers);
       if (missing < total) request.onReuse?.(task.name, total - missing, total);
       const options = {
@@ -106,7 +111,7 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Repo
       tasks: results,
       ...(results.length > 1 && { average: normalizedAverage(results.map(({ score }) => score)) }),
     };
-    if (fingerprints) await writeReport(out!, report, request, fingerprints);
+    if (fingerprints && writes) await writeReport(out!, report, request, fingerprints);
     return report;
   } finally {
     opened.dispose();

@@ -46,16 +46,18 @@ export function jointSignal(own: AbortSignal | undefined): {
  */
 export async function agreeOn({ config, tasks, loaded }: RunSetup): Promise<void> {
   if (!distributed.isInitialized()) return;
-  await distributed.agree('promot', version());
-  await distributed.agree('settings', JSON.stringify(config));
-  for (const { task, examples, validation } of tasks)
-    await distributed.agree(
-      `task ${task.name}`,
-      `${task.version} ${fingerprintExamples([...examples.examples, ...validation])}`,
-    );
-  await distributed.agree('model', weightsOf(loaded.model.parameters.values()));
-  // Sums over a tensor depend on how many threads share it, and the ranks' weights must stay the same bit for bit.
-  await distributed.agree('threads', threads());
+  const hashes = tasks.map(({ task, examples, validation }) => {
+    const data = fingerprintExamples([...examples.examples, ...validation]);
+    return [`task ${task.name}`, `version ${task.version}, data ${data.slice(0, 16)}`] as const;
+  });
+  await distributed.agree({
+    promot: version(),
+    ...Object.fromEntries(Object.entries(config).map(([name, value]) => [`setting ${name}`, JSON.stringify(value)])),
+    ...Object.fromEntries(hashes),
+    model: weightsOf(loaded.model.parameters.values()),
+    // Sums over a tensor depend on how many threads share it, and the ranks' weights must stay the same bit for bit.
+    threads: threads(),
+  });
 }
 
 /** A number that tells one set of weights from another. */

@@ -18,6 +18,7 @@ import {
   wordList,
 } from './options.js';
 import { Progress } from './progress.js';
+import { inRanks } from './ranks.js';
 import { readKnownSettings } from './settings.js';
 import { useTorch } from './torch.js';
 
@@ -61,7 +62,7 @@ export function evalCommand(io: Io): Command {
     .option('--seed <N>', 'draws the exemplars (default: 0)', wholeNumber(0))
     .option('--labels <WORDS>', 'report the share of outputs that begin with one of these, e.g. True,False', wordList);
   return requireFlags(withCommonOptions(command), '--model', '--task').action(
-    async ({ config, set, json, task: names, ...options }: Options) => {
+    inRanks(io, async ({ config, set, json, task: names, ...options }: Options) => {
       const settings = readKnownSettings({ config, set }, keys);
       if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
       const progress = new Progress(io);
@@ -106,7 +107,7 @@ export function evalCommand(io: Io): Command {
       const where = options.out !== undefined && { out: options.out };
       answer(io, json, { ...report, ...where }, () => (results.length === 1 ? page(only!) : table(results, average!)));
       if (options.out !== undefined && !json) note(io, `written to ${options.out}`);
-    },
+    }),
   );
 }
 

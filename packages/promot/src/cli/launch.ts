@@ -15,6 +15,9 @@ interface Options {
   readonly masterPort?: number;
 }
 
+/** What several processes can do together. */
+const commands = ['train', 'eval'];
+
 /** How long the other processes may take to notice that one has ended, before they are ended. */
 const MS_TO_NOTICE = 20_000;
 
@@ -33,6 +36,8 @@ export function launchCommand(io: Io): Command {
     .passThroughOptions()
     .action(async (command: string[], options: Options) => {
       const { processes, nodes, nodeRank, masterAddr, masterPort } = options;
+      if (!commands.includes(command[0]!))
+        throw new UserError(`launch starts ${commands.join(' or ')}, whose work can be divided, not ${command[0]}`);
       if (nodes > 1 && masterAddr === undefined)
         throw new UserError('--nodes needs --master-addr, the name of machine 0');
       if (nodeRank >= nodes)

@@ -1,21 +1,16 @@
 // A command that several processes (ranks) run together: started by torchrun, srun, Kubeflow or `promot launch`.
 import { createWriteStream, mkdirSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, devNull } from 'node:os';
 import { dirname } from 'node:path';
 import type { distributed } from '@promot/torch';
 import type { Io } from './io.js';
 import { useTorch } from './torch.js';
 
-/** The file where a rank other than 0 says what rank 0 says to the person. */
-export function rankLog(out: string, rank: number): string {
-  return `${out}.rank${rank}.log`;
-}
-
 /**
  * A command's action for each of the processes that a launcher started, in one process group; as it is where there is no launcher.
  * Rank 0 talks to the person. The others write what they say to a log beside `--out`.
  */
-export function inRanks<O extends { readonly out: string }>(
+export function inRanks<O extends { readonly out?: string }>(
   io: Io,
   action: (options: O) => Promise<void>,
 ): (options: O) => Promise<void> {
@@ -24,8 +19,7 @@ export function inRanks<O extends { readonly out: string }>(
     const ranks = group.ranksFromEnvironment(process.env);
     if (!ranks || ranks.worldSize === 1) return action(options);
     if (ranks.rank > 0) {
-      mkdirSync(dirname(options.out), { recursive: true });
-      const log = createWriteStream(rankLog(options.out, ranks.rank), { flags: 'a' });
+      const log = openLog(options.out, ranks.rank);
       Object.assign(io, { stdout: log, stderr: log });
     }
     await useTorch();
@@ -39,6 +33,13 @@ export function inRanks<O extends { readonly out: string }>(
       throw error;
     }
   };
+}
+
+/** The file where a rank other than 0 says what rank 0 says to the person; nowhere, for a command that writes no files. */
+function openLog(out: string | undefined, rank: number): NodeJS.WritableStream {
+  if (out === undefined) return createWriteStream(devNull);
+  mkdirSync(dirname(out), { recursive: true });
+  return createWriteStream(`${out}.rank${rank}.log`, { flags: 'a' });
 }
 
 async function shareCores(ranks: distributed.Ranks, io: Io): Promise<void> {

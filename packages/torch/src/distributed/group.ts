@@ -103,7 +103,7 @@ export async function initProcessGroup(options: ProcessGroupOptions = {}): Promi
     await within(seconds + GRACE, 'connecting to the other ranks', opening).catch((error) =>
       fail(group, 'start', error),
     );
-    await agree('libtorch', native.build().version);
+    await agree({ libtorch: native.build().version });
   } catch (error) {
     current = undefined;
     await native.closeGroup(true);
@@ -170,22 +170,31 @@ export async function barrier(): Promise<void> {
 }
 
 /**
- * Makes sure that all ranks have the same value, such as a version, a seed or the data's hash. All ranks must call it.
+ * Makes sure that all ranks have the same facts, such as a version, a seed or the data's hash. All ranks must call it.
+ *
+ * @example await agree({ version: '1.2.3', seed: 7 });
  * @throws DistributedError with the values that differ and the ranks that have them
  */
-export async function agree(name: string, value: string | number): Promise<void> {
+export async function agree(facts: Readonly<Record<string, string | number>>): Promise<void> {
   const own = group();
   const prefix = `agree/${++own.agreements}`;
-  await own.store.set(`${prefix}/${own.ranks.rank}`, JSON.stringify([name, String(value)]));
-  const texts = await all(own, (rank) => `${prefix}/${rank}`, `compare ${name}`);
-  const byValue = new Map<string, number[]>();
-  for (const [rank, text] of texts.entries()) byValue.set(text, [...(byValue.get(text) ?? []), rank]);
-  if (byValue.size === 1) return;
-  const parts = [...byValue].map(([text, ranks]) => {
-    const [theirs = '', its = ''] = JSON.parse(text) as string[];
-    return `${names(ranks)} ${ranks.length === 1 ? 'has' : 'have'} ${theirs} ${its}`;
+  const mine = Object.entries(facts);
+  await own.store.set(`${prefix}/${own.ranks.rank}`, JSON.stringify(mine));
+  const subject = mine.map(([name]) => name).join(', ');
+  const texts = await all(own, (rank) => `${prefix}/${rank}`, `compare ${subject}`);
+  const theirs = texts.map((text) => new Map(JSON.parse(text) as [string, string | number][]));
+  const differences = [...new Set(theirs.flatMap((map) => [...map.keys()]))].flatMap((name) => {
+    const byValue = new Map<string, number[]>();
+    for (const [rank, map] of theirs.entries()) {
+      const value = String(map.get(name) ?? 'nothing');
+      byValue.set(value, [...(byValue.get(value) ?? []), rank]);
+    }
+    const parts = [...byValue].map(
+      ([value, ranks]) => `${names(ranks)} ${ranks.length === 1 ? 'has' : 'have'} ${value}`,
+    );
+    return byValue.size === 1 ? [] : [`${name}: ${parts.join(', ')}`];
   });
-  throw new DistributedError(`the ranks do not agree: ${parts.join(', ')}.`);
+  if (differences.length > 0) throw new DistributedError(`the ranks do not agree. ${differences.join('. ')}.`);
 }
 
 /** Leaves the group when all ranks have come to this, so that rank 0's store is there for everyone to the end. */
