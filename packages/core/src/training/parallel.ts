@@ -2,6 +2,7 @@
 // Without a process group everything here is the identity.
 import { createHash } from 'node:crypto';
 import { distributed, noGrad, type Parameters, scope, type Tensor, threads } from '@promot/torch';
+import { UserError } from '../base/errors.js';
 import { version } from '../base/version.js';
 import { fingerprintExamples } from '../tasks/task.js';
 import type { MicroBatch } from './loop.js';
@@ -46,6 +47,8 @@ export function jointSignal(own: AbortSignal | undefined): {
  */
 export async function agreeOn({ config, tasks, loaded }: RunSetup): Promise<void> {
   if (!distributed.isInitialized()) return;
+  const { device } = loaded.model.embedding;
+  if (device !== 'cpu' && !distributed.backends().nccl) throw new UserError(distributed.howToGetNccl);
   const hashes = tasks.map(({ task, examples, validation }) => {
     const data = fingerprintExamples([...examples.examples, ...validation]);
     return [`task ${task.name}`, `version ${task.version}, data ${data.slice(0, 16)}`] as const;
@@ -54,6 +57,7 @@ export async function agreeOn({ config, tasks, loaded }: RunSetup): Promise<void
     promot: version(),
     ...Object.fromEntries(Object.entries(config).map(([name, value]) => [`setting ${name}`, JSON.stringify(value)])),
     ...Object.fromEntries(hashes),
+    device,
     model: weightsOf(loaded.model.parameters.values()),
     // Sums over a tensor depend on how many threads share it, and the ranks' weights must stay the same bit for bit.
     threads: threads(),

@@ -22,9 +22,14 @@ export function inRanks<O extends { readonly out?: string }>(
       const log = openLog(options.out, ranks.rank);
       Object.assign(io, { stdout: log, stderr: log });
     }
+    // Each rank sees one GPU, its own, so none has to be named. CUDA reads the variable when it is first asked for anything.
+    const visible = process.env.CUDA_VISIBLE_DEVICES?.split(',');
+    process.env.CUDA_VISIBLE_DEVICES = visible ? (visible[ranks.localRank] ?? '') : String(ranks.localRank);
     await useTorch();
     await shareCores(ranks, io);
-    await group.initProcessGroup({ ranks });
+    const { libtorch } = await import('@promot/torch');
+    const nccl = libtorch().cuda && group.backends().nccl;
+    await group.initProcessGroup({ ranks, ...(nccl && { cuda: 0 }) });
     try {
       await action(options);
       await group.destroyProcessGroup();

@@ -40,6 +40,11 @@ export function backends(): { gloo: boolean; nccl: boolean } {
   return native.distributedBackends;
 }
 
+/** What to do where GPUs are to exchange tensors and `backends().nccl` is false. */
+export const howToGetNccl =
+  'the addon was compiled without NCCL: nccl.h, crt/host_config.h or nv/target was not found beside libtorch. ' +
+  'Install nvidia-nccl, nvidia-cuda-crt and nvidia-cuda-cccl beside PyTorch, then run: promot doctor --setup';
+
 /**
  * Meets the other ranks and makes the group.
  *
@@ -61,11 +66,7 @@ export async function initProcessGroup(options: ProcessGroupOptions = {}): Promi
     );
   if (!backends().gloo)
     throw new DistributedError('this libtorch was built without c10d, so processes cannot work together.');
-  if (options.cuda !== undefined && !backends().nccl)
-    throw new DistributedError(
-      'the addon was compiled without NCCL: nccl.h, crt/host_config.h or nv/target was not found beside libtorch. ' +
-        'Install nvidia-nccl, nvidia-cuda-crt and nvidia-cuda-cccl beside PyTorch, then run: promot doctor --setup',
-    );
+  if (options.cuda !== undefined && !backends().nccl) throw new DistributedError(howToGetNccl);
   const seconds = options.seconds ?? 120;
   const { rank, worldSize, masterAddr, masterPort } = ranks;
   const server = rank === 0 && !ranks.agentStore;

@@ -13,6 +13,7 @@ export {
   getRank,
   getStore,
   getWorldSize,
+  howToGetNccl,
   initProcessGroup,
   isInitialized,
   type ProcessGroupOptions,
