@@ -4,7 +4,7 @@
 //     npm run compile && node packages/core/golden/round-trip.mjs OUT && python packages/core/golden/verify.py OUT
 //
 // Every golden model after one training step, in both precisions, with a soft prompt after one step; and a T5 whose file holds
-// a head of its own while its config says tied. OUT must not exist. The layout is the one that verify.py describes.
+// a head of its own while its config says tied. Then a run of two stages, whose prompt names its model by itself. OUT must not exist. The layout is the one that verify.py describes.
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +12,7 @@ import { Adafactor, keep, noGrad, scope } from '@promot/torch';
 import { readPromptAdapter, writePromptAdapter } from '../dist/adapters/peft.js';
 import { loadFolder, saveModel } from '../dist/models/load.js';
 import { idTensor } from '../dist/models/padding.js';
+import { train } from '../dist/training/train.js';
 
 const golden = fileURLToPath(new URL('models', import.meta.url));
 
@@ -70,3 +71,44 @@ cpSync(join(golden, 't5-v1.1'), untidy, { recursive: true });
 const { scale_decoder_outputs: _, ...config } = JSON.parse(readFileSync(join(untidy, 'config.json'), 'utf8'));
 writeFileSync(join(untidy, 'config.json'), JSON.stringify({ ...config, tie_word_embeddings: true }));
 await write(out, 't5-untidy-head', untidy, 'float32');
+
+/** A run of two stages on a golden model: what its prompt and its model give together. */
+async function writeRun(name) {
+  const folder = join(out, `${name}-run`);
+  const rows = Array.from({ length: 8 }, (_, i) =>
+    JSON.stringify({ text: `the cat ${i}`, label: i % 2 ? 'yes' : 'no' }),
+  );
+  const task = join(out, 'task.yaml');
+  writeFileSync(join(out, 'rows.jsonl'), `${rows.join('\n')}\n`);
+  writeFileSync(
+    task,
+    'name: rows\nfiles: { train: rows.jsonl, validation: rows.jsonl }\ninput: "{text}"\ntarget: "{label}"\nmetric: exact-match\n',
+  );
+  const stage = { steps: 2, keepEvery: 1 };
+  const settings = {
+    precision: 'fp32',
+    batchSize: 4,
+    promptLength: 3,
+    beams: 1,
+    stage1: stage,
+    stage2: { ...stage, learningRate: 0.1 },
+  };
+  await train({ model: join(golden, name), task, method: 'promot', out: folder, settings });
+  const { model } = loadFolder(join(folder, 'model'), 'float32');
+  const prompt = readPromptAdapter(join(folder, 'prompt'), model);
+  const [input, target] = [
+    [5, 9, 3],
+    [7, 4],
+  ];
+  const logits = noGrad(() =>
+    scope(() =>
+      model
+        .logits([{ input, target }], { prompt })
+        .split(1)
+        .map((row) => row.toNumbers()),
+    ),
+  );
+  const found = { model: null, adapter: `${name}-run/prompt`, input_ids: input, target_ids: target, logits };
+  writeFileSync(join(out, `${name}-run.json`), JSON.stringify(found));
+}
+for (const name of ['t5-v1.1', 'llama']) await writeRun(name);

@@ -7,7 +7,7 @@ name) directly in FOLDER, each
     { "model": path, "adapter": path or null, "input_ids": [ids], "target_ids": [ids],
       "logits": [[float; V]; one row for each target id] }
 
-Paths are relative to FOLDER. One example a file, nothing padded: `input_ids` are the encoder's input (with its </s>) or the
+Paths are relative to FOLDER; where `model` is null, PEFT takes the model that the adapter names. One example a file, nothing padded: `input_ids` are the encoder's input (with its </s>) or the
 decoder-only model's input, `target_ids` end with the end of sequence, `logits[i]` predict `target_ids[i]`. The logits must be
 fp32 and within 1e-4 of Transformers' (absolute, and 1e-4 relative). Exit status 0 and a line per file where they are; else 1.
 """
@@ -22,7 +22,7 @@ os.environ.update(HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="", TRANSFORMERS_VERB
 
 import torch
 import transformers
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, AutoPeftModelForSeq2SeqLM, PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 TOLERANCE = 1e-4
@@ -30,6 +30,10 @@ TOLERANCE = 1e-4
 
 @torch.no_grad()
 def reference_logits(model_folder, adapter_folder, input_ids, target_ids):
+    if model_folder is None:
+        named = PeftConfig.from_pretrained(adapter_folder).base_model_name_or_path
+        auto = AutoPeftModelForSeq2SeqLM if AutoConfig.from_pretrained(named).is_encoder_decoder else AutoPeftModelForCausalLM
+        return logits_of(auto.from_pretrained(adapter_folder, dtype=torch.float32).eval(), input_ids, target_ids)
     encoder_decoder = AutoConfig.from_pretrained(model_folder).is_encoder_decoder
     kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
     model, report = kind.from_pretrained(model_folder, dtype=torch.float32, output_loading_info=True)
@@ -39,9 +43,12 @@ def reference_logits(model_folder, adapter_folder, input_ids, target_ids):
     AutoTokenizer.from_pretrained(model_folder)
     if adapter_folder is not None:
         model = PeftModel.from_pretrained(model, adapter_folder)
-    model.eval()
+    return logits_of(model.eval(), input_ids, target_ids)
+
+
+def logits_of(model, input_ids, target_ids):
     ones = torch.ones(1, len(input_ids), dtype=torch.long)
-    if encoder_decoder:
+    if model.config.is_encoder_decoder:
         start = model.config.decoder_start_token_id
         return model(input_ids=torch.tensor([input_ids]), attention_mask=ones,
                      decoder_input_ids=torch.tensor([[start, *target_ids[:-1]]])).logits[0]
@@ -60,7 +67,8 @@ def main(folder):
     for file in files:
         case = json.loads(file.read_text())
         adapter = case["adapter"]
-        expected = reference_logits(folder / case["model"], None if adapter is None else folder / adapter,
+        model = None if case["model"] is None else folder / case["model"]
+        expected = reference_logits(model, None if adapter is None else folder / adapter,
                                     case["input_ids"], case["target_ids"])
         found = torch.tensor(case["logits"], dtype=torch.float32)
         if found.shape != expected.shape:

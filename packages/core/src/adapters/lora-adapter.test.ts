@@ -86,8 +86,8 @@ describe.each(Object.entries(expected.adapters))('%s', (name, { of, logits }) =>
 describe('what is refused, leaving the model as it was', () => {
   const model = load('untied');
   const before = logitsOf(model);
-  const live = liveTensors();
   const refused = (folder: string, reason: RegExp) => {
+    const live = liveTensors();
     expect(() => readLoraAdapter(folder, model)).toThrow(UserError);
     expect(() => readLoraAdapter(folder, model)).toThrow(reason);
     expect(logitsOf(model)).toEqual(before);

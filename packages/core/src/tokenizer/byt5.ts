@@ -1,6 +1,8 @@
 // ByT5: a token is a byte. There is no vocabulary file.
 
-import type { JsonObject } from '../base/json.js';
+import { UserError } from '../base/errors.js';
+import { isJsonObject, type JsonObject } from '../base/json.js';
+import { readAddedTokens, sentinelCount } from './added-tokens.js';
 import type { Tokenizer } from './tokenizer.js';
 
 /** `<pad>` 0, `</s>` 1 and `<unk>` 2 come before the bytes. */
@@ -8,30 +10,52 @@ const BYTES_START = 3;
 const SENTINELS_START = BYTES_START + 256;
 const NAMES = ['<pad>', '</s>', '<unk>'];
 
+/** A token that is more than a byte. */
+interface Named {
+  readonly id: number;
+  readonly content: string;
+  /** Takes white space on this side along. */
+  readonly lstrip: boolean;
+  readonly rstrip: boolean;
+  readonly special: boolean;
+}
+
 /**
- * ByT5's tokenizer with Transformers' ids: bytes from 3, then `<extra_id_0>`, `<extra_id_1>`, ... from 259.
+ * ByT5's tokenizer with Transformers' ids: bytes from 3, then `<extra_id_0>`, `<extra_id_1>`, ... from 259, then added tokens.
+ * Throws a UserError for added tokens that do not fit together.
  *
  * @param config tokenizer_config.json; `extra_ids` is the number of sentinels, 125 where it is silent.
  */
-export function byT5Tokenizer(config: JsonObject): Tokenizer {
+export function byT5Tokenizer(config: JsonObject, place = 'the tokenizer'): Tokenizer {
   // Transformers saves extra_ids 0 and lists the sentinels as added tokens.
-  const count = typeof config.extra_ids === 'number' && config.extra_ids > 0 ? config.extra_ids : 125;
-  const names = [...NAMES, ...Array.from({ length: count }, (_, i) => `<extra_id_${i}>`)];
-  const idOf = new Map(names.map((name, i) => [name, i < NAMES.length ? i : SENTINELS_START + i - NAMES.length]));
-  const nameOf = new Map([...idOf].map(([name, id]) => [id, name]));
-  // `</s>` and its like take the white space around them along, as in Transformers.
-  const split = /(\s*(?:<pad>|<\/s>|<unk>)\s*|<extra_id_\d+>)/u;
+  const asked = sentinelCount(config.extra_ids, 0, place) || 125;
+  const named = namedTokens(config, asked, place);
+  const byName = new Map(named.map((token) => [token.content, token]));
+  const byId = new Map(named.map((token) => [token.id, token]));
+  const sentinels: number[] = [];
+  for (const { content, id } of named) {
+    const number = /^<extra_id_(\d{1,4})>$/.exec(content)?.[1];
+    if (number !== undefined) sentinels[Number(number)] = id;
+  }
+  // Of tokens that begin alike the longest counts.
+  const names = [...named].sort((a, b) => b.content.length - a.content.length);
+  const pattern = names.map(({ content, lstrip, rstrip }) => {
+    const literal = content.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+    return `${lstrip ? '\\s*' : ''}${literal}${rstrip ? '\\s*' : ''}`;
+  });
+  const split = new RegExp(`(${pattern.join('|')})`);
   return {
-    vocabularySize: SENTINELS_START + count,
+    vocabularySize: Math.max(SENTINELS_START - 1, ...named.map(({ id }) => id)) + 1,
     beginningOfSequence: undefined,
     endOfSequence: 1,
     padding: 0,
-    sentinels: Array.from({ length: count }, (_, i) => SENTINELS_START + i),
+    sentinels: sentinels.filter((id) => id !== undefined),
     encode(text, { specialTokens = true } = {}) {
       const ids: number[] = [];
-      for (const part of text.split(split)) {
-        const special = idOf.get(part.startsWith('<extra') ? part : part.trim());
-        if (special !== undefined) ids.push(special);
+      // Every second part is a token.
+      for (const [i, part] of text.split(split).entries()) {
+        const token = i % 2 === 1 ? (byName.get(part) ?? byName.get(part.trim())) : undefined;
+        if (token) ids.push(token.id);
         else for (const byte of Buffer.from(part, 'utf8')) ids.push(byte + BYTES_START);
       }
       if (specialTokens) ids.push(1);
@@ -45,25 +69,62 @@ export function byT5Tokenizer(config: JsonObject): Tokenizer {
         bytes = [];
       };
       for (const id of ids) {
-        const name = nameOf.get(id);
+        const token = byId.get(id);
         if (id >= BYTES_START && id < SENTINELS_START) bytes.push(id - BYTES_START);
-        else if (name !== undefined && specialTokens) {
+        else if (token && (specialTokens || !token.special)) {
           flush();
-          text += name;
+          text += token.content;
         }
       }
       flush();
       return text;
     },
-    idOf: (token) => idOf.get(token),
+    idOf: (token) => byName.get(token)?.id,
     files: () =>
       new Map([
         [
           'tokenizer_config.json',
-          `${JSON.stringify({ ...config, tokenizer_class: 'ByT5Tokenizer', eos_token: '</s>', pad_token: '<pad>', unk_token: '<unk>', extra_ids: count }, null, 2)}\n`,
+          `${JSON.stringify({ ...config, tokenizer_class: 'ByT5Tokenizer', eos_token: '</s>', pad_token: '<pad>', unk_token: '<unk>', extra_ids: asked }, null, 2)}\n`,
         ],
       ]),
   };
+}
+
+/** All tokens but the bytes: the three in front, the sentinels, those that the configuration adds. */
+function namedTokens(config: JsonObject, sentinels: number, place: string): Named[] {
+  const found = new Map<string, Named>();
+  const ends = { lstrip: true, rstrip: true, special: true };
+  for (const [id, content] of NAMES.entries()) found.set(content, { id, content, ...ends });
+  const listed = readAddedTokens(config.added_tokens_decoder, place);
+  // A list that holds sentinels holds all of them.
+  if (!listed.some(({ content }) => content.startsWith('<extra_id_')))
+    for (let i = 0; i < sentinels; i++) {
+      const content = `<extra_id_${i}>`;
+      found.set(content, { id: SENTINELS_START + i, content, lstrip: false, rstrip: false, special: true });
+    }
+  let next = SENTINELS_START + sentinels;
+  for (const { id, content, properties } of listed) {
+    if (found.has(content)) continue;
+    if (id < SENTINELS_START) throw new UserError(`${place}: the added token "${content}" has the id of a byte, ${id}`);
+    const flag = (key: string) => properties[key] === true;
+    found.set(content, { id, content, lstrip: flag('lstrip'), rstrip: flag('rstrip'), special: flag('special') });
+    next = Math.max(next, id + 1);
+  }
+  for (const key of ['additional_special_tokens', 'extra_special_tokens']) {
+    const more = config[key];
+    for (const value of Array.isArray(more) ? more : []) {
+      const content = typeof value === 'string' ? value : isJsonObject(value) ? value.content : undefined;
+      if (typeof content !== 'string' || content === '') continue;
+      const known = found.get(content);
+      found.set(
+        content,
+        known ? { ...known, special: true } : { ...ends, lstrip: false, rstrip: false, id: next++, content },
+      );
+    }
+  }
+  const ids = new Set([...found.values()].map(({ id }) => id));
+  if (ids.size < found.size) throw new UserError(`${place}: two added tokens have one id`);
+  return [...found.values()];
 }
 
 /** UTF-8 text; bytes that are not UTF-8 are left out, as in Transformers. */

@@ -2,6 +2,8 @@
 
 import { UserError } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
+import { readAddedTokens } from './added-tokens.js';
+import { checkDescription } from './description.js';
 import { libraryTokenizer } from './library.js';
 import type { LibraryTokenizer } from './library-types.js';
 import { specialTokensTemplate } from './sentencepiece.js';
@@ -28,12 +30,14 @@ const USUAL_ENDS = ['</s>', '<|im_end|>', '<|eot_id|>', '<|end_of_text|>', '<|en
  */
 export function huggingFaceTokenizer({ place, description, config, modelIds = {} }: TokenizerFiles): Tokenizer {
   const complete = completeDescription(place, description, config);
-  const { vocab } = (isJsonObject(complete.model) ? complete.model : {}) as { vocab?: Json };
-  if (typeof vocab !== 'object' || vocab === null)
-    throw new UserError(`${place}: the tokenizer is not understood: model.vocab is not a vocabulary`);
+  checkDescription(complete, place);
   let library: LibraryTokenizer;
   try {
     library = libraryTokenizer(complete);
+    // What the library takes and cannot run comes out here, and not in the middle of the work.
+    library.decode(library.encode('A b1\u00e9 <x>\n', { add_special_tokens: true }).ids.concat(0), {
+      clean_up_tokenization_spaces: false,
+    });
   } catch (error) {
     throw new UserError(`${place}: the tokenizer is not understood: ${(error as Error).message}`);
   }
@@ -148,9 +152,6 @@ function completeDescription(place: string, given: JsonObject, config: JsonObjec
   if (!isJsonObject(given.model)) throw new UserError(`${place}: tokenizer.json has no "model".`);
   const model: JsonObject = { ...given.model };
   model.type ??= Array.isArray(model.vocab) ? 'Unigram' : Array.isArray(model.merges) ? 'BPE' : 'WordPiece';
-  if (model.type === 'Unigram' && model.byte_fallback === true) {
-    throw new UserError(`${place}: unigram tokenizers with byte fallback are not supported.`);
-  }
   const added = Array.isArray(given.added_tokens) ? given.added_tokens.filter(isJsonObject) : [];
   const description: JsonObject = {
     normalizer: null,
@@ -161,17 +162,19 @@ function completeDescription(place: string, given: JsonObject, config: JsonObjec
     truncation: null,
     padding: null,
     model,
-    added_tokens: addedTokens(added, model, config),
+    added_tokens: addedTokens(added, model, config, place),
   };
   if (model.type === 'Unigram' && /^M?T5Tokenizer(Fast)?$/.test(String(config.tokenizer_class))) {
     usesT5Splitting(description);
+    // The class builds its model without: what it lacks is <unk>, though the vocabulary has the bytes.
+    model.byte_fallback = false;
   }
   usesConfiguredEnds(description, config);
   return description;
 }
 
 /** Added tokens of all files; those that are in no list yet get the next free ids, special ones are marked. */
-function addedTokens(listed: JsonObject[], model: JsonObject, config: JsonObject): JsonObject[] {
+function addedTokens(listed: JsonObject[], model: JsonObject, config: JsonObject, place: string): JsonObject[] {
   const vocabulary = new Map<string, number>(
     Array.isArray(model.vocab)
       ? model.vocab.map((entry, id) => [String(Array.isArray(entry) ? entry[0] : entry), id])
@@ -188,11 +191,8 @@ function addedTokens(listed: JsonObject[], model: JsonObject, config: JsonObject
     const defaults = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
     added.set(content, { ...defaults, ...properties, id, content });
   };
-  for (const [id, token] of Object.entries(
-    isJsonObject(config.added_tokens_decoder) ? config.added_tokens_decoder : {},
-  )) {
-    if (isJsonObject(token) && typeof token.content === 'string') add(token.content, { ...token, id: Number(id) });
-  }
+  for (const { id, content, properties } of readAddedTokens(config.added_tokens_decoder, place))
+    add(content, { ...properties, id });
   const named: (Json | undefined)[] = [config.bos_token, config.eos_token, config.unk_token, config.pad_token];
   for (const key of ['additional_special_tokens', 'extra_special_tokens']) {
     if (Array.isArray(config[key])) named.push(...config[key]);

@@ -23,6 +23,7 @@ export interface LibraryTokenizer {
 export interface UnigramModel {
   encode(words: string[]): string[];
   tokenize(word: string): string[];
+  readonly tokens_to_ids: ReadonlyMap<string, number>;
 }
 
 type Constructor<T> = new (...parameters: never[]) => T;

@@ -24,7 +24,10 @@ export function libraryTokenizer(description: JsonObject): LibraryTokenizer {
   fixNormalizer(tokenizer.normalizer);
   fixPreTokenizer(tokenizer.pre_tokenizer);
   fixDecoder(tokenizer.decoder);
-  if (tokenizer.model instanceof library.Unigram) rememberWords(tokenizer.model);
+  if (tokenizer.model instanceof library.Unigram) {
+    const { byte_fallback: fallsBack } = description.model as JsonObject;
+    rememberWords(tokenizer.model, fallsBack === true);
+  }
   return tokenizer;
 }
 
@@ -122,20 +125,32 @@ function decodeByteFallback(tokens: string[]): string[] {
   return out;
 }
 
-/** The library searches every word anew; the words of a language repeat. */
-function rememberWords(model: UnigramModel): void {
+/**
+ * The library searches every word anew; the words of a language repeat. It knows no byte fallback: with it a piece that is no
+ * token becomes its UTF-8 bytes, where the vocabulary has them all.
+ */
+function rememberWords(model: UnigramModel, fallsBack: boolean): void {
+  const pieces = (word: string): string[] => {
+    const found = model.tokenize(word);
+    if (!fallsBack) return found;
+    return found.flatMap((piece) => {
+      if (model.tokens_to_ids.has(piece)) return [piece];
+      const bytes = [...Buffer.from(piece, 'utf8')].map((x) => `<0x${x.toString(16).toUpperCase().padStart(2, '0')}>`);
+      return bytes.every((byte) => model.tokens_to_ids.has(byte)) ? bytes : [piece];
+    });
+  };
   const known = new Map<string, string[]>();
   model.encode = (words) => {
-    const pieces: string[] = [];
+    const all: string[] = [];
     for (const word of words) {
       let found = known.get(word);
       if (found === undefined) {
-        found = model.tokenize(word);
+        found = pieces(word);
         if (known.size >= REMEMBERED_WORDS) known.clear();
         known.set(word, found);
       }
-      for (const piece of found) pieces.push(piece);
+      for (const piece of found) all.push(piece);
     }
-    return pieces;
+    return all;
   };
 }

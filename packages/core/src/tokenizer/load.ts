@@ -4,6 +4,7 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
+import { sentinelCount } from './added-tokens.js';
 import { byT5Tokenizer } from './byt5.js';
 import { huggingFaceTokenizer, type TokenizerFiles } from './hugging-face.js';
 import { readSentencePiece, sentencePieceDescription } from './sentencepiece.js';
@@ -24,12 +25,17 @@ export function loadTokenizer(folder: string): Tokenizer {
   const modelIds = idsOfModel(readJsonObject(folder, 'generation_config.json') ?? {}, model);
 
   const description = readJsonObject(folder, 'tokenizer.json');
-  if (description) return huggingFaceTokenizer({ place: folder, description, config, modelIds });
+  if (description) {
+    // Transformers 5 takes what stands around a text from tokenizer.json alone; GPT-NeoX's class puts nothing there.
+    const { add_bos_token: _bos, add_eos_token: _eos, ...rest } = config;
+    if (/^GPTNeoXTokenizer(Fast)?$/.test(String(config.tokenizer_class))) description.post_processor = null;
+    return huggingFaceTokenizer({ place: folder, description, config: rest, modelIds });
+  }
 
   const name = ['spiece.model', 'tokenizer.model', 'sentencepiece.bpe.model'].find((x) => existsSync(join(folder, x)));
   if (name) return fromSentencePiece(folder, name, config, modelIds);
 
-  if (config.tokenizer_class === 'ByT5Tokenizer') return byT5Tokenizer(config);
+  if (config.tokenizer_class === 'ByT5Tokenizer') return byT5Tokenizer(config, folder);
   throw new UserError(`${folder} has no tokenizer: tokenizer.json, spiece.model or tokenizer.model is needed.`);
 }
 
@@ -42,7 +48,11 @@ function tokenizerConfig(folder: string, model: JsonObject): JsonObject {
   const added = readJsonObject(folder, 'added_tokens.json');
   if (added) {
     const decoder: JsonObject = isJsonObject(config.added_tokens_decoder) ? { ...config.added_tokens_decoder } : {};
-    for (const [content, id] of Object.entries(added)) decoder[String(id)] ??= { content, special: false };
+    for (const [content, id] of Object.entries(added)) {
+      if (!Number.isInteger(id))
+        throw new UserError(`${join(folder, 'added_tokens.json')}: "${content}" has no token id`);
+      decoder[String(id)] ??= { content, special: false };
+    }
     config.added_tokens_decoder = decoder;
   }
   // As Transformers does: a T5 without a named tokenizer class has T5's.
@@ -60,7 +70,7 @@ function fromSentencePiece(
 ): Tokenizer {
   const model = readSentencePiece(join(folder, name));
   const holdsSentinels = model.pieces.some(({ piece }) => /^▁?<extra_id_\d+>$/.test(piece));
-  const wanted = typeof config.extra_ids === 'number' ? config.extra_ids : 100;
+  const wanted = sentinelCount(config.extra_ids, 100, folder);
   const t5 = model.type === 'unigram';
   const description = sentencePieceDescription(model, t5 && !holdsSentinels ? wanted : 0);
   const piece = (id: number | undefined) => (id === undefined ? undefined : model.pieces[id]?.piece);

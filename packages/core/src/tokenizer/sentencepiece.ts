@@ -222,10 +222,10 @@ export function specialTokensTemplate(tokens: {
 }
 
 function unigramModel(model: SentencePieceModel, sentinelNames: string[]): JsonObject {
-  if (model.byteFallback) throw new UserError('SentencePiece unigram models with byte fallback are not read.');
   return {
     type: 'Unigram',
     unk_id: model.unknown,
+    // T5's and mT5's class has no use for the bytes of a vocabulary that has them.
     byte_fallback: false,
     vocab: [
       ...model.pieces.map(({ piece, score }): Json => [piece, score]),

@@ -1,4 +1,6 @@
 // One phase of a run: what it trains and with which optimizer, its steps, and its result in the run folder.
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { deriveSeed, type Parameters, scope, type Tensor } from '@promot/torch';
 import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
@@ -218,20 +220,30 @@ class StageRun {
     const { stage } = this.phase;
     if (folder.writes) folder.loadTrained(this.phase.key, best.step, this.#trained);
     await copyFromFirst(this.#trained.values());
+    const isModelTrained = stage.trains.includes('model');
+    // Whoever loads the adapter with PEFT alone gets the model that it belongs to, wherever they stand.
+    const base = isModelTrained ? resolve(folder.modelPath) : namedBase(request.model);
     // An adapter that this stage did not train is part of the result, too: the task is asked with it.
     for (const { task, prompt } of this.phase.tasks)
       if (prompt && folder.writes) {
         const place = tasks.length > 1 ? folder.promptPathOf(task.name) : folder.promptPath;
-        await writePromptAdapter(place, prompt, loaded.model, request.model);
+        await writePromptAdapter(place, prompt, loaded.model, base);
       }
     const adapter = (has(stage, 'lora') ? lora : undefined) ?? this.#additions;
-    if (adapter && folder.writes) await writeLoraAdapter(folder.loraPath, adapter, request.model);
+    // Additions that go into the model's weights are additions to what it was before.
+    const baseOfAdapter = this.#additions ? namedBase(request.model) : base;
+    if (adapter && folder.writes) await writeLoraAdapter(folder.loraPath, adapter, baseOfAdapter);
     this.#additions?.merge();
     this.#additions = undefined;
-    if (stage.trains.includes('model') && folder.writes) await saveModel(folder.modelPath, loaded);
+    if (isModelTrained && folder.writes) await saveModel(folder.modelPath, loaded);
   }
 
   #tell(event: TrainEvent): void {
     this.context.request.onEvent?.(event);
   }
+}
+
+/** A model by a name that another program finds from any folder: a path from the root, or the name on the hub. */
+function namedBase(model: string): string {
+  return existsSync(model) ? resolve(model) : model;
 }
