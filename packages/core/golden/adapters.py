@@ -37,7 +37,6 @@ ADAPTERS = {
     "layers": ("untied", dict(target_modules=LINEAR, layers_to_transform=[1], layers_pattern="layers")),
     "dora": ("untied", dict(target_modules=["q_proj", "gate_proj", "lm_head"], use_dora=True)),
     "pissa": ("untied", dict(target_modules=LINEAR, init_lora_weights="pissa")),
-    "pissa-niter": ("untied", dict(target_modules=LINEAR, init_lora_weights="pissa_niter_16")),
     "olora": ("untied", dict(target_modules=["q_proj", "down_proj"], init_lora_weights="olora", lora_alpha=2)),
     "lora-bias": ("untied", dict(target_modules=LINEAR, lora_bias=True)),
     "save": ("untied", dict(target_modules=LINEAR, modules_to_save=["lm_head", "input_layernorm"])),

@@ -20,7 +20,7 @@ os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error")
 import gguf
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2 as proto
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoTokenizer, ByT5Tokenizer
 
 OUT = Path(__file__).resolve().parent / "tokenizers"
@@ -117,6 +117,65 @@ def mt5(lines):
     transformers = AutoTokenizer.from_pretrained(folder)
     samples = ["The cat sees it.", "The <extra_id_0> sees <extra_id_1> .", "<extra_id_99>"]
     return {"texts": samples, "ids": [transformers(text).input_ids for text in samples], "size": len(model.pieces)}
+
+
+def mt5_bytes(lines, samples):
+    """As mT5's own file: a unigram vocabulary that has the bytes, which T5's class does not use."""
+    folder = OUT / "mt5-bytes"
+    rules = OUT / "rules.tsv"
+    rules.write_text("A0\t20\n")
+    train_sentencepiece(lines, folder, "spiece.model", model_type="unigram", vocab_size=400, normalization_rule_tsv=str(rules), pad_id=0,
+                        eos_id=1, unk_id=2, bos_id=-1, character_coverage=0.98, byte_fallback=True)  # fmt: skip
+    rules.unlink()
+    write_json(folder / "config.json", {"model_type": "mt5"})
+    write_json(folder / "tokenizer_config.json", {"extra_ids": 0, "tokenizer_class": "T5Tokenizer"})
+    transformers = AutoTokenizer.from_pretrained(folder)
+    return {"ids": [transformers(text).input_ids for text in samples]}
+
+
+def unigram_bytes(lines, samples):
+    """A tokenizer.json whose unigram model falls back on bytes."""
+    folder = OUT / "unigram-bytes"
+    folder.mkdir()
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    tokenizer.train_from_iterator(lines, trainers.UnigramTrainer(vocab_size=250, special_tokens=["<unk>", "</s>"], unk_token="<unk>",
+                                                                 show_progress=False))  # fmt: skip
+    description = json.loads(tokenizer.to_str())
+    description["model"]["byte_fallback"] = True
+    description["model"]["vocab"] += [[f"<0x{byte:02X}>", -20.0] for byte in range(256)]
+    tokenizer = Tokenizer.from_str(json.dumps(description))
+    tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    write_json(folder / "tokenizer_config.json", {"eos_token": "</s>", "tokenizer_class": "PreTrainedTokenizerFast"})
+    rows = [tokenizer.encode(text).ids for text in samples]
+    return {"ids": rows, "decoded": [tokenizer.decode(row) for row in rows]}
+
+
+# A template around the text, and what each class makes of it and of the two keys.
+CLASSES = ["PreTrainedTokenizerFast", "LlamaTokenizerFast", "GPT2Tokenizer", "Qwen2Tokenizer", "GPTNeoXTokenizerFast"]
+KEYS = [{}, {"add_bos_token": True, "add_eos_token": True}, {"add_bos_token": False, "add_eos_token": False}]
+
+
+def classes():
+    cases = []
+    for name in CLASSES:
+        for has_template in (True, False):
+            for keys in KEYS:
+                folder = OUT / "class"
+                shutil.copytree(OUT / "smollm", folder)
+                description = json.loads((folder / "tokenizer.json").read_text())
+                if has_template:
+                    around = processors.TemplateProcessing(single="<|endoftext|> $A <|im_end|>", special_tokens=[("<|endoftext|>", 0), ("<|im_end|>", 1)])
+                    description["post_processor"] = json.loads(around.__getstate__())
+                config = {"tokenizer_class": name, "bos_token": "<|endoftext|>", "eos_token": "<|im_end|>", **keys}
+                write_json(folder / "tokenizer.json", {**description, "truncation": None, "padding": None})
+                write_json(folder / "tokenizer_config.json", config)
+                # Only what stands around the text: some classes take the text apart in their own way.
+                ids = AutoTokenizer.from_pretrained(folder)("the cat").input_ids
+                cases.append({"config": config, "template": has_template, "before": ids[:1] == [0], "after": ids[-1:] == [1]})
+                shutil.rmtree(folder)
+    return cases
 
 
 def llama(lines, samples):
@@ -229,7 +288,14 @@ def byt5(samples):
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "ByT5Tokenizer", "extra_ids": 125})
     special = "a <extra_id_0> b<extra_id_124></s>c"
     broken = [230, 104, 260, 1, 259, 2, 75, 198, 75, 400 - 3 - 3]  # bytes that are no UTF-8, special tokens, an id past the end
+    added = ByT5Tokenizer()
+    added.add_tokens(["<tool>", "</tool>"], special_tokens=True)
+    added.add_tokens(["<note>"])
+    added.save_pretrained(OUT / "byt5-added")
+    marked = ["<tool> hi", "a</tool>  <tool>b <note> c</s> d<extra_id_3>e", "<tool", " <note> "]
     return {
+        "added": {"texts": marked, "ids": [added(text).input_ids for text in marked], "size": len(added),
+                  "decoded": [added.decode(added(text).input_ids, skip_special_tokens=True) for text in marked]},
         "ids": rows,
         "decoded": [tokenizer.decode(row, skip_special_tokens=True) for row in rows],
         "special": {"text": special, "ids": tokenizer(special).input_ids},
@@ -249,11 +315,14 @@ def main():
         "specialTexts": SPECIAL,
         "t5": t5(lines, samples),
         "mt5": mt5([line for line in lines if line.isascii()]),
+        "mt5Bytes": mt5_bytes(lines, samples),
+        "unigramBytes": unigram_bytes(lines, samples),
         "llama": llama(lines, samples),
         "gemma": gemma(lines, samples + GEMMA),
         "byteLevel": byte_level(lines, samples),
         "byt5": byt5(samples[:60]),
     }
+    expected["classes"] = classes()
     write_json(OUT / "expected.json", expected)
 
 

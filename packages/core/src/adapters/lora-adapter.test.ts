@@ -111,7 +111,7 @@ describe('what is refused, leaving the model as it was', () => {
     readLoraAdapter(set('another', {}), model).detach();
   });
 
-  test.each(['loftq', 'corda', 'lora_ga', 'x'])('weights that start from %s', (start) => {
+  test.each(['loftq', 'corda', 'lora_ga', 'pissa_niter_16', 'x'])('weights that start from %s', (start) => {
     refused(set('init_lora_weights', start), /init_lora_weights is .*path_initial_model/);
   });
 

@@ -96,6 +96,40 @@ test("mT5's sentinels are pieces of its spiece.model", () => {
   expectIds(reloaded(tokenizer), expected.mt5.texts, expected.mt5.ids);
 });
 
+test("an mT5 whose vocabulary has the bytes makes <unk> of what it lacks, as T5's class does", () => {
+  expectIds(loadTokenizer(join(golden, 'mt5-bytes')), expected.texts, expected.mt5Bytes.ids);
+});
+
+test('a unigram tokenizer.json falls back on bytes where it says so', () => {
+  const tokenizer = loadTokenizer(join(golden, 'unigram-bytes'));
+  expectIds(tokenizer, expected.texts, expected.unigramBytes.ids);
+  expectDecoded(tokenizer, expected.unigramBytes.ids, expected.unigramBytes.decoded);
+});
+
+test.each(expected.classes as { config: object; template: boolean; before: boolean; after: boolean }[])(
+  'what stands around a text: $config.tokenizer_class, a template $template, $config.add_bos_token',
+  ({ config, template, before, after }) => {
+    const description = JSON.parse(readFileSync(join(golden, 'smollm/tokenizer.json'), 'utf8'));
+    const ends = { '<|endoftext|>': 0, '<|im_end|>': 1 };
+    if (template)
+      description.post_processor = {
+        type: 'TemplateProcessing',
+        single: [
+          { SpecialToken: { id: '<|endoftext|>', type_id: 0 } },
+          { Sequence: { id: 'A', type_id: 0 } },
+          { SpecialToken: { id: '<|im_end|>', type_id: 0 } },
+        ],
+        pair: [],
+        special_tokens: Object.fromEntries(
+          Object.entries(ends).map(([id, number]) => [id, { id, ids: [number], tokens: [id] }]),
+        ),
+      };
+    const files = { 'tokenizer.json': JSON.stringify(description), 'tokenizer_config.json': JSON.stringify(config) };
+    const ids = loadTokenizer(folderOf(files)).encode('the cat');
+    expect([ids[0] === 0, ids.at(-1) === 1]).toEqual([before, after]);
+  },
+);
+
 describe("Llama 2's SentencePiece BPE with byte fallback", () => {
   test('from tokenizer.model', () => {
     const tokenizer = loadTokenizer(join(golden, 'llama'));
@@ -164,6 +198,15 @@ test("ByT5's tokens are bytes", () => {
   expect(tokenizer.decode([400, 99_999])).toBe('');
   expect([tokenizer.vocabularySize, tokenizer.sentinels.length, tokenizer.sentinels[0]]).toEqual([384, 125, 259]);
   expectIds(reloaded(tokenizer), expected.texts.slice(0, ids.length), ids);
+});
+
+test("ByT5's added tokens", () => {
+  const tokenizer = loadTokenizer(join(golden, 'byt5-added'));
+  const { texts, ids, size, decoded } = expected.byt5.added;
+  expectIds(tokenizer, texts, ids);
+  expectDecoded(tokenizer, ids, decoded);
+  expect([tokenizer.vocabularySize, tokenizer.sentinels.length, tokenizer.idOf('<tool>')]).toEqual([size, 125, 384]);
+  expectIds(reloaded(tokenizer), texts, ids);
 });
 
 describe.each(['t5-v1.1', 't5-v1.0', 'llama', 'qwen2'])('the golden model %s', (name) => {
@@ -237,6 +280,39 @@ describe('bad input', () => {
       writeFileSync(join(folder, 'spiece.model'), whole.subarray(0, cut));
       expect(message(() => loadTokenizer(folder))).toMatch(/SentencePiece|precompiled_charsmap/);
     }
+  });
+
+  test.each([
+    ['model', 'vocab', { a: 1.5 }, /model\.vocab: "a" has the id 1\.5/],
+    ['model', 'vocab', { a: 2 ** 40 }, /model\.vocab: "a" has the id 1099511627776/],
+    ['model', 'merges', [['a']], /model\.merges\.0: \["a"\] is no pair/],
+    ['model', 'merges', [null], /model\.merges\.0: null is no pair/],
+    ['model', 'byte_fallback', 'yes', /model\.byte_fallback/],
+    ['decoder', 'type', 5, /decoder\.type/],
+    ['pre_tokenizer', 'pretokenizers', 5, /pre_tokenizer\.pretokenizers: a list is needed/],
+    ['pre_tokenizer', 'pretokenizers', [null], /pre_tokenizer\.pretokenizers\.0: /],
+    ['pre_tokenizer', 'pretokenizers', [{ type: 'Split', pattern: { Regex: '(' } }], /not understood/],
+    ['pre_tokenizer', 'type', 'Sequence9', /not understood|pre_tokenizer/],
+  ])('tokenizer.json with %s.%s %j', (part, key, value, reason) => {
+    const description = JSON.parse(readFileSync(join(golden, 'smollm/tokenizer.json'), 'utf8'));
+    description[part][key] = value;
+    const folder = folderOf({ 'tokenizer.json': JSON.stringify(description) });
+    expect(message(() => loadTokenizer(folder))).toMatch(reason);
+    expect(message(() => loadTokenizer(folder))).toContain(folder);
+  });
+
+  test('absurd numbers of tokens', () => {
+    const t5 = { copy: join(golden, 't5/spiece.model') };
+    const config = (value: object) => ({ 'spiece.model': t5, 'tokenizer_config.json': JSON.stringify(value) });
+    expect(message(() => loadTokenizer(folderOf(config({ extra_ids: 200_000_000 }))))).toMatch(
+      /extra_ids is 200000000/,
+    );
+    const byt5 = { tokenizer_class: 'ByT5Tokenizer', extra_ids: 1e9 };
+    expect(message(() => loadTokenizer(folderOf({ 'tokenizer_config.json': JSON.stringify(byt5) })))).toMatch(
+      /extra_ids/,
+    );
+    const far = { added_tokens_decoder: { 1099511627776: { content: 'x' } } };
+    expect(message(() => loadTokenizer(folderOf(config(far))))).toMatch(/"1099511627776" is no token id/);
   });
 
   test('GGUF metadata without a known tokenizer', () => {
