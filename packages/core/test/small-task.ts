@@ -67,6 +67,7 @@ function writeTask(folder: string, name: string, labels: readonly string[], trai
 
 /** Settings that make a run of seconds: three kept checkpoints a stage. */
 export const smallSettings = {
+  preset: 'paper',
   seed: 0,
   precision: 'fp32',
   batchSize: 6,

@@ -16,7 +16,9 @@ import {
   writeSafetensors,
 } from '@promot/torch';
 import { stringify } from 'yaml';
+import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { readJson } from '../base/json.js';
 import { lockFolder } from '../base/lock.js';
 import { version } from '../base/version.js';
 import { writeText } from '../base/write.js';
@@ -40,6 +42,8 @@ export interface Candidate {
   readonly score: number;
   /** Mean negative log-likelihood of the validation targets, nats per token; of several tasks the mean. */
   readonly evalLoss: number;
+  /** One standard error of `score`; runs of earlier versions do not say. */
+  readonly scoreError?: number;
   /** Mean score of the keep list, 0 to 100; where it was evaluated. */
   readonly keepAverage?: number;
 }
@@ -58,6 +62,27 @@ export interface StageState {
 }
 
 const runFile = 'run.json';
+const finishedFile = 'finished.json';
+
+const finished = z.looseObject({
+  stages: z.array(
+    z.object({
+      stage: z.string(),
+      start: z.object({ keepAverage: z.number().optional() }).optional(),
+      step: z.int().positive(),
+      seconds: z.number(),
+      candidates: z.array(
+        z.object({
+          step: z.int().positive(),
+          score: z.number(),
+          scoreError: z.number().optional(),
+          evalLoss: z.number(),
+          keepAverage: z.number().optional(),
+        }),
+      ),
+    }),
+  ),
+});
 
 /** True where a folder is a run folder. */
 export function isRun(folder: string): boolean {
@@ -104,10 +129,8 @@ export class RunFolder {
       if (isRun(path)) throw new UserError(`${path} already holds a run`);
       await mkdir(join(path, 'checkpoints'), { recursive: true });
       await mkdir(join(path, 'samples'), { recursive: true });
-      await writeText(join(path, 'config.yaml'), stringify(config));
       await writeText(join(path, 'environment.json'), `${JSON.stringify(environment(), null, 2)}\n`);
-      // Last: a folder with this file is a run.
-      await writeText(join(path, runFile), `${JSON.stringify({ ...info, config }, null, 2)}\n`);
+      await folder.describe(info, config);
     } catch (error) {
       await folder.unlock();
       throw error;
@@ -122,6 +145,13 @@ export class RunFolder {
     for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }))
       if (name.endsWith('.tmp')) await rm(join(path, name), { recursive: true, force: true });
     return folder;
+  }
+
+  /** Says what the run is, and its settings. */
+  async describe(info: RunInfo, config: object): Promise<void> {
+    await writeText(join(this.path, 'config.yaml'), stringify(config));
+    // Last: a folder with this file is a run.
+    await writeText(join(this.path, runFile), `${JSON.stringify({ ...info, config }, null, 2)}\n`);
   }
 
   get promptPath(): string {
@@ -193,16 +223,37 @@ export class RunFolder {
 
   /**
    * Keeps the two newest checkpoints, so that training can go on from the one before should the newest be damaged, and of the
-   * best and the `keepLast` newest kept ones of the stage the weights.
+   * `wanted` and the `keepLast` newest kept ones of the stage the weights.
    */
-  async prune(state: StageState, keepLast: number, best?: Candidate): Promise<void> {
+  async prune(state: StageState, keepLast: number, wanted: readonly Candidate[] = []): Promise<void> {
     if (!this.writes) return;
     const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
-    if (best) kept.add(best.step);
+    for (const { step } of wanted) kept.add(step);
     for (const step of this.checkpointSteps(state.stage).slice(0, -2)) {
       const folder = this.checkpointPath(state.stage, step);
       await rm(kept.has(step) ? join(folder, 'optimizer.safetensors') : folder, { recursive: true, force: true });
     }
+  }
+
+  /**
+   * Deletes the checkpoints of a finished run but the best of each stage, and writes down where the stages stood
+   * (finished.json): the run is still known to be finished.
+   */
+  async finish(stages: readonly { readonly state: StageState; readonly best: Candidate }[]): Promise<void> {
+    if (!this.writes) return;
+    const states = stages.map(({ state }) => state);
+    await writeText(join(this.path, finishedFile), `${JSON.stringify({ stages: states }, null, 2)}\n`);
+    for (const { state, best } of stages)
+      for (const step of this.checkpointSteps(state.stage))
+        if (step !== best.step) await rm(this.checkpointPath(state.stage, step), { recursive: true, force: true });
+  }
+
+  /** Where a stage stood when the run was finished and its checkpoints were deleted; else undefined. */
+  finishedState(stage: string): StageState | undefined {
+    const path = join(this.path, finishedFile);
+    if (!existsSync(path)) return undefined;
+    const { stages } = readJson(path, finished);
+    return stages.find((state) => state.stage === stage);
   }
 
   /** The newest whole checkpoint of a stage from which training can go on; undefined where there is none. */

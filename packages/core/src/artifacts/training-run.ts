@@ -17,7 +17,7 @@ const stepLine = z.looseObject({
   elapsed: z.number(),
   memory: z.number(),
 });
-const evaluationLine = z.looseObject({ ...place, evalLoss: z.number() });
+const evaluationLine = z.looseObject({ ...place, evalLoss: z.number(), scoreError: z.number().optional() });
 const keepLine = z.looseObject({
   ...place,
   keep: z.array(
@@ -44,6 +44,8 @@ export interface EvaluationLine {
   readonly step: number;
   readonly task?: string;
   readonly evalLoss: number;
+  /** One standard error of `score`. */
+  readonly scoreError?: number;
   readonly metric: string;
   /** 0 to 100. */
   readonly score: number;
@@ -85,7 +87,9 @@ export function readTrainingRun(folder: string): TrainingRun {
     if ('keep' in line) keeps.push(checked(line, keepLine, where));
     else if ('evalLoss' in line) {
       const found = checked(line, evaluationLine, where);
-      const metric = Object.keys(found).find((key) => !['stage', 'step', 'task', 'evalLoss'].includes(key));
+      const metric = Object.keys(found).find(
+        (key) => !['stage', 'step', 'task', 'evalLoss', 'scoreError'].includes(key),
+      );
       const score = metric === undefined ? undefined : found[metric];
       if (typeof score !== 'number') throw new UserError(`${where}: an evaluation without a score`);
       evaluations.push({ ...found, metric: metric === 'score' ? 'mean' : metric!, score });

@@ -10,6 +10,10 @@ export type Schedule = (typeof schedules)[number];
 const stageSchema = z.strictObject({
   /** Optimizer steps. */
   steps: z.int().positive(),
+  /** In place of steps: passes over the training examples. null: the steps say it. */
+  epochs: z.number().positive().max(1e6).nullable(),
+  /** The stage ends where its validation loss has not fallen by 1 % in so many evaluations; 0: never. */
+  patience: z.int().nonnegative(),
   learningRate: z.number().positive().max(1e6),
   /** A checkpoint is kept, evaluated and becomes a candidate every so many steps, and at the last one. */
   keepEvery: z.int().positive(),
@@ -31,6 +35,8 @@ const stageSchema = z.strictObject({
 const tasks = z.array(z.string().min(1), 'expected a list of tasks, such as [wic,cb]');
 
 const configSchema = z.strictObject({
+  /** Where the other settings' defaults come from: the paper, or a person's own data and the model. */
+  preset: z.enum(['paper', 'own']),
   seed: z.int().nonnegative(),
   /** auto: CUDA where libtorch can use it, else the CPU. */
   device: z.enum(['auto', 'cpu', 'cuda']),
@@ -56,6 +62,10 @@ const configSchema = z.strictObject({
   beams: z.int().positive(),
   /** At most so many validation examples at each kept checkpoint; 0: all. */
   validationLimit: z.int().nonnegative(),
+  /** The best checkpoint: the highest score, or the lowest validation loss within one standard error of it. */
+  choose: z.enum(['highest-score', 'one-standard-error']),
+  /** Whether the checkpoints of a finished run stay on disk. */
+  keepCheckpoints: z.boolean(),
   /** How several tasks share the batches: equal parts, parts by the size of their training splits, or a rate for each. */
   mixing: z.union(
     [z.enum(['equal', 'size']), z.record(z.string(), z.number().positive())],
@@ -108,7 +118,10 @@ export function parseSettings(given: ConfigInput, stages: readonly string[] = pa
   const parsed: Record<string, unknown> = {};
   const byStage: Record<string, Record<string, unknown>> = {};
   const addStage = (name: string, value: unknown, place: string) => {
-    byStage[name] = { ...byStage[name], ...parseGroup(stageSchema, value, place) };
+    const settings = parseGroup(stageSchema, value, place);
+    // Steps that are given stand in place of epochs that are not.
+    const epochs = 'steps' in settings && !('epochs' in settings) ? { epochs: null } : {};
+    byStage[name] = { ...byStage[name], ...epochs, ...settings };
   };
   const keys = [...Object.keys(configSchema.shape), ...paperStages];
   for (const [key, value] of Object.entries(given)) {
@@ -175,6 +188,16 @@ export function overlay(defaults: TrainingConfig, parsed: ConfigInput): Training
       Object.entries(defaults.stages).map(([name, stage]) => [name, { ...stage, ...stages[name] }]),
     ),
   };
+}
+
+/** What two lists of parsed settings say of stages together; the second wins. */
+export function overlayStages(
+  first: ConfigInput,
+  second: ConfigInput,
+): { stages: Record<string, Partial<StageConfig>> } {
+  const of = (parsed: ConfigInput) => (parsed as { stages?: Record<string, Partial<StageConfig>> }).stages ?? {};
+  const names = [...Object.keys(of(first)), ...Object.keys(of(second))];
+  return { stages: Object.fromEntries(names.map((name) => [name, { ...of(first)[name], ...of(second)[name] }])) };
 }
 
 /** Every key that people may set, dotted; of stages those of `stage1` and `stage2`. */

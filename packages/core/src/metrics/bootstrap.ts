@@ -60,6 +60,13 @@ export function bootstrapInterval(result: MetricResult, options: BootstrapOption
   return intervalOf(resampledScores([result], options)[0]!, options.confidence ?? 0.95);
 }
 
+/** The standard error of a score: the standard deviation over resampled sets of its examples. */
+export function bootstrapError(result: MetricResult, options: BootstrapOptions = {}): number {
+  const scores = resampledScores([result], options)[0]!;
+  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+  return Math.sqrt(scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / scores.length);
+}
+
 /** Two systems on the same examples. */
 export interface PairedComparison extends Interval {
   /** Score of the second less that of the first; `low` and `high` are its interval. */

@@ -19,7 +19,8 @@ function bestOfRun({ evaluations, keeps, settings }: TrainingRun) {
   const before = keepAt(0);
   const tolerance = Number(settings['keep.tolerance'] ?? 'null');
   const rule = before && !Number.isNaN(tolerance) ? { before: before.keepAverage, tolerance } : undefined;
-  const { step } = bestOf(candidates, rule);
+  const choose = settings.choose === 'one-standard-error' ? 'one-standard-error' : 'highest-score';
+  const { step } = bestOf(candidates, { choose, keep: rule });
   return { best: candidates.find((candidate) => candidate.step === step)!, before };
 }
 

@@ -81,13 +81,24 @@ export const namedTasks = new Registry<NamedTask>(
  */
 export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}): Promise<Task> {
   if (['.yaml', '.yml'].includes(extname(nameOrPath))) return loadYamlTask(nameOrPath, options.onWarning);
-  const [name = '', version] = nameOrPath.toLowerCase().replaceAll('_', '-').split('@', 2);
+  const [name, version] = registeredName(nameOrPath);
   const task = namedTasks.find(name);
   if (task === undefined) throw unknownTask(nameOrPath);
   if (version !== undefined && version !== task.version) {
     throw new UserError(`this release has ${name}@${task.version}, not ${nameOrPath}: scores would not be comparable`);
   }
   return task.load(options);
+}
+
+/** Whether a task is found by its name; else it is a person's own. */
+export function isNamedTask(nameOrPath: string): boolean {
+  return namedTasks.find(registeredName(nameOrPath)[0]) !== undefined;
+}
+
+/** The name of a task as it is registered, and the version that was asked for. */
+function registeredName(nameOrPath: string): [name: string, version: string | undefined] {
+  const [name = '', version] = nameOrPath.toLowerCase().replaceAll('_', '-').split('@', 2);
+  return [name, version];
 }
 
 function unknownTask(name: string): UserError {

@@ -1,7 +1,7 @@
 // Where a phase stands on disk: the checkpoint that it goes on from, the new ones, and which of the old ones stay.
 import type { Optimizer, Parameters } from '@promot/torch';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
-import { bestOf, type KeepRule } from './keep.js';
+import { type ChoiceRule, mayBeBest } from './keep.js';
 import { copyFromFirst, fromFirst, isFirst } from './parallel.js';
 
 /** Checkpoints between the kept ones, so that little is lost when the machine goes down. */
@@ -16,7 +16,7 @@ export class Checkpointer {
     private readonly folder: RunFolder,
     private readonly trained: Parameters,
     private readonly optimizer: Optimizer,
-    private readonly rule: (state: StageState) => KeepRule | undefined,
+    private readonly rule: (state: StageState) => ChoiceRule,
     /** Whether checkpoints were there of which none could be read. */
     readonly lost: boolean,
     private stageState: StageState,
@@ -28,7 +28,7 @@ export class Checkpointer {
     key: string,
     trained: Parameters,
     optimizer: Optimizer,
-    rule: (state: StageState) => KeepRule | undefined,
+    rule: (state: StageState) => ChoiceRule,
   ): Promise<Checkpointer> {
     const { state, lost } = await fromFirst(() => {
       const newest = folder.newestState(key);
@@ -81,8 +81,10 @@ export class Checkpointer {
   }
 
   async #prune(): Promise<void> {
-    const { candidates } = this.stageState;
-    const best = candidates.length > 0 ? bestOf(candidates, this.rule(this.stageState)) : undefined;
-    await this.folder.prune(this.stageState, keepLast, best);
+    await this.folder.prune(
+      this.stageState,
+      keepLast,
+      mayBeBest(this.stageState.candidates, this.rule(this.stageState)),
+    );
   }
 }

@@ -7,6 +7,8 @@ import type { LanguageModel } from '../models/model.js';
 export { type ConfigInput, configKeys, type TrainingConfig } from '../methods/settings.js';
 
 const stageDefaults = {
+  epochs: null,
+  patience: 0,
   // The paper is silent on all of these: no schedule, no warm-up, no clipping, no decay.
   schedule: 'constant',
   warmupSteps: 0,
@@ -24,6 +26,11 @@ const stageDefaults = {
  * have a name of their own begins with those of `stage2` where it trains the model, else with those of `stage1`.
  */
 export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean, method?: Method): TrainingConfig {
+  return resolveConfig(paperConfig(kind, bf16Units, method), method?.defaults ?? {});
+}
+
+/** The same without what the method wants. */
+export function paperConfig(kind: LanguageModel['kind'], bf16Units: boolean, method?: Method): TrainingConfig {
   const seq2seq = kind === 'encoder-decoder';
   const stage1: StageConfig = { steps: 5000, learningRate: seq2seq ? 0.2 : 0.3, keepEvery: 1000, ...stageDefaults };
   // The paper gives no rate for decoder-only models ("default"). Ours comes from a small sweep on SmolLM2-135M, RTE
@@ -31,7 +38,8 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean, m
   const stage2: StageConfig = { steps: 1000, learningRate: seq2seq ? 0.001 : 0.0003, keepEvery: 100, ...stageDefaults };
   const own =
     method?.stages.map(({ settings, trains }) => [settings, trains.includes('model') ? stage2 : stage1]) ?? [];
-  const config: TrainingConfig = {
+  return {
+    preset: 'paper',
     seed: 0,
     device: 'auto',
     // bf16 pays where the processor or the GPU multiplies it; T5 never runs in fp16.
@@ -53,6 +61,8 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean, m
     shots: 0,
     beams: 4,
     validationLimit: 0,
+    choose: 'highest-score',
+    keepCheckpoints: true,
     // The paper does not give its rates. By size, a large task would drown a small one.
     mixing: 'equal',
     replay: { tasks: [], share: 0 },
@@ -61,7 +71,6 @@ export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean, m
     kl: { weight: 0, prompt: false },
     stages: { ...Object.fromEntries(own), stage1, stage2 },
   };
-  return method?.defaults ? resolveConfig(config, method.defaults) : config;
 }
 
 /** Defaults overlaid with what was given. Throws UserError naming the key for anything unknown or out of range. */

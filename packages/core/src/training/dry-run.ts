@@ -7,8 +7,8 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { estimateStage, type LengthStatistics, measureProducts, type StageEstimate, sizesOf } from './estimate.js';
 import type { TrainingExamples } from './examples.js';
 import type { TrainRequest } from './request.js';
+import { runBefore } from './resume.js';
 import { setUp, tearDown } from './setup.js';
-import { runBefore } from './train.js';
 
 export interface ShownToken {
   readonly id: number;
@@ -56,8 +56,7 @@ const measuredExamples = 2000;
  * @example const { stages } = await dryRun({ model: 'lab', task: 'lab-rte', method: 'promot', out: 'runs/rte' });
  */
 export async function dryRun(request: TrainRequest): Promise<DryRun> {
-  runBefore(request.out, request.resume ?? false);
-  const setup = await setUp(request);
+  const setup = await setUp(request, runBefore(request.out, request.resume ?? false));
   try {
     const { loaded, method, config, tasks, phases, lora } = setup;
     const { model } = loaded;

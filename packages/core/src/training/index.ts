@@ -14,5 +14,6 @@ export {
   sumOfLosses,
 } from './objectives/index.js';
 export type { CheckpointMoment, MetricsLine, Place, TrainEvent, TrainRequest, TrainResult } from './request.js';
+export { resumeRequest } from './resume.js';
 export { learningRateAt } from './schedule.js';
 export { train } from './train.js';

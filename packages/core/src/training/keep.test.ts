@@ -1,6 +1,6 @@
 // The rule for the best checkpoint.
 import { describe, expect, test } from 'vitest';
-import { bestOf, keeps } from './keep.js';
+import { bestOf, type ChoiceRule, keeps, mayBeBest, standsStill } from './keep.js';
 
 const candidates = [
   { step: 1, score: 60, evalLoss: 1, keepAverage: 50 },
@@ -8,12 +8,14 @@ const candidates = [
   { step: 3, score: 70, evalLoss: 1, keepAverage: 47 },
   { step: 4, score: 90, evalLoss: 1, keepAverage: 20 },
 ];
-const rule = (tolerance: number) => ({ before: 50, tolerance });
+const limit = (tolerance: number) => ({ before: 50, tolerance });
+const highest: ChoiceRule = { choose: 'highest-score' };
+const rule = (tolerance: number): ChoiceRule => ({ ...highest, keep: limit(tolerance) });
 
 describe('the best checkpoint', () => {
   test('without a tolerance has the highest score, of equals the later', () => {
-    expect(bestOf(candidates).step).toBe(4);
-    expect(bestOf(candidates.slice(0, 3)).step).toBe(3);
+    expect(bestOf(candidates, highest).step).toBe(4);
+    expect(bestOf(candidates.slice(0, 3), highest).step).toBe(3);
   });
 
   test('with one, the highest score among those that keep enough', () => {
@@ -21,13 +23,13 @@ describe('the best checkpoint', () => {
     expect(bestOf(candidates, rule(29.9)).step).toBe(3);
     expect(bestOf(candidates, rule(2)).step).toBe(2);
     expect(bestOf(candidates, rule(0)).step).toBe(1);
-    expect(keeps(candidates[2]!, rule(2))).toBe(false);
+    expect(keeps(candidates[2]!, limit(2))).toBe(false);
   });
 
   test('where none keeps enough, the one that lost least, whatever its score', () => {
     const lossy = candidates.slice(2).reverse();
     expect(bestOf(lossy, rule(1)).step).toBe(3);
-    expect(keeps(bestOf(lossy, rule(1)), rule(1))).toBe(false);
+    expect(keeps(bestOf(lossy, rule(1)), limit(1))).toBe(false);
   });
 
   test('is the best so far or a later one: what was pruned is never wanted again', () => {
@@ -37,4 +39,65 @@ describe('the best checkpoint', () => {
         expect([before, candidates[n]!.step]).toContain(after);
       }
   });
+});
+
+describe('within one standard error of the highest score', () => {
+  const near: ChoiceRule = { choose: 'one-standard-error' };
+  // Twenty examples: a standard error of some 11 points.
+  const noisy = [
+    { step: 1, score: 30, scoreError: 10, evalLoss: 0.2 },
+    { step: 2, score: 45, scoreError: 11, evalLoss: 0.38 },
+    { step: 3, score: 50, scoreError: 11, evalLoss: 0.9 },
+  ];
+
+  test('the lowest validation loss wins', () => {
+    expect(bestOf(noisy, near).step).toBe(2);
+    expect(bestOf(noisy, highest).step).toBe(3);
+    // Many examples: 5 points are no chance.
+    expect(
+      bestOf(
+        noisy.map((one) => ({ ...one, scoreError: 2 })),
+        near,
+      ).step,
+    ).toBe(3);
+  });
+
+  test('the keep list comes first; runs that know no standard error take the highest score', () => {
+    const kept = noisy.map((one) => ({ ...one, keepAverage: one.step === 2 ? 10 : 50 }));
+    expect(bestOf(kept, { ...near, keep: limit(1) }).step).toBe(3);
+    expect(bestOf(candidates, near).step).toBe(4);
+  });
+
+  test('of any longer list the best is one that was said to stay, or later', () => {
+    const random = (seed: number) => Math.abs(Math.sin(seed * 12.9898) * 43758.5453) % 1;
+    for (let run = 0; run < 200; run++) {
+      const drawn = Array.from({ length: 12 }, (_, i) => ({
+        step: i + 1,
+        score: Math.round(20 * random(run * 40 + i)),
+        scoreError: 4,
+        evalLoss: Math.round(10 * random(run * 40 + i + 20)),
+      }));
+      let staying = new Set<number>();
+      for (let n = 1; n <= drawn.length; n++) {
+        const seen = drawn.slice(0, n);
+        staying.add(n);
+        expect(staying).toContain(bestOf(seen, near).step);
+        staying = new Set(
+          mayBeBest(seen, near)
+            .map(({ step }) => step)
+            .filter((step) => staying.has(step)),
+        );
+      }
+    }
+  });
+});
+
+test('the validation loss stands still where it has not fallen by 1 % in so many evaluations', () => {
+  const losses = (...all: number[]) => all.map((evalLoss, i) => ({ step: i + 1, score: 0, evalLoss }));
+  expect(standsStill(losses(1, 0.9, 0.8, 0.795), 1)).toBe(true);
+  expect(standsStill(losses(1, 0.9, 0.8, 0.79), 1)).toBe(false);
+  expect(standsStill(losses(1, 0.8, 0.9, 0.7), 2)).toBe(false);
+  expect(standsStill(losses(1, 0.8, 0.9, 0.85), 2)).toBe(true);
+  expect(standsStill(losses(1, 2), 2)).toBe(false);
+  expect(standsStill(losses(1, 2, 3, 4), 0)).toBe(false);
 });

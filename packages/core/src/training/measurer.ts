@@ -33,6 +33,7 @@ export class Measurer {
     const {
       metric,
       score,
+      scoreError,
       evalLoss,
       tasks: results,
     } = await validate(loaded, phase.tasks, {
@@ -50,9 +51,11 @@ export class Measurer {
       );
     this.#tell({ type: 'evaluation', ...place, metric, score, evalLoss });
     const line =
-      results.length === 1 ? { [metric]: score } : { score, tasks: results.map(({ samples: _, ...result }) => result) };
+      results.length === 1
+        ? { [metric]: score, scoreError }
+        : { score, scoreError, tasks: results.map(({ samples: _, ...result }) => result) };
     const { keepAverage } = await this.#measure(phase, step, { ...place, evalLoss, ...line });
-    return { step, score, evalLoss, keepAverage };
+    return { step, score, scoreError, evalLoss, keepAverage };
   }
 
   /** What is measured at step 0 as well. Writes all lines at once. */

@@ -58,6 +58,8 @@ export type TrainEvent =
   | {
       readonly type: 'start';
       readonly config: TrainingConfig;
+      /** What the settings follow and what was chosen, in a line. */
+      readonly chosen: string;
       readonly trainExamples: number;
       readonly validationExamples: number;
     }

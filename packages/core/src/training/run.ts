@@ -1,11 +1,13 @@
 // A run under way: stage after stage, each going on from where it stands.
-import type { RunFolder } from '../artifacts/run-folder.js';
+import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
+import { UserError } from '../base/errors.js';
+import type { TrainingConfig } from '../methods/index.js';
 import { Measurer } from './measurer.js';
 import { jointSignal } from './parallel.js';
-import { nameOf, phaseKey } from './phases.js';
+import { nameOf, type Phase, phaseKey } from './phases.js';
 import type { Place, TrainRequest, TrainResult } from './request.js';
 import type { RunSetup } from './setup.js';
-import { runStage } from './stage.js';
+import { isDone, runStage } from './stage.js';
 import { metricOf } from './validation.js';
 
 /** All phases in turn; what is done already is not done again. */
@@ -14,17 +16,23 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
   const request = { ...asked, signal };
   const done: TrainResult['stages'][number][] = [];
   let finished = true;
-  if (folder.writes) await rewindMetrics(folder, setup);
+  if (folder.writes) {
+    await rewindMetrics(folder, setup);
+    checkOrder(folder, setup);
+  }
   const measurer = new Measurer(folder, setup, request);
   const context = { folder, setup, request, measurer, agreeToStop };
+  const ended: { state: StageState; best: Candidate }[] = [];
   for (const phase of setup.phases) {
-    const { finished: whole, best, seconds } = await runStage(phase, context);
+    const { finished: whole, best, state } = await runStage(phase, context);
     if (!whole) {
       finished = false;
       break;
     }
-    done.push({ ...nameOf(phase), best: best!, seconds });
+    ended.push({ state, best: best! });
+    done.push({ ...nameOf(phase), best: best!, seconds: state.seconds });
   }
+  if (finished && !setup.config.keepCheckpoints) await folder.finish(ended);
   return {
     out: folder.path,
     finished,
@@ -34,9 +42,25 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
   };
 }
 
+/** A stage that is to have more steps must be the last that was begun. */
+function checkOrder(folder: RunFolder, { phases, config }: RunSetup): void {
+  const states = phases.map((phase) => stateOf(phase, folder, config));
+  const open = phases.findIndex(({ stage }, i) => !states[i] || !isDone(states[i], config.stages[stage.settings]!));
+  if (states[open] && states.slice(open + 1).some((state) => state !== undefined))
+    throw new UserError(
+      `${folder.path}: stage ${phases[open]!.key} cannot have more steps: what comes after it has begun; name another folder`,
+    );
+}
+
+/** Where a phase stands. */
+function stateOf({ key, stage }: Phase, folder: RunFolder, { stages }: TrainingConfig): StageState | undefined {
+  const kept = folder.finishedState(key);
+  return kept && isDone(kept, stages[stage.settings]!) ? kept : folder.newestState(key);
+}
+
 /** Takes back the lines of steps and evaluations that no checkpoint knows of: they are made anew. */
-async function rewindMetrics(folder: RunFolder, { phases }: RunSetup): Promise<void> {
-  const states = new Map(phases.map(({ key }) => [key, folder.newestState(key)]));
+async function rewindMetrics(folder: RunFolder, { phases, config }: RunSetup): Promise<void> {
+  const states = new Map(phases.map((phase) => [phase.key, stateOf(phase, folder, config)]));
   await folder.rewindMetrics((line: Place) => {
     const { stage, task, step } = line;
     const state = states.get(states.has(stage) ? stage : phaseKey(stage, task));

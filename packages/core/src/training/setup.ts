@@ -7,26 +7,26 @@ import { UserError } from '../base/errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-task.js';
 import { candidatesOf } from '../generation/generate.js';
 import { findMethod, type Method, stageNames, uses } from '../methods/index.js';
-import { overlay, parseSettings } from '../methods/settings.js';
+import { type ConfigInput, overlay, overlayStages, parseSettings } from '../methods/settings.js';
 import { chooseDevice } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../open/open.js';
-import { loadTask } from '../tasks/registry.js';
+import { isNamedTask, loadTask } from '../tasks/registry.js';
 import type { Task } from '../tasks/task.js';
-import { defaultConfig, resolveConfig, type TrainingConfig } from './config.js';
+import { paperConfig, resolveConfig, type TrainingConfig } from './config.js';
 import { TrainingExamples } from './examples.js';
 import { objectives } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
 import { type Phase, phasesOf, type RunTask } from './phases.js';
+import { ownConfig, settle } from './presets.js';
 import type { TrainRequest } from './request.js';
+import { type RunBefore, resumedConfig } from './resume.js';
 
 export interface RunSetup {
   readonly method: Method;
   readonly loaded: LoadedModel;
-  /** The settings, and what they would be if none were given. */
   readonly config: TrainingConfig;
-  readonly defaults: TrainingConfig;
   readonly tasks: readonly RunTask[];
   readonly keepTasks: readonly Task[];
   readonly phases: readonly Phase[];
@@ -36,13 +36,22 @@ export interface RunSetup {
   readonly base?: LoadedModel;
 }
 
-/** Loads and checks it all. Errors: a UserError for a model, method, task, data or setting at fault. */
-export async function setUp(request: TrainRequest): Promise<RunSetup> {
+/**
+ * Loads and checks it all. `before`: the run to be gone on with, whose settings are the defaults. Errors: a UserError for a model, method, task, data or
+ * setting at fault.
+ */
+export async function setUp(request: TrainRequest, before?: RunBefore): Promise<RunSetup> {
   const method = findMethod(request.method);
   const load = taskLoader(request);
   const tasks = await load([request.task].flat(), 'the run');
   if (tasks.length === 0) throw new UserError('the run has no task');
-  const { loaded, config, defaults } = await openForTraining(request, method);
+  const sizes: number[] = [];
+  for (const task of tasks) sizes.push((await task.load('train')).length);
+  const data = {
+    examples: sizes.reduce((sum, size) => sum + size, 0),
+    named: [request.task].flat().every(isNamedTask),
+  };
+  const { loaded, config } = await openForTraining(request, method, data, before);
   const runTasks: RunTask[] = [];
   try {
     checkTogether(config, method);
@@ -90,7 +99,7 @@ export async function setUp(request: TrainRequest): Promise<RunSetup> {
     for (const { stage } of phases) makeOptimizer(new Map(), config.stages[stage.settings]!);
     const base = config.kl.weight > 0 ? await openAs(loaded, request) : undefined;
     const lora = uses(method, 'lora') ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
-    return { method, loaded, config, defaults, tasks: runTasks, keepTasks, phases, lora, base };
+    return { method, loaded, config, tasks: runTasks, keepTasks, phases, lora, base };
   } catch (error) {
     tearDown({ tasks: runTasks, loaded });
     throw error;
@@ -130,20 +139,40 @@ function taskLoader({ data, onEvent }: TrainRequest): (names: readonly string[],
   };
 }
 
+/** What the defaults must know of the tasks: their training examples, and whether all are found by name. */
+interface DataFacts {
+  readonly examples: number;
+  readonly named: boolean;
+}
+
 async function openForTraining(
   { model, settings: given = {} }: TrainRequest,
   method: Method,
-): Promise<{ loaded: LoadedModel; config: TrainingConfig; defaults: TrainingConfig }> {
-  const parsed = parseSettings(given, stageNames(method));
-  const { device, precision: wanted, loss = 'cross-entropy' } = parsed as Partial<TrainingConfig>;
+  { examples, named }: DataFacts,
+  before: RunBefore | undefined,
+): Promise<{ loaded: LoadedModel; config: TrainingConfig }> {
+  const names = stageNames(method);
+  const parsed = parseSettings(given, names);
+  const stored = before && (parseSettings(before.config as ConfigInput, names) as Partial<TrainingConfig>);
+  const { device, precision: wanted, loss, preset } = { ...stored, ...(parsed as Partial<TrainingConfig>) };
   const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
   const bf16 = chooseDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
   const precision = wanted ?? (bf16 ? 'bf16' : 'fp32');
-  const { defaults: wants = {} } = objectives.get(loss);
+  const wants = objectives.get(loss ?? 'cross-entropy').defaults ?? {};
   for (const { objective } of method.stages) if (objective !== undefined) objectives.get(objective);
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
-  const defaults = resolveConfig(defaultConfig(loaded.model.kind, bf16, method), wants);
-  return { loaded, config: overlay(defaults, parsed), defaults };
+  try {
+    const paper = paperConfig(loaded.model.kind, bf16, method);
+    if (stored) return { loaded, config: resumedConfig(overlay(paper, stored), parsed, examples, before.out) };
+    const isOwn = (preset ?? (named ? 'paper' : 'own')) === 'own';
+    const start = isOwn ? ownConfig(paper, { method, model: loaded.model, examples }) : paper;
+    const defaults = resolveConfig(resolveConfig(start, method.defaults ?? {}), wants);
+    const explicit = overlayStages(parseSettings(method.defaults ?? {}, names), parsed);
+    return { loaded, config: settle(overlay(defaults, parsed), explicit, examples) };
+  } catch (error) {
+    loaded.dispose();
+    throw error;
+  }
 }
 
 /** Weights that a broken run left: no training mends them. */

@@ -6,15 +6,16 @@ import { deriveSeed, type Parameters, scope, type Tensor } from '@promot/torch';
 import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
 import { writePromptAdapter } from '../adapters/peft.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
+import { UserError } from '../base/errors.js';
 import { has, type StageConfig } from '../methods/index.js';
 import { saveModel } from '../models/load.js';
 import { Checkpointer } from './checkpointer.js';
-import { bestOf, type KeepRule, keeps } from './keep.js';
+import { bestOf, type ChoiceRule, keeps, standsStill } from './keep.js';
 import { trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
 import { klPenalty, objectives, type Pass } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
-import { copyFromFirst } from './parallel.js';
+import { copyFromFirst, fromFirst } from './parallel.js';
 import { nameOf, type Phase } from './phases.js';
 import type { MetricsLine, TrainEvent, TrainRequest } from './request.js';
 import { learningRateAt } from './schedule.js';
@@ -30,7 +31,7 @@ export interface StageDone {
   readonly finished: boolean;
   /** The best checkpoint, whose weights are in place and handed over; of a finished stage. */
   readonly best?: Candidate;
-  readonly seconds: number;
+  readonly state: StageState;
 }
 
 /** What a stage needs beside itself. */
@@ -58,6 +59,12 @@ export async function runStage(phase: Phase, context: StageContext): Promise<Sta
   return lora && !has(phase.stage, 'lora') ? lora.without(run) : run();
 }
 
+/** Whether a stage has come to its end, by its steps or because its validation loss stands still, and was evaluated there. */
+export function isDone({ step, candidates }: StageState, { steps, patience }: StageConfig): boolean {
+  if (!candidates.some((one) => one.step === step)) return false;
+  return step >= steps || standsStill(candidates, patience);
+}
+
 class StageRun {
   readonly #settings: StageConfig;
   /** LoRA that trains in place of the model's own weights. */
@@ -81,13 +88,18 @@ class StageRun {
   }
 
   async run(): Promise<StageDone> {
-    const state = await this.#train();
-    const { steps } = this.#settings;
-    const { seconds, candidates, step } = state;
-    if (step < steps || !candidates.some((one) => one.step === step)) return { finished: false, seconds };
+    const { folder } = this.context;
+    const kept = await fromFirst(() => folder.finishedState(this.phase.key));
+    const state = kept && isDone(kept, this.#settings) ? kept : await this.#train(kept !== undefined);
+    if (!isDone(state, this.#settings)) return { finished: false, state };
+    const { steps, patience } = this.#settings;
+    if (state.step < steps)
+      this.#note(
+        `its validation loss stood still for ${patience} evaluations: it ends at step ${state.step} of ${steps}`,
+      );
     const best = this.#chooseBest(state);
     await this.#handOver(best);
-    return { finished: true, best, seconds };
+    return { finished: true, best, state };
   }
 
   /** The tensors that the phase moves, by name. */
@@ -104,8 +116,11 @@ class StageRun {
     ]);
   }
 
-  /** Trains to the end or until the signal; returns where the phase stands. Fresh optimizer state at its first step. */
-  async #train(): Promise<StageState> {
+  /**
+   * Trains to the end or until the signal; returns where the phase stands. Fresh optimizer state at its first step.
+   * `wasFinished`: with fewer steps, and its checkpoints were deleted but the best.
+   */
+  async #train(wasFinished: boolean): Promise<StageState> {
     const { phase } = this;
     const { stage, key, mixture } = phase;
     const { folder, measurer, request, setup } = this.context;
@@ -120,9 +135,13 @@ class StageRun {
     );
     try {
       const checkpoints = await Checkpointer.open(folder, key, trained, optimizer, (state) => this.#ruleOf(state));
-      if (checkpoints.lost)
-        this.#tell({ type: 'note', text: `stage ${key}: none of its checkpoints can be read, so it begins anew` });
+      if (checkpoints.lost) this.#note('none of its checkpoints can be read, so it begins anew');
       const { step: begin } = checkpoints.state;
+      if (wasFinished && begin === 0)
+        throw new UserError(
+          `${folder.path}: stage ${key} cannot have more steps: its last checkpoint was deleted when the run finished ` +
+            '(keepCheckpoints=true keeps it); name another folder',
+        );
       const trainedParameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
       this.#tell({ type: 'stage', ...nameOf(phase), step: begin, steps: settings.steps, trainedParameters });
 
@@ -136,6 +155,8 @@ class StageRun {
       try {
         if (begin === 0) checkpoints.start(await measurer.start(phase));
         await evaluateIfDue();
+        const stopsEarly = () => checkpoints.isCandidate && isDone(checkpoints.state, settings);
+        if (stopsEarly()) return checkpoints.state;
         await trainLoop({
           model: loaded.model,
           trained,
@@ -167,7 +188,7 @@ class StageRun {
             await this.context.agreeToStop();
             if (isKept(step) || signal?.aborted || checkpoints.isOld) await checkpoints.save();
             if (!signal?.aborted) await evaluateIfDue();
-            return !signal?.aborted;
+            return !signal?.aborted && !stopsEarly();
           },
         });
       } catch (error) {
@@ -190,23 +211,21 @@ class StageRun {
     return (pass) => scope(() => main.loss(pass, config).add(penalty(pass)));
   }
 
-  #ruleOf({ start }: StageState): KeepRule | undefined {
-    const { tolerance } = this.context.setup.config.keep;
-    return tolerance === null || start?.keepAverage === undefined
-      ? undefined
-      : { before: start.keepAverage, tolerance };
+  #ruleOf({ start }: StageState): ChoiceRule {
+    const { choose, keep } = this.context.setup.config;
+    const { tolerance } = keep;
+    if (tolerance === null || start?.keepAverage === undefined) return { choose };
+    return { choose, keep: { before: start.keepAverage, tolerance } };
   }
 
   #chooseBest(state: StageState): Candidate {
     const rule = this.#ruleOf(state);
     const best = bestOf(state.candidates, rule);
-    if (rule && !keeps(best, rule))
-      this.#tell({
-        type: 'note',
-        text:
-          `stage ${this.phase.key}: every checkpoint lost more than ${rule.tolerance} points of the keep list; ` +
-          `step ${best.step} lost least`,
-      });
+    const { keep } = rule;
+    if (keep && !keeps(best, keep))
+      this.#note(
+        `every checkpoint lost more than ${keep.tolerance} points of the keep list; step ${best.step} lost least`,
+      );
     const before = state.start?.keepAverage;
     const lost = before === undefined ? {} : { lost: before - best.keepAverage! };
     this.#tell({ type: 'best', ...placeOf(this.phase, best.step), score: best.score, ...lost });
@@ -236,6 +255,10 @@ class StageRun {
     this.#additions?.merge();
     this.#additions = undefined;
     if (isModelTrained && folder.writes) await saveModel(folder.modelPath, loaded);
+  }
+
+  #note(text: string): void {
+    this.#tell({ type: 'note', text: `stage ${this.phase.key}: ${text}` });
   }
 
   #tell(event: TrainEvent): void {

@@ -1,6 +1,7 @@
 // The evaluation at kept checkpoints: each task of a stage on its validation split, behind its own soft prompt.
 import type { Tensor } from '@promot/torch';
 import { evaluateExamples, type Sample, targetLoss } from '../evaluation/evaluate.js';
+import { bootstrapError } from '../metrics/bootstrap.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Example, Task } from '../tasks/task.js';
 
@@ -20,6 +21,8 @@ export interface TaskValidation {
   readonly metric: string;
   /** 0 to 100. */
   readonly score: number;
+  /** One standard error of `score`, by bootstrap over the examples. */
+  readonly scoreError: number;
   /** Mean negative log-likelihood of the targets, nats per token. */
   readonly evalLoss: number;
 }
@@ -29,6 +32,7 @@ export interface Validation {
   readonly metric: string;
   /** Plain means over the tasks. */
   readonly score: number;
+  readonly scoreError: number;
   readonly evalLoss: number;
   readonly tasks: readonly (TaskValidation & { readonly samples: readonly Sample[] })[];
 }
@@ -48,17 +52,19 @@ export async function validate(
   const results: Validation['tasks'][number][] = [];
   for (const { task, validation, prompt, fewShot } of tasks) {
     const options = { ...settings, prompt, fewShot };
-    const { metric, score, samples } = await evaluateExamples(loaded, task, validation, {
+    const { metric, score, result, samples } = await evaluateExamples(loaded, task, validation, {
       ...options,
       onProgress: (done, total) => onProgress?.(task.name, done, total),
     });
     const evalLoss = await targetLoss(loaded, validation, options);
-    results.push({ task: task.name, metric, score, evalLoss, samples });
+    results.push({ task: task.name, metric, score, scoreError: bootstrapError(result), evalLoss, samples });
   }
   const mean = (of: (one: TaskValidation) => number) => results.reduce((sum, one) => sum + of(one), 0) / results.length;
   return {
     metric: metricOf(tasks),
     score: mean((one) => one.score),
+    // The tasks' errors are independent.
+    scoreError: Math.sqrt(results.reduce((sum, one) => sum + one.scoreError ** 2, 0)) / results.length,
     evalLoss: mean((one) => one.evalLoss),
     tasks: results,
   };

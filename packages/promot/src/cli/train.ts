@@ -4,26 +4,27 @@ import { UserError } from '@promot/core/base';
 import type { Split } from '@promot/core/data';
 import { adapterAtUse, findMethod, methods } from '@promot/core/methods';
 import { loadTask } from '@promot/core/tasks';
-import type { Place, TrainEvent, TrainRequest, TrainResult } from '@promot/core/train';
-import { defaultConfig, resolveConfig } from '@promot/core/train';
+import type { Place, TrainEvent, TrainingConfig, TrainRequest, TrainResult } from '@promot/core/train';
+import { defaultConfig, resolveConfig, resumeRequest } from '@promot/core/train';
 import { Command } from 'commander';
+import { z } from 'zod';
 import { describeDryRun } from './dry-run.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
 import { checkPlaces } from './open.js';
-import { type CommonOptions, dataOption, modelOption, requireFlags, withCommonOptions, wordList } from './options.js';
+import { type CommonOptions, dataOption, modelOption, withCommonOptions, wordList } from './options.js';
 import { duration, gigabytes, Progress } from './progress.js';
 import { inRanks } from './ranks.js';
-import { readSettings } from './settings.js';
+import { readSettings, type Settings } from './settings.js';
 import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
-  readonly model: string;
-  readonly task: readonly string[];
-  readonly method: string;
-  readonly out: string;
+  readonly model?: string;
+  readonly task?: readonly string[];
+  readonly method?: string;
+  readonly out?: string;
   readonly data?: string;
-  readonly resume?: boolean;
+  readonly resume?: true | string;
   readonly dryRun?: boolean;
 }
 
@@ -46,37 +47,34 @@ export function trainCommand(io: Io): Command {
     )
     .option('--out <DIR>', 'the run folder to make (required)')
     .addOption(dataOption())
-    .option('--resume', 'go on from the last good checkpoint in the run folder')
-    .option('--dry-run', 'show examples, sizes, memory and time, without training');
-  return requireFlags(withCommonOptions(command), '--model', '--task', '--method', '--out').action(
+    .option('--resume [DIR]', 'go on with the run in this folder (or in --out), from its last good checkpoint')
+    .option('--dry-run', 'show examples, sizes, memory and time, without training')
+    .addHelpText('after', '\nA --config file may hold model, task, method, out and data, too; flags win over it.');
+  return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
-      const { model, task, method, out, data, resume, json } = options;
-      if (task.length === 0) throw new UserError('--task names no task');
-      const defaults = defaultConfig('encoder-decoder', false, findMethod(method));
-      const settings = readSettings(options, (one) => resolveConfig(defaults, one));
+      const { json } = options;
+      const { request, tasks, config } = readRequest(options);
+      const { data } = request;
       const progress = new Progress(io);
       // Data at fault and downloads come before libtorch does.
-      const { keep, replay, shots } = resolveConfig(defaults, settings);
       const load = async (name: string, ...splits: readonly Split[]) => {
         const loaded = await loadTask(name, { data, hub: progress.hub });
         for (const split of splits) await loaded.load(split);
         return loaded;
       };
       const names: string[] = [];
-      for (const one of task) names.push((await load(one, 'train', 'validation')).name);
-      for (const one of replay.tasks) await load(one, 'train');
-      for (const one of keep.tasks) await load(one);
-      await checkPlaces(model, undefined, progress);
-      const request: TrainRequest = { model, task, method, out, data, settings, resume };
+      for (const one of tasks) names.push((await load(one, 'train', 'validation')).name);
+      for (const one of config.replay.tasks) await load(one, 'train');
+      for (const one of config.keep.tasks) await load(one);
+      await checkPlaces(request.model, undefined, progress);
 
+      await useTorch();
       if (options.dryRun) {
-        await useTorch();
         const { dryRun } = await import('@promot/core/train');
         const found = await dryRun({ ...request, onEvent: (event) => show(event, progress) });
         answer(io, json, found, () => describeDryRun(found));
         return;
       }
-      await useTorch();
       const { train } = await import('@promot/core/train');
       const onEvent = (event: TrainEvent) => show(event, progress);
       const { result, exitCode } = await untilInterrupted(
@@ -86,17 +84,69 @@ export function trainCommand(io: Io): Command {
       );
       // Another rank's signal ends this one as SIGTERM does.
       if (!result.finished) io.exitCode = exitCode || 143;
-      const words = result.finished ? evalCommandLine(options, names, shots) : resumeCommandLine(options);
+      const words = result.finished
+        ? evalCommandLine(request, tasks, names, config.shots)
+        : ['train', '--resume', request.out];
       const next = `${io.program ?? 'promot'} ${commandLine(words)}`;
       answer(io, json, { ...result, next }, () => summary(result, next));
     }),
   );
 }
 
+const text = z.string().min(1);
+/** What a run is, beside its settings; a config file may hold it, too. */
+const runKeys = { model: text, task: z.union([text, z.array(text).min(1)]), method: text, out: text, data: text };
+type RunKeys = { [K in keyof typeof runKeys]?: z.infer<(typeof runKeys)[K]> };
+
+/** The request of a command line: its flags, over its config file, over the run that is to be gone on with. */
+function readRequest({ resume, dryRun: _, json: __, config: file, set, ...flags }: Options): {
+  readonly request: TrainRequest;
+  readonly tasks: readonly string[];
+  readonly config: TrainingConfig;
+} {
+  if (flags.task?.length === 0) throw new UserError('--task names no task');
+  const source = { config: file, set };
+  const { model, task, method, out, data, ...settings } = readSettings(source, checkRunKey) as RunKeys & Settings;
+  if (typeof resume === 'string' && (flags.out ?? resume) !== resume)
+    throw new UserError(`--resume ${resume} and --out ${flags.out} are two folders: name one`);
+  const begun = typeof resume === 'string' ? resumeRequest(resume) : {};
+  const run: Partial<TrainRequest> = { ...begun, ...defined({ model, task, method, out, data }), ...defined(flags) };
+  const missing = (['model', 'task', 'method', 'out'] as const).filter((key) => run[key] === undefined);
+  if (missing.length > 0)
+    throw new UserError(`promot train needs ${missing.map((key) => `--${key}`).join(', ')} (see --help)`);
+  // Which settings there are depends on the method, which the same file may name. Each alone, to say where it stands.
+  const defaults = defaultConfig('encoder-decoder', false, findMethod(run.method!));
+  readSettings(source, (one) => checkRunKey(one) || resolveConfig(defaults, one));
+  const tasks = [run.task!].flat();
+  const request = {
+    ...(run as TrainRequest),
+    task: tasks.length === 1 ? tasks[0]! : tasks,
+    settings,
+    resume: resume !== undefined,
+  };
+  return { request, tasks, config: resolveConfig(defaults, settings) };
+}
+
+/** Checks a key that says what the run is; false for a setting. */
+function checkRunKey(one: Settings): boolean {
+  const [[key, value]] = Object.entries(one) as [[string, unknown]];
+  const schema = runKeys[key as keyof typeof runKeys];
+  if (schema === undefined) return false;
+  const { success, error } = schema.safeParse(value);
+  if (!success) throw new UserError(`${key}: ${error.issues[0]!.message}`);
+  return true;
+}
+
+/** Without keys that hold nothing. */
+function defined<T extends object>(object: T): Partial<T> {
+  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Partial<T>;
+}
+
 function show(event: TrainEvent, progress: Progress): void {
   switch (event.type) {
     case 'start':
       progress.line(`${event.trainExamples} training examples, ${event.validationExamples} validation examples`);
+      progress.line(event.chosen);
       break;
     case 'stage':
       progress.line(
@@ -159,19 +209,17 @@ function summary(result: TrainResult, next: string): string {
 }
 
 /** With several tasks (of these names) that of the first: each is asked with its own prompt, and with exemplars as it was trained. */
-function evalCommandLine({ out, task, method, data }: Options, names: readonly string[], shots: number): string[] {
+function evalCommandLine(
+  { out, method, data }: TrainRequest,
+  tasks: readonly string[],
+  names: readonly string[],
+  shots: number,
+): string[] {
   const adapter = adapterAtUse(findMethod(method));
-  const own = adapter === 'prompt' && task.length > 1 ? join(out, 'prompts', names[0]!) : out;
+  const own = adapter === 'prompt' && tasks.length > 1 ? join(out, 'prompts', names[0]!) : out;
   return [
-    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task[0]!, '--shots', `${shots}`],
+    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', tasks[0]!, '--shots', `${shots}`],
     ...flag('--data', data),
-  ];
-}
-
-function resumeCommandLine({ model, task, method, out, data, config, set }: Options): string[] {
-  return [
-    ...['train', '--model', model, '--task', task.join(','), '--method', method, '--out', out],
-    ...[...flag('--data', data), ...flag('--config', config), ...(set ?? []).flatMap((s) => ['--set', s]), '--resume'],
   ];
 }
 
