@@ -172,6 +172,67 @@ describe('the keep list', () => {
     expect(notes).toEqual([expect.stringMatching(/every checkpoint lost more than 0 points.*lost least/)]);
   });
 
+  describe('at a rate that is too high', () => {
+    const notesOf = (events: readonly TrainEvent[]) => events.flatMap((e) => (e.type === 'note' ? [e.text] : []));
+    const lossy = async (more: object) => {
+      const said = await sayings(goldenModel('t5-v1.1'));
+      return {
+        ...settings({ tasks: [said], shots: 0 }),
+        stage2: { ...smallSettings.stage2, learningRate: 0.2, ...more },
+      };
+    };
+    const stepsOf = (out: string) => metricsOf(out).filter(({ loss }) => loss !== undefined);
+    const weightsOf = (out: string) => readFileSync(join(folder, out, 'model/model.safetensors'));
+
+    test('warns of the task, says from what to what, and what to do', async () => {
+      const events: TrainEvent[] = [];
+      const own = await lossy({});
+      await train(request('warned', { method: 'fine-tune', settings: own, onEvent: (e) => events.push(e) }));
+      expect(notesOf(events)[0]).toMatch(
+        /^stage model step 2: the keep list is being lost\. sayings: its references cost \d.*nats.*stage2\.learningRate/,
+      );
+      expect(stepsOf('warned').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+    });
+
+    test('learningRate=auto goes back to the last good checkpoint and on at a third, also over a stop', async () => {
+      const events: TrainEvent[] = [];
+      const own = await lossy({ lowerRate: true });
+      await train(request('auto', { method: 'fine-tune', settings: own, onEvent: (e) => events.push(e) }));
+      expect(
+        notesOf(events).filter((text) => /goes back to step 0 and on at a learning rate of 0\.067/.test(text)),
+      ).toHaveLength(1);
+      expect(stepsOf('auto').map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+      const rates = metricsOf('auto').flatMap((line) => (line as { learningRate?: number }).learningRate ?? []);
+      expect(rates[0]).toBeLessThan(0.2);
+      expect(rates).toEqual([...rates].sort((a, b) => b - a));
+
+      const abort = new AbortController();
+      let steps = 0;
+      const onEvent = (event: TrainEvent) => event.type === 'step' && ++steps === 4 && abort.abort();
+      const stopped = { method: 'fine-tune', settings: own, onEvent, signal: abort.signal };
+      expect((await train(request('auto-stopped', stopped))).finished).toBe(false);
+      await train(request('auto-stopped', { method: 'fine-tune', settings: own, resume: true }));
+      expect(weightsOf('auto-stopped')).toEqual(weightsOf('auto'));
+      expect(stepsOf('auto-stopped').map(({ step, loss }) => [step, loss])).toEqual(
+        stepsOf('auto').map(({ step, loss }) => [step, loss]),
+      );
+    });
+
+    test.each<[string, string, object, RegExp]>([
+      ['a keep list', 'fine-tune', { stage2: { learningRate: 'auto' } }, /auto needs keep\.tasks/],
+      [
+        'a stage that trains the model',
+        'promot',
+        { ...settings(), stage1: { learningRate: 'auto' } },
+        /auto is for stages/,
+      ],
+    ])('learningRate=auto needs %s', async (_name, method, own, message) => {
+      await expect(train(request('refused', { method, settings: { ...smallSettings, ...own } }))).rejects.toThrow(
+        message,
+      );
+    });
+  });
+
   /** A task whose references are what a model says to its inputs. */
   async function sayings(model: string): Promise<string> {
     const { samples } = await evaluateTask(await openModel(model, 'float32'), await loadTask(other), { beams: 1 });

@@ -46,6 +46,8 @@ export interface Candidate {
   readonly scoreError?: number;
   /** Mean score of the keep list, 0 to 100; where it was evaluated. */
   readonly keepAverage?: number;
+  /** The keep list warned here: the target's form leaks, or references have become less likely. */
+  readonly warns?: boolean;
 }
 
 /** Where a stage stands. */
@@ -59,6 +61,8 @@ export interface StageState {
   readonly candidates: readonly Candidate[];
   /** Seconds of training so far. */
   readonly seconds: number;
+  /** How often the learning rate was lowered (`learningRate=auto`). */
+  readonly lowered?: number;
 }
 
 const runFile = 'run.json';
@@ -71,6 +75,7 @@ const finished = z.looseObject({
       start: z.object({ keepAverage: z.number().optional() }).optional(),
       step: z.int().positive(),
       seconds: z.number(),
+      lowered: z.int().positive().optional(),
       candidates: z.array(
         z.object({
           step: z.int().positive(),
@@ -78,6 +83,7 @@ const finished = z.looseObject({
           scoreError: z.number().optional(),
           evalLoss: z.number(),
           keepAverage: z.number().optional(),
+          warns: z.boolean().optional(),
         }),
       ),
     }),
@@ -223,16 +229,28 @@ export class RunFolder {
 
   /**
    * Keeps the two newest checkpoints, so that training can go on from the one before should the newest be damaged, and of the
-   * `wanted` and the `keepLast` newest kept ones of the stage the weights.
+   * `wanted` and the `keepLast` newest kept ones of the stage the weights; of step `whole` all.
    */
-  async prune(state: StageState, keepLast: number, wanted: readonly Candidate[] = []): Promise<void> {
+  async prune(state: StageState, keepLast: number, wanted: readonly Candidate[] = [], whole?: number): Promise<void> {
     if (!this.writes) return;
     const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
     for (const { step } of wanted) kept.add(step);
     for (const step of this.checkpointSteps(state.stage).slice(0, -2)) {
+      if (step === whole) continue;
       const folder = this.checkpointPath(state.stage, step);
       await rm(kept.has(step) ? join(folder, 'optimizer.safetensors') : folder, { recursive: true, force: true });
     }
+  }
+
+  /**
+   * Puts the files of a stage back to a step: the checkpoint of that step says `state` from now on, and later ones are deleted.
+   * A process that is killed meanwhile finds the later ones, or the earlier with its new state.
+   */
+  async goBack(state: StageState): Promise<void> {
+    if (!this.writes) return;
+    await this.updateCheckpoint(state);
+    for (const step of this.checkpointSteps(state.stage).reverse())
+      if (step > state.step) await rm(this.checkpointPath(state.stage, step), { recursive: true, force: true });
   }
 
   /**

@@ -15,6 +15,8 @@ const stageSchema = z.strictObject({
   /** The stage ends where its validation loss has not fallen by 1 % in so many evaluations; 0: never. */
   patience: z.int().nonnegative(),
   learningRate: z.number().positive().max(1e6),
+  /** `learningRate=auto`: where the keep list warns, the stage goes back to its last good checkpoint and on at a third of it. */
+  lowerRate: z.boolean(),
   /** A checkpoint is kept, evaluated and becomes a candidate every so many steps, and at the last one. */
   keepEvery: z.int().positive(),
   schedule: z.enum(schedules),
@@ -118,7 +120,7 @@ export function parseSettings(given: ConfigInput, stages: readonly string[] = pa
   const parsed: Record<string, unknown> = {};
   const byStage: Record<string, Record<string, unknown>> = {};
   const addStage = (name: string, value: unknown, place: string) => {
-    const settings = parseGroup(stageSchema, value, place);
+    const settings = parseGroup(stageSchema, withoutAuto(value), place);
     // Steps that are given stand in place of epochs that are not.
     const epochs = 'steps' in settings && !('epochs' in settings) ? { epochs: null } : {};
     byStage[name] = { ...byStage[name], ...epochs, ...settings };
@@ -139,6 +141,14 @@ export function parseSettings(given: ConfigInput, stages: readonly string[] = pa
     else parsed[key] = parseValue(configSchema.shape[key as keyof typeof configSchema.shape], value, key);
   }
   return Object.keys(byStage).length > 0 ? { ...parsed, stages: byStage } : parsed;
+}
+
+/** `learningRate: auto` in the form that is kept: the default's rate, which may be lowered. A number is meant as it stands. */
+function withoutAuto(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('learningRate' in value)) return value;
+  const { learningRate, ...rest } = value;
+  if (learningRate === 'auto') return { ...rest, lowerRate: true };
+  return 'lowerRate' in value ? value : { ...value, lowerRate: false };
 }
 
 function parseValue(schema: z.ZodType, value: unknown, place: string): unknown {

@@ -17,6 +17,8 @@ export class Checkpointer {
     private readonly trained: Parameters,
     private readonly optimizer: Optimizer,
     private readonly rule: (state: StageState) => ChoiceRule,
+    /** Whether the stage may go back to its last good checkpoint. */
+    private readonly goesBack: boolean,
     /** Whether checkpoints were there of which none could be read. */
     readonly lost: boolean,
     private stageState: StageState,
@@ -28,19 +30,16 @@ export class Checkpointer {
     key: string,
     trained: Parameters,
     optimizer: Optimizer,
-    rule: (state: StageState) => ChoiceRule,
+    { rule, goesBack }: { rule: (state: StageState) => ChoiceRule; goesBack: boolean },
   ): Promise<Checkpointer> {
     const { state, lost } = await fromFirst(() => {
       const newest = folder.newestState(key);
       const lost = newest === undefined && folder.checkpointSteps(key).length > 0;
       return { lost, state: newest ?? { stage: key, step: 0, candidates: [], seconds: 0 } };
     });
-    if (state.step > 0) {
-      if (isFirst()) folder.restore(state, trained, optimizer);
-      optimizer.steps = state.step;
-      await copyFromFirst([...trained.values(), ...optimizer.state().values()]);
-    }
-    return new Checkpointer(folder, trained, optimizer, rule, lost, state);
+    const checkpoints = new Checkpointer(folder, trained, optimizer, rule, goesBack, lost, state);
+    if (state.step > 0) await checkpoints.#restore();
+    return checkpoints;
   }
 
   get state(): StageState {
@@ -80,11 +79,35 @@ export class Checkpointer {
     await this.#prune();
   }
 
+  /** Whether the keep list warned at the present step, which is a candidate. */
+  get warns(): boolean {
+    const last = this.stageState.candidates.at(-1);
+    return last?.step === this.stageState.step && last.warns === true;
+  }
+
+  get #lastGood(): { step: number; candidates: readonly Candidate[] } {
+    const good = this.stageState.candidates.findLastIndex(({ warns }) => !warns);
+    const candidates = this.stageState.candidates.slice(0, good + 1);
+    return { step: candidates.at(-1)?.step ?? 0, candidates };
+  }
+
+  /** Goes back to the last candidate at which the keep list did not warn, or to the start; the learning rate is lowered once more. */
+  async goBack(): Promise<void> {
+    const { lowered = 0 } = this.stageState;
+    this.stageState = { ...this.stageState, ...this.#lastGood, lowered: lowered + 1 };
+    await this.folder.goBack(this.stageState);
+    await this.#restore();
+  }
+
+  /** Puts what is trained to where the state says; rank 0 reads it for all. */
+  async #restore(): Promise<void> {
+    if (isFirst()) this.folder.restore(this.stageState, this.trained, this.optimizer);
+    this.optimizer.steps = this.stageState.step;
+    await copyFromFirst([...this.trained.values(), ...this.optimizer.state().values()]);
+  }
+
   async #prune(): Promise<void> {
-    await this.folder.prune(
-      this.stageState,
-      keepLast,
-      mayBeBest(this.stageState.candidates, this.rule(this.stageState)),
-    );
+    const wanted = mayBeBest(this.stageState.candidates, this.rule(this.stageState));
+    await this.folder.prune(this.stageState, keepLast, wanted, this.goesBack ? this.#lastGood.step : undefined);
   }
 }

@@ -9,6 +9,7 @@ export { type ConfigInput, configKeys, type TrainingConfig } from '../methods/se
 const stageDefaults = {
   epochs: null,
   patience: 0,
+  lowerRate: false,
   // The paper is silent on all of these: no schedule, no warm-up, no clipping, no decay.
   schedule: 'constant',
   warmupSteps: 0,

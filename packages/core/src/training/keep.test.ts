@@ -1,6 +1,6 @@
 // The rule for the best checkpoint.
 import { describe, expect, test } from 'vitest';
-import { bestOf, type ChoiceRule, keeps, mayBeBest, standsStill } from './keep.js';
+import { bestOf, type ChoiceRule, type KeepScore, keeps, mayBeBest, standsStill, warningsOf } from './keep.js';
 
 const candidates = [
   { step: 1, score: 60, evalLoss: 1, keepAverage: 50 },
@@ -100,4 +100,20 @@ test('the validation loss stands still where it has not fallen by 1 % in so many
   expect(standsStill(losses(1, 0.8, 0.9, 0.85), 2)).toBe(true);
   expect(standsStill(losses(1, 2), 2)).toBe(false);
   expect(standsStill(losses(1, 2, 3, 4), 0)).toBe(false);
+});
+
+test('the keep list warns of a form that leaks and of references that have become less likely', () => {
+  const interval = { low: 0, high: 0 };
+  const of = (formShare: number | undefined, nll: number): KeepScore => ({
+    ...{ task: 'qa', metric: 'exact-match', score: 1, interval, nll, nllInterval: interval },
+    ...(formShare !== undefined && { formShare }),
+  });
+  const warned = (before: KeepScore, now: KeepScore) => warningsOf([before], [now]);
+  expect(warned(of(2, 1), of(11.9, 1.1))).toEqual([]);
+  expect(warned(of(2, 1), of(12, 1))).toEqual(["qa: 12 % of the answers have the target's form (before: 2 %)"]);
+  expect(warned(of(undefined, 1), of(undefined, 1.25))).toEqual([
+    'qa: its references cost 1.25 nats a token (before: 1.00)',
+  ]);
+  expect(warned(of(50, 2), of(0, 1))).toEqual([]);
+  expect(warningsOf([], [of(100, 9)])).toEqual([]);
 });

@@ -64,6 +64,35 @@ export async function scoreKeepList(
   return { keep, keepAverage: normalizedAverage(keep.map(({ score }) => score)) };
 }
 
+/** A task of the keep list warns where the form leaks into this many more percent of its outputs than at step 0 ... */
+const leak = 10;
+/** ... or where its references cost this many nats a token more (a tenth: 10 % more perplexity). */
+const fall = 0.1;
+
+/**
+ * What the keep list warns of, a line for each task: the target's form among its answers, or references that have become less
+ * likely. The limits are chosen so that on Gemma 3 270M fine-tuning that forgets is told from ProMoT that does not: at step 20
+ * fine-tuning at 0.00003 had 100 points and 2.1 nats on web_questions, ProMoT at 0.00001 none in 240 steps.
+ */
+export function warningsOf(before: readonly KeepScore[], now: readonly KeepScore[]): string[] {
+  return now.flatMap(({ task, formShare = 0, nll }) => {
+    const first = before.find((one) => one.task === task);
+    if (!first) return [];
+    const share = formShare - (first.formShare ?? 0);
+    const cost = nll - first.nll;
+    return [
+      ...(share >= leak
+        ? [
+            `${task}: ${formShare.toFixed(0)} % of the answers have the target's form (before: ${(first.formShare ?? 0).toFixed(0)} %)`,
+          ]
+        : []),
+      ...(cost > fall
+        ? [`${task}: its references cost ${nll.toFixed(2)} nats a token (before: ${first.nll.toFixed(2)})`]
+        : []),
+    ];
+  });
+}
+
 /** What a checkpoint may lose. */
 export interface KeepRule {
   /** The keep list's average at step 0. */

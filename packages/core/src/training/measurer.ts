@@ -1,9 +1,11 @@
 // What is measured along a run: validation, the keep list, and what the caller wants to know; the lines of metrics.jsonl.
 import type { Tensor } from '@promot/torch';
 import type { Candidate, RunFolder } from '../artifacts/run-folder.js';
+import { readTrainingRun } from '../artifacts/training-run.js';
 import type { TargetForm } from '../evaluation/form.js';
 import { has } from '../methods/index.js';
-import { type KeepScores, scoreKeepList, targetForms } from './keep.js';
+import { type KeepScore, type KeepScores, scoreKeepList, targetForms, warningsOf } from './keep.js';
+import { fromFirst } from './parallel.js';
 import { nameOf, type Phase, phaseKey } from './phases.js';
 import type { Place, TrainEvent, TrainRequest } from './request.js';
 import type { RunSetup } from './setup.js';
@@ -15,6 +17,9 @@ export class Measurer {
   /** Of the targets; known once the keep list is first evaluated. */
   #forms: readonly TargetForm[] | undefined;
 
+  /** The keep list at step 0, by phase. */
+  readonly #keptAtStart = new Map<string, readonly KeepScore[]>();
+
   constructor(
     private readonly folder: RunFolder,
     private readonly setup: RunSetup,
@@ -22,8 +27,9 @@ export class Measurer {
   ) {}
 
   /** Before a phase's first step: the keep list, and what the caller wants to know. */
-  start(phase: Phase): Promise<{ keepAverage?: number }> {
-    return this.#measure(phase, 0);
+  async start(phase: Phase): Promise<{ keepAverage?: number }> {
+    const { keepAverage } = await this.#measure(phase, 0);
+    return { keepAverage };
   }
 
   /** A kept checkpoint's evaluations. Their lines are written together, at the end: the candidate vouches for them. */
@@ -54,17 +60,18 @@ export class Measurer {
       results.length === 1
         ? { [metric]: score, scoreError }
         : { score, scoreError, tasks: results.map(({ samples: _, ...result }) => result) };
-    const { keepAverage } = await this.#measure(phase, step, { ...place, evalLoss, ...line });
-    return { step, score, scoreError, evalLoss, keepAverage };
+    const { keepAverage, warns } = await this.#measure(phase, step, { ...place, evalLoss, ...line });
+    return { step, score, scoreError, evalLoss, keepAverage, ...(warns && { warns }) };
   }
 
   /** What is measured at step 0 as well. Writes all lines at once. */
-  async #measure(phase: Phase, step: number, validation?: object): Promise<{ keepAverage?: number }> {
+  async #measure(phase: Phase, step: number, validation?: object): Promise<{ keepAverage?: number; warns?: boolean }> {
     const { loaded, keepTasks } = this.setup;
     const place = placeOf(phase, step);
     const measuresLoss = keepTasks.length > 0 && phase.stage.trains.includes('model');
     const kept = measuresLoss ? await this.#scoreKeepList(phase, place) : undefined;
     if (kept) this.#tell({ type: 'keep', ...place, ...kept });
+    if (kept && step === 0) this.#keptAtStart.set(phase.key, kept.keep);
     const own = await this.request.atCheckpoint?.({
       stage: phase.stage.name,
       step,
@@ -77,7 +84,30 @@ export class Measurer {
     if (kept) this.folder.appendMetrics({ ...place, ...kept });
     // Its place is the run's to say.
     if (own) this.folder.appendMetrics({ ...place, ...own, ...place });
-    return { keepAverage: kept?.keepAverage };
+    const warnings = kept && step > 0 ? warningsOf(await this.#startOf(phase), kept.keep) : [];
+    const stage = this.setup.config.stages[phase.stage.settings]!;
+    if (warnings.length > 0)
+      this.#tell({
+        type: 'note',
+        text:
+          `stage ${phase.key} step ${step}: the keep list is being lost. ${warnings.join('; ')}` +
+          (stage.lowerRate ? '' : `. A lower ${phase.stage.settings}.learningRate may keep it; "auto" lowers it`),
+      });
+    return { keepAverage: kept?.keepAverage, warns: warnings.length > 0 };
+  }
+
+  /** The keep list before the stage's first step; of a run that goes on, as metrics.jsonl has it. */
+  async #startOf(phase: Phase): Promise<readonly KeepScore[]> {
+    const known = this.#keptAtStart.get(phase.key);
+    if (known) return known;
+    const { stage, task } = placeOf(phase, 0);
+    const kept = await fromFirst(() => {
+      const { keeps } = readTrainingRun(this.folder.path);
+      const line = keeps.find((one) => one.stage === stage && one.task === task && one.step === 0);
+      return (line?.keep ?? []) as readonly KeepScore[];
+    });
+    this.#keptAtStart.set(phase.key, kept);
+    return kept;
   }
 
   async #scoreKeepList({ stage }: Phase, place: Place): Promise<KeepScores> {

@@ -92,6 +92,12 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     checkNumbers(loaded, runTasks, request);
     for (const { trains, settings } of method.stages) {
       if (trains.includes('prompt')) warnOfLargeSteps(loaded, settings, config, request);
+      if (config.stages[settings]!.lowerRate && (config.keep.tasks.length === 0 || !trains.includes('model')))
+        throw new UserError(
+          trains.includes('model')
+            ? `setting ${settings}.learningRate: auto needs keep.tasks, whose warnings lower the rate`
+            : `setting ${settings}.learningRate: auto is for stages that train the model`,
+        );
       if (config.stages[settings]!.loraRank > 0 && !trains.includes('model'))
         throw new UserError(`setting ${settings}.loraRank: ${method.name} does not train the model in this stage`);
     }

@@ -23,6 +23,9 @@ import type { RunSetup } from './setup.js';
 
 /** The soft prompt's name among trained tensors; no model has a parameter of this name. */
 const promptName = 'prompt';
+/** `learningRate=auto` divides the rate by this, at most so many times. */
+const lowering = 3;
+const mostLowerings = 4;
 /** Tells the seed of the additions that train in the model's place from those of the first stage. */
 const additionsPlace = 2;
 
@@ -134,7 +137,10 @@ class StageRun {
       !stage.trains.includes('model') || this.#additions !== undefined,
     );
     try {
-      const checkpoints = await Checkpointer.open(folder, key, trained, optimizer, (state) => this.#ruleOf(state));
+      const checkpoints = await Checkpointer.open(folder, key, trained, optimizer, {
+        rule: (state) => this.#ruleOf(state),
+        goesBack: settings.lowerRate,
+      });
       if (checkpoints.lost) this.#note('none of its checkpoints can be read, so it begins anew');
       const { step: begin } = checkpoints.state;
       if (wasFinished && begin === 0)
@@ -151,9 +157,14 @@ class StageRun {
         const { step } = checkpoints.state;
         if (isKept(step) && !checkpoints.isCandidate)
           await checkpoints.addCandidate(await measurer.candidate(phase, step));
+        await this.#lowerRate(checkpoints);
       };
       try {
-        if (begin === 0) checkpoints.start(await measurer.start(phase));
+        if (begin === 0 && !checkpoints.state.start) {
+          checkpoints.start(await measurer.start(phase));
+          // To go back to, if need be.
+          if (settings.lowerRate) await checkpoints.save();
+        }
         await evaluateIfDue();
         const stopsEarly = () => checkpoints.isCandidate && isDone(checkpoints.state, settings);
         if (stopsEarly()) return checkpoints.state;
@@ -162,7 +173,7 @@ class StageRun {
           trained,
           optimizer,
           batch: (step) => mixture.batch(step),
-          learningRate: (step) => learningRateAt(step, settings),
+          learningRate: (step) => learningRateAt(step, settings) / lowering ** (checkpoints.state.lowered ?? 0),
           steps: settings.steps,
           loss: this.#loss(),
           dropout: config.dropout,
@@ -199,6 +210,26 @@ class StageRun {
     } finally {
       optimizer.dispose();
     }
+  }
+
+  /** Where the keep list warns: back to the last good checkpoint, and on at a lower rate. */
+  async #lowerRate(checkpoints: Checkpointer): Promise<void> {
+    const { learningRate, lowerRate } = this.#settings;
+    if (!lowerRate || !checkpoints.warns) return;
+    const { lowered = 0 } = checkpoints.state;
+    if (lowered >= mostLowerings) {
+      this.#note(`the rate was lowered ${lowered} times, and is no more`);
+      return;
+    }
+    await checkpoints.goBack();
+    const { step } = checkpoints.state;
+    const { folder } = this.context;
+    if (folder.writes)
+      await folder.rewindMetrics(
+        (line) => line.stage !== this.phase.stage.name || line.task !== this.phase.task || line.step <= step,
+      );
+    const rate = (learningRate / lowering ** (lowered + 1)).toPrecision(2);
+    this.#note(`goes back to step ${step} and on at a learning rate of ${rate}`);
   }
 
   /** The objective of the stage, and the penalty for leaving the pretrained model. */
