@@ -16,10 +16,7 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
   const request = { ...asked, signal };
   const done: TrainResult['stages'][number][] = [];
   let finished = true;
-  if (folder.writes) {
-    await rewindMetrics(folder, setup);
-    checkOrder(folder, setup);
-  }
+  if (folder.writes) await rewindMetrics(folder, setup);
   const measurer = new Measurer(folder, setup, request);
   const context = { folder, setup, request, measurer, agreeToStop };
   const ended: { state: StageState; best: Candidate }[] = [];
@@ -42,8 +39,8 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
   };
 }
 
-/** A stage that is to have more steps must be the last that was begun. */
-function checkOrder(folder: RunFolder, { phases, config }: RunSetup): void {
+/** Throws UserError where a stage is to have more steps and is not the last that was begun. */
+export function checkOrder(folder: RunFolder, { phases, config }: RunSetup): void {
   const states = phases.map((phase) => stateOf(phase, folder, config));
   const open = phases.findIndex(({ stage }, i) => !states[i] || !isDone(states[i], config.stages[stage.settings]!));
   if (states[open] && states.slice(open + 1).some((state) => state !== undefined))

@@ -7,7 +7,7 @@ import { agreeOn, fromFirst, isFirst } from './parallel.js';
 import { describeChoice } from './presets.js';
 import type { TrainRequest, TrainResult } from './request.js';
 import { checkSame, checkSameData, placed, type RunBefore, runBefore } from './resume.js';
-import { walk } from './run.js';
+import { checkOrder, walk } from './run.js';
 import { type RunSetup, setUp, tearDown } from './setup.js';
 
 export type { CheckpointMoment, MetricsLine, TrainEvent, TrainRequest, TrainResult } from './request.js';
@@ -47,7 +47,10 @@ async function trainSetUp(request: TrainRequest, setup: RunSetup, before: RunBef
         trainExamples,
         validationExamples: sum(({ validation }) => validation.length),
       });
-      if (before && folder.writes && !isDeepStrictEqual(before.config, config)) await folder.describe(info, config);
+      if (before && folder.writes) {
+        checkOrder(folder, setup);
+        if (!isDeepStrictEqual(before.config, config)) await folder.describe(info, config);
+      }
       return await walk(folder, setup, request);
     } finally {
       await folder.unlock();

@@ -205,8 +205,16 @@ describe('answers', () => {
     const again = await promot('train', ...flags, ...settings);
     expect(again).toMatchObject({ code: 2, err: expect.stringContaining('--resume') });
     expect((await json('train', ...flags, ...settings, '--resume')).stages).toEqual(trained.stages);
-    const other = await promot('train', ...flags, '--set', 'stage1.steps=3', '--resume');
-    expect(other).toMatchObject({ code: 2, err: expect.stringContaining('other settings') });
+    const info = readFileSync(join(out, 'run.json'), 'utf8');
+    const fewer = await promot('train', ...flags, '--set', 'stage1.steps=1', '--resume');
+    expect(fewer).toMatchObject({
+      code: 2,
+      err: expect.stringContaining('other settings (stage1.steps was 2, not 1)'),
+    });
+    const more = await promot('train', '--resume', out, '--set', 'stage1.steps=3');
+    expect(more).toMatchObject({ code: 2, err: expect.stringContaining('cannot have more steps') });
+    expect(readFileSync(join(out, 'run.json'), 'utf8')).toBe(info);
+    expect((await json('train', '--resume', out)).stages).toEqual(trained.stages);
   });
 
   test.each([

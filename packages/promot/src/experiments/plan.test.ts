@@ -106,7 +106,11 @@ test("the paper's settings are those of its appendix", () => {
   const joint = runs.find(({ method }) => method === 'joint')!;
   expect(joint.model).toBe('google/mt5-xxl');
   const config = resolveConfig(defaultConfig('encoder-decoder', true), joint.settings);
-  expect(config).toMatchObject({ batchSize: 64, promptLength: 100, stage2: { steps: 1000, learningRate: 0.001 } });
+  expect(config).toMatchObject({
+    batchSize: 64,
+    promptLength: 100,
+    stages: { stage2: { steps: 1000, learningRate: 0.001 } },
+  });
 });
 
 test("the paper's numbers, as printed", () => {
