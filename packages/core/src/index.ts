@@ -36,7 +36,14 @@ export type {
   Table,
 } from './report/report.js';
 export { writeReport } from './report/write.js';
-export { builtinTasks, type LoadTaskOptions, loadTask, type NamedTask, namedTasks } from './tasks/registry.js';
+export {
+  builtinTasks,
+  type LoadTaskOptions,
+  loadTask,
+  type NamedTask,
+  namedTasks,
+  registerTask,
+} from './tasks/registry.js';
 export type { Example, Task, TaskDefinition } from './tasks/task.js';
 export type { Tokenizer } from './tokenizer/tokenizer.js';
 export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './training/config.js';

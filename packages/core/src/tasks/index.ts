@@ -1,9 +1,11 @@
 // What the room `tasks` offers to the packages above.
+
 export { exemplarSeparator, joinExemplars } from './few-shot.js';
+export { answerOf, object, text, texts } from './fields.js';
 export { threeWayInput } from './paper/families.js';
 export { openbookqa } from './paper/openbookqa.js';
 export { paperClassification, paperOutput, trimOutput } from './paper/output.js';
 export { rte } from './paper/rte.js';
 export { wic } from './paper/wic.js';
-export { builtinTasks, type LoadTaskOptions, loadTask, type NamedTask, namedTasks } from './registry.js';
+export { builtinTasks, type LoadTaskOptions, loadTask, type NamedTask, namedTasks, registerTask } from './registry.js';
 export { createTask, type Example, type Task, type TaskDefinition } from './task.js';

@@ -72,6 +72,20 @@ export const namedTasks = new Registry<NamedTask>(
 );
 
 /**
+ * Adds a task whose data lies in the data folder, or on the hub, as the built-in tasks' does. Throws UserError where another task
+ * has its name.
+ *
+ * @example
+ * registerTask({ name: 'mine', version: '1', metric: 'accuracy', evaluationSplits: ['test'], input, target });
+ */
+export function registerTask(definition: TaskDefinition): void {
+  const { name, version } = definition;
+  const load: NamedTask['load'] = async (options) =>
+    createTask(definition, await sourceOf(definition, options), options.onWarning);
+  namedTasks.add({ name, version, load });
+}
+
+/**
  * A task by name (`rte`, or `rte@1` to insist on a version; `_` reads as `-`) or by the path of a YAML file.
  * Errors: a UserError for an unknown name (with the nearest known ones), another version, absent data, a bad YAML file.
  *
@@ -115,7 +129,8 @@ async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): P
     throw new UserError(`task ${definition.name} needs its data: name the folder that holds it with --data`);
   }
   // Data folders are commonly named as the hub names data sets, with underscores.
-  const folders = [definition.name, definition.name.replaceAll('-', '_')].map((name) => join(options.data!, name));
+  const { folder: own = definition.name } = definition;
+  const folders = [own, own.replaceAll('-', '_')].map((name) => join(options.data!, name));
   for (const folder of folders) {
     if (
       await stat(folder).then(

@@ -49,6 +49,8 @@ export interface TaskDefinition {
   readonly standsInFor?: string;
   /** The data set on the Hugging Face hub. */
   readonly hub?: HubDataset;
+  /** The data set's folder below the data folder. Default: the task's name. */
+  readonly folder?: string;
   /** Sizes of the splits in the paper's Table 5. */
   readonly paperSizes?: Readonly<Partial<Record<Split, number>>>;
   /** False for records to leave out (unlabelled ones). */

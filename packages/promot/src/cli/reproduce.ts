@@ -21,13 +21,14 @@ interface Options extends CommonOptions {
   readonly data?: string;
   readonly methods?: readonly string[];
   readonly shots?: readonly number[];
+  readonly only?: readonly string[];
   readonly dryRun?: boolean;
 }
 
 export function reproduceCommand(io: Io): Command {
   const command = new Command('reproduce')
     .description('Reproduce a table or figure of the paper; without a name, list them all with what they cost.')
-    .argument('[name]', 'rte, table-3, figure-1, ...')
+    .argument('[name]', 'rte, table-3, figure-1, ..., or real: the claim on a real model')
     .option('--scale <S>', scales.map(({ name, about }) => `${name}: ${about}`).join('; '), 'lab')
     .option('--model <M>', "in place of the scale's models")
     .option(
@@ -37,9 +38,14 @@ export function reproduceCommand(io: Io): Command {
     .addOption(dataOption())
     .option('--methods <LIST>', 'only these rows or lines: pretrained,fine-tune,promot', wordList)
     .option('--shots <LIST>', 'other tasks only with so many exemplars: 1', (text) => wordList(text).map(Number))
+    .option('--only <LIST>', 'of `real`: only these targets (snli) and arms (promot-0.00001)', wordList)
     .option('--dry-run', 'say what would be done and how long it should take');
   return withCommonOptions(command).action(async (name: string | undefined, options: Options) => {
     const { scale, model, out = `reproduce/${scale}`, data, methods, shots, json } = options;
+    if (name === 'real') {
+      const { reproduceReal } = await import('./reproduce-real.js');
+      return reproduceReal(io, options);
+    }
     const settings = readReproduceSettings(options);
     if (name === undefined) {
       const { listExperiments } = await import('../experiments/cost.js');
