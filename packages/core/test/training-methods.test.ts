@@ -3,7 +3,7 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { liveTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readRun } from '../src/artifacts/run-folder.js';
+import { readRun } from '../src/artifacts/run-file.js';
 import type { TrainingConfig } from '../src/methods/index.js';
 import { findMethod, registerMethod } from '../src/methods/index.js';
 import { type CheckpointMoment, type TrainRequest, train } from '../src/training/train.js';

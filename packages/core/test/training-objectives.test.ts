@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { liveTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readRun } from '../src/artifacts/run-folder.js';
+import { readRun } from '../src/artifacts/run-file.js';
 import { loadFolder } from '../src/models/load.js';
 import { openModel } from '../src/open/open.js';
 import { type TrainRequest, train } from '../src/training/train.js';

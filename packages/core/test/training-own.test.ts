@@ -3,7 +3,7 @@ import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { liveTensors, openSafetensors, scope } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readRun } from '../src/artifacts/run-folder.js';
+import { readRun } from '../src/artifacts/run-file.js';
 import type { ConfigInput, TrainingConfig } from '../src/methods/index.js';
 import { resumeRequest } from '../src/training/resume.js';
 import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';

@@ -15,6 +15,8 @@ import { join } from 'node:path';
 import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform, zeros } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readLoraAdapter } from '../src/adapters/lora-adapter.js';
+import { readMetrics } from '../src/artifacts/metrics-file.js';
+import { readSamples } from '../src/artifacts/samples-file.js';
 import { loadFolder } from '../src/models/load.js';
 import type { LanguageModel } from '../src/models/model.js';
 import { openModel, openPrompt } from '../src/open/open.js';
@@ -54,16 +56,13 @@ interface Line {
   step: number;
   loss?: number;
   evalLoss?: number;
-  accuracy?: number;
+  score?: number;
 }
 function metricsOf(out: string): Line[] {
-  return readFileSync(join(folder, out, 'metrics.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Line);
+  return readMetrics(join(folder, out)) as Line[];
 }
 const losses = (out: string) =>
-  metricsOf(out).map(({ stage, step, loss, evalLoss, accuracy }) => ({ stage, step, loss, evalLoss, accuracy }));
+  metricsOf(out).map(({ stage, step, loss, evalLoss, score }) => ({ stage, step, loss, evalLoss, score }));
 
 describe('the two stages', () => {
   test('move the prompt alone, then the model alone; no tensor is left behind', async () => {
@@ -222,10 +221,10 @@ describe('the other methods', () => {
   test('+1-shot: training and validation inputs begin with an exemplar, never the example itself', async () => {
     const result = await train(request('one-shot', { method: 'fine-tune', settings: { ...smallSettings, shots: 1 } }));
     expect(result.finished).toBe(true);
-    const samples = readFileSync(join(folder, 'one-shot/samples/model-000006.jsonl'), 'utf8').trim().split('\n');
+    const samples = readSamples(join(folder, 'one-shot/samples/model-000006.jsonl'));
     expect(samples.length).toBe(6);
     for (const sample of samples) {
-      const [exemplar, input] = (JSON.parse(sample) as { input: string }).input.split('\n\n');
+      const [exemplar, input] = sample.input.split('\n\n');
       expect(exemplar).toMatch(/answer: (True|False)$/);
       expect(input).toMatch(/answer:$/);
       expect(exemplar).not.toContain(input);

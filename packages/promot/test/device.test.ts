@@ -96,7 +96,7 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
 
     const folder = mkdtempSync(join(tmpdir(), 'promot-device-'));
     try {
-      const run = await RunFolder.create(join(folder, 'run'), { method: 'm', model: 'm', task: 't' }, {});
+      const run = await RunFolder.create(join(folder, 'run'), { method: 'm', model: 'm', tasks: ['t'] }, {});
       const at = { stage: what, step: steps, candidates: [], seconds: 0 };
       await run.saveCheckpoint(at, trained, state);
       run.restore(at, trained, optimizer);

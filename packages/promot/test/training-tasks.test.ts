@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { liveTensors, noGrad, openSafetensors, scope } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readLoraAdapter } from '../../core/src/adapters/lora-adapter.js';
+import { readMetrics } from '../../core/src/artifacts/metrics-file.js';
+import { readSamples } from '../../core/src/artifacts/samples-file.js';
 import { targetLoss } from '../../core/src/evaluation/evaluate.js';
 import { loadFolder } from '../../core/src/models/load.js';
 import type { LanguageModel } from '../../core/src/models/model.js';
@@ -47,13 +49,10 @@ interface Line {
 }
 /** Without what is measured by the clock. */
 const metricsOf = (out: string): Line[] =>
-  readFileSync(join(folder, out, 'metrics.jsonl'), 'utf8')
-    .trim()
-    .split('\n')
-    .map((line) => {
-      const { tokensPerSecond, elapsed, remaining, memory, ...rest } = JSON.parse(line) as Record<string, unknown>;
-      return rest as unknown as Line;
-    });
+  readMetrics(join(folder, out)).map((line) => {
+    const { tokensPerSecond, elapsed, remaining, memory, ...rest } = line as Record<string, unknown>;
+    return rest as unknown as Line;
+  });
 
 /** Mean negative log-likelihood of a task's validation targets, by what a run left on disk. */
 async function lossOf(model: string, taskPath: string, prompt?: string): Promise<number> {
@@ -145,10 +144,7 @@ describe('two tasks', () => {
     };
     await train(request('two-shot', { task: tasks, settings: brief }));
     const inputs = (name: string) =>
-      readFileSync(join(folder, `two-shot/samples/${name}-000001.jsonl`), 'utf8')
-        .trim()
-        .split('\n')
-        .map((line) => (JSON.parse(line) as { input: string }).input);
+      readSamples(join(folder, `two-shot/samples/${name}-000001.jsonl`)).map(({ input }) => input);
     for (const input of inputs('prompt-shades')) expect(input).not.toContain('\n\n');
     for (const input of inputs('model-shades')) expect(input).toMatch(/answer: (Yes|No)\n\nSomebody said/);
     const plain = await train(request('two-plain', { task: tasks, method: 'fine-tune', settings: brief }));

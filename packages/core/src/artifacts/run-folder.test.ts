@@ -15,12 +15,13 @@ import { join } from 'node:path';
 import { zeros } from '@promot/torch';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
-import { RunFolder, readRun, type StageState } from './run-folder.js';
+import { readRun } from './run-file.js';
+import { RunFolder, type StageState } from './run-folder.js';
 
 const temporary = mkdtempSync(join(tmpdir(), 'promot-run-folder-'));
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
-const info = { method: 'promot', model: 'lab', task: 'rte' };
+const info = { method: 'promot', model: 'lab', tasks: ['rte'] };
 const weights = new Map([['weight', zeros([8])]]);
 
 /** A stage at a step, with kept checkpoints at every second step. */

@@ -1,6 +1,6 @@
 // A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
 // prompts/TASK/), lora/, model/.
-import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -21,19 +21,10 @@ import { UserError } from '../base/errors.js';
 import { readJson } from '../base/json.js';
 import { lockFolder } from '../base/lock.js';
 import { version } from '../base/version.js';
-import { writeText } from '../base/write.js';
-
-/** What a run is, beside its settings. */
-export interface RunInfo {
-  readonly method: string;
-  /** The base model, as it was named. */
-  readonly model: string;
-  /** A list where there are several. */
-  readonly task: string | readonly string[];
-  readonly data?: string;
-  /** Of each task: its version, and what its examples are. */
-  readonly fingerprints?: Readonly<Record<string, string>>;
-}
+import { isTemporaryName, writeText } from '../base/write.js';
+import { appendMetrics, type MetricsFileLine, readMetrics, writeMetrics } from './metrics-file.js';
+import { isRun, type RunInfo, writeRun } from './run-file.js';
+import { digits, runSamplesPath, writeSamples } from './samples-file.js';
 
 /** A kept checkpoint as a candidate for the best. */
 export interface Candidate {
@@ -65,7 +56,6 @@ export interface StageState {
   readonly lowered?: number;
 }
 
-const runFile = 'run.json';
 const finishedFile = 'finished.json';
 
 const finished = z.looseObject({
@@ -90,31 +80,13 @@ const finished = z.looseObject({
   ),
 });
 
-/** True where a folder is a run folder. */
-export function isRun(folder: string): boolean {
-  return existsSync(join(folder, runFile));
-}
-
 /** True where a folder is empty, or holds no more than `RunFolder.create` had made when it was killed. */
 export function isUnmade(folder: string): boolean {
   const made = ['lock', 'lock.void', 'config.yaml', 'environment.json'];
   return readdirSync(folder).every((name) => {
     if (name === 'checkpoints' || name === 'samples') return readdirSync(join(folder, name)).length === 0;
-    return made.includes(name) || name.endsWith('.tmp');
+    return made.includes(name) || isTemporaryName(name);
   });
-}
-
-export function readRun(folder: string): RunInfo & { readonly config: object } {
-  const path = join(folder, runFile);
-  const damaged = () => new UserError(`${path}: this is not a run folder, or a damaged one`);
-  let run: Partial<RunInfo & { config: object }> | null;
-  try {
-    run = JSON.parse(readFileSync(path, 'utf8')) as typeof run;
-  } catch {
-    throw damaged();
-  }
-  if (typeof run?.model !== 'string' || typeof run.method !== 'string') throw damaged();
-  return run as RunInfo & { config: object };
 }
 
 export class RunFolder {
@@ -133,6 +105,7 @@ export class RunFolder {
     folder.#release = await lockFolder(path);
     try {
       if (isRun(path)) throw new UserError(`${path} already holds a run`);
+      removeTemporaries(path);
       await mkdir(join(path, 'checkpoints'), { recursive: true });
       await mkdir(join(path, 'samples'), { recursive: true });
       await writeText(join(path, 'environment.json'), `${JSON.stringify(environment(), null, 2)}\n`);
@@ -148,8 +121,14 @@ export class RunFolder {
   static async reopen(path: string): Promise<RunFolder> {
     const folder = new RunFolder(path);
     folder.#release = await lockFolder(path);
-    for (const name of readdirSync(path, { recursive: true, encoding: 'utf8' }))
-      if (name.endsWith('.tmp')) await rm(join(path, name), { recursive: true, force: true });
+    try {
+      removeTemporaries(path);
+      // A person may have deleted them.
+      for (const name of ['checkpoints', 'samples']) await mkdir(join(path, name), { recursive: true });
+    } catch (error) {
+      await folder.unlock();
+      throw error;
+    }
     return folder;
   }
 
@@ -157,7 +136,7 @@ export class RunFolder {
   async describe(info: RunInfo, config: object): Promise<void> {
     await writeText(join(this.path, 'config.yaml'), stringify(config));
     // Last: a folder with this file is a run.
-    await writeText(join(this.path, runFile), `${JSON.stringify({ ...info, config }, null, 2)}\n`);
+    writeRun(this.path, info, config);
   }
 
   get promptPath(): string {
@@ -174,31 +153,21 @@ export class RunFolder {
     return join(this.path, 'model');
   }
 
-  appendMetrics(line: object): void {
-    if (!this.writes) return;
-    appendFileSync(join(this.path, 'metrics.jsonl'), `${JSON.stringify(line)}\n`);
+  appendMetrics(...lines: readonly MetricsFileLine[]): void {
+    if (this.writes) appendMetrics(this.path, lines);
   }
 
-  /** Takes back the lines of steps that a resumed run takes again, and a last line that was cut off. */
-  async rewindMetrics(keep: (line: { stage: string; task?: string; step: number }) => boolean): Promise<void> {
-    const path = join(this.path, 'metrics.jsonl');
-    if (!existsSync(path)) return;
-    const lines = readFileSync(path, 'utf8')
-      .split('\n')
-      .filter((line) => {
-        try {
-          return keep(JSON.parse(line) as { stage: string; task?: string; step: number });
-        } catch {
-          return false;
-        }
-      });
-    await writeText(path, lines.map((line) => `${line}\n`).join(''));
+  /**
+   * Takes back the lines of steps that a resumed run takes again.
+   * @param onDamaged hears where a line cannot be read, which is taken out. Errors: without it, a UserError for such a line.
+   */
+  rewindMetrics(keep: (line: MetricsFileLine) => boolean, onDamaged?: (where: string) => void): void {
+    const lines = readMetrics(this.path, onDamaged);
+    if (lines.length > 0) writeMetrics(this.path, lines.filter(keep));
   }
 
-  async writeSamples(stage: string, step: number, samples: readonly object[]): Promise<void> {
-    if (!this.writes) return;
-    const path = join(this.path, 'samples', `${stage}-${digits(step)}.jsonl`);
-    await writeText(path, samples.map((sample) => `${JSON.stringify(sample)}\n`).join(''));
+  writeSamples(stage: string, step: number, samples: readonly object[]): void {
+    if (this.writes) writeSamples(runSamplesPath(this.path, stage, step), samples);
   }
 
   /** Rewrites what a whole checkpoint of this stage and step says of the stage: its tensors stay. */
@@ -334,8 +303,10 @@ export class RunFolder {
   }
 }
 
-function digits(step: number): string {
-  return String(step).padStart(6, '0');
+/** What a killed process was about to write. */
+function removeTemporaries(folder: string): void {
+  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+    if (isTemporaryName(name)) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
 /** What a later reader needs to know to get the same bits again. */

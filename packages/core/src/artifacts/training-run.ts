@@ -2,54 +2,12 @@
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../base/errors.js';
-import { checked, readJson, readJsonLines } from '../base/json.js';
-import type { Spoken } from '../report/side-by-side.js';
+import { readJson } from '../base/json.js';
+import { type EvaluationLine, type KeepLine, type OwnLine, readMetrics, type StepLine } from './metrics-file.js';
+import { readRun } from './run-file.js';
+import { readSpoken, runSamplesPath, type Spoken } from './samples-file.js';
 
-/** A confidence interval, see `Interval`. */
-export const interval = z.object({ low: z.number(), high: z.number() });
-
-const place = { stage: z.string(), step: z.int().nonnegative(), task: z.string().optional() };
-const stepLine = z.looseObject({
-  ...place,
-  loss: z.number(),
-  tokensPerSecond: z.number(),
-  elapsed: z.number(),
-  memory: z.number(),
-});
-const evaluationLine = z.looseObject({ ...place, evalLoss: z.number(), scoreError: z.number().optional() });
-const keepLine = z.looseObject({
-  ...place,
-  keep: z.array(
-    z.looseObject({
-      task: z.string(),
-      metric: z.string(),
-      score: z.number(),
-      interval: interval.optional(),
-      formShare: z.number().optional(),
-      nll: z.number().optional(),
-      nllInterval: interval.optional(),
-    }),
-  ),
-  keepAverage: z.number(),
-});
-
-/** A line of a training step; see `MetricsLine`. */
-export type StepLine = z.infer<typeof stepLine>;
-/** The other tasks' scores at one moment. */
-export type KeepLine = z.infer<typeof keepLine>;
-/** The target's validation at a kept checkpoint. */
-export interface EvaluationLine {
-  readonly stage: string;
-  readonly step: number;
-  readonly task?: string;
-  readonly evalLoss: number;
-  /** One standard error of `score`. */
-  readonly scoreError?: number;
-  readonly metric: string;
-  /** 0 to 100. */
-  readonly score: number;
-}
+export type { EvaluationLine, KeepLine, OwnLine, StepLine } from './metrics-file.js';
 
 export interface TrainingRun {
   readonly folder: string;
@@ -64,67 +22,32 @@ export interface TrainingRun {
   readonly steps: readonly StepLine[];
   readonly evaluations: readonly EvaluationLine[];
   readonly keeps: readonly KeepLine[];
-}
-
-const info = z.looseObject({
-  method: z.string(),
-  model: z.string(),
-  task: z.union([z.string(), z.array(z.string())]),
-  config: z.looseObject({}),
-});
-
-/** True where a folder holds a training run. */
-export function isTrainingRun(folder: string): boolean {
-  return existsSync(join(folder, 'run.json'));
+  /** What the caller of the run measured at checkpoints. */
+  readonly owns: readonly OwnLine[];
 }
 
 /** Reads a run folder, finished or not. Errors: a UserError for files that are damaged. */
 export function readTrainingRun(folder: string): TrainingRun {
-  const { method, model, task, config } = readJson(join(folder, 'run.json'), info);
-  const [steps, evaluations, keeps]: [StepLine[], EvaluationLine[], KeepLine[]] = [[], [], []];
-  for (const { value, where } of readJsonLines(join(folder, 'metrics.jsonl'))) {
-    const line = checked(value, z.looseObject({}), where);
-    if ('keep' in line) keeps.push(checked(line, keepLine, where));
-    else if ('evalLoss' in line) {
-      const found = checked(line, evaluationLine, where);
-      const metric = Object.keys(found).find(
-        (key) => !['stage', 'step', 'task', 'evalLoss', 'scoreError'].includes(key),
-      );
-      const score = metric === undefined ? undefined : found[metric];
-      if (typeof score !== 'number') throw new UserError(`${where}: an evaluation without a score`);
-      evaluations.push({ ...found, metric: metric === 'score' ? 'mean' : metric!, score });
-    } else if ('loss' in line) steps.push(checked(line, stepLine, where));
-    // Lines of other kinds are other readers' business.
-  }
+  const { method, model, tasks, config } = readRun(folder);
+  const lines = readMetrics(folder);
   const environmentFile = join(folder, 'environment.json');
   return {
     folder,
     method,
     model,
-    task: [task]
-      .flat()
-      .map((one) => basename(one))
-      .join('+'),
+    task: tasks.map((one) => basename(one)).join('+'),
     settings: flattened(config),
     environment: existsSync(environmentFile) ? readJson(environmentFile, z.looseObject({})) : {},
-    steps,
-    evaluations,
-    keeps,
+    steps: lines.filter((line) => line.type === 'step'),
+    evaluations: lines.filter((line) => line.type === 'evaluation'),
+    keeps: lines.filter((line) => line.type === 'keep'),
+    owns: lines.filter((line) => line.type === 'own'),
   };
 }
 
 /** What the model said at a kept checkpoint on the validation split; nothing where the run kept no samples of it. */
 export function readRunSamples(folder: string, stage: string, step: number): Spoken[] {
-  const path = join(folder, 'samples', `${stage}-${String(step).padStart(6, '0')}.jsonl`);
-  return readJsonLines(path).map(({ value, where }) => spoken(value, where));
-}
-
-const sample = z.looseObject({ input: z.string(), trimmed: z.string(), references: z.array(z.string()).min(1) });
-
-/** A line of samples. Errors: a UserError that begins with `where`. */
-export function spoken(value: unknown, where: string): Spoken {
-  const { input, trimmed, references } = checked(value, sample, where);
-  return { input, output: trimmed, reference: references[0]! };
+  return readSpoken(runSamplesPath(folder, stage, step));
 }
 
 /** `{ stage1: { steps: 5 } }` as `{ 'stage1.steps': '5' }`. */

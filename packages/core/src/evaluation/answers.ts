@@ -1,8 +1,6 @@
 // What a model gave for the examples of a task, kept as it comes: in memory, or in a file from which an evaluation goes on.
-import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { distributed } from '@promot/torch';
-import { UserError } from '../base/errors.js';
+import { type AnswerLine, appendAnswer, readAnswers } from '../artifacts/answers-file.js';
 import type { LabelScore } from '../metrics/metric.js';
 
 /** The texts that a model got, and what is to be said about them. */
@@ -19,14 +17,6 @@ export interface ReferenceScore {
   readonly tokens: number;
 }
 
-/** One line of the file, after the first one with the prompts. */
-interface Line {
-  readonly example: number;
-  readonly output?: string;
-  readonly labels?: readonly LabelScore[];
-  readonly reference?: ReferenceScore;
-}
-
 /** Answers by the number of their example. Each kind is asked for in a pass of its own. */
 export class Answers {
   readonly outputs = new Map<number, string>();
@@ -36,12 +26,12 @@ export class Answers {
   readonly #path: string | undefined;
 
   /**
-   * @param path a file of JSON lines. What an earlier evaluation wrote there is taken over; a last line that a crash cut is
+   * @param path of the file, see artifacts/answers-file.ts. What an earlier evaluation wrote there is taken over; a last line that a crash cut is
    * dropped. Its name must tell all that the answers depend on. Without it nothing is written.
    */
   constructor(path?: string) {
     this.#path = path;
-    if (path !== undefined && existsSync(path)) this.#read(path);
+    if (path !== undefined) this.#read(path);
   }
 
   get prompts(): Prompts | undefined {
@@ -62,51 +52,37 @@ export class Answers {
   /** To be called before the first answer is added. */
   begin(prompts: Prompts): void {
     this.#prompts = prompts;
-    this.#append(prompts);
+    this.#append({ type: 'prompts', ...prompts });
   }
 
   addOutput(example: number, output: string): void {
     this.outputs.set(example, output);
-    this.#append({ example, output });
+    this.#append({ type: 'answer', example, output });
   }
 
   addLabels(example: number, labels: readonly LabelScore[]): void {
     this.labels.set(example, labels);
-    this.#append({ example, labels });
+    this.#append({ type: 'answer', example, labels });
   }
 
   addReference(example: number, reference: ReferenceScore): void {
     this.references.set(example, reference);
-    this.#append({ example, reference });
+    this.#append({ type: 'answer', example, reference });
   }
 
-  #append(line: Line | Prompts): void {
-    if (this.#path === undefined) return;
-    mkdirSync(dirname(this.#path), { recursive: true });
-    appendFileSync(this.#path, `${JSON.stringify(line)}\n`);
+  #append(line: AnswerLine): void {
+    if (this.#path !== undefined) appendAnswer(this.#path, line);
   }
 
   #read(path: string): void {
-    const bytes = readFileSync(path);
-    const end = bytes.lastIndexOf('\n') + 1;
-    if (end < bytes.length) truncateSync(path, end);
-    const [first, ...lines] = bytes
-      .toString('utf8', 0, end)
-      .split('\n')
-      .slice(0, -1)
-      .map((text, i) => {
-        try {
-          return JSON.parse(text) as unknown;
-        } catch {
-          throw new UserError(`${path} line ${i + 1}: not JSON: the file is damaged; delete it to evaluate anew`);
-        }
-      });
-    if (first === undefined) return;
-    this.#prompts = first as Prompts;
-    for (const { example, output, labels, reference } of lines as Line[]) {
-      if (output !== undefined) this.outputs.set(example, output);
-      if (labels !== undefined) this.labels.set(example, labels);
-      if (reference !== undefined) this.references.set(example, reference);
+    for (const line of readAnswers(path)) {
+      if (line.type === 'prompts') this.#prompts = line;
+      else {
+        const { example, output, labels, reference } = line;
+        if (output !== undefined) this.outputs.set(example, output);
+        if (labels !== undefined) this.labels.set(example, labels);
+        if (reference !== undefined) this.references.set(example, reference);
+      }
     }
   }
 }

@@ -129,9 +129,9 @@ test('folders at fault are refused', () => {
   const wrong = write('k', { x: { metric: 'accuracy', outputs: mostlyRight, more: { score: 17 } } });
   expect(() => compareResults([a, wrong])).toThrow(/gives accuracy 90, results\.json says 17/u);
   const outside = write('l', { x: { metric: 'accuracy', outputs: mostlyRight, more: { task: '../j/x' } } });
-  expect(() => compareResults([a, outside])).toThrow(/results\.json: 0\.task/u);
+  expect(() => compareResults([a, outside])).toThrow(/results\.json: tasks\.0\.task/u);
   const short = write('m', { x: { metric: 'accuracy', outputs: mostlyRight, more: { n: 41 } } });
-  expect(() => compareResults([a, short])).toThrow(/has 40 lines, results\.json speaks of 41/u);
+  expect(() => compareResults([a, short])).toThrow(/has 40 samples, results\.json speaks of 41/u);
   const broken = write('n', { x: { metric: 'accuracy', outputs: mostlyRight } });
   writeFileSync(join(broken, 'samples-x.jsonl'), '{"input": 3}\n'.repeat(40));
   expect(() => compareResults([a, broken])).toThrow(/samples-x\.jsonl line 1: input/u);

@@ -1,7 +1,7 @@
 // Results of several evaluations side by side: differences to the first, their significance, outputs that changed.
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { z } from 'zod';
+import { existsSync } from 'node:fs';
+import { readResults, type StoredResult } from '../artifacts/results-file.js';
+import { readSamples, type SampleLine, samplesPath } from '../artifacts/samples-file.js';
 import { UserError } from '../base/errors.js';
 import { type Interval, pairedBootstrap } from '../metrics/bootstrap.js';
 import { type MetricResult, resultOf } from '../metrics/metric.js';
@@ -49,36 +49,10 @@ export interface Comparison {
   readonly averages?: readonly number[];
 }
 
-const fingerprint = z.string();
-const taskEntry = z.looseObject({
-  task: z.string().regex(/^[\w.-]+$/u),
-  version: z.string(),
-  split: z.string(),
-  metric: z.string(),
-  metricSettings: z.looseObject({}).optional(),
-  score: z.number(),
-  n: z.int().positive(),
-  shots: z.int(),
-  seed: z.int(),
-  signature: z.string(),
-  dataFingerprint: fingerprint,
-});
-const facts = z.looseObject({ settings: z.looseObject({}), modelFingerprint: fingerprint });
-const sampleEntry = z.looseObject({
-  input: z.string(),
-  trimmed: z.string(),
-  references: z.array(z.string()).min(1),
-  score: z.number(),
-  mostLikely: z.looseObject({}).optional(),
-  reference: z.object({ logprob: z.number(), tokens: z.int().positive() }).optional(),
-});
-type TaskEntry = z.infer<typeof taskEntry>;
-type SampleEntry = z.infer<typeof sampleEntry>;
-
 interface Results {
   readonly folder: string;
   readonly settings: Readonly<Record<string, unknown>>;
-  readonly tasks: readonly TaskEntry[];
+  readonly tasks: readonly StoredResult[];
 }
 
 /**
@@ -90,7 +64,7 @@ interface Results {
  */
 export function compareResults(folders: readonly string[], shown = 3): Comparison {
   if (folders.length < 2) throw new UserError('a comparison needs two folders with results, or more');
-  const all = folders.map(readResults);
+  const all = folders.map(openResults);
   const names = [...new Set(all.flatMap(({ tasks }) => tasks.map(({ task }) => task)))];
   const tasks = names.map((name) => compareTask(name, all, shown));
   const common = tasks.filter(({ scores }) => scores.every((score) => score !== null));
@@ -122,7 +96,7 @@ function compareTask(name: string, all: readonly Results[], shown: number): Comp
     const values = entries.map((entry) => entry?.[key] ?? '-');
     if (new Set(values.filter((value) => value !== '-')).size > 1) notes.push(`${key} differ: ${values.join(', ')}`);
   }
-  const samples = entries.map((entry, i) => (comparable[i] ? readSamples(all[i]!.folder, entry!) : undefined));
+  const samples = entries.map((entry, i) => (comparable[i] ? samplesOf(all[i]!.folder, entry!) : undefined));
   const present = samples.filter((list) => list !== undefined);
   const results = samples.map((list, i) => list && scoreSamples(list, entries[i]!, all[i]!.folder));
   const nll = samples.map((list) =>
@@ -162,7 +136,7 @@ function besideFirst(results: readonly (MetricResult | undefined)[]): (ComparedS
 }
 
 /** The metric's result from the samples; the score must be the one that was reported. */
-function scoreSamples(samples: readonly SampleEntry[], entry: TaskEntry, folder: string): MetricResult {
+function scoreSamples(samples: readonly SampleLine[], entry: StoredResult, folder: string): MetricResult {
   // The score of a corpus (BLEU, chrF) is not the mean of its samples'. All others are, also those by likelihood.
   const metric = metrics.get(entry.metric);
   const result = metric.aggregate
@@ -180,43 +154,16 @@ function scoreSamples(samples: readonly SampleEntry[], entry: TaskEntry, folder:
   return result;
 }
 
-function readResults(folder: string): Results {
-  const path = join(folder, 'results.json');
-  if (!existsSync(path)) throw new UserError(`${folder}: no results.json there; promot eval --out makes one`);
-  let content: unknown;
-  try {
-    content = JSON.parse(readFileSync(path, 'utf8'));
-  } catch {
-    throw new UserError(`${path}: not JSON`);
-  }
-  const parsed = facts.safeParse(content);
-  if (!parsed.success) throw new UserError(`${path}: ${problem(parsed.error)}`);
-  const { settings, modelFingerprint, promptFingerprint, tasks } = parsed.data;
-  const list = z
-    .array(taskEntry)
-    .min(1)
-    .safeParse(tasks ?? [content]);
-  if (!list.success) throw new UserError(`${path}: ${problem(list.error)}`);
-  return { folder, settings: { ...settings, modelFingerprint, promptFingerprint }, tasks: list.data };
+function openResults(folder: string): Results {
+  const { settings, modelFingerprint, promptFingerprint, tasks } = readResults(folder);
+  return { folder, settings: { ...settings, modelFingerprint, promptFingerprint }, tasks };
 }
 
-function readSamples(folder: string, { task, n }: TaskEntry): SampleEntry[] {
-  const path = join(folder, `samples-${task}.jsonl`);
+function samplesOf(folder: string, { task, n }: StoredResult): SampleLine[] {
+  const path = samplesPath(folder, task);
   if (!existsSync(path)) throw new UserError(`${path} is missing: evaluate again`);
-  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
-  if (lines.length !== n)
-    throw new UserError(`${path} has ${lines.length} lines, results.json speaks of ${n} examples`);
-  return lines.map((line, i) => {
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      throw new UserError(`${path} line ${i + 1}: not JSON`);
-    }
-    const parsed = sampleEntry.safeParse(value);
-    if (!parsed.success) throw new UserError(`${path} line ${i + 1}: ${problem(parsed.error)}`);
-    return parsed.data;
-  });
+  const samples = readSamples(path);
+  if (samples.length !== n)
+    throw new UserError(`${path} has ${samples.length} samples, results.json speaks of ${n} examples`);
+  return samples;
 }
-
-const problem = (error: z.ZodError): string => `${error.issues[0]!.path.join('.')}: ${error.issues[0]!.message}`;

@@ -73,6 +73,7 @@ test('several tasks: report, files, fingerprints; no tensor left', async () => {
   expect(report.average).toBeCloseTo((report.tasks[0]!.score + report.tasks[1]!.score) / 2, 9);
   const written = JSON.parse(read(out, 'results.json')) as Record<string, unknown>;
   expect(written).toMatchObject({
+    format: 2,
     tasks: report.tasks.map(({ samples, ...result }) => JSON.parse(JSON.stringify(result)) as object),
     average: report.average,
     settings: { model, beams: 2, nll: true, decide: 'generation' },
@@ -84,7 +85,10 @@ test('several tasks: report, files, fingerprints; no tensor left', async () => {
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line) as object),
-    ).toEqual(JSON.parse(JSON.stringify(samples)));
+    ).toEqual([
+      { type: 'header', format: 2 },
+      ...(JSON.parse(JSON.stringify(samples)) as object[]).map((sample) => ({ type: 'sample', ...sample })),
+    ]);
 });
 
 test('the same again costs nothing; what the answers depend on makes them anew', async () => {
@@ -156,7 +160,7 @@ test('a damaged file of answers is refused, an empty one is not', async () => {
   const path = join(out, 'answers', name!);
   const content = read(path);
   writeFileSync(path, content.replace('\n{', '\n{{'));
-  await expect(evaluateTasks(request(one))).rejects.toThrow(/jsonl line 2: not JSON.*delete it/u);
+  await expect(evaluateTasks(request(one))).rejects.toThrow(/jsonl line 2: not JSON.*delete the file/u);
   truncateSync(path, 0);
   await evaluateTasks(request(one));
   renameSync(path, `${path}.old`);

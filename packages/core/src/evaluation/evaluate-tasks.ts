@@ -1,10 +1,10 @@
 // One model on several tasks, with files: results, samples, and the answers from which an evaluation goes on.
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { distributed, type Tensor } from '@promot/torch';
+import { writeResults } from '../artifacts/results-file.js';
+import { samplesPath, writeSamples } from '../artifacts/samples-file.js';
 import { UserError } from '../base/errors.js';
-import { writeText } from '../base/write.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
 import type { DeviceSetting } from '../models/device.js';
@@ -111,7 +111,7 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Repo
       tasks: results,
       ...(results.length > 1 && { average: normalizedAverage(results.map(({ score }) => score)) }),
     };
-    if (fingerprints && writes) await writeReport(out!, report, request, fingerprints);
+    if (fingerprints && writes) writeReport(out!, report, request, fingerprints);
     return report;
   } finally {
     opened.dispose();
@@ -152,7 +152,7 @@ interface Fingerprints {
 }
 
 /** To be raised with every change of promot that changes answers. */
-const answersVersion = 2;
+const answersVersion = 3;
 
 /** A file name that tells, by hash, all that a task's answers depend on. */
 async function answersName(
@@ -185,14 +185,13 @@ async function answersName(
   return `${task.name}-${hash.slice(0, 16)}.jsonl`;
 }
 
-/** results.json holds the report: of one task flat, of several as a list. Fingerprints and settings stand beside it. */
-async function writeReport(
+/** results.json holds the report; fingerprints and settings stand beside it. */
+function writeReport(
   out: string,
   { tasks, average }: Report,
   request: EvaluateTasksRequest,
   fingerprints: Fingerprints,
-): Promise<void> {
-  await mkdir(out, { recursive: true });
+): void {
   const { model, prompt, precision = 'fp32', beams = 4, limit, maxInputLength = 0, decide = 'generation' } = request;
   const { maxNewTokens: newTokens, lengthPenalty, nll = false } = request;
   const settings = {
@@ -201,11 +200,8 @@ async function writeReport(
   };
   const bare: Omit<TaskResult, 'samples'>[] = [];
   for (const { samples, ...result } of tasks) {
-    const lines = samples.map((sample) => `${JSON.stringify(sample)}\n`);
-    await writeText(join(out, `samples-${result.task}.jsonl`), lines.join(''));
+    writeSamples(samplesPath(out, result.task), samples);
     bare.push(result);
   }
-  const report = bare.length === 1 ? bare[0]! : { tasks: bare, average };
-  const content = { ...report, settings, ...fingerprints, date: new Date().toISOString() };
-  await writeText(join(out, 'results.json'), `${JSON.stringify(content, null, 2)}\n`);
+  writeResults(out, { tasks: bare, average, settings, ...fingerprints, date: new Date().toISOString() });
 }

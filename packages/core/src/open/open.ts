@@ -5,7 +5,8 @@ import { type DType, type Tensor, withDevice } from '@promot/torch';
 import { adapterKind } from '../adapters/adapter-folder.js';
 import { readLoraAdapter } from '../adapters/lora-adapter.js';
 import { readPromptAdapter } from '../adapters/peft.js';
-import { isRun, RunFolder, readRun } from '../artifacts/run-folder.js';
+import { isRun, readRun } from '../artifacts/run-file.js';
+import { RunFolder } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { methods, uses } from '../methods/index.js';
@@ -62,8 +63,8 @@ export function adapterFolderOf(path: string): string {
   if (!existsSync(path)) throw new UserError(`${path}: no such adapter: name a PEFT adapter folder or a run folder`);
   if (!isRun(path)) return path;
   const run = new RunFolder(path);
-  const { method, task } = readRun(path);
-  if (typeof task !== 'string') {
+  const { method, tasks } = readRun(path);
+  if (tasks.length > 1) {
     const prompts = join(path, 'prompts');
     const folders = existsSync(prompts) ? readdirSync(prompts).map((name) => join(prompts, name)) : [];
     throw new UserError(

@@ -50,7 +50,7 @@ describe('hand-written folders', () => {
     mkdirSync(out, { recursive: true });
     const entries = tasks.map(({ task, score, outputs, more }) => {
       const lines = outputs.map((trimmed, i) =>
-        JSON.stringify({ input: `Ask ${i}?`, trimmed, references: [`right ${i}`] }),
+        JSON.stringify({ input: `Ask ${i}?`, output: trimmed, trimmed, references: [`right ${i}`], score: 0 }),
       );
       writeFileSync(join(out, `samples-${task}.jsonl`), lines.map((line) => `${line}\n`).join(''));
       const facts = { version: '1', split: 'test', metric: 'accuracy', n: 3, shots: 1, seed: 0, signature: 's' };
@@ -150,11 +150,11 @@ describe('hand-written folders', () => {
     const careful = run('careful', lines(40, [58, 20]), { seed: 1, stage1: { steps: 40 }, keep: { tolerance: 5 } });
     writeFileSync(
       join(plain, 'samples', 'model-000040.jsonl'),
-      `${JSON.stringify({ input: 'in?', trimmed: 'True', references: ['False'] })}\n`,
+      `${JSON.stringify({ input: 'in?', output: 'True', score: 0, trimmed: 'True', references: ['False'] })}\n`,
     );
     writeFileSync(
       join(careful, 'samples', 'model-000010.jsonl'),
-      `${JSON.stringify({ input: 'in?', trimmed: 'False', references: ['False'] })}\n`,
+      `${JSON.stringify({ input: 'in?', output: 'False', score: 0, trimmed: 'False', references: ['False'] })}\n`,
     );
     const out = join(folder, 'report-runs');
     const { files } = await makeReport({ folders: [plain, careful], out });
@@ -211,7 +211,7 @@ describe('hand-written folders', () => {
     await expect(make(run('no-score', [{ stage: 'model', step: 1, evalLoss: 1 }]))).rejects.toThrow('without a score');
     await expect(
       make(evaluation('escapes', [{ task: 'a', score: 1, outputs: [], more: { task: '../a' } }])),
-    ).rejects.toThrow(/results\.json: 0\.task: /u);
+    ).rejects.toThrow(/results\.json: tasks\.0\.task: /u);
     expect(() => readFileSync(join(out, 'index.html'))).toThrow();
   });
 

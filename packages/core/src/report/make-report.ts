@@ -1,8 +1,10 @@
 // `promot report`: one report of any set of training runs and evaluations, from the files in their folders. Runs no model.
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { isEvaluation, isReproduced, readEvaluation } from '../artifacts/evaluation-folder.js';
-import { isTrainingRun, readTrainingRun } from '../artifacts/training-run.js';
+import { isReproduced, readEvaluation } from '../artifacts/evaluation-folder.js';
+import { hasResults } from '../artifacts/results-file.js';
+import { isRun } from '../artifacts/run-file.js';
+import { readTrainingRun } from '../artifacts/training-run.js';
 import { UserError } from '../base/errors.js';
 import { version } from '../base/version.js';
 import { curveSections, type NamedRun } from './curves.js';
@@ -42,12 +44,12 @@ export async function makeReport({ folders, out }: ReportRequest): Promise<Writt
   const evaluations: NamedEvaluation[] = [];
   for (const [i, folder] of folders.entries()) {
     const name = names[i]!;
-    if (isTrainingRun(folder)) runs.push({ name, run: readTrainingRun(folder) });
+    if (isRun(folder)) runs.push({ name, run: readTrainingRun(folder) });
     else if (isReproduced(folder))
       throw new UserError(
         `${folder} is a report of \`promot reproduce\` already: name folders below runs/ and evaluations/ beside it`,
       );
-    else if (isEvaluation(folder)) evaluations.push({ name, evaluation: readEvaluation(folder) });
+    else if (hasResults(folder)) evaluations.push({ name, evaluation: readEvaluation(folder) });
     else
       throw new UserError(
         `${folder}: ${existsSync(folder) ? 'neither a training run (run.json) nor an evaluation (results.json)' : 'no such folder'}: ` +

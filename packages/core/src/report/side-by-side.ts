@@ -1,13 +1,6 @@
 // Outputs of several models on the prompts that they share, for a report.
+import type { Spoken } from '../artifacts/samples-file.js';
 import type { SideBySide } from './report.js';
-
-/** One example with what a model said. */
-export interface Spoken {
-  readonly input: string;
-  /** As it was scored: trimmed. */
-  readonly output: string;
-  readonly reference: string;
-}
 
 /** A model or run and what it said, by task. */
 export interface Speaker {

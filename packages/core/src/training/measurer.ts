@@ -1,5 +1,6 @@
 // What is measured along a run: validation, the keep list, and what the caller wants to know; the lines of metrics.jsonl.
 import type { Tensor } from '@promot/torch';
+import type { EvaluationLine } from '../artifacts/metrics-file.js';
 import type { Candidate, RunFolder } from '../artifacts/run-folder.js';
 import { readTrainingRun } from '../artifacts/training-run.js';
 import type { TargetForm } from '../evaluation/form.js';
@@ -50,22 +51,25 @@ export class Measurer {
         this.#tell({ type: 'evaluating', ...place, ...(phase.tasks.length > 1 && { of: task }), done, total }),
     });
     for (const { task, samples } of results)
-      await this.folder.writeSamples(
+      this.folder.writeSamples(
         phaseKey(phase.stage.name, tasks.length > 1 ? task : undefined),
         step,
         samples.slice(0, samplesPerEvaluation),
       );
     this.#tell({ type: 'evaluation', ...place, metric, score, evalLoss });
-    const line =
-      results.length === 1
-        ? { [metric]: score, scoreError }
-        : { score, scoreError, tasks: results.map(({ samples: _, ...result }) => result) };
-    const { keepAverage, warns } = await this.#measure(phase, step, { ...place, evalLoss, ...line });
+    const { keepAverage, warns } = await this.#measure(phase, step, {
+      ...{ type: 'evaluation', ...place, metric, score, scoreError, evalLoss },
+      tasks: results.map(({ samples: _, ...result }) => result),
+    });
     return { step, score, scoreError, evalLoss, keepAverage, ...(warns && { warns }) };
   }
 
   /** What is measured at step 0 as well. Writes all lines at once. */
-  async #measure(phase: Phase, step: number, validation?: object): Promise<{ keepAverage?: number; warns?: boolean }> {
+  async #measure(
+    phase: Phase,
+    step: number,
+    validation?: EvaluationLine,
+  ): Promise<{ keepAverage?: number; warns?: boolean }> {
     const { loaded, keepTasks } = this.setup;
     const place = placeOf(phase, step);
     const measuresLoss = keepTasks.length > 0 && phase.stage.trains.includes('model');
@@ -80,10 +84,12 @@ export class Measurer {
       prompt: phase.tasks.length === 1 ? phase.tasks[0]!.prompt : undefined,
       prompts: promptsOf(phase),
     });
-    if (validation) this.folder.appendMetrics(validation);
-    if (kept) this.folder.appendMetrics({ ...place, ...kept });
-    // Its place is the run's to say.
-    if (own) this.folder.appendMetrics({ ...place, ...own, ...place });
+    this.folder.appendMetrics(
+      ...(validation ? [validation] : []),
+      ...(kept ? [{ type: 'keep', ...place, ...kept } as const] : []),
+      // Its type and place are the run's to say.
+      ...(own ? [{ ...place, ...own, type: 'own', ...place } as const] : []),
+    );
     const warnings = kept && step > 0 ? warningsOf(await this.#startOf(phase), kept.keep) : [];
     const stage = this.setup.config.stages[phase.stage.settings]!;
     if (warnings.length > 0)

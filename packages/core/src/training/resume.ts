@@ -2,14 +2,15 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import { isRun, isUnmade, type RunInfo, readRun } from '../artifacts/run-folder.js';
+import { isRun, type RunFile, type RunInfo, readRun } from '../artifacts/run-file.js';
+import { isUnmade } from '../artifacts/run-folder.js';
 import { flattened } from '../artifacts/training-run.js';
 import { UserError } from '../base/errors.js';
 import { type ConfigInput, overlay, overlayStages, type TrainingConfig } from '../methods/settings.js';
 import type { TrainRequest } from './request.js';
 
 /** A run that is there, and its folder. */
-export type RunBefore = ReturnType<typeof readRun> & { readonly out: string };
+export type RunBefore = RunFile & { readonly out: string };
 
 /** The run that is in a folder, to be gone on with. Errors: a UserError for a folder that no run may begin in. */
 export function runBefore(out: string, resume: boolean): RunBefore | undefined {
@@ -29,8 +30,8 @@ export function runBefore(out: string, resume: boolean): RunBefore | undefined {
  */
 export function resumeRequest(out: string): TrainRequest {
   if (!isRun(out)) throw new UserError(`${out}: there is no run to go on with`);
-  const { model, task, method, data } = readRun(out);
-  return { model, task, method, out, resume: true, ...(data !== undefined && { data }) };
+  const { model, tasks, method, data } = readRun(out);
+  return { model, task: tasks, method, out, resume: true, ...(data !== undefined && { data }) };
 }
 
 /**
@@ -72,11 +73,10 @@ function isLonger(key: string, { stages: before }: TrainingConfig, { stages: now
 /** What a request is about. Local paths become absolute: the run can be used from anywhere. */
 export function placed({ method, model, task, data }: TrainRequest): RunInfo {
   const place = (text: string) => (existsSync(text) ? resolve(text) : text);
-  const tasks = [task].flat().map(place);
   return {
     method,
     model: place(model),
-    task: tasks.length === 1 ? tasks[0]! : tasks,
+    tasks: [task].flat().map(place),
     data: data === undefined ? undefined : place(data),
   };
 }
@@ -85,7 +85,7 @@ export function placed({ method, model, task, data }: TrainRequest): RunInfo {
 export function checkSame(before: RunBefore, request: TrainRequest): void {
   const { out } = before;
   const now = placed(request);
-  for (const key of ['model', 'task', 'method'] as const)
+  for (const key of ['model', 'tasks', 'method'] as const)
     if (!isDeepStrictEqual(before[key], now[key]))
       throw new UserError(`${out} is a run of ${key} ${before[key]}, not ${now[key]}: resume it as it began`);
   // Whatever form its settings have: those of LoRA's stage are there, and know no rank.
@@ -99,8 +99,8 @@ export function checkSame(before: RunBefore, request: TrainRequest): void {
 /** Throws UserError where a run's data is not what it was. */
 export function checkSameData({ fingerprints, out }: RunBefore, now: RunInfo): void {
   // Runs of earlier versions do not say.
-  for (const [task, fingerprint] of Object.entries(fingerprints ?? {}))
-    if (now.fingerprints![task] !== fingerprint)
+  for (const [task, fingerprint] of Object.entries(fingerprints.tasks))
+    if (now.fingerprints!.tasks![task] !== fingerprint)
       throw new UserError(
         `${out}: task ${task} is not what it was when the run began (its template or its data): ` +
           'bring it back to resume, or name another folder',

@@ -1,11 +1,12 @@
 // A run under way: stage after stage, each going on from where it stands.
+import type { MetricsFileLine } from '../artifacts/metrics-file.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
 import type { TrainingConfig } from '../methods/index.js';
 import { Measurer } from './measurer.js';
 import { jointSignal } from './parallel.js';
 import { nameOf, type Phase, phaseKey } from './phases.js';
-import type { Place, TrainRequest, TrainResult } from './request.js';
+import type { TrainRequest, TrainResult } from './request.js';
 import type { RunSetup } from './setup.js';
 import { isDone, runStage } from './stage.js';
 import { metricOf } from './validation.js';
@@ -16,7 +17,7 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
   const request = { ...asked, signal };
   const done: TrainResult['stages'][number][] = [];
   let finished = true;
-  if (folder.writes) await rewindMetrics(folder, setup);
+  if (folder.writes) rewindMetrics(folder, setup, request);
   const measurer = new Measurer(folder, setup, request);
   const context = { folder, setup, request, measurer, agreeToStop };
   const ended: { state: StageState; best: Candidate }[] = [];
@@ -56,14 +57,15 @@ function stateOf({ key, stage }: Phase, folder: RunFolder, { stages }: TrainingC
 }
 
 /** Takes back the lines of steps and evaluations that no checkpoint knows of: they are made anew. */
-async function rewindMetrics(folder: RunFolder, { phases, config }: RunSetup): Promise<void> {
+function rewindMetrics(folder: RunFolder, { phases, config }: RunSetup, { onEvent }: TrainRequest): void {
   const states = new Map(phases.map((phase) => [phase.key, stateOf(phase, folder, config)]));
-  await folder.rewindMetrics((line: Place) => {
+  const keep = (line: MetricsFileLine): boolean => {
     const { stage, task, step } = line;
     const state = states.get(states.has(stage) ? stage : phaseKey(stage, task));
     if (!state || step > state.step) return false;
     // Lines of steps are as old as the checkpoint; all others were made at a kept one, or before the first step.
-    if ('tokensPerSecond' in line) return true;
+    if (line.type === 'step') return true;
     return step === 0 ? state.start !== undefined : state.candidates.some((c) => c.step === step);
-  });
+  };
+  folder.rewindMetrics(keep, (where) => onEvent?.({ type: 'note', text: `${where}: not JSON: it is left out` }));
 }

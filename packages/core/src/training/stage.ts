@@ -192,7 +192,7 @@ class StageRun {
               remaining: (elapsed / step) * (settings.steps - step),
               memory: process.memoryUsage.rss(),
             };
-            folder.appendMetrics(line);
+            folder.appendMetrics({ type: 'step', ...line });
             this.#tell({ type: 'step', steps: settings.steps, ...line });
             // Timers, signals and the caller's own work run here. A Ctrl-C is heard now, before the question whether to save.
             await setImmediate();
@@ -225,7 +225,7 @@ class StageRun {
     const { step } = checkpoints.state;
     const { folder } = this.context;
     if (folder.writes)
-      await folder.rewindMetrics(
+      folder.rewindMetrics(
         (line) => line.stage !== this.phase.stage.name || line.task !== this.phase.task || line.step <= step,
       );
     const rate = (learningRate / lowering ** (lowered + 1)).toPrecision(2);

@@ -1,7 +1,8 @@
 // One training run from its request to its result: checks everything, makes the run folder or goes on in it, and walks through.
 import { isDeepStrictEqual } from 'node:util';
 import { withDevice } from '@promot/torch';
-import { RunFolder, type RunInfo } from '../artifacts/run-folder.js';
+import type { RunInfo } from '../artifacts/run-file.js';
+import { RunFolder } from '../artifacts/run-folder.js';
 import { fingerprintExamples } from '../tasks/task.js';
 import { agreeOn, fromFirst, isFirst } from './parallel.js';
 import { describeChoice } from './presets.js';
@@ -64,11 +65,13 @@ async function trainSetUp(request: TrainRequest, setup: RunSetup, before: RunBef
 function runInfo(request: TrainRequest, setup: RunSetup): RunInfo {
   return {
     ...placed(request),
-    fingerprints: Object.fromEntries(
-      setup.tasks.map((one) => [
-        one.task.name,
-        `${one.task.version} ${fingerprintExamples([...one.examples.examples, ...one.validation])}`,
-      ]),
-    ),
+    fingerprints: {
+      tasks: Object.fromEntries(
+        setup.tasks.map((one) => [
+          one.task.name,
+          `${one.task.version} ${fingerprintExamples([...one.examples.examples, ...one.validation])}`,
+        ]),
+      ),
+    },
   };
 }

@@ -160,10 +160,10 @@ describe('answers', () => {
     expect(evaluated.likelihood).toEqual({ raw: expect.any(Number), perToken: expect.any(Number) });
     const written = JSON.parse(readFileSync(join(results, 'results.json'), 'utf8')) as Record<string, unknown>;
     expect(written).toMatchObject({
-      score: evaluated.score,
+      tasks: [{ score: evaluated.score }],
       modelFingerprint: expect.stringMatching(/^[0-9a-f]{64}$/u),
     });
-    const samples = readFileSync(join(results, 'samples-odd.jsonl'), 'utf8').trim().split('\n');
+    const [, ...samples] = readFileSync(join(results, 'samples-odd.jsonl'), 'utf8').trim().split('\n');
     expect(samples).toHaveLength(3);
     expect(JSON.parse(samples[0]!)).toMatchObject({
       input: expect.stringMatching(/answer: (True|False)\n\nIs 0 odd\? answer:$/u),

@@ -2,7 +2,6 @@
 
 import type { Cell, Figure, FigurePoint, Section } from '@promot/core/report';
 import { paretoFront } from '@promot/core/report';
-import { loadTask } from '@promot/core/tasks';
 import { type Contender, contenders } from './contenders.js';
 import { firstToReach, reachedByAll } from './equal-target.js';
 import type { CourseExperiment, TradeOffExperiment, UnseenTask } from './experiment.js';
@@ -20,16 +19,14 @@ export interface SeriesNumbers {
 type FigureExperiment = CourseExperiment | TradeOffExperiment;
 
 /** All numbers of a figure. Errors: a UserError for files that are missing or damaged. */
-export async function figureNumbers(
+export function figureNumbers(
   experiment: FigureExperiment,
   planner: Planner,
   folder: ExperimentFolder,
-): Promise<SeriesNumbers[]> {
+): SeriesNumbers[] {
   const { task } = planner.place(experiment.target)!;
-  const { metrics } = await loadTask(task, planner.request);
-  const metric = metrics[0].name;
   const checkpoints = (part: FigurePart): Checkpoint[] => {
-    if ('run' in part) return readCourse(folder, part.run, metric);
+    if ('run' in part) return readCourse(folder, part.run);
     const { score } = readEvaluation(folder, part.target).get(task)!;
     const keep = [...readEvaluation(folder, part.unseen).values()].map((entry) => ({
       ...{ task: entry.task, metric: entry.metric, score: entry.score, nll: entry.nll! },
@@ -147,7 +144,7 @@ function nllLines(experiment: FigureExperiment, numbers: readonly SeriesNumbers[
     ...{ name: `${experiment.name}-nll`, kind: 'lines', x: 'steps of training the model' },
     title: 'Negative log-likelihood of the references, 1-shot',
     y: 'nats per token',
-    series: taskLines(experiment, numbers, planner, ({ nll, nllInterval }) => withInterval(nll, nllInterval)),
+    series: taskLines(experiment, numbers, planner, ({ nll, nllInterval }) => withInterval(nll!, nllInterval)),
   };
 }
 

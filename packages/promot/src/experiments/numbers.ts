@@ -1,9 +1,15 @@
 // Reads what jobs left: scores, likelihoods and outputs of evaluations, lines of runs; and brings several seeds together.
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  type KeepLine,
+  readResults,
+  readSamples,
+  readTrainingRun,
+  type SampleLine,
+  type StoredResult,
+  samplesPath,
+} from '@promot/core/artifacts';
 import { UserError } from '@promot/core/base';
-import type { TaskResult, TaskSample } from '@promot/core/evaluation';
-import type { KeepScore } from '@promot/core/train';
+import { z } from 'zod';
 import type { ExperimentFolder } from './folder.js';
 import type { Evaluation, TrainingRun } from './plan.js';
 
@@ -56,31 +62,46 @@ export function meanFound(found: readonly Found[]): Found {
   };
 }
 
-export type TaskEntry = Omit<TaskResult, 'samples'>;
-
-/** The results of a finished evaluation, by task. */
-export function readEvaluation(folder: ExperimentFolder, evaluation: Evaluation): ReadonlyMap<string, TaskEntry> {
-  const content = readJson(join(folder.of(evaluation), 'results.json')) as TaskEntry | { tasks: TaskEntry[] };
-  const entries = 'tasks' in content ? content.tasks : [content];
-  return new Map(entries.map((entry) => [entry.task, entry]));
+/** The results of a finished evaluation, by task. Errors: a UserError for files that are missing or damaged. */
+export function readEvaluation(folder: ExperimentFolder, evaluation: Evaluation): ReadonlyMap<string, StoredResult> {
+  const { tasks } = ofJob(() => readResults(folder.of(evaluation)));
+  return new Map(tasks.map((result) => [result.task, result]));
 }
 
-export function readSamples(folder: ExperimentFolder, evaluation: Evaluation, task: string): TaskSample[] {
-  return readLines(join(folder.of(evaluation), `samples-${task}.jsonl`)) as TaskSample[];
+/** What a finished evaluation's model said on a task. Errors as of `readEvaluation`. */
+export function readSamplesOf(folder: ExperimentFolder, evaluation: Evaluation, task: string): SampleLine[] {
+  return ofJob(() => {
+    const path = samplesPath(folder.of(evaluation), task);
+    const samples = readSamples(path);
+    if (samples.length === 0) throw new UserError(`${path} is missing or empty`);
+    return samples;
+  });
 }
 
-export const scoreOf = ({ score, interval }: TaskEntry): Found => ({
+const again = 'delete its folder, and the job is done again';
+
+/** What a person can do about a job's files that are at fault. */
+function ofJob<T>(read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${error.message}: ${again}`);
+  }
+}
+
+export const scoreOf = ({ score, interval }: StoredResult): Found => ({
   value: score,
-  interval: [interval.low, interval.high],
+  interval: [interval!.low, interval!.high],
 });
 
-export const nllOf = ({ nll, nllInterval }: TaskEntry): Found => ({
+export const nllOf = ({ nll, nllInterval }: StoredResult): Found => ({
   value: nll!,
   interval: [nllInterval!.low, nllInterval!.high],
 });
 
 /** A watched task at a checkpoint. Runs of earlier versions have no intervals. */
-export type Kept = Omit<KeepScore, 'interval' | 'nllInterval'> & Partial<Pick<KeepScore, 'interval' | 'nllInterval'>>;
+export type Kept = KeepLine['keep'][number];
 
 /** A checkpoint of the stage that trains the model, as metrics.jsonl tells of it. Step 0 has no score. */
 export interface Checkpoint {
@@ -93,54 +114,30 @@ export interface Checkpoint {
   readonly alignment: Readonly<Record<string, number>>;
 }
 
-interface Line {
-  readonly stage: string;
-  readonly step: number;
-  readonly evalLoss?: number;
-  readonly keep?: readonly Kept[];
-  readonly alignment?: { readonly groups: Readonly<Record<string, { readonly cosine?: number }>> };
-}
+const alignmentLine = z.looseObject({
+  alignment: z.looseObject({ groups: z.record(z.string(), z.looseObject({ cosine: z.number().optional() })) }),
+});
 
-/** The course of a finished run, by steps. `metric` is the target's. */
-export function readCourse(folder: ExperimentFolder, run: TrainingRun, metric: string): Checkpoint[] {
-  const lines = readLines(join(folder.of(run), 'metrics.jsonl')) as Line[];
-  const ofModel = lines.filter(({ stage, ...line }) => stage === 'model' && !('tokensPerSecond' in line));
+/** The course of a finished run, by steps. */
+export function readCourse(folder: ExperimentFolder, job: TrainingRun): Checkpoint[] {
+  const run = ofJob(() => readTrainingRun(folder.of(job)));
+  if (run.evaluations.length === 0)
+    throw new UserError(`${run.folder}: its metrics.jsonl is missing or empty: ${again}`);
+  const ofModel = [...run.evaluations, ...run.keeps, ...run.owns].filter(({ stage }) => stage === 'model');
   const steps = [...new Set(ofModel.map(({ step }) => step))].sort((a, b) => a - b);
   return steps.map((step) => {
     const own = ofModel.filter((line) => line.step === step);
-    const validation = own.find(({ evalLoss }) => evalLoss !== undefined) as Record<string, number> | undefined;
-    const groups = own.find(({ alignment }) => alignment)?.alignment?.groups ?? {};
+    const validation = own.find((line) => line.type === 'evaluation');
+    const aligned = own.map((line) => alignmentLine.safeParse(line).data).find((line) => line !== undefined);
     return {
       step,
-      ...(validation && { score: validation[metric]! }),
-      keep: own.find(({ keep }) => keep)?.keep ?? [],
+      ...(validation && { score: validation.score }),
+      keep: own.find((line) => line.type === 'keep')?.keep ?? [],
       alignment: Object.fromEntries(
-        Object.entries(groups).flatMap(([group, { cosine }]) => (cosine === undefined ? [] : [[group, cosine]])),
+        Object.entries(aligned?.alignment.groups ?? {}).flatMap(([group, { cosine }]) =>
+          cosine === undefined ? [] : [[group, cosine]],
+        ),
       ),
     };
   });
-}
-
-function readJson(path: string): unknown {
-  return parse(readText(path), path);
-}
-
-function readLines(path: string): unknown[] {
-  return readText(path)
-    .split('\n')
-    .slice(0, -1)
-    .map((line, i) => parse(line, `${path} line ${i + 1}`));
-}
-
-function readText(path: string): string {
-  if (!existsSync(path)) throw new UserError(`${path} is missing: delete its folder, and the job is done again`);
-  return readFileSync(path, 'utf8');
-}
-
-function parse(text: string, place: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new UserError(`${place}: not JSON: delete its folder, and the job is done again`);
-  }
 }

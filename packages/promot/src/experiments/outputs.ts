@@ -3,7 +3,7 @@ import type { Section, SideBySide } from '@promot/core/report';
 import { type Contender, contenders } from './contenders.js';
 import type { OutputsExperiment } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
-import { readSamples } from './numbers.js';
+import { readSamplesOf } from './numbers.js';
 import { outputParts, type Planner } from './plan.js';
 
 /** Prompts shown of each task: the first ones, not the best ones. */
@@ -26,7 +26,7 @@ export function outputsNumbers(
   return experiment.parts.map((part) => {
     const { tasks, evaluations } = outputParts(experiment, part, planner);
     const items = tasks.flatMap(({ task }) => {
-      const samples = evaluations.map((evaluation) => readSamples(folder, evaluation, task));
+      const samples = evaluations.map((evaluation) => readSamplesOf(folder, evaluation, task));
       return samples[0]!.slice(0, shown).map(({ input, references }, i) => ({
         ...{ task, input, reference: references[0]! },
         outputs: samples.map((list) => list[i]!.trimmed),

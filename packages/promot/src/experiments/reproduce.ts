@@ -171,7 +171,7 @@ async function resultsOf(
       return { sections: outputsSections(numbers), numbers };
     }
     default: {
-      const numbers = await figureNumbers(experiment, planner, folder);
+      const numbers = figureNumbers(experiment, planner, folder);
       return { sections: figureSections(experiment, numbers, planner), numbers };
     }
   }

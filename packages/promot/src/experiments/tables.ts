@@ -16,7 +16,7 @@ import {
   measureOf,
   nllOf,
   readEvaluation,
-  readSamples,
+  readSamplesOf,
   scoreOf,
 } from './numbers.js';
 import { type Evaluation, type Planner, rowParts } from './plan.js';
@@ -160,7 +160,7 @@ function formShareOf(
   const hits = tasks
     .filter(({ labels }) => !labels)
     .flatMap(({ name }) => {
-      const outputs = readSamples(folder, evaluation, name).map(({ trimmed }) => trimmed);
+      const outputs = readSamplesOf(folder, evaluation, name).map(({ trimmed }) => trimmed);
       return inTargetForm(outputs, ...forms).map((has) => (has ? 100 : 0));
     });
   const result = resultOf(

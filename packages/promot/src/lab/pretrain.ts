@@ -135,7 +135,7 @@ export async function pretrainLab(
 ): Promise<void> {
   const loaded = withDevice(chooseDevice(), () => newLabModel(name, recipe.seed, recipe.dtype));
   const { model } = loaded;
-  const info = { method: 'pretrain', model: name, task: 'lab mixture' };
+  const info = { method: 'pretrain', model: name, tasks: ['lab mixture'] };
   const resumed = existsSync(out) && isRun(out);
   if (resumed && readRun(out).model !== name)
     throw new UserError(`${out} is a run of ${readRun(out).model}, not of ${name}: name another folder`);
@@ -153,7 +153,10 @@ export async function pretrainLab(
     if (state.step > 0) {
       folder.restore(state, model.parameters, optimizer);
     }
-    await folder.rewindMetrics((line) => line.step <= state.step);
+    folder.rewindMetrics(
+      (line) => line.step <= state.step,
+      () => {},
+    );
     await trainLoop({
       model,
       trained: model.parameters,
@@ -174,9 +177,15 @@ export async function pretrainLab(
       dropout: 0,
       seed: deriveSeed(recipe.seed, 1),
       gradientClip: recipe.gradientClip,
-      afterStep: async ({ step, loss, gradientNorm, seconds }) => {
+      afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
         state = { ...state, step, seconds: state.seconds + seconds };
-        folder.appendMetrics({ stage: 'pretrain', step, loss, gradientNorm, elapsed: state.seconds });
+        folder.appendMetrics({
+          ...{ type: 'step', stage: 'pretrain', step, loss, learningRate, gradientNorm },
+          tokensPerSecond: tokens / seconds,
+          elapsed: state.seconds,
+          remaining: (state.seconds / step) * (recipe.steps - step),
+          memory: process.memoryUsage.rss(),
+        });
         onStep?.({ step, steps: recipe.steps, loss, seconds });
         // Signals are heard here, before the question whether to save.
         await setImmediate();

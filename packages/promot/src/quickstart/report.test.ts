@@ -37,6 +37,7 @@ const result: Omit<QuickstartResult, 'files'> = {
   seconds: 100,
 };
 const keep = (step: number, formShare: number) => ({
+  type: 'keep' as const,
   stage: 'model',
   step,
   keep: [{ task: 'lab-reading', metric: 'exact-match', score: 50, formShare, nll: 1 }],
@@ -49,8 +50,16 @@ const run = (shares: readonly number[]): TrainingRun => ({
   task: 'lab-rte',
   settings: { seed: '0' },
   environment: { libtorch: '2.13.0' },
-  steps: [{ stage: 'model', step: 40, loss: 2.5, tokensPerSecond: 100, elapsed: 5, memory: 1e9 }],
-  evaluations: [{ stage: 'model', step: 40, evalLoss: 1.5, metric: 'accuracy', score: 61.25 }],
+  steps: [
+    {
+      ...{ type: 'step', stage: 'model', step: 40, loss: 2.5, learningRate: 0.001, gradientNorm: 1 },
+      ...{ tokensPerSecond: 100, elapsed: 5, remaining: 0, memory: 1e9 },
+    },
+  ],
+  evaluations: [
+    { type: 'evaluation', stage: 'model', step: 40, metric: 'accuracy', score: 61.25, evalLoss: 1.5, tasks: [] },
+  ],
+  owns: [],
   keeps: shares.map((share, i) => keep(40 * i, share)),
 });
 const report = quickstartReport(result, [
