@@ -201,7 +201,8 @@ function warnOfLargeSteps(
   { onEvent }: TrainRequest,
 ): void {
   const { learningRate } = stages[settings]!;
-  const size = scope(() => model.embedding.float().square().mean().sqrt().item());
+  const rows = scope(() => model.embedding.float().square().mean().sqrt().item());
+  const size = rows * model.shape.embeddingScale;
   if (learningRate <= size) return;
   onEvent?.({
     type: 'note',
