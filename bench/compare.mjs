@@ -2,6 +2,9 @@
 //
 //   node bench/compare.mjs --python venv/bin/python [--steps 3] [--rounds 2] [--only t5]
 //
+// Where the machine does other work too, `cpu ratio` (processor time of all threads) says more than `time ratio`, and most with
+// OMP_NUM_THREADS=1, because the peer's threads spin while they wait.
+//
 // The Python environment needs: pip install torch==2.13.0 transformers==5.17.0 peft==0.21.0
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -32,7 +35,9 @@ function measure(command, script, args) {
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const gigabytes = (bytes) => (bytes / 1e9).toFixed(2);
 
-console.log('| work | promot s | peer s | time ratio | promot GB | peer GB |\n|---|---|---|---|---|---|');
+console.log(
+  '| work | promot s | peer s | time ratio | cpu ratio | promot GB | peer GB |\n|---|---|---|---|---|---|---|',
+);
 for (const args of work) {
   const ours = [];
   const theirs = [];
@@ -41,8 +46,9 @@ for (const args of work) {
     theirs.push(measure(values.python, 'peer.py', args));
   }
   const [a, b] = [ours, theirs].map((runs) => median(runs.flatMap((run) => run.seconds)));
+  const [c, d] = [ours, theirs].map((runs) => median(runs.flatMap((run) => run.cpuSeconds)));
   const [m, n] = [ours, theirs].map((runs) => Math.max(...runs.map((run) => run.peakRssBytes)));
   console.log(
-    `| ${args.join(' ').replaceAll('--', '')} | ${a.toFixed(2)} | ${b.toFixed(2)} | ${(a / b).toFixed(2)} | ${gigabytes(m)} | ${gigabytes(n)} |`,
+    `| ${args.join(' ').replaceAll('--', '')} | ${a.toFixed(2)} | ${b.toFixed(2)} | ${(a / b).toFixed(2)} | ${(c / d).toFixed(2)} | ${gigabytes(m)} | ${gigabytes(n)} |`,
   );
 }

@@ -78,22 +78,25 @@ def peak_rss():
     return kib if sys.platform == "darwin" else kib * 1024
 
 
-def report(arguments, seconds, **more):
+def report(arguments, times, **more):
+    seconds, cpu_seconds = times
     print(json.dumps({
         "peer": "pytorch+transformers+peft", **{k: v for k, v in vars(arguments).items() if v is not None}, **more,
         "medianSeconds": round(statistics.median(seconds), 4), "seconds": [round(s, 4) for s in seconds],
+        "cpuSeconds": [round(s, 4) for s in cpu_seconds],
         "peakRssBytes": peak_rss(), "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}}))
 
 
 def timed(run, steps):
     run()
-    seconds = []
+    seconds, cpu_seconds = [], []
     for _ in range(steps):
-        begin = time.perf_counter()
+        begin, cpu_begin = time.perf_counter(), time.process_time()
         run()
         seconds.append(time.perf_counter() - begin)
-    return seconds
+        cpu_seconds.append(time.process_time() - cpu_begin)
+    return seconds, cpu_seconds
 
 
 def train_step(arguments):
@@ -136,8 +139,8 @@ def train_step(arguments):
         cross_entropy(logits.flatten(0, 1).float(), target.flatten(), label_smoothing=0.1).backward()
         optimizer.step()
 
-    seconds = timed(step, arguments.steps)
-    report(arguments, seconds, weights=str(dtype).removeprefix("torch."), autocast=autocast,
+    times = timed(step, arguments.steps)
+    report(arguments, times, weights=str(dtype).removeprefix("torch."), autocast=autocast,
            attention=base.config._attn_implementation, trainedParameters=sum(p.numel() for p in trained))
 
 
@@ -156,8 +159,8 @@ def generate(arguments):
                                  use_cache=True, pad_token_id=0)
         assert out.shape == (arguments.batch, arguments.new_tokens + (1 if encoder_decoder else arguments.source))
 
-    seconds = timed(run, arguments.steps)
-    report(arguments, seconds, weights=str(dtype).removeprefix("torch."), autocast=autocast,
+    times = timed(run, arguments.steps)
+    report(arguments, times, weights=str(dtype).removeprefix("torch."), autocast=autocast,
            attention=base.config._attn_implementation)
 
 

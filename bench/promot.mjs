@@ -2,7 +2,7 @@
 //
 //   node bench/promot.mjs train-step --model t5-v1.1-small --stage 1 --steps 5
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
-//   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # time by operator, on standard error
+//   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # processor time by operator, on standard error
 //
 // Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of `--steps` after
 // one warm-up step.
@@ -91,9 +91,21 @@ const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
 const model = buildModel(shape.config, new RandomWeights(0, dtype), 'benchmark');
 const ids = (length, row) => Array.from({ length }, (_, i) => 3 + ((i * 7919 + row * 104729) % 30000));
 const seconds = [];
+const cpuSeconds = [];
+let before = process.cpuUsage();
+/** Processor seconds of all threads since the last call. */
+const lap = () => {
+  const { user, system } = process.cpuUsage(before);
+  before = process.cpuUsage();
+  return (user + system) / 1e6;
+};
+const note = (took) => {
+  seconds.push(took);
+  cpuSeconds.push(lap());
+};
 let stopProfile;
 const warm = () => {
-  if (values.profile) stopProfile ??= startProfile({ shapes: true });
+  if (values.profile) stopProfile ??= startProfile({ shapes: true, processor: true });
 };
 
 if (positionals[0] === 'train-step') {
@@ -118,7 +130,8 @@ if (positionals[0] === 'train-step') {
     seed: 0,
     gradientClip: 0,
     afterStep: async ({ step, seconds: took }) => {
-      if (step > 1) seconds.push(took);
+      if (step > 1) note(took);
+      lap();
       warm();
       return true;
     },
@@ -129,17 +142,19 @@ if (positionals[0] === 'train-step') {
   for (let step = 0; step <= steps; step++) {
     const started = performance.now();
     await generate(model, inputs, { beams: Number(values.beams), minNewTokens: newTokens, maxNewTokens: newTokens });
-    if (step > 0) seconds.push((performance.now() - started) / 1000);
+    if (step > 0) note((performance.now() - started) / 1000);
+    lap();
     warm();
   }
 } else throw new Error('name what to measure: train-step or generate');
 
 if (stopProfile) console.error(formatProfile(stopProfile(), 40));
-const sorted = [...seconds].sort((a, b) => a - b);
+const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 console.log(
   JSON.stringify({
-    medianSeconds: sorted[Math.floor(sorted.length / 2)],
+    medianSeconds: median(seconds),
     seconds,
+    cpuSeconds,
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
     threads: threads(),
     precision,

@@ -5,14 +5,13 @@
 #include <ATen/record_function.h>
 
 #include <chrono>
+#include <ctime>
 #include <stdexcept>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 namespace {
-
-using Clock = std::chrono::steady_clock;
 
 struct Total {
   int64_t calls = 0;
@@ -21,7 +20,7 @@ struct Total {
 
 struct Frame : at::ObserverContext {
   std::string name;
-  Clock::time_point started;
+  double started;
   double inside = 0;  // seconds of the operators that this one called
 };
 
@@ -29,11 +28,19 @@ struct Frame : at::ObserverContext {
 struct Profile {
   bool running = false;
   bool withShapes = false;
+  bool processor = false;
   at::CallbackHandle handle = 0;
+  double started = 0;
   std::vector<Frame*> open;
   std::unordered_map<std::string, Total> totals;
 };
 thread_local Profile profile;
+
+/** Seconds: of the clock, or what all threads of the process have used of the processor. */
+double now() {
+  if (profile.processor) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 std::string described(const at::RecordFunction& function) {
   std::string name = function.name();
@@ -52,14 +59,14 @@ std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& function) {
   auto frame = std::make_unique<Frame>();
   frame->name = described(function);
   profile.open.push_back(frame.get());
-  frame->started = Clock::now();
+  frame->started = now();
   return frame;
 }
 
 void end(const at::RecordFunction&, at::ObserverContext* context) {
   auto frame = static_cast<Frame*>(context);
   if (!frame) return;  // begin threw
-  double seconds = std::chrono::duration<double>(Clock::now() - frame->started).count();
+  double seconds = now() - frame->started;
   profile.open.pop_back();
   Total& total = profile.totals[frame->name];
   total.calls++;
@@ -72,6 +79,8 @@ void end(const at::RecordFunction&, at::ObserverContext* context) {
 Napi::Value startProfile(const Napi::CallbackInfo& info) {
   if (profile.running) throw std::runtime_error("a profile runs already in this thread");
   profile.withShapes = info[0].ToBoolean();
+  profile.processor = info[1].ToBoolean();
+  profile.started = now();
   profile.totals.clear();
   auto callback = at::RecordFunctionCallback(begin, end).needsInputs(profile.withShapes);
   profile.handle = at::addThreadLocalCallback(callback.scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
@@ -81,6 +90,7 @@ Napi::Value startProfile(const Napi::CallbackInfo& info) {
 
 Napi::Value stopProfile(const Napi::CallbackInfo& info) {
   if (!profile.running) throw std::runtime_error("no profile runs in this thread");
+  double seconds = now() - profile.started;
   at::removeCallback(profile.handle);
   profile.running = false;
   auto rows = Napi::Array::New(info.Env(), profile.totals.size());
@@ -93,5 +103,8 @@ Napi::Value stopProfile(const Napi::CallbackInfo& info) {
     rows.Set(i++, row);
   }
   profile.totals.clear();
-  return rows;
+  auto result = Napi::Object::New(info.Env());
+  result.Set("seconds", seconds);
+  result.Set("rows", rows);
+  return result;
 }

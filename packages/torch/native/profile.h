@@ -3,7 +3,7 @@
 
 #include <napi.h>
 
-/** startProfile(withShapes): counts, in this thread, every operator's calls and own time from now on. */
+/** startProfile(withShapes, processor): counts, in this thread, every operator's calls and own time from now on. */
 Napi::Value startProfile(const Napi::CallbackInfo& info);
-/** stopProfile(): [[name, calls, seconds], ...] since startProfile. */
+/** stopProfile(): {seconds, rows: [[name, calls, seconds], ...]} since startProfile. */
 Napi::Value stopProfile(const Napi::CallbackInfo& info);

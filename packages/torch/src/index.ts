@@ -20,7 +20,7 @@ export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
-export { formatProfile, type OperatorTime, type Profile, startProfile } from './profile.js';
+export { formatProfile, type OperatorTime, type Profile, type ProfileOptions, startProfile } from './profile.js';
 export { deriveSeed } from './random.js';
 export { libtorch, threads, trimMemory, tuneProcess } from './runtime.js';
 export {

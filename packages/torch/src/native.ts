@@ -28,8 +28,8 @@ export interface Native {
   setGradEnabled(on: boolean): boolean;
   threads(count?: number): number;
   trimMemory(): void;
-  startProfile(withShapes: boolean): void;
-  stopProfile(): [name: string, calls: number, seconds: number][];
+  startProfile(withShapes: boolean, processor: boolean): void;
+  stopProfile(): { seconds: number; rows: [name: string, calls: number, seconds: number][] };
   keepFreedMemory(): void;
   build(): { version: string; cpuCapability: string; cuda: boolean };
   distributedBackends: { gloo: boolean; nccl: boolean };

@@ -16,6 +16,13 @@ export interface Profile {
   readonly seconds: number;
 }
 
+export interface ProfileOptions {
+  /** Tells calls apart by the shapes of their tensors. Default false. */
+  readonly shapes?: boolean;
+  /** Counts processor time of all threads in place of the clock's, where the machine does other work too. Default false. */
+  readonly processor?: boolean;
+}
+
 /**
  * Counts from now on how often each operator runs in this thread and how long it takes, backward passes on a CPU included. Call
  * what it returns to stop and to have the result. On a GPU the times are those of launching.
@@ -26,12 +33,11 @@ export interface Profile {
  * loss.backward();
  * console.log(formatProfile(stop()));
  */
-export function startProfile({ shapes = false }: { shapes?: boolean } = {}): () => Profile {
-  native.startProfile(shapes);
-  const started = performance.now();
+export function startProfile({ shapes = false, processor = false }: ProfileOptions = {}): () => Profile {
+  native.startProfile(shapes, processor);
   return () => {
-    const seconds = (performance.now() - started) / 1000;
-    const operators = native.stopProfile().map(([name, calls, own]) => ({ name, calls, seconds: own }));
+    const { seconds, rows } = native.stopProfile();
+    const operators = rows.map(([name, calls, own]) => ({ name, calls, seconds: own }));
     return { operators: operators.sort((a, b) => b.seconds - a.seconds), seconds };
   };
 }
