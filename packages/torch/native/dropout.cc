@@ -11,13 +11,7 @@
 #include <cstring>
 #include <limits>
 
-#if defined(__x86_64__) && defined(__linux__)
-#define VECTORIZED __attribute__((target_clones("arch=skylake-avx512", "arch=haswell", "default"), optimize("O3")))
-#elif defined(__GNUC__) && !defined(__clang__)
-#define VECTORIZED __attribute__((optimize("O3")))
-#else
-#define VECTORIZED
-#endif
+#include "vectorized.h"
 
 namespace {
 
@@ -122,7 +116,7 @@ struct Dropout : torch::autograd::Function<Dropout> {
 
 }  // namespace
 
-TORCH_LIBRARY(promot, library) {
+TORCH_LIBRARY_FRAGMENT(promot, library) {
   library.def("dropout(Tensor x, float p, int seed) -> Tensor",
               torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, [](const at::Tensor& x, double p, int64_t seed) { return Dropout::apply(x, p, seed); }));
 }

@@ -2,7 +2,7 @@
 
 import { full } from '../creation.js';
 import type { Parameters } from '../nn.js';
-import type { Tensor } from '../tensor.js';
+import { call, type Tensor } from '../tensor.js';
 import { Optimizer, type Slots } from './optimizer.js';
 
 export interface AdafactorOptions {
@@ -10,6 +10,8 @@ export interface AdafactorOptions {
   factored?: boolean;
   /** Multiply the step by max(RMS of the parameter, 1e-3). Default true. */
   scaleByParameter?: boolean;
+  /** On a CPU one kernel takes the whole step (native/adafactor.cc), to the same values but for rounding. Default true. */
+  fused?: boolean;
   /** The step number of the first step, for the decay 1 - (t + 1)^-0.8. Default 0. */
   firstStep?: number;
 }
@@ -38,14 +40,21 @@ export class Adafactor extends Optimizer {
       ({ shape }): Slots =>
         factored && isFactorable(shape) ? { row: [shape[0]!], column: [shape[1]!] } : { moment: shape },
     );
-    this.#options = { factored: true, scaleByParameter: true, firstStep: 0, ...options };
+    this.#options = { factored: true, scaleByParameter: true, fused: true, firstStep: 0, ...options };
   }
 
   protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
     const decay = 1 - (this.#options.firstStep + this.steps + 1) ** -decayExponent;
     const shape = parameter.shape;
+    const factored = this.#options.factored && isFactorable(shape);
+    if (this.#options.fused && parameter.device === 'cpu') {
+      const kinds = factored ? ['row', 'column'] : ['moment'];
+      const moments = kinds.map((kind) => this.slot(name, kind));
+      call('promot::adafactor_', parameter, gradient, moments, decay, learningRate, this.#options.scaleByParameter);
+      return;
+    }
     let update: Tensor;
-    if (this.#options.factored && isFactorable(shape)) {
+    if (factored) {
       const [rows, columns] = shape as [number, number];
       // Means of g^2 over each row and each column, from norms: g^2 itself is never stored.
       const row = this.slot(name, 'row');
@@ -65,9 +74,7 @@ export class Adafactor extends Optimizer {
       ? rms(parameter).clamp(epsilonParameter).mul(learningRate)
       : full([], learningRate, 'float64');
     const step = rate.div(rms(update).div(clippingThreshold).clamp(1));
-    // On the CPU nothing waits, and a number saves a pass over the update.
-    if (parameter.device === 'cpu') parameter.add_(update, -step.item());
-    else parameter.add_(update.mul_(step), -1);
+    parameter.add_(update.mul_(step), -1);
   }
 }
 

@@ -1,7 +1,7 @@
 // AdamW (Loshchilov and Hutter 2019), as torch.optim.AdamW.
 
 import type { Parameters } from '../nn.js';
-import type { Tensor } from '../tensor.js';
+import { call, op, type Tensor } from '../tensor.js';
 import { Optimizer } from './optimizer.js';
 
 export interface AdamWOptions {
@@ -28,6 +28,19 @@ export class AdamW extends Optimizer {
     const first = this.slot(name, 'first');
     const second = this.slot(name, 'second');
     const t = this.steps + 1;
+    // All tensors are lists of one. No second moment's maximum is kept; libtorch wants the step as a tensor.
+    if (parameter.device === 'cpu') {
+      const lists = [
+        [parameter],
+        [gradient],
+        [first],
+        [second],
+        [],
+        [op('aten::new_full', parameter, [], t, 'float32')],
+      ];
+      call('aten::_fused_adamw_', ...lists, learningRate, beta1, beta2, weightDecay, epsilon, false, false);
+      return;
+    }
     if (weightDecay) parameter.mul_(1 - learningRate * weightDecay);
     first.lerp_(gradient, 1 - beta1);
     second.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);

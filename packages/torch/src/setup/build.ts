@@ -106,6 +106,8 @@ async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
     `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.cxx11Abi ? 1 : 0}`,
     // As libtorch was compiled: some of its classes have other members without.
     '-DNDEBUG',
+    // Roots need no check of their own, so that loops over them can be vectorised.
+    ...['-fno-math-errno', '-fno-trapping-math'],
     '-DNAPI_VERSION=8',
     '-DNODE_ADDON_API_CPP_EXCEPTIONS',
     `-DNODE_GYP_MODULE_NAME=${basename(ADDON, '.node')}`,
