@@ -79,9 +79,26 @@ export function tril(x: Tensor, diagonal = 0): Tensor {
   return op('aten::tril', x, diagonal);
 }
 
-/** Mean of squared elements to the power -1/2 times x times weight, computed in float32 (RMSNorm without mean subtraction). */
-export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number): Tensor {
-  return op('aten::rms_norm', x, [x.size(-1)], weight, epsilon);
+/**
+ * RMSNorm: x [..., E] times the mean of its squares to the power -1/2 times (offset + weight [E]), computed in float32. A 16-bit x is
+ * rounded before it meets the weight (T5, Llama), with an offset only after (Gemma, whose files hold weight - 1).
+ */
+export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number, offset: 0 | 1 = 0): Tensor {
+  const { dtype } = x;
+  // One pass forward and one backward (native/rms-norm.cc).
+  if ((dtype === 'float32' || dtype === 'bfloat16') && weight.dtype === dtype && x.device === 'cpu')
+    return op('promot::rms_norm', x, weight, epsilon, offset === 1);
+  return plainRmsNorm(x, weight, epsilon, offset);
+}
+
+/** `rmsNorm` by libtorch's operators, for every type and device. */
+export function plainRmsNorm(x: Tensor, weight: Tensor, epsilon: number, offset: 0 | 1 = 0): Tensor {
+  return scope(() => {
+    const wide = x.float();
+    const normed = wide.mul(wide.square().mean(-1, true).add(epsilon).rsqrt());
+    if (offset === 0) return normed.to(x.dtype).mul(weight);
+    return normed.mul(weight.float().add(offset)).to(x.dtype);
+  });
 }
 
 /** True where every element of every tensor is finite. */

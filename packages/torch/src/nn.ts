@@ -1,7 +1,7 @@
 // Modules: a parameter store with the checkpoint's own names, and the layers that read from it.
 import { noGrad } from './autograd.js';
 import { ones } from './creation.js';
-import { embedding, linear } from './functional.js';
+import { embedding, linear, rmsNorm } from './functional.js';
 import { keep, scope } from './scope.js';
 import { type DType, op, type Tensor } from './tensor.js';
 
@@ -115,14 +115,10 @@ export class RMSNorm {
     /** [E] */
     readonly weight: Tensor,
     readonly epsilon: number,
-    readonly offset = 0,
+    /** Added to the weight: see `rmsNorm`. */
+    readonly offset: 0 | 1 = 0,
   ) {}
   forward(x: Tensor): Tensor {
-    return scope(() => {
-      const wide = x.float();
-      const normed = wide.mul(wide.square().mean(-1, true).add(this.epsilon).rsqrt());
-      if (this.offset === 0) return normed.to(x.dtype).mul(this.weight);
-      return normed.mul(this.weight.float().add(this.offset)).to(x.dtype);
-    });
+    return rmsNorm(x, this.weight, this.epsilon, this.offset);
   }
 }
