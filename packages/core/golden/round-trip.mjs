@@ -10,8 +10,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Adafactor, keep, noGrad, scope } from '@promot/torch';
 import { readPromptAdapter, writePromptAdapter } from '../dist/adapters/peft.js';
-import { loadFolder, saveModel } from '../dist/models/load.js';
+import { loadFolder } from '../dist/models/load.js';
 import { idTensor } from '../dist/models/padding.js';
+import { saveModel } from '../dist/models/save.js';
 import { train } from '../dist/training/train.js';
 
 const golden = fileURLToPath(new URL('models', import.meta.url));

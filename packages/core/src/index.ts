@@ -20,8 +20,9 @@ export type { Answer, Metric, MetricChoice, MetricResult } from './metrics/metri
 export { computeMetricOnFiles, type MetricReport } from './metrics/metric-files.js';
 export { ChosenMetric, chooseMetric, computeMetric, metrics, registerMetric } from './metrics/registry.js';
 export { chooseDevice, type DeviceSetting } from './models/device.js';
-export { type LoadedModel, saveModel } from './models/load.js';
+export type { LoadedModel } from './models/load.js';
 export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
+export { type SaveOptions, saveModel } from './models/save.js';
 export { type NamedModel, namedModels } from './open/locate.js';
 export { type OpenOptions, openModel, openPrompt } from './open/open.js';
 export { makeReport, type ReportRequest, type WrittenReport } from './report/make-report.js';

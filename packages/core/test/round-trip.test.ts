@@ -18,9 +18,10 @@ import {
 } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readPromptAdapter, writePromptAdapter } from '../src/adapters/peft.js';
-import { type LoadedModel, loadFolder, saveModel } from '../src/models/load.js';
+import { type LoadedModel, loadFolder } from '../src/models/load.js';
 import type { LanguageModel, TokenizedExample } from '../src/models/model.js';
 import { idTensor } from '../src/models/padding.js';
+import { saveModel } from '../src/models/save.js';
 
 const models = fileURLToPath(new URL('../golden/models', import.meta.url));
 const temporary = mkdtempSync(join(tmpdir(), 'promot-round-trip-'));

@@ -5,7 +5,8 @@ import { setImmediate } from 'node:timers/promises';
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { HubOptions } from '../hub/snapshot.js';
-import { type LoadedModel, saveNewModel } from '../models/load.js';
+import type { LoadedModel } from '../models/load.js';
+import { saveNewModel } from '../models/save.js';
 import { openModel } from '../open/open.js';
 
 export interface InterpolateRequest {
@@ -64,7 +65,10 @@ export async function interpolate(request: InterpolateRequest): Promise<Interpol
       // Lets Ctrl-C and the progress bar have their turn.
       await setImmediate();
     }
-    await saveNewModel(out, onto);
+    const sentences = [
+      `Each weight is ${1 - factor} times this model's plus ${factor} times that of one fine-tuned from it.`,
+    ];
+    await saveNewModel(out, onto, { card: { base, done: sentences } });
     return { out, factor, parameters: [...onto.model.parameters.values()].reduce((sum, { numel }) => sum + numel, 0) };
   } finally {
     for (const one of opened) one.dispose();

@@ -4,7 +4,7 @@ import { adapterKind } from '../adapters/adapter-folder.js';
 import { readLoraAdapter } from '../adapters/lora-adapter.js';
 import { UserError } from '../base/errors.js';
 import type { HubOptions } from '../hub/snapshot.js';
-import { saveNewModel } from '../models/load.js';
+import { saveNewModel } from '../models/save.js';
 import { adapterFolderOf, openModel } from '../open/open.js';
 
 export interface MergeRequest {
@@ -45,7 +45,8 @@ export async function mergeLora({ model, adapter, out, precision, hub }: MergeRe
     const lora = readLoraAdapter(folder, loaded.model);
     const layers = lora.layers().length;
     lora.merge();
-    await saveNewModel(out, loaded);
+    const card = { base: model, done: ['The additions of a LoRA adapter were added to the weights.'] };
+    await saveNewModel(out, loaded, { card });
     return { out, layers };
   } finally {
     loaded.dispose();

@@ -3,7 +3,7 @@
 export { chooseDevice, type DeviceSetting } from './device.js';
 export type { Family } from './families/family.js';
 export { families } from './families/index.js';
-export { buildModel, type LoadedModel, loadedModel, loadFolder, saveModel } from './load.js';
+export { buildModel, type LoadedModel, loadedModel, loadFolder } from './load.js';
 export {
   type Ids,
   type LanguageModel,
@@ -14,5 +14,6 @@ export {
   type TokenizedExample,
 } from './model.js';
 export { idTensor } from './padding.js';
+export { type SaveOptions, saveModel } from './save.js';
 export { tokenizeExample } from './tokenize.js';
 export { RandomWeights } from './weights.js';

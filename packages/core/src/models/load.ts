@@ -1,22 +1,23 @@
-// From a path to a model with its tokenizer: a Hugging Face folder or a GGUF file; and back to a Hugging Face folder.
-import { mkdir, rename, rm } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { type DType, noGrad, scope, tensor, writeSafetensors } from '@promot/torch';
+// From a path to a model with its tokenizer: a Hugging Face folder or a GGUF file.
+import { join } from 'node:path';
+import { type DType, tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { readJsonObject } from '../base/json.js';
-import { writeText } from '../base/write.js';
 import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { type CheckpointTensor, openCheckpoint } from './checkpoint.js';
 import { openGguf } from './families/gguf.js';
 import { families, familiesNear } from './families/index.js';
+import { type KeptFiles, keptOf, readKeptFiles } from './kept-files.js';
 import type { LanguageModel } from './model.js';
 import { CheckpointWeights, type Weights } from './weights.js';
 
 export interface LoadedModel {
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
+  /** What of the folder it came from stays when the model is saved elsewhere; absent for a model made from scratch. */
+  readonly kept?: KeptFiles | undefined;
   /** Frees the model's parameters. The model cannot be used after it. */
   dispose(): void;
   /** For `using loaded = await openModel(...)`: the same as `dispose`. */
@@ -24,20 +25,20 @@ export interface LoadedModel {
 }
 
 /** A model and a tokenizer as one thing that can be freed. */
-export function loadedModel(model: LanguageModel, tokenizer: Tokenizer): LoadedModel {
+export function loadedModel(model: LanguageModel, tokenizer: Tokenizer, kept?: KeptFiles): LoadedModel {
   const dispose = () => {
     for (const parameter of model.parameters.values()) parameter.dispose();
   };
-  return { model, tokenizer, dispose, [Symbol.dispose]: dispose };
+  return { model, tokenizer, kept, dispose, [Symbol.dispose]: dispose };
 }
 
 /**
  * A model with its tokenizer. A tokenizer may know more tokens than the model has rows, and harmlessly so as long as no text
  * holds them: encoding such a text throws UserError.
  */
-function together(model: LanguageModel, tokenizer: Tokenizer, place: string): LoadedModel {
+function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kept: KeptFiles): LoadedModel {
   const rows = model.shape.vocabularySize;
-  if (tokenizer.vocabularySize <= rows) return loadedModel(model, tokenizer);
+  if (tokenizer.vocabularySize <= rows) return loadedModel(model, tokenizer, kept);
   const encode: Tokenizer['encode'] = (text, options) => {
     const ids = tokenizer.encode(text, options);
     const beyond = ids.find((id) => id >= rows);
@@ -54,7 +55,7 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string): Lo
     idOf: (token) => tokenizer.idOf(token),
     files: () => tokenizer.files(),
   };
-  return loadedModel(model, checked);
+  return loadedModel(model, checked, kept);
 }
 
 /**
@@ -91,7 +92,7 @@ export function loadFolder(folder: string, dtype: DType): LoadedModel {
       new CheckpointWeights(folder, checkpoint.tensors, dtype),
       join(folder, 'config.json'),
     );
-    return together(model, tokenizer, folder);
+    return together(model, tokenizer, folder, readKeptFiles(folder));
   } finally {
     checkpoint.close();
   }
@@ -106,7 +107,7 @@ export function loadGguf(path: string, dtype: DType): LoadedModel {
     { shape, load: () => tensor(read(), { shape }) },
   ]);
   const model = buildModel(config, new CheckpointWeights(path, new Map(loadable), dtype), path);
-  return together(model, tokenizer, path);
+  return together(model, tokenizer, path, keptOf(metadata));
 }
 
 /** generation_config.json may know more ids that end a sequence than config.json does (Llama 3's chat models). */
@@ -118,64 +119,4 @@ function withGenerationEnds(config: Record<string, unknown>, folder: string): Re
       `${join(folder, 'generation_config.json')}: eos_token_id is neither a token id nor a list of them`,
     );
   return { ...config, eos_token_id: ends };
-}
-
-/**
- * Writes a folder that Transformers loads with identical logits: config.json, model.safetensors, tokenizer files.
- * Every file is whole at any time; a folder that was there is overwritten file by file. With `dtype` the weights are rounded.
- */
-export async function saveModel(
-  folder: string,
-  { model, tokenizer }: Pick<LoadedModel, 'model' | 'tokenizer'>,
-  dtype?: DType,
-): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const [first] = model.parameters.values();
-  const stored = dtype ?? first!.dtype;
-  noGrad(() =>
-    scope(() => {
-      const rounded = [...model.parameters].map(([name, parameter]) => [name, parameter.to(stored)] as const);
-      writeSafetensors(join(folder, 'model.safetensors'), new Map(rounded), { format: 'pt' });
-    }),
-  );
-  await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: stored }));
-  for (const [name, content] of tokenizer.files()) await writeText(join(folder, name), content);
-}
-
-/** As `saveModel`, whole or not at all, in a folder that is not there yet. */
-export async function saveNewModel(folder: string, loaded: LoadedModel): Promise<void> {
-  const temporary = `${resolve(folder)}.${process.pid}.tmp`;
-  await mkdir(dirname(temporary), { recursive: true });
-  try {
-    await saveModel(temporary, loaded);
-    await rename(temporary, folder);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
-  }
-}
-
-/** Keys whose values Transformers wants as Python floats: it refuses `"initializer_factor": 1`. */
-const floatKeys = [
-  'initializer_factor',
-  'initializer_range',
-  'layer_norm_epsilon',
-  'rms_norm_eps',
-  'dropout_rate',
-  'classifier_dropout',
-  'attention_dropout',
-  'rope_theta',
-  'factor',
-  'low_freq_factor',
-  'high_freq_factor',
-  'attention_factor',
-  'partial_rotary_factor',
-  'beta_fast',
-  'beta_slow',
-];
-
-/** config.json, with a fraction on every number that is a float; JavaScript itself writes 1.0 as 1. */
-function configText(config: Record<string, unknown>): string {
-  const whole = new RegExp(`^( *"(?:${floatKeys.join('|')})": -?\\d+)(,?)$`, 'gm');
-  return `${JSON.stringify(config, null, 2).replace(whole, '$1.0$2')}\n`;
 }

@@ -1,6 +1,6 @@
 // Finds a checkpoint folder's tokenizer among the files that hubs hold.
 
-import { existsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { isJsonObject, type JsonObject, readJsonObject } from '../base/json.js';
@@ -9,6 +9,16 @@ import { byT5Tokenizer } from './byt5.js';
 import { huggingFaceTokenizer, type TokenizerFiles } from './hugging-face.js';
 import { readSentencePiece, sentencePieceDescription } from './sentencepiece.js';
 import type { Tokenizer } from './tokenizer.js';
+
+/** All files that a tokenizer may consist of. */
+const FILES = [
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'added_tokens.json',
+  ...['spiece.model', 'tokenizer.model', 'sentencepiece.bpe.model'],
+  ...['vocab.json', 'merges.txt', 'vocab.txt'],
+];
 
 /**
  * The tokenizer of a Hugging Face folder: tokenizer.json where there is one, else spiece.model or tokenizer.model
@@ -20,6 +30,21 @@ import type { Tokenizer } from './tokenizer.js';
  */
 export function loadTokenizer(folder: string): Tokenizer {
   if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new UserError(`${folder} is not a folder.`);
+  const tokenizer = readTokenizer(folder);
+  const files = new Map(
+    FILES.filter((name) => existsSync(join(folder, name))).map((name) => [name, readFileSync(join(folder, name))]),
+  );
+  const { vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels } = tokenizer;
+  return {
+    ...{ vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels },
+    encode: (text, options) => tokenizer.encode(text, options),
+    decode: (ids, options) => tokenizer.decode(ids, options),
+    idOf: (token) => tokenizer.idOf(token),
+    files: () => files,
+  };
+}
+
+function readTokenizer(folder: string): Tokenizer {
   const model = readJsonObject(folder, 'config.json') ?? {};
   const config = tokenizerConfig(folder, model);
   const modelIds = idsOfModel(readJsonObject(folder, 'generation_config.json') ?? {}, model);

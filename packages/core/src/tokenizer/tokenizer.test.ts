@@ -17,12 +17,12 @@ afterAll(() => rmSync(temporary, { recursive: true }));
 
 let folders = 0;
 /** A folder that holds these files (name to content, or to the path of a file to copy). */
-function folderOf(files: Record<string, { copy: string } | string>): string {
+function folderOf(files: Record<string, { copy: string } | string | Uint8Array>): string {
   const folder = join(temporary, String(folders++));
   mkdirSync(folder);
   for (const [name, file] of Object.entries(files)) {
-    if (typeof file === 'string') writeFileSync(join(folder, name), file);
-    else cpSync(file.copy, join(folder, name));
+    if (typeof file === 'object' && 'copy' in file) cpSync(file.copy, join(folder, name));
+    else writeFileSync(join(folder, name), file);
   }
   return folder;
 }

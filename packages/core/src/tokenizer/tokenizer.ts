@@ -22,6 +22,9 @@ export interface Tokenizer {
   decode(ids: readonly number[], options?: { specialTokens?: boolean }): string;
   /** The id of a token by its exact spelling in the vocabulary. */
   idOf(token: string): number | undefined;
-  /** The files (name to content) that stand for this tokenizer in a Hugging Face folder: tokenizer.json and tokenizer_config.json. */
-  files(): ReadonlyMap<string, string>;
+  /**
+   * The files (name to content) that stand for this tokenizer in a Hugging Face folder: those that it was read from, byte for
+   * byte, or for one that came otherwise tokenizer.json and tokenizer_config.json.
+   */
+  files(): ReadonlyMap<string, string | Uint8Array>;
 }

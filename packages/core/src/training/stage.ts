@@ -8,7 +8,8 @@ import { writePromptAdapter } from '../adapters/peft.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
 import { has, type StageConfig } from '../methods/index.js';
-import { saveModel } from '../models/load.js';
+import type { ModelCard } from '../models/card.js';
+import { saveModel } from '../models/save.js';
 import { Checkpointer } from './checkpointer.js';
 import { bestOf, type ChoiceRule, keeps, standsStill } from './keep.js';
 import { trainLoop } from './loop.js';
@@ -20,6 +21,7 @@ import { nameOf, type Phase } from './phases.js';
 import type { MetricsLine, TrainEvent, TrainRequest } from './request.js';
 import { learningRateAt } from './schedule.js';
 import type { RunSetup } from './setup.js';
+import { metricOf } from './validation.js';
 
 /** The soft prompt's name among trained tensors; no model has a parameter of this name. */
 const promptName = 'prompt';
@@ -285,7 +287,22 @@ class StageRun {
     if (adapter && folder.writes) await writeLoraAdapter(folder.loraPath, adapter, baseOfAdapter);
     this.#additions?.merge();
     this.#additions = undefined;
-    if (isModelTrained && folder.writes) await saveModel(folder.modelPath, loaded);
+    if (isModelTrained && folder.writes) await saveModel(folder.modelPath, loaded, { card: this.#card(best) });
+  }
+
+  /** What the model card says: the method, the tasks, the score that chose the checkpoint. */
+  #card(best: Candidate): ModelCard {
+    const { request, setup } = this.context;
+    const names = setup.tasks.map(({ task }) => task.name).join(', ');
+    const done = [
+      `Fine-tuned on ${names} with the method \`${request.method}\`.`,
+      `Of stage \`${this.phase.key}\` the checkpoint of step ${best.step} is kept, which scored best on the validation split.`,
+    ];
+    const [first] = this.phase.tasks;
+    if (first?.prompt)
+      done.push('Its task is asked with the soft prompt that was trained first; everything else without.');
+    const on = `${names} (validation)`;
+    return { base: request.model, done, scores: [{ metric: metricOf(setup.tasks), on, score: best.score }] };
   }
 
   #note(text: string): void {

@@ -193,7 +193,7 @@ export async function pretrainLab(
           await folder.saveCheckpoint(state, model.parameters, optimizer.state());
           await folder.prune(state, 0);
           // What ships: half the size, and nothing that can be measured is lost.
-          await saveModel(folder.modelPath, loaded, 'bfloat16');
+          await saveModel(folder.modelPath, loaded, { dtype: 'bfloat16' });
         }
         return !signal?.aborted;
       },
