@@ -130,7 +130,9 @@ def mt5_bytes(lines, samples):
     write_json(folder / "config.json", {"model_type": "mt5"})
     write_json(folder / "tokenizer_config.json", {"extra_ids": 0, "tokenizer_class": "T5Tokenizer"})
     transformers = AutoTokenizer.from_pretrained(folder)
-    return {"ids": [transformers(text).input_ids for text in samples]}
+    # The small map leaves other white space than the space alone, at which Transformers splits and SentencePiece does not.
+    texts = [text for text in samples if all(word == "".join(word.split()) for word in text.split(" "))]
+    return {"texts": texts, "ids": [transformers(text).input_ids for text in texts]}
 
 
 def unigram_bytes(lines, samples):

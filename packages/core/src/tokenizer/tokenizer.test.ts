@@ -97,7 +97,7 @@ test("mT5's sentinels are pieces of its spiece.model", () => {
 });
 
 test("an mT5 whose vocabulary has the bytes makes <unk> of what it lacks, as T5's class does", () => {
-  expectIds(loadTokenizer(join(golden, 'mt5-bytes')), expected.texts, expected.mt5Bytes.ids);
+  expectIds(loadTokenizer(join(golden, 'mt5-bytes')), expected.mt5Bytes.texts, expected.mt5Bytes.ids);
 });
 
 test('a unigram tokenizer.json falls back on bytes where it says so', () => {
