@@ -133,11 +133,15 @@ export function openSafetensors(path: string): SafetensorsFile {
       throw new FileFormatError(`${path}: cut short: ${name} ends at byte ${base + end}, the file at ${size}`);
     entries.set(name, { dtype: type.dtype, shape, offset: base + begin, bytes });
   }
-  const sorted = [...entries.values()].sort((a, b) => a.offset - b.offset || a.bytes - b.bytes);
-  for (let i = 1; i < sorted.length; i++) {
-    const before = sorted[i - 1]!;
-    if (before.offset + before.bytes > sorted[i]!.offset) throw wrong('two of its tensors overlap');
+  // As the reference implementation has it: data from the header's end to the file's, without holes, overlaps or a rest.
+  const sorted = [...entries].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
+  let at = base;
+  for (const [name, { offset, bytes }] of sorted) {
+    if (offset < at) throw wrong(`two of its tensors overlap at ${name}`);
+    if (offset > at) throw wrong(`${offset - at} bytes in front of ${name} belong to no tensor`);
+    at += bytes;
   }
+  if (at < size) throw wrong(`${size - at} bytes at its end belong to no tensor`);
   return new SafetensorsFile(path, entries, metadata, size);
 }
 

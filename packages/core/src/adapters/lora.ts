@@ -14,6 +14,7 @@ import {
   writeSafetensors,
   zeros,
 } from '@promot/torch';
+import { UserError } from '../base/errors.js';
 import { writeText } from '../base/write.js';
 import type { LanguageModel } from '../models/model.js';
 import { adapterPaths, taskTypes } from './adapter-folder.js';
@@ -94,6 +95,12 @@ export function attachLora(
     // Where PEFT attaches by default, and Hu et al. found it best for their budget.
     if (layers !== 'all' && !parts.some(({ role }) => role === 'query' || role === 'value')) continue;
     const [outputs, inputs] = weight.shape as [number, number];
+    if (rank > Math.min(outputs, inputs)) {
+      for (const parameter of parameters.values()) parameter.dispose();
+      throw new UserError(
+        `loraRank is ${rank}: ${name} is a matrix of ${outputs} x ${inputs}, so at most ${Math.min(outputs, inputs)} makes sense`,
+      );
+    }
     const bound = inputs ** -0.5;
     const [a, b] = withDevice(model.embedding.device, () => [
       scope(() => uniform([rank, inputs], -bound, bound, deriveSeed(seed, place++))),

@@ -1,5 +1,5 @@
 // JSON values and files, with errors that name the file and the place in it.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { UserError } from './errors.js';
@@ -29,11 +29,17 @@ export function readJson<T>(path: string, schema: z.ZodType<T>): T {
   return checked(parseFile(path), schema, path);
 }
 
+/** The largest tokenizer.json that is known has 34 MB. */
+const LARGEST = 2 ** 28;
+
 function parseFile(path: string): unknown {
   let text: string;
   try {
+    const { size } = statSync(path);
+    if (size > LARGEST) throw new UserError(`${path} has ${size} bytes: no JSON file of a model or a run is so large`);
     text = readFileSync(path, 'utf8');
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
   }
   try {

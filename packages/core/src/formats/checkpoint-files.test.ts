@@ -27,10 +27,15 @@ test('shards of both formats, each once', () => {
   put('b.bin');
   put('a.bin');
   put('pytorch_model.bin.index.json', index({ x: 'b.bin', y: 'a.bin', z: 'b.bin' }));
-  expect(checkpointFiles(folder)).toEqual({ format: 'pytorch', paths: [join(folder, 'a.bin'), join(folder, 'b.bin')] });
+  expect(checkpointFiles(folder)).toMatchObject({
+    format: 'pytorch',
+    paths: [join(folder, 'a.bin'), join(folder, 'b.bin')],
+  });
   put('s.safetensors');
   put('model.safetensors.index.json', index({ x: 's.safetensors' }));
-  expect(checkpointFiles(folder)).toEqual({ format: 'safetensors', paths: [join(folder, 's.safetensors')] });
+  const { paths, index: found } = checkpointFiles(folder);
+  expect(paths).toEqual([join(folder, 's.safetensors')]);
+  expect([...found!.places]).toEqual([['x', join(folder, 's.safetensors')]]);
 });
 
 test.each([
@@ -42,8 +47,8 @@ test.each([
   ['a missing shard', index({ x: 'gone.safetensors' }), /gone\.safetensors is missing/],
   ['no shards', index({}), /lists no shards/],
   ['no map', '{}', /no "weight_map"/],
-  ['null', 'null', /no "weight_map"/],
-  ['half a file', '{"weight_map": {', /cannot be read/],
+  ['null', 'null', /must hold a JSON object/],
+  ['half a file', '{"weight_map": {', /is not JSON/],
 ])('an index with %s is refused', (_what, content, reason) => {
   writeFileSync(join(temporary, 'secret.safetensors'), '');
   put('model.safetensors.index.json', content);

@@ -61,6 +61,14 @@ export interface GgufFile {
   tensors: GgufTensor[];
 }
 
+/** More than any model has; bounds what a file of holes (all zeros, no space on disk) could ask for. */
+const MOST_TENSORS = 100_000;
+const MOST_KEYS = 10_000;
+/** Values in all of the metadata together; the largest vocabularies have about a million tokens, scores and merges. */
+const MOST_VALUES = 20_000_000;
+/** The longest text: chat templates have some 20,000 bytes. */
+const LONGEST_STRING = 1 << 24;
+
 const MAGIC = 0x46554747; // "GGUF"
 const WINDOW = 1 << 20;
 
@@ -112,8 +120,8 @@ export function readGguf(path: string): GgufFile {
     if (version !== 2 && version !== 3) {
       throw new UserError(`${path} is GGUF version ${version} (or big-endian); versions 2 and 3 are read.`);
     }
-    const tensorCount = head.count(8 + 4 + 8 + 4 + 8);
-    const keyCount = head.count(8 + 4 + 1);
+    const tensorCount = head.count(8 + 4 + 8 + 4 + 8, MOST_TENSORS);
+    const keyCount = head.count(8 + 4 + 1, MOST_KEYS);
     const metadata = new Map<string, GgufValue>();
     for (let i = 0; i < keyCount; i++) {
       const key = head.string();
@@ -142,8 +150,22 @@ export function readGguf(path: string): GgufFile {
       }
       return { name, type, shape, byteOffset, byteLength };
     });
+    checkLayout(file, tensors, dataStart, alignment);
     return { path, metadata, tensors };
   });
+}
+
+/** Tensors lie one behind the other, with less than `alignment` bytes between them, up to the end of the file. */
+function checkLayout(file: FileReader, tensors: readonly GgufTensor[], dataStart: number, alignment: number): void {
+  const aligned = (at: number) => Math.ceil(at / alignment) * alignment;
+  const wrong = (what: string) => new UserError(`${file.path} is damaged: ${what}. Fetch it again.`);
+  let at = dataStart;
+  for (const { name, byteOffset, byteLength } of [...tensors].sort((a, b) => a.byteOffset - b.byteOffset)) {
+    if (byteOffset < at) throw wrong(`two of its tensors overlap at "${name}"`);
+    if (byteOffset > aligned(at)) throw wrong(`${byteOffset - at} bytes in front of "${name}" belong to no tensor`);
+    at = byteOffset + byteLength;
+  }
+  if (file.size > aligned(at)) throw wrong(`${file.size - at} bytes at its end belong to no tensor`);
 }
 
 function tensorInfo(head: HeadReader): Omit<GgufTensor, 'byteOffset'> & { offset: number } {
@@ -176,6 +198,8 @@ class HeadReader {
   readonly #file: FileReader;
   #window: Buffer = Buffer.alloc(0);
   #windowStart = 0;
+  /** In arrays, so far. */
+  #values = 0;
 
   constructor(file: FileReader) {
     this.#file = file;
@@ -213,17 +237,18 @@ class HeadReader {
     return Number(value);
   }
 
-  /** A number of things that take at least `leastBytes` each, so no more than fit in the rest of the file. */
-  count(leastBytes: number): number {
+  /** A number of things that take at least `leastBytes` each: no more than fit in the rest of the file, and than `most`. */
+  count(leastBytes: number, most: number): number {
     const count = this.uint64();
     if (count > (this.#file.size - this.position) / leastBytes) {
       throw this.damaged(`it claims ${count} entries, more than fit in it`);
     }
+    if (count > most) throw this.damaged(`it claims ${count} entries, and at most ${most} are expected`);
     return count;
   }
 
   string(): string {
-    const length = this.count(1);
+    const length = this.count(1, LONGEST_STRING);
     const [bytes, at] = this.#take(length);
     return bytes.toString('utf8', at, at + length);
   }
@@ -239,7 +264,8 @@ class HeadReader {
     if (type === 'array') {
       if (depth >= 4) throw this.damaged('its arrays are nested too deep');
       const inner = this.valueType();
-      const length = this.count(LEAST_BYTES[inner]);
+      const length = this.count(LEAST_BYTES[inner], MOST_VALUES - this.#values);
+      this.#values += length;
       const values: GgufValue[] = new Array(length);
       for (let i = 0; i < length; i++) values[i] = this.value(inner, depth + 1);
       return values;

@@ -231,7 +231,9 @@ export function readPickle(bytes: Buffer, place: string): Pickled {
         // STACK_GLOBAL
         const name = pop();
         const module = pop();
-        stack.push(importName(`${String(module)}.${String(name)}`, place));
+        if (typeof name !== 'string' || typeof module !== 'string')
+          throw damaged('its pickle imports what has no name');
+        stack.push(importName(`${module}.${name}`, place));
         break;
       }
       case 0x51: // BINPERSID
@@ -271,7 +273,7 @@ function littleEndian(bytes: Buffer, start: number, length: number): bigint {
 function importName(name: string, place: string): Global {
   if (![ORDERED_DICT, SIZE, TENSOR, PARAMETER].includes(name) && !STORAGES.has(name)) {
     throw new UserError(
-      `${place} wants Python's ${JSON.stringify(name)}, which no state dict needs; it may be an attack. ` +
+      `${place} wants Python's ${JSON.stringify(name.slice(0, 100))}, which no state dict needs; it may be an attack. ` +
         'It was not read; save the state dict alone, or as safetensors.',
     );
   }

@@ -15,6 +15,8 @@ const ZIP64_END = 0x06064b50;
 const DIRECTORY_ENTRY = 0x02014b50;
 const LOCAL_ENTRY = 0x04034b50;
 const IN_ZIP64 = 0xffffffff;
+/** A hundred bytes for each tensor. */
+const LARGEST_DIRECTORY = 2 ** 26;
 
 /** True for a file that begins as zip archives do. */
 export function isZip(file: FileReader): boolean {
@@ -27,6 +29,8 @@ export function isZip(file: FileReader): boolean {
  */
 export function readZipDirectory(file: FileReader): Map<string, ZipEntry> {
   const directory = findDirectory(file);
+  if (directory.length > LARGEST_DIRECTORY) throw damaged(file, 'its directory');
+  const places: { name: string; header: number; end: number; slack: number }[] = [];
   const bytes = file.read(directory.start, directory.length);
   const entries = new Map<string, ZipEntry>();
   let at = 0;
@@ -54,9 +58,28 @@ export function readZipDirectory(file: FileReader): Map<string, ZipEntry> {
     const start = header + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
     if (start + length > file.size) throw damaged(file, `the entry "${name}"`);
     entries.set(name, { start, length });
+    // A size that was not known beforehand may stand once more behind the data.
+    const slack = (bytes.readUInt16LE(at + 8) & 8) === 0 ? 0 : 24;
+    places.push({ name, header, end: start + length, slack });
     at = end;
   }
+  if (at < bytes.length) throw damaged(file, 'its directory');
+  checkLayout(file, places, directory.start);
   return entries;
+}
+
+/** Entries lie one behind the other from the file's start to the directory. */
+function checkLayout(
+  file: FileReader,
+  places: { name: string; header: number; end: number; slack: number }[],
+  directoryStart: number,
+): void {
+  let [at, slack] = [0, 0];
+  for (const { name, header, end, slack: own } of [...places].sort((a, b) => a.header - b.header)) {
+    if (header < at || header > at + slack) throw damaged(file, `what stands in front of the entry "${name}"`);
+    [at, slack] = [end, own];
+  }
+  if (directoryStart < at || directoryStart > at + slack) throw damaged(file, 'what stands in front of its directory');
 }
 
 function findDirectory(file: FileReader): { start: number; length: number; count: number } {
@@ -68,21 +91,26 @@ function findDirectory(file: FileReader): { start: number; length: number; count
   if (at < 0) {
     throw new UserError(`${file.path} is damaged or cut short: the end of the archive is missing. Fetch it again.`);
   }
+  const endAt = tailStart + at;
+  if (endAt + 22 + tail.readUInt16LE(at + 20) !== file.size) throw damaged(file, 'what stands at its end');
   const end = {
     start: tail.readUInt32LE(at + 16),
     length: tail.readUInt32LE(at + 12),
     count: tail.readUInt16LE(at + 10),
   };
-  const locatorAt = tailStart + at - 20;
+  let before = endAt;
+  const locatorAt = endAt - 20;
   const locator = locatorAt >= 0 ? file.read(locatorAt, 20) : undefined;
   if (locator?.readUInt32LE(0) === ZIP64_LOCATOR) {
-    const record = file.read(toNumber(file, locator.readBigUInt64LE(8)), 56);
+    before = toNumber(file, locator.readBigUInt64LE(8));
+    const record = file.read(before, 56);
+    if (before + 56 !== locatorAt) throw damaged(file, 'its directory');
     if (record.readUInt32LE(0) !== ZIP64_END) throw damaged(file, 'its directory');
     end.count = toNumber(file, record.readBigUInt64LE(32));
     end.length = toNumber(file, record.readBigUInt64LE(40));
     end.start = toNumber(file, record.readBigUInt64LE(48));
   }
-  if (end.start + end.length > file.size || end.count * 46 > end.length) throw damaged(file, 'its directory');
+  if (end.start + end.length !== before || end.count * 46 > end.length) throw damaged(file, 'its directory');
   return end;
 }
 

@@ -14,6 +14,7 @@ import { UserError } from '../base/errors.js';
 import { checkpointFiles } from '../formats/checkpoint-files.js';
 import { readPytorchBin } from '../formats/pytorch-bin.js';
 import { dtypeSizes } from '../formats/stored-tensor.js';
+import { conventionalNames } from './tensor-names.js';
 
 /** One tensor of a checkpoint: its shape is known, `load` reads it (over the file's own pages where it can). */
 export interface CheckpointTensor {
@@ -32,16 +33,33 @@ export interface Checkpoint {
  * throws one where it does not hold floating-point numbers.
  */
 export function openCheckpoint(folder: string): Checkpoint {
-  const { paths } = checkpointFiles(folder);
+  const { paths, index } = checkpointFiles(folder);
   const tensors = new Map<string, CheckpointTensor>();
-  const closers: (() => void)[] = [];
-  for (const path of paths) closers.push(addFile(path, tensors));
-  return {
-    tensors,
-    close: () => {
-      for (const close of closers) close();
-    },
+  const files: Checkpoint[] = [];
+  const close = () => {
+    for (const file of files) file.close();
   };
+  try {
+    for (const path of paths) {
+      const file = openWeightFile(path);
+      files.push(file);
+      for (const [name, stored] of file.tensors) {
+        const place = index?.places.get(name);
+        if (tensors.has(name)) throw new UserError(`${path}: ${name} is in another shard, too`);
+        if (index && place !== path)
+          throw new UserError(
+            `${path}: it holds ${name}, which ${index.path} ${place ? `says is in ${place}` : 'does not list'}`,
+          );
+        tensors.set(name, stored);
+      }
+    }
+    const lost = [...(index?.places ?? [])].find(([name]) => !tensors.has(name));
+    if (lost) throw new UserError(`${lost[1]}: it has no tensor ${lost[0]}, though ${index!.path} says so`);
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { tensors: new Map(conventionalNames(tensors, folder)), close };
 }
 
 /** Opens one file of weights, safetensors or what torch.save writes, by the end of its name. Errors as `openCheckpoint`. */

@@ -468,7 +468,7 @@ describe('a wrong adapter', () => {
     truncateSync(path, 1000);
     expect(refusal(() => read(folder))).toContain(`${path}: cut short`);
     rmSync(path);
-    expect(refusal(() => read(folder))).toBe(`${folder}: adapter_model.safetensors is missing`);
+    expect(refusal(() => read(folder))).toBe(`${folder}: adapter_model.safetensors (or adapter_model.bin) is missing`);
   });
   test('with a wrong configuration', () => {
     const folder = copyOf('models/qwen2/prompt');

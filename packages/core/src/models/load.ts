@@ -11,6 +11,7 @@ import { openGguf } from './families/gguf.js';
 import { families, familiesNear } from './families/index.js';
 import { type KeptFiles, keptOf, readKeptFiles } from './kept-files.js';
 import type { LanguageModel } from './model.js';
+import { checkSizes } from './sizes.js';
 import { CheckpointWeights, type Weights } from './weights.js';
 
 export interface LoadedModel {
@@ -64,7 +65,10 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kep
  */
 export function buildModel(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
   try {
-    return build(config, weights, place);
+    checkSizes(config, place);
+    const model = build(config, weights, place);
+    if (weights instanceof CheckpointWeights) weights.checkAllTaken();
+    return model;
   } catch (error) {
     weights.dispose();
     throw error;
@@ -87,11 +91,8 @@ export function loadFolder(folder: string, dtype: DType): LoadedModel {
   const tokenizer = loadTokenizer(folder);
   const checkpoint = openCheckpoint(folder);
   try {
-    const model = buildModel(
-      withGenerationEnds(config, folder),
-      new CheckpointWeights(folder, checkpoint.tensors, dtype),
-      join(folder, 'config.json'),
-    );
+    const weights = new CheckpointWeights(folder, checkpoint.tensors, dtype);
+    const model = buildModel(withGenerationEnds(config, folder), weights, join(folder, 'config.json'));
     return together(model, tokenizer, folder, readKeptFiles(folder));
   } finally {
     checkpoint.close();

@@ -16,6 +16,7 @@ import {
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { LinearPlace } from './model.js';
+import { surplusNames } from './tensor-names.js';
 
 /** How a parameter starts where there is no checkpoint: a normal distribution's standard deviation, or all ones. */
 export type Initial = number | 'ones';
@@ -134,6 +135,7 @@ export class RandomWeights extends Weights {
 
 /** Parameters of a checkpoint, converted as they are read. */
 export class CheckpointWeights extends Weights {
+  readonly #read = new Set<string>();
   constructor(
     /** What to call the checkpoint in messages. */
     readonly place: string,
@@ -145,6 +147,16 @@ export class CheckpointWeights extends Weights {
   override stores(name: string): boolean {
     return this.tensors.has(name);
   }
+  /** Throws UserError where the checkpoint holds tensors that the model did not take and that mean something. */
+  checkAllTaken(): void {
+    const surplus = surplusNames([...this.tensors.keys()].filter((name) => !this.#read.has(name)));
+    if (surplus.length === 0) return;
+    const more = surplus.length > 3 ? ` and ${surplus.length - 3} more` : '';
+    throw new UserError(
+      `${this.place}: the weights hold ${surplus.slice(0, 3).join(', ')}${more}, for which the configuration has no place: ` +
+        'it does not belong to them',
+    );
+  }
   protected override read(name: string, shape: readonly number[]): Tensor {
     const found = this.tensors.get(name);
     if (!found)
@@ -153,6 +165,7 @@ export class CheckpointWeights extends Weights {
       );
     if (found.shape.length !== shape.length || found.shape.some((side, i) => side !== shape[i]))
       throw new UserError(`${this.place}: ${name} has shape [${found.shape}], but config.json asks for [${shape}]`);
+    this.#read.add(name);
     const loaded = found.load();
     // A copy: training writes into parameters, and must never write into the file's pages or another tensor's.
     return loaded.dtype === this.dtype ? loaded.clone() : loaded;

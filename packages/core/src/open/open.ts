@@ -1,5 +1,5 @@
 // What a person names as a model or a prompt: a Hugging Face folder or name, a GGUF file, a PEFT adapter, or a run folder.
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DType, type Tensor, withDevice } from '@promot/torch';
 import { adapterKind } from '../adapters/adapter-folder.js';
@@ -29,6 +29,11 @@ export interface OpenOptions {
  * @example const { model, tokenizer } = await openModel('google/mt5-small', 'float32');
  */
 export async function openModel(name: string, dtype: DType, options: OpenOptions = {}): Promise<LoadedModel> {
+  return open(name, dtype, options, new Set());
+}
+
+/** @param seen the runs on the way here: a run may stand for another, and damaged ones for each other. */
+async function open(name: string, dtype: DType, options: OpenOptions, seen: Set<string>): Promise<LoadedModel> {
   const path = await locateModel(name, options.hub);
   const on = <T>(load: () => T) => withDevice(chooseDevice(options.device), load);
   if (statSync(path).isFile()) {
@@ -41,7 +46,9 @@ export async function openModel(name: string, dtype: DType, options: OpenOptions
   const { method, model } = readRun(path);
   if (methods.find(method)?.stages.some(({ trains }) => trains.includes('model')) ?? true)
     throw new UserError(`${path}: the run has no trained model yet: let it finish with --resume`);
-  return openModel(model, dtype, options);
+  const real = realpathSync(path);
+  if (seen.has(real)) throw new UserError(`${path}: run.json names the run itself as its model`);
+  return open(model, dtype, options, seen.add(real));
 }
 
 /**
