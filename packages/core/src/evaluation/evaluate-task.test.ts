@@ -5,8 +5,9 @@ import { UserError } from '../base/errors.js';
 import type { RecordSource } from '../data/source.js';
 import { scoreText } from '../generation/texts.js';
 import { type LoadedModel, loadFolder } from '../models/load.js';
+import { rte } from '../tasks/paper/rte.js';
 import { createTask, type Task, type TaskDefinition } from '../tasks/task.js';
-import { maxNewTokens } from './evaluate.js';
+import { evaluateExamples, maxNewTokens, stopStrings } from './evaluate.js';
 import { evaluateTask } from './evaluate-task.js';
 import { Language } from './form.js';
 
@@ -123,6 +124,65 @@ test('exemplars stand in front and are dropped, with a note, where they do not f
   expect(tight.notes).toEqual(['1 of 1 prompts have fewer than 1 exemplars, to fit']);
   await expect(evaluateTask(loaded, task, { ...options, shots: 3 })).rejects.toThrow(/3 shots/u);
   await expect(evaluateTask(loaded, task, { decide: 'likelihood' })).rejects.toThrow(/has none/u);
+});
+
+test('an own task ends outputs at its stop strings and after its number of tokens, and cuts nothing else', async () => {
+  const references = ['one Q: two', 'Translate', 'Article: three'];
+  const options = { beams: 1 };
+  const plain = await evaluateTask(loaded, makeTask(references, { maxNewTokens: 8 }), options);
+  for (const [i, { output, trimmed, references: kept }] of plain.samples.entries()) {
+    expect(trimmed).toBe(output.trim());
+    expect(kept).toEqual([references[i]]);
+  }
+  const asked = await evaluateTask(loaded, makeTask(references), { ...options, maxNewTokens: 8 });
+  expect(plain.samples).toEqual(asked.samples);
+  const word = plain.samples[0]!.trimmed.split(' ')[2]!;
+  expect(word.length).toBeGreaterThan(0);
+  const stopped = await evaluateTask(loaded, makeTask(references, { maxNewTokens: 8, stop: [word] }), options);
+  for (const [i, { output }] of stopped.samples.entries())
+    expect(output).toBe(plain.samples[i]!.output.split(word, 1)[0]);
+  expect(stopped.samples[0]!.output).not.toBe(plain.samples[0]!.output);
+  const named = await evaluateTask(loaded, makeTask(references, { maxNewTokens: 2, stop: ['Q:', '!'] }), options);
+  expect(named.notes).toEqual(['outputs end at "Q:" or "!", and the references of 1 of 3 examples hold it']);
+});
+
+test('outputs end at a line break behind exemplars, for decoder-only models, unless the task says otherwise', () => {
+  const task = makeTask(['one']);
+  expect(stopStrings(task, 'decoder-only', true)).toEqual(['\n']);
+  expect(stopStrings(task, 'decoder-only', false)).toEqual([]);
+  expect(stopStrings(task, 'encoder-decoder', true)).toEqual([]);
+  expect(stopStrings(makeTask(['one'], { stop: [] }), 'decoder-only', true)).toEqual([]);
+  expect(stopStrings(makeTask(['one'], { stop: ['.'] }), 'encoder-decoder', false)).toEqual(['.']);
+  expect(stopStrings(createTask(rte, task.source), 'decoder-only', true)).toEqual([]);
+});
+
+test('several metrics are all reported, the first one is the score', async () => {
+  const task = makeTask(['Привет', 'one', 'two'], { metric: ['rouge-1', { name: 'bleu', tokenize: 'char' }, 'f1'] });
+  const result = await evaluateTask(loaded, task, { beams: 1, maxNewTokens: 3 });
+  expect(result.metrics).toHaveLength(3);
+  const { metric, score, signature, interval } = result;
+  expect(result.metrics![0]).toEqual({ metric, score, signature, interval });
+  expect(result.metrics![1]).toMatchObject({ metric: 'bleu', metricSettings: { tokenize: 'char' } });
+  for (const sample of result.samples) {
+    expect(sample.scores).toHaveLength(3);
+    expect(sample.score).toBe(sample.scores![0]);
+  }
+  expect(result.notes).toEqual([expect.stringContaining('nothing is left of 1 of 3 references')]);
+  const alone = await evaluateTask(loaded, makeTask(['one']), { beams: 1, maxNewTokens: 2 });
+  expect(alone.metrics).toBeUndefined();
+  expect(alone.samples[0]!.scores).toBeUndefined();
+});
+
+test('a task whose score is the likelihood of its labels needs no option for it', async () => {
+  const labels = ['river', 'a long morning'];
+  const made = (metric: TaskDefinition['metric']) => makeTask([...labels, ...labels], { labels, metric });
+  const own = await evaluateTask(loaded, made('label-likelihood'), { beams: 1, maxNewTokens: 2 });
+  const asked = await evaluateTask(loaded, made('accuracy'), { beams: 1, maxNewTokens: 2, decide: 'likelihood' });
+  expect(own.signature).toBe(asked.signature);
+  expect(own.score).toBe(asked.score);
+  const task = made([{ name: 'label-likelihood', ranking: 'perToken' }]);
+  const trained = await evaluateExamples(loaded, task, await task.load('test'), { beams: 1, maxNewTokens: 2 });
+  expect(trained.score).toBe(own.likelihood!.perToken);
 });
 
 test('an answer as long as the model has positions leaves no room for an input', async () => {

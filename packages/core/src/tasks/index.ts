@@ -8,4 +8,4 @@ export { paperClassification, paperOutput, trimOutput } from './paper/output.js'
 export { rte } from './paper/rte.js';
 export { wic } from './paper/wic.js';
 export { builtinTasks, type LoadTaskOptions, loadTask, type NamedTask, namedTasks, registerTask } from './registry.js';
-export { createTask, type Example, type Task, type TaskDefinition } from './task.js';
+export { createTask, type Example, fingerprintExamples, type Task, type TaskDefinition } from './task.js';

@@ -117,10 +117,11 @@ const range = ({ low, high }: Bare['interval']) => `${low.toFixed(2)} to ${high.
 
 /** One task, at length. */
 function page(result: Bare): string {
-  const { task, version, split, metric, score, interval, n, shots, labels, formShare, likelihood } = result;
+  const { task, version, split, n, shots, labels, formShare, likelihood } = result;
+  const scores = result.metrics ?? [result];
   const rows = [
     ['task', `${task}@${version}, ${split} split, ${shots}-shot, n ${n}`],
-    [metric, `${score.toFixed(2)}  (95 % interval ${range(interval)})`],
+    ...scores.map(({ metric, score, interval }) => [metric, `${score.toFixed(2)}  (95 % interval ${range(interval)})`]),
     ...(likelihood
       ? [
           ['generated', result.generation!.toFixed(2)],
@@ -131,7 +132,7 @@ function page(result: Bare): string {
       ? []
       : [['nll', `${result.nll.toFixed(4)} nats per token of the references  (${range(result.nllInterval!)})`]]),
     ...(labels ? [['form share', `${formShare!.toFixed(2)} % of the outputs begin with ${labels.join(' or ')}`]] : []),
-    ['signature', result.signature],
+    ...scores.map(({ signature }) => ['signature', signature]),
     ...result.notes.map((text) => ['note', text]),
   ];
   return alignedTable(rows);
@@ -157,5 +158,8 @@ function table(results: readonly Bare[], average: number): string {
   const rows = [shown.map(([title]) => title), ...results.map((result) => shown.map(([, cell]) => cell(result)))];
   const notes = results.flatMap(({ task, notes: own }) => own.map((text) => `note: ${task}: ${text}`));
   const signatures = results.map(({ task, signature }) => `${task}: ${signature}`);
-  return [alignedTable(rows), '', `normalised average ${show(average)}`, ...notes, ...signatures].join('\n');
+  const others = results.flatMap(({ task, metrics = [] }) =>
+    metrics.slice(1).map(({ metric, score, signature }) => `${task}: ${metric} ${show(score)}, ${signature}`),
+  );
+  return [alignedTable(rows), '', `normalised average ${show(average)}`, ...notes, ...signatures, ...others].join('\n');
 }
