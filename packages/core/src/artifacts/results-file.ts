@@ -8,6 +8,14 @@ import { format, formatKey, interval, readArtifact } from './format.js';
 
 const score = z.number().describe('0 to 100');
 
+const metricScore = z.looseObject({
+  metric: z.string(),
+  metricSettings: z.looseObject({}).optional(),
+  score,
+  interval: interval.optional(),
+  signature: z.string(),
+});
+
 const taskResult = z.looseObject({
   task: z
     .string()
@@ -15,7 +23,7 @@ const taskResult = z.looseObject({
     .describe('its samples are in samples-TASK.jsonl'),
   version: z.string().describe("of the task's template and post-processing"),
   split: z.string(),
-  metric: z.string(),
+  metric: z.string().describe("the task's first one"),
   metricSettings: z.looseObject({}).optional(),
   score,
   interval: interval.optional().describe('of `score`: 95 %, percentile bootstrap over the examples'),
@@ -23,6 +31,7 @@ const taskResult = z.looseObject({
   shots: z.int().nonnegative().describe('exemplars in front of each input'),
   seed: z.int().nonnegative().describe('of the exemplars'),
   signature: z.string().describe('equal signatures mean comparable scores'),
+  metrics: z.array(metricScore).optional().describe('for tasks with several metrics: every one, the first included'),
   labels: z.array(z.string()).optional().describe('the words that `formShare` counts'),
   language: z.string().optional().describe('the language that `formShare` counts'),
   formShare: z.number().optional().describe('percent of the outputs that begin with a label or are in the language'),

@@ -7,10 +7,11 @@ import { headerLine, readArtifactLines } from './format.js';
 export const sampleLine = z.looseObject({
   type: z.literal('sample'),
   input: z.string().describe('the whole prompt, exemplars in front'),
-  output: z.string().describe('as generated, sentinels included'),
+  output: z.string().describe("as generated; with sentinels for the paper's tasks"),
   trimmed: z.string().describe('what is compared with the references'),
   references: z.array(z.string()).min(1),
   score: z.number().describe('of this example, 0 to 100'),
+  scores: z.array(z.number()).optional().describe('by each metric, where the task has several'),
   mostLikely: z
     .looseObject({ raw: z.string().optional(), perToken: z.string().optional() })
     .optional()
