@@ -23,7 +23,7 @@ export { chooseDevice, type DeviceSetting } from './models/device.js';
 export type { LoadedModel } from './models/load.js';
 export type { Ids, LanguageModel, ModelShape, TokenizedExample } from './models/model.js';
 export { type SaveOptions, saveModel } from './models/save.js';
-export { type NamedModel, namedModels } from './open/locate.js';
+export { type NamedModel, namedModels, registerModel } from './open/locate.js';
 export { type OpenOptions, openModel, openPrompt } from './open/open.js';
 export { makeReport, type ReportRequest, type WrittenReport } from './report/make-report.js';
 export { type FrontPoint, paretoFront } from './report/pareto.js';
@@ -49,6 +49,8 @@ export type { Example, Task, TaskDefinition } from './tasks/task.js';
 export type { Tokenizer } from './tokenizer/tokenizer.js';
 export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './training/config.js';
 export { type DryRun, dryRun } from './training/dry-run.js';
+export { type Objective, objectives, type Pass, registerObjective, sumOfLosses } from './training/objectives/index.js';
+export { resumeRequest } from './training/resume.js';
 export {
   type CheckpointMoment,
   type MetricsLine,

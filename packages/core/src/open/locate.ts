@@ -16,6 +16,15 @@ export interface NamedModel {
 export const namedModels = new Registry<NamedModel>('built-in model');
 
 /**
+ * Adds a model that is then found by its name. Throws UserError where the name is taken.
+ *
+ * @example registerModel({ name: 'ours', folder: () => '/models/ours' });
+ */
+export function registerModel(model: NamedModel): void {
+  namedModels.add(model);
+}
+
+/**
  * The path of a model's folder or file: `text` itself where it exists, the folder of a model that has a short name, and for a name such as
  * `google/mt5-small` the cached snapshot from the hub, which is downloaded first if need be.
  * Errors: a UserError where there is no such model; those of the hub.

@@ -67,6 +67,11 @@ function namesOf(folders: readonly string[]): string[] {
   return folders.map((folder, i) => (own.filter((name) => name === own[i]).length > 1 ? folder : own[i]!));
 }
 
+/** What a report says of training runs alone. */
+export function runReport(runs: readonly NamedRun[]): Report {
+  return reportOf(runs, []);
+}
+
 function reportOf(runs: readonly NamedRun[], evaluations: readonly NamedEvaluation[]): Report {
   const settings = runs.map(({ name, run }) => ({ name, values: run.settings }));
   const asked = evaluations.map(({ name, evaluation }) => ({ name, values: evaluation.settings }));

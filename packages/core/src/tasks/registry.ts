@@ -57,6 +57,8 @@ export interface LoadTaskOptions {
 export interface NamedTask {
   readonly name: string;
   readonly version: string;
+  /** Whether training on it has the paper's settings; else those for a person's own data. */
+  readonly paperSettings?: boolean;
   /** Makes the task; reads what it needs of the options. */
   readonly load: (options: LoadTaskOptions) => Promise<Task>;
 }
@@ -67,6 +69,7 @@ export const namedTasks = new Registry<NamedTask>(
   builtinTasks.map((definition) => ({
     name: definition.name,
     version: definition.version,
+    paperSettings: true,
     load: async (options) => createTask(definition, await sourceOf(definition, options), options.onWarning),
   })),
 );
@@ -104,9 +107,9 @@ export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}
   return task.load(options);
 }
 
-/** Whether a task is found by its name; else it is a person's own. */
-export function isNamedTask(nameOrPath: string): boolean {
-  return namedTasks.find(registeredName(nameOrPath)[0]) !== undefined;
+/** Whether training on a task has the paper's settings. */
+export function hasPaperSettings(nameOrPath: string): boolean {
+  return namedTasks.find(registeredName(nameOrPath)[0])?.paperSettings ?? false;
 }
 
 /** The name of a task as it is registered, and the version that was asked for. */

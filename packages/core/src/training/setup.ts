@@ -12,7 +12,7 @@ import { chooseDevice } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../open/open.js';
-import { isNamedTask, loadTask } from '../tasks/registry.js';
+import { hasPaperSettings, loadTask } from '../tasks/registry.js';
 import type { Task } from '../tasks/task.js';
 import { paperConfig, resolveConfig, type TrainingConfig } from './config.js';
 import { TrainingExamples } from './examples.js';
@@ -49,7 +49,7 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
   for (const task of tasks) sizes.push((await task.load('train')).length);
   const data = {
     examples: sizes.reduce((sum, size) => sum + size, 0),
-    named: [request.task].flat().every(isNamedTask),
+    paper: [request.task].flat().every(hasPaperSettings),
   };
   const { loaded, config } = await openForTraining(request, method, data, before);
   const runTasks: RunTask[] = [];
@@ -145,16 +145,16 @@ function taskLoader({ data, onEvent }: TrainRequest): (names: readonly string[],
   };
 }
 
-/** What the defaults must know of the tasks: their training examples, and whether all are found by name. */
+/** What the defaults must know of the tasks: their training examples, and whether all have the paper's settings. */
 interface DataFacts {
   readonly examples: number;
-  readonly named: boolean;
+  readonly paper: boolean;
 }
 
 async function openForTraining(
   { model, settings: given = {} }: TrainRequest,
   method: Method,
-  { examples, named }: DataFacts,
+  { examples, paper: isPaper }: DataFacts,
   before: RunBefore | undefined,
 ): Promise<{ loaded: LoadedModel; config: TrainingConfig }> {
   const names = stageNames(method);
@@ -170,7 +170,7 @@ async function openForTraining(
   try {
     const paper = paperConfig(loaded.model.kind, bf16, method);
     if (stored) return { loaded, config: resumedConfig(overlay(paper, stored), parsed, examples, before.out) };
-    const isOwn = (preset ?? (named ? 'paper' : 'own')) === 'own';
+    const isOwn = (preset ?? (isPaper ? 'paper' : 'own')) === 'own';
     const start = isOwn ? ownConfig(paper, { method, model: loaded.model, examples }) : paper;
     const defaults = resolveConfig(resolveConfig(start, method.defaults ?? {}), wants);
     const explicit = overlayStages(parseSettings(method.defaults ?? {}, names), parsed);

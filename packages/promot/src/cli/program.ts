@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import type { Io } from './io.js';
+import { runPlugins, takePlugins } from './plugins.js';
 import { stopProgress } from './progress.js';
 
 /** A command, its line in the list, and the function that makes it. */
@@ -26,6 +27,7 @@ const commands: readonly (readonly [name: string, summary: string, load: () => P
     'show what ProMoT does, on a built-in model',
     async () => (await import('./quickstart.js')).quickstartCommand,
   ],
+  ['sweep', 'compare runs over settings and seeds', async () => (await import('./sweep.js')).sweepCommand],
   [
     'reproduce',
     'reproduce a table or figure of the paper',
@@ -65,14 +67,20 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
     })
-    .addHelpText('after', `\n\`${called} help COMMAND\` explains a command; docs/commands.md has examples.`);
+    .addHelpText(
+      'after',
+      `\nEvery command takes --plugin FILE.js: metrics, methods, objectives, tasks and models of your own (docs/commands.md).\n\`${called} help COMMAND\` explains a command; docs/commands.md has examples.`,
+    );
   try {
-    if (args.length === 0) {
+    const { plugins, rest: words } = takePlugins(args);
+    if (words.length === 0) {
       io.stdout.write(firstWords(called));
       return 0;
     }
-    const [first = '--help', ...rest] = args[0] === 'help' ? args.slice(1, 2).concat('--help') : args;
+    const [first = '--help', ...rest] = words[0] === 'help' ? words.slice(1, 2).concat('--help') : words;
     if (commands.some(([name]) => name === first)) await import('../lab/register.js');
+    // Before the command is made: its help names the methods.
+    await runPlugins(plugins);
     for (const [name, summary, load] of commands) {
       const command = first === name ? (await load())(io) : new Command(name).description(summary);
       program.addCommand(command.copyInheritedSettings(program));

@@ -112,7 +112,7 @@ async function trainJob(job: TrainingRun, title: string, request: ExecuteRequest
   });
   if (!result.finished) return undefined;
   // The results are handed over; what only a resumed run needs can go.
-  await rm(join(out, 'checkpoints'), { recursive: true, force: true });
+  if (settings.keepCheckpoints !== true) await rm(join(out, 'checkpoints'), { recursive: true, force: true });
   return result.stages.reduce((sum, { seconds }) => sum + seconds, 0);
 }
 

@@ -4,5 +4,5 @@ import { loadLabTask, VERSION } from './load.js';
 import { LAB_TASKS, type LabTaskName } from './tasks.js';
 
 for (const name of Object.keys(LAB_TASKS) as LabTaskName[]) {
-  namedTasks.add({ name, version: VERSION, load: async () => loadLabTask(name) });
+  namedTasks.add({ name, version: VERSION, paperSettings: true, load: async () => loadLabTask(name) });
 }
