@@ -1,7 +1,8 @@
 // Process groups with real processes over Gloo: collectives against their definition, and what is said when a rank fails.
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { afterAll, describe, expect, test } from 'vitest';
 import { child, ended, freePort, ranks } from './ranks.js';
 
 const range = (length: number) => Array.from({ length }, (_, i) => i);
@@ -120,6 +121,39 @@ describe.concurrent('one message names the rank', () => {
     expect(both).toContain('ranks 1 and 2 of 3 did not come to start within 4 s.');
     expect(alone.said?.error).toMatch(/^rank 1 cannot reach rank 0's store at 127\.0\.0\.1:1 /);
   });
+});
+
+/** Two hosts with a cable between them, as Linux can have them in one machine; undefined where that is not allowed. */
+function twoHosts(): { run: (host: number, command: string) => boolean; remove: () => void } | undefined {
+  const name = (host: number) => `promot-${process.pid}-${host}`;
+  const ip = (...args: string[]) => spawnSync('ip', args).status === 0;
+  const run = (host: number, command: string) => ip('-n', name(host), ...command.split(' '));
+  const remove = () => [0, 1].forEach((host) => void ip('netns', 'del', name(host)));
+  const made =
+    [0, 1].every((host) => ip('netns', 'add', name(host))) &&
+    ip(...['link', 'add', 'eth9', 'netns', name(0), 'type', 'veth', 'peer', 'name', 'eth9', 'netns', name(1)]) &&
+    [0, 1].every((host) => run(host, `addr add 10.99.0.${host + 1}/24 dev eth9`) && run(host, 'link set eth9 up'));
+  if (made) return { run, remove };
+  remove();
+  return undefined;
+}
+const hosts = twoHosts();
+afterAll(() => hosts?.remove());
+
+test.skipIf(!hosts)('the cable between two machines is cut: each side names the other', async () => {
+  let underWay = 0;
+  const cut = () => {
+    if (++underWay === 2) hosts?.run(1, 'link set eth9 down');
+  };
+  const env = { WORLD_SIZE: '2', MASTER_ADDR: '10.99.0.1', MASTER_PORT: '29500', GLOO_SOCKET_IFNAME: 'eth9' };
+  const [zero, one] = await Promise.all(
+    [0, 1].map((rank) => {
+      const command = ['netns', 'exec', `promot-${process.pid}-${rank}`, process.execPath, child, 'goesOn'];
+      return ended('ip', [...command, '{"seconds":4}'], { ...env, RANK: String(rank) }, cut);
+    }),
+  );
+  expect(zero?.said?.error).toMatch(/^all_reduce \d+ did not end within 4 s: rank 1 gives no sign of life/);
+  expect(one?.said?.error).toMatch(/^all_reduce \d+ did not end within 4 s: rank 0, which keeps the store, has ended/);
 });
 
 const torchrun = [

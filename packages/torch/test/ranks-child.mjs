@@ -115,6 +115,13 @@ const parts = {
       await distributed.allReduce(ones([1000]));
     }
   },
+  // Says that it is under way, and exchanges on and on.
+  async goesOn() {
+    for (let i = 0; ; i++) {
+      await distributed.allReduce(ones([1000]));
+      if (i === 5) say({ result: 'under way' });
+    }
+  },
   // Rank 1 computes and does not come to the third collective.
   async hangs(rank) {
     for (let i = 0; ; i++) {

@@ -27,14 +27,20 @@ export async function freePort(): Promise<number> {
   return typeof address === 'object' && address ? address.port : 0;
 }
 
-/** Runs a command to its end. */
-export function ended(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Promise<Ended> {
+/** Runs a command to its end. `onStdout` hears what it prints. */
+export function ended(
+  command: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  onStdout = () => {},
+): Promise<Ended> {
   return new Promise((resolve) => {
     const running = spawn(command, args, { env: { ...process.env, OMP_NUM_THREADS: '1', ...env } });
     let stdout = '';
     let stderr = '';
     running.stdout.on('data', (text) => {
       stdout += text;
+      onStdout();
     });
     running.stderr.on('data', (text) => {
       stderr += text;

@@ -35,6 +35,8 @@ export function inRanks<O extends { readonly out?: string }>(
       await group.destroyProcessGroup();
     } catch (error) {
       await group.abortProcessGroup(error as Error);
+      // A thread may still wait for a rank that is out of reach, and nobody for the thread.
+      setTimeout(() => process.exit(), 3000).unref();
       throw error;
     }
   };

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { withLock } from '../files/lock.js';
 import { writeText } from '../files/write.js';
 import { cacheFolder, exists, publishFolder, sweep } from './cache.js';
-import { distributedFlags } from './distributed.js';
+import { distributedParts } from './distributed.js';
 import { SetupError } from './errors.js';
 import { fingerprint, type Libtorch, PINNED_VERSION } from './locate.js';
 import { type OnProgress, waiting } from './progress.js';
@@ -119,7 +119,7 @@ async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
     ...[include, join(include, 'torch', 'csrc', 'api', 'include')],
     ...[addonApi.folder, join(headers.folder, 'include')],
   ];
-  const distributed = await distributedFlags(libtorch);
+  const distributed = await distributedParts(libtorch);
   const link = [
     ...(mac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
     `-L${join(libtorch.root, 'lib')}`,

@@ -14,20 +14,30 @@ const GLOO = 'N4c10d16ProcessGroupGlooE';
  */
 const NCCL_HEADERS = ['nccl.h', 'crt/host_config.h', 'nv/target'];
 
+export interface DistributedParts {
+  readonly gloo: boolean;
+  readonly nccl: boolean;
+  /** Of a libtorch with CUDA: headers that NCCL would need and that were not found. */
+  readonly missing: readonly string[];
+  /** For compiling the addon. */
+  readonly defines: readonly string[];
+  readonly folders: readonly string[];
+}
+
 /**
- * Defines for the addon's `distributed.cc` and folders with the headers it then includes.
- * `PROMOT_NCCL` comes with CUDA's headers, from the `nvidia-*` packages that pip puts beside PyTorch.
+ * What there is for the addon's `distributed.cc`: its defines, and folders with the headers that it then includes (CUDA's come from
+ * the `nvidia-*` packages that pip puts beside PyTorch).
  */
-export async function distributedFlags(libtorch: Libtorch): Promise<{ defines: string[]; folders: string[] }> {
+export async function distributedParts(libtorch: Libtorch): Promise<DistributedParts> {
   const header = join(libtorch.root, 'include', 'torch', 'csrc', 'distributed', 'c10d', 'ProcessGroupGloo.hpp');
-  if (!(await exists(header))) return { defines: [], folders: [] };
-  if (!(await contains(join(libtorch.root, 'lib', libraryName('torch_cpu')), GLOO)))
-    return { defines: [], folders: [] };
-  const folders = libtorch.cuda ? await headersBeside(libtorch.root) : [];
+  const library = join(libtorch.root, 'lib', libraryName('torch_cpu'));
+  const gloo = (await exists(header)) && (await contains(library, GLOO));
+  const folders = gloo && libtorch.cuda ? await headersBeside(libtorch.root) : [];
   const has = await Promise.all(NCCL_HEADERS.map((file) => anyHas(folders, file)));
-  return has.every((there) => there)
-    ? { defines: ['-DPROMOT_GLOO', '-DPROMOT_NCCL'], folders }
-    : { defines: ['-DPROMOT_GLOO'], folders: [] };
+  const missing = libtorch.cuda ? NCCL_HEADERS.filter((_, i) => !has[i]) : [];
+  const nccl = gloo && libtorch.cuda && missing.length === 0;
+  const defines = [...(gloo ? ['-DPROMOT_GLOO'] : []), ...(nccl ? ['-DPROMOT_NCCL'] : [])];
+  return { gloo, nccl, missing, defines, folders: nccl ? folders : [] };
 }
 
 /** `site-packages/nvidia/<package>/include`. */

@@ -2,7 +2,7 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { temporaryFolder } from '../../test/setup.js';
 import { parseCpuInfo } from './cpu.js';
 import { ensureAddon } from './index.js';
-import { cpuFinding, inspect, nodeFinding, threadsFinding } from './inspect.js';
+import { cpuFinding, inspect, nodeFinding, processesFinding, threadsFinding } from './inspect.js';
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -26,6 +26,14 @@ test('more threads than cores are a problem, asked for or not', () => {
   expect(threadsFinding(4, 4, { OMP_NUM_THREADS: '4' }).problem).toBeUndefined();
   expect(threadsFinding(4, 4, { OMP_NUM_THREADS: '8' }).advice).toBe('Set OMP_NUM_THREADS=4');
   expect(threadsFinding(1.5, 64, {}).advice).toBe('Set OMP_NUM_THREADS=1');
+});
+
+test('whether several processes can work together', () => {
+  const parts = { gloo: true, nccl: false, missing: [] };
+  expect(processesFinding(parts)).toEqual({ name: 'processes', value: 'several, by Gloo' });
+  expect(processesFinding({ ...parts, nccl: true }).value).toBe('several, by Gloo and NCCL');
+  expect(processesFinding({ ...parts, missing: ['nccl.h'] }).value).toContain('nccl.h was not found');
+  expect(processesFinding({ ...parts, gloo: false }).value).toContain('built without c10d');
 });
 
 test('on a machine without set-up: what is missing, with advice for each problem', async () => {

@@ -4,6 +4,7 @@ import { availableParallelism, freemem, totalmem } from 'node:os';
 import { type Compiler, compilerAdvice, findCompiler, loadProblem } from './build.js';
 import { cacheFolder, displayPath, exists, folderSize } from './cache.js';
 import { type CpuFeatures, cpuFeatures } from './cpu.js';
+import { type DistributedParts, distributedParts } from './distributed.js';
 import { type Libtorch, locateLibtorch } from './locate.js';
 import { readStamp } from './stamp.js';
 
@@ -52,6 +53,7 @@ export async function inspect(env: NodeJS.ProcessEnv = process.env): Promise<Ins
   const cores = Math.min(availableParallelism(), await containerCores());
   findings.push(threadsFinding(cores, availableParallelism(), env), waitPolicyFinding(env));
   findings.push(await gpuFinding(libtorch));
+  if (libtorch) findings.push(processesFinding(await distributedParts(libtorch)));
 
   const memory = { total: Math.min(totalmem(), await containerMemory()), free: freemem() };
   findings.push(memoryFinding(memory));
@@ -179,6 +181,19 @@ async function gpuFinding(libtorch: Libtorch | undefined): Promise<Finding> {
     value: `NVIDIA driver ${driver}, no CUDA libraries in libtorch`,
     problem: driver === 'WSL' ? undefined : 'there is a GPU, and this libtorch cannot use it',
     advice: 'To use a GPU, install a CUDA build (pip install torch) for python3, then run: promot doctor --setup',
+  };
+}
+
+/** Whether several processes can work together, and whether their GPUs can. */
+export function processesFinding({ gloo, nccl, missing }: Omit<DistributedParts, 'defines' | 'folders'>): Finding {
+  const name = 'processes';
+  if (!gloo) return { name, value: 'one: this libtorch was built without c10d' };
+  if (missing.length === 0) return { name, value: nccl ? 'several, by Gloo and NCCL' : 'several, by Gloo' };
+  const packages = 'nvidia-nccl-cu13, nvidia-cuda-crt and nvidia-cuda-cccl';
+  return {
+    name,
+    value: `several, by Gloo; GPUs not, because ${missing.join(', ')} was not found beside libtorch`,
+    advice: `For several GPUs, install ${packages} (with CUDA 12 nvidia-nccl-cu12), then run: promot doctor --setup`,
   };
 }
 
