@@ -31,10 +31,10 @@ const train = (out: string, ...more: string[]) => [
 test('two processes train and evaluate together; only rank 0 speaks', async () => {
   const trained = await promot('launch', '--processes', '2', ...train('run'), '--json');
   expect(trained.code).toBe(0);
-  expect(trained.stderr).toContain('Rank 0 of 2 processes; ');
+  expect(trained.stderr).toContain('Rank 0 of 2 processes');
   expect(trained.stderr).not.toContain('Rank 1');
   expect(JSON.parse(trained.stdout)).toMatchObject({ finished: true });
-  expect(readFileSync(join(folder, 'run.rank1.log'), 'utf8')).toMatch(/^Rank 1 of 2 processes; [\s\S]*"finished":true/);
+  expect(readFileSync(join(folder, 'run.rank1.log'), 'utf8')).toMatch(/^Rank 1 of 2 processes[\s\S]*"finished":true/);
   const evaluated = await promot(
     ...['launch', '--processes', '2', 'eval', '--model', join(folder, 'run'), '--task', task, '--json'],
   );

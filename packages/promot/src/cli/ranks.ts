@@ -8,9 +8,9 @@ import { useTorch } from './torch.js';
 
 /**
  * A command's action for each of the processes that a launcher started, in one process group; as it is where there is no launcher.
- * Rank 0 talks to the person. The others write what they say to a log beside `--out`.
+ * Rank 0 talks to the person. The others write what they say to a log beside the run folder.
  */
-export function inRanks<O extends { readonly out?: string }>(
+export function inRanks<O extends { readonly out?: string; readonly resume?: true | string }>(
   io: Io,
   action: (options: O) => Promise<void>,
 ): (options: O) => Promise<void> {
@@ -19,7 +19,7 @@ export function inRanks<O extends { readonly out?: string }>(
     const ranks = group.ranksFromEnvironment(process.env);
     if (!ranks || ranks.worldSize === 1) return action(options);
     if (ranks.rank > 0) {
-      const log = openLog(options.out, ranks.rank);
+      const log = openLog(options.out ?? (options.resume === true ? undefined : options.resume), ranks.rank);
       Object.assign(io, { stdout: log, stderr: log });
     }
     // Each rank sees one GPU, its own, so none has to be named. CUDA reads the variable when it is first asked for anything.
