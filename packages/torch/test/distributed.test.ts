@@ -82,6 +82,14 @@ describe.concurrent('one message names the rank', () => {
     }
   });
 
+  test('a rank is killed that the others wait for patiently', async () => {
+    const [zero] = await ranks(2, 'killedBehind', { rank: 1 });
+    expect(zero?.said?.error).toMatch(/^waiting for rank 1 to meet: rank 1 gives no sign of life/);
+    expect(zero?.said?.ms).toBeLessThan(10_000);
+    const [, one] = await ranks(2, 'killedBehind', { rank: 0 });
+    expect(one?.said?.error).toMatch(/^waiting for the others to meet: rank 0, which keeps the store, has ended/);
+  });
+
   test('a rank hangs: named when the time is up', async () => {
     const [zero] = await ranks(2, 'hangs', { seconds: 4 });
     expect(zero?.said?.error).toBe(

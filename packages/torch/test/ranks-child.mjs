@@ -37,6 +37,7 @@ const parts = {
       };
     }
     await distributed.barrier();
+    await distributed.monitoredBarrier(20);
     // Several at a time end in any order.
     const several = Array.from({ length: 8 }, (_, i) => full([1 << (2 * i)], rank + i));
     await Promise.all(several.map((x) => distributed.allReduce(x)).reverse());
@@ -121,6 +122,13 @@ const parts = {
       await distributed.allReduce(ones([1000]));
       if (i === 5) say({ result: 'under way' });
     }
+  },
+  // Rank `given.rank` is killed while the others wait for it without a limit to speak of.
+  async killedBehind(rank) {
+    await distributed.monitoredBarrier(600);
+    if (rank === given.rank) process.kill(process.pid, 'SIGKILL');
+    start = performance.now();
+    await distributed.monitoredBarrier(600);
   },
   // Rank 1 computes and does not come to the third collective.
   async hangs(rank) {

@@ -2,6 +2,8 @@
 // just the numbers that one process alone would have computed.
 import { distributed } from '@promot/torch';
 
+const longestBatchSeconds = 3600;
+
 /** One process alone has all batches. All ranks must call the same in the same order. */
 export class Division<T> {
   #batches = 0;
@@ -22,6 +24,8 @@ export class Division<T> {
   /** Waits for all ranks and hears of the items that others did. */
   async finish(hear: (number: number, result: T) => void): Promise<void> {
     if (this.#ranks === 1) return;
+    // A batch may take one rank minutes, where the others have none.
+    await distributed.monitoredBarrier(longestBatchSeconds);
     const all = await distributed.allGatherObject(this.#own);
     all.forEach((results, rank) => {
       if (rank !== this.#rank) for (const [number, result] of results) hear(number, result);

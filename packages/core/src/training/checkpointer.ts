@@ -2,7 +2,7 @@
 import type { Optimizer, Parameters } from '@promot/torch';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { type ChoiceRule, mayBeBest } from './keep.js';
-import { copyFromFirst, fromFirst, isFirst } from './parallel.js';
+import { copyFromFirst, fromFirst, isFirst, waitForWriter } from './parallel.js';
 
 /** Checkpoints between the kept ones, so that little is lost when the machine goes down. */
 const minutesBetweenSaves = 10;
@@ -63,6 +63,7 @@ export class Checkpointer {
 
   async save(): Promise<void> {
     await this.folder.saveCheckpoint(this.stageState, this.trained, this.optimizer.state());
+    await waitForWriter();
     await this.#prune();
     this.#lastSave = performance.now();
   }

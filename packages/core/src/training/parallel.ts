@@ -18,6 +18,13 @@ export async function fromFirst<T>(find: () => T): Promise<T> {
   return distributed.broadcastObject(isFirst() ? find() : (undefined as T));
 }
 
+const longestWriteSeconds = 3600;
+
+/** After rank 0 has written something large: the others wait as long as it lives. */
+export async function waitForWriter(): Promise<void> {
+  if (distributed.isInitialized()) await distributed.monitoredBarrier(longestWriteSeconds);
+}
+
 /** Copies rank 0's numbers into the tensors of all. */
 export async function copyFromFirst(tensors: Iterable<Tensor>): Promise<void> {
   if (!distributed.isInitialized()) return;

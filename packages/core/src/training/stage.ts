@@ -16,7 +16,7 @@ import { trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
 import { klPenalty, objectives, type Pass } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
-import { copyFromFirst, fromFirst } from './parallel.js';
+import { copyFromFirst, fromFirst, waitForWriter } from './parallel.js';
 import { nameOf, type Phase } from './phases.js';
 import type { MetricsLine, TrainEvent, TrainRequest } from './request.js';
 import { learningRateAt } from './schedule.js';
@@ -199,7 +199,8 @@ class StageRun {
             // Timers, signals and the caller's own work run here. A Ctrl-C is heard now, before the question whether to save.
             await setImmediate();
             await this.context.agreeToStop();
-            if (isKept(step) || signal?.aborted || checkpoints.isOld) await checkpoints.save();
+            const isDue = isKept(step) || signal?.aborted || (await fromFirst(() => checkpoints.isOld));
+            if (isDue) await checkpoints.save();
             if (!signal?.aborted) await evaluateIfDue();
             return !signal?.aborted && !stopsEarly();
           },
@@ -288,6 +289,7 @@ class StageRun {
     this.#additions?.merge();
     this.#additions = undefined;
     if (isModelTrained && folder.writes) await saveModel(folder.modelPath, loaded, { card: this.#card(best) });
+    await waitForWriter();
   }
 
   /** What the model card says: the method, the tasks, the score that chose the checkpoint. */

@@ -2,6 +2,7 @@
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { availableParallelism, devNull } from 'node:os';
 import { dirname } from 'node:path';
+import { UserError } from '@promot/core/base';
 import type { distributed } from '@promot/torch';
 import type { Io } from './io.js';
 import { useTorch } from './torch.js';
@@ -29,7 +30,7 @@ export function inRanks<O extends { readonly out?: string; readonly resume?: tru
     await shareCores(ranks, io);
     const { libtorch } = await import('@promot/torch');
     const nccl = libtorch().cuda && group.backends().nccl;
-    await group.initProcessGroup({ ranks, ...(nccl && { cuda: 0 }) });
+    await group.initProcessGroup({ ranks, seconds: timeout(), ...(nccl && { cuda: 0 }) });
     try {
       await action(options);
       await group.destroyProcessGroup();
@@ -47,6 +48,16 @@ function openLog(out: string | undefined, rank: number): NodeJS.WritableStream {
   if (out === undefined) return createWriteStream(devNull);
   mkdirSync(dirname(out), { recursive: true });
   return createWriteStream(`${out}.rank${rank}.log`, { flags: 'a' });
+}
+
+/** The longest that a rank waits for another in a step, in seconds; undefined: the library's own. */
+function timeout(): number | undefined {
+  const text = process.env.PROMOT_RANK_TIMEOUT;
+  if (text === undefined) return undefined;
+  const seconds = Number(text);
+  if (!(seconds >= 1 && seconds <= 86_400))
+    throw new UserError(`PROMOT_RANK_TIMEOUT is "${text}": a number of seconds from 1 to 86400 is needed`);
+  return seconds;
 }
 
 async function shareCores(ranks: distributed.Ranks, io: Io): Promise<void> {

@@ -29,6 +29,7 @@ interface Group {
   pulse: Pulse;
   collectives: number;
   agreements: number;
+  barriers: number;
   /** What was wrong, once something was: no collective can follow. */
   failure?: Promise<DistributedError>;
 }
@@ -89,7 +90,7 @@ export async function initProcessGroup(options: ProcessGroupOptions = {}): Promi
   });
   const store = new Store(seconds);
   const pulse = new Pulse(rank, worldSize);
-  const group: Group = { ranks, seconds, store, pulse, collectives: 0, agreements: 0 };
+  const group: Group = { ranks, seconds, store, pulse, collectives: 0, agreements: 0, barriers: 0 };
   current = group;
   try {
     if ((await store.add(`came/${rank}`, 1)) > 1)
@@ -168,6 +169,17 @@ export async function barrier(): Promise<void> {
   } finally {
     token.dispose();
   }
+}
+
+/**
+ * Ends when all ranks have called it, after work of which nobody knows how long it takes one of them, such as writing a model. Waits
+ * as long as all ranks show signs of life, up to `seconds`: a rank that ends is named within seconds.
+ */
+export async function monitoredBarrier(seconds: number): Promise<void> {
+  const own = group();
+  const prefix = `barrier/${++own.barriers}`;
+  await own.store.set(`${prefix}/${own.ranks.rank}`, '');
+  await all(own, (rank) => `${prefix}/${rank}`, 'meet', seconds);
 }
 
 /**
@@ -264,21 +276,29 @@ async function fail(own: Group, label: string, error: Error): Promise<never> {
       const reason = (await own.pulse.diagnose()) ?? (late ? own.pulse.behind(label) : undefined);
       return new DistributedError(`${head}: ${reason ?? `all ranks answer, but ${error.message}`}.`);
     } catch {
-      const keeper = own.ranks.agentStore ? "the launcher's store" : 'rank 0, which keeps the store,';
-      return new DistributedError(`${head}: ${keeper} has ended or is out of reach.`);
+      return new DistributedError(`${head}: ${keeperOf(own)} has ended or is out of reach.`);
     }
   })();
   throw await own.failure;
 }
 
+function keeperOf({ ranks }: Group): string {
+  return ranks.agentStore ? "the launcher's store" : 'rank 0, which keeps the store,';
+}
+
 /** The values that all ranks set under a key each; names those that do not come. */
-async function all(own: Group, key: (rank: number) => string, toDo: string): Promise<string[]> {
+async function all(own: Group, key: (rank: number) => string, toDo: string, seconds = own.seconds): Promise<string[]> {
   const keys = Array.from({ length: own.ranks.worldSize }, (_, rank) => key(rank));
-  return own.store.getAll(keys, async (absent, over) => {
+  const missing = async (absent: readonly string[], over: boolean) => {
     const ranks = absent.map((name) => keys.indexOf(name));
-    if (over && ranks.length)
-      return `${names(ranks)} of ${keys.length} did not come to ${toDo} within ${own.seconds} s.`;
+    if (over && ranks.length) return `${names(ranks)} of ${keys.length} did not come to ${toDo} within ${seconds} s.`;
     const trouble = await own.pulse.trouble();
     return trouble && `waiting for ${names(ranks)} to ${toDo}: ${trouble}.`;
-  });
+  };
+  try {
+    return await new Store(seconds).getAll(keys, missing);
+  } catch (error) {
+    if (error instanceof DistributedError) throw error;
+    throw new DistributedError(`waiting for the others to ${toDo}: ${keeperOf(own)} has ended or is out of reach.`);
+  }
 }

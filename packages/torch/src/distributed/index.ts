@@ -16,6 +16,7 @@ export {
   howToGetNccl,
   initProcessGroup,
   isInitialized,
+  monitoredBarrier,
   type ProcessGroupOptions,
   type ReduceOp,
   reduceScatterTensor,

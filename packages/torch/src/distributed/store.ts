@@ -63,7 +63,7 @@ export type Missing = (keys: readonly string[], over: boolean) => Promise<string
 export async function within<T>(seconds: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new DistributedError(`${what} did not end within ${seconds} s`)), 1000 * seconds);
+    timer = setTimeout(() => reject(new Error(`${what} did not end within ${seconds} s`)), 1000 * seconds);
   });
   try {
     return await Promise.race([promise, late]);
