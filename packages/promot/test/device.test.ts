@@ -98,8 +98,8 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
     try {
       const run = await RunFolder.create(join(folder, 'run'), { method: 'm', model: 'm', tasks: ['t'] }, {});
       const at = { stage: what, step: steps, candidates: [], seconds: 0 };
-      await run.saveCheckpoint(at, trained, state);
-      run.restore(at, trained, optimizer);
+      run.checkpoints.save(at, trained, state);
+      run.checkpoints.restore(at, trained, optimizer);
       await run.unlock();
     } finally {
       rmSync(folder, { recursive: true });

@@ -1,84 +1,24 @@
 // A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
 // prompts/TASK/), lora/, model/.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
-import {
-  currentDevice,
-  libtorch,
-  noGrad,
-  type Optimizer,
-  openSafetensors,
-  scope,
-  type Tensor,
-  threads,
-  writeSafetensors,
-} from '@promot/torch';
+import { currentDevice, libtorch, threads } from '@promot/torch';
 import { stringify } from 'yaml';
-import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { readJson } from '../base/json.js';
 import { lockFolder } from '../base/lock.js';
 import { version } from '../base/version.js';
 import { isTemporaryName, writeText } from '../base/write.js';
+import { Checkpoints } from './checkpoints.js';
 import { appendMetrics, type MetricsFileLine, readMetrics, writeMetrics } from './metrics-file.js';
 import { isRun, type RunInfo, writeRun } from './run-file.js';
-import { digits, runSamplesPath, writeSamples } from './samples-file.js';
+import { runSamplesPath, writeSamples } from './samples-file.js';
+import { type Candidate, readFinished, type StageState, writeFinished } from './state-file.js';
 
-/** A kept checkpoint as a candidate for the best. */
-export interface Candidate {
-  readonly step: number;
-  /** The task's metric on the validation split, 0 to 100; of several tasks the mean. */
-  readonly score: number;
-  /** Mean negative log-likelihood of the validation targets, nats per token; of several tasks the mean. */
-  readonly evalLoss: number;
-  /** One standard error of `score`; runs of earlier versions do not say. */
-  readonly scoreError?: number;
-  /** Mean score of the keep list, 0 to 100; where it was evaluated. */
-  readonly keepAverage?: number;
-  /** The keep list warned here: the target's form leaks, or references have become less likely. */
-  readonly warns?: boolean;
-}
+export type { Candidate, StageState } from './state-file.js';
 
-/** Where a stage stands. */
-export interface StageState {
-  /** What its checkpoints are called; of several tasks' prompts `prompt-TASK`. */
-  readonly stage: string;
-  /** Present where step 0 was measured: what came out. */
-  readonly start?: { readonly keepAverage?: number };
-  readonly step: number;
-  /** Kept checkpoints so far. */
-  readonly candidates: readonly Candidate[];
-  /** Seconds of training so far. */
-  readonly seconds: number;
-  /** How often the learning rate was lowered (`learningRate=auto`). */
-  readonly lowered?: number;
-}
-
-const finishedFile = 'finished.json';
-
-const finished = z.looseObject({
-  stages: z.array(
-    z.object({
-      stage: z.string(),
-      start: z.object({ keepAverage: z.number().optional() }).optional(),
-      step: z.int().positive(),
-      seconds: z.number(),
-      lowered: z.int().positive().optional(),
-      candidates: z.array(
-        z.object({
-          step: z.int().positive(),
-          score: z.number(),
-          scoreError: z.number().optional(),
-          evalLoss: z.number(),
-          keepAverage: z.number().optional(),
-          warns: z.boolean().optional(),
-        }),
-      ),
-    }),
-  ),
-});
+const finishedName = 'finished.json';
 
 /** True where a folder is empty, or holds no more than `RunFolder.create` had made when it was killed. */
 export function isUnmade(folder: string): boolean {
@@ -90,13 +30,16 @@ export function isUnmade(folder: string): boolean {
 }
 
 export class RunFolder {
+  readonly checkpoints: Checkpoints;
   #release: (() => Promise<void>) | undefined;
 
   /** @param writes false where another process writes the same run: then nothing is. */
   constructor(
     readonly path: string,
     readonly writes = true,
-  ) {}
+  ) {
+    this.checkpoints = new Checkpoints(join(path, 'checkpoints'), writes);
+  }
 
   /** Makes the folder of a new run and locks it. Throws UserError where another process made one there meanwhile. */
   static async create(path: string, info: RunInfo, config: object): Promise<RunFolder> {
@@ -170,130 +113,33 @@ export class RunFolder {
     if (this.writes) writeSamples(runSamplesPath(this.path, stage, step), samples);
   }
 
-  /** Rewrites what a whole checkpoint of this stage and step says of the stage: its tensors stay. */
-  async updateCheckpoint(state: StageState): Promise<void> {
-    if (!this.writes) return;
-    await writeText(join(this.checkpointPath(state.stage, state.step), 'state.json'), JSON.stringify(state));
-  }
-
-  /** Writes a checkpoint under a temporary name and renames it: a checkpoint folder is whole or not there. */
-  async saveCheckpoint(
-    state: StageState,
-    trained: ReadonlyMap<string, Tensor>,
-    optimizer: ReadonlyMap<string, Tensor>,
-  ): Promise<void> {
-    if (!this.writes) return;
-    const final = this.checkpointPath(state.stage, state.step);
-    const temporary = `${final}.tmp`;
-    await rm(temporary, { recursive: true, force: true });
-    await mkdir(temporary);
-    noGrad(() => {
-      writeSafetensors(join(temporary, 'trained.safetensors'), trained);
-      writeSafetensors(join(temporary, 'optimizer.safetensors'), optimizer);
-    });
-    await writeText(join(temporary, 'state.json'), JSON.stringify(state));
-    await rm(final, { recursive: true, force: true });
-    await rename(temporary, final);
-  }
-
-  /**
-   * Keeps the two newest checkpoints, so that training can go on from the one before should the newest be damaged, and of the
-   * `wanted` and the `keepLast` newest kept ones of the stage the weights; of step `whole` all.
-   */
-  async prune(state: StageState, keepLast: number, wanted: readonly Candidate[] = [], whole?: number): Promise<void> {
-    if (!this.writes) return;
-    const kept = new Set(state.candidates.slice(Math.max(0, state.candidates.length - keepLast)).map((c) => c.step));
-    for (const { step } of wanted) kept.add(step);
-    for (const step of this.checkpointSteps(state.stage).slice(0, -2)) {
-      if (step === whole) continue;
-      const folder = this.checkpointPath(state.stage, step);
-      await rm(kept.has(step) ? join(folder, 'optimizer.safetensors') : folder, { recursive: true, force: true });
-    }
-  }
-
-  /**
-   * Puts the files of a stage back to a step: the checkpoint of that step says `state` from now on, and later ones are deleted.
-   * A process that is killed meanwhile finds the later ones, or the earlier with its new state.
-   */
-  async goBack(state: StageState): Promise<void> {
-    if (!this.writes) return;
-    await this.updateCheckpoint(state);
-    for (const step of this.checkpointSteps(state.stage).reverse())
-      if (step > state.step) await rm(this.checkpointPath(state.stage, step), { recursive: true, force: true });
-  }
-
   /**
    * Deletes the checkpoints of a finished run but the best of each stage, and writes down where the stages stood
    * (finished.json): the run is still known to be finished.
    */
-  async finish(stages: readonly { readonly state: StageState; readonly best: Candidate }[]): Promise<void> {
+  finish(stages: readonly { readonly state: StageState; readonly best: Candidate }[]): void {
     if (!this.writes) return;
-    const states = stages.map(({ state }) => state);
-    await writeText(join(this.path, finishedFile), `${JSON.stringify({ stages: states }, null, 2)}\n`);
-    for (const { state, best } of stages)
-      for (const step of this.checkpointSteps(state.stage))
-        if (step !== best.step) await rm(this.checkpointPath(state.stage, step), { recursive: true, force: true });
-  }
-
-  /** Where a stage stood when the run was finished and its checkpoints were deleted; else undefined. */
-  finishedState(stage: string): StageState | undefined {
-    const path = join(this.path, finishedFile);
-    if (!existsSync(path)) return undefined;
-    const { stages } = readJson(path, finished);
-    return stages.find((state) => state.stage === stage);
-  }
-
-  /** The newest whole checkpoint of a stage from which training can go on; undefined where there is none. */
-  newestState(stage: string): StageState | undefined {
-    for (const step of this.checkpointSteps(stage).reverse()) {
-      const folder = this.checkpointPath(stage, step);
-      try {
-        const state = JSON.parse(readFileSync(join(folder, 'state.json'), 'utf8')) as StageState;
-        if (state.step !== step || !Array.isArray(state.candidates)) continue;
-        for (const name of ['trained', 'optimizer']) openSafetensors(join(folder, `${name}.safetensors`)).close();
-        return state;
-      } catch {
-        // Damaged, or only weights left: the one before it.
-      }
-    }
-    return undefined;
-  }
-
-  /** Copies a checkpoint's weights into the trained tensors. */
-  loadTrained(stage: string, step: number, into: ReadonlyMap<string, Tensor>): void {
-    const file = openSafetensors(join(this.checkpointPath(stage, step), 'trained.safetensors'));
-    noGrad(() =>
-      scope(() => {
-        for (const [name, tensor] of into) tensor.copy_(file.tensor(name));
-      }),
+    writeFinished(
+      join(this.path, finishedName),
+      stages.map(({ state }) => state),
     );
-    file.close();
+    for (const { state, best } of stages) this.checkpoints.removeAllBut(state.stage, best.step);
   }
 
-  /** Puts a stage back where a checkpoint left it. Throws UserError where the checkpoint does not fit what is trained. */
-  restore({ stage, step }: StageState, trained: ReadonlyMap<string, Tensor>, optimizer: Optimizer): void {
-    this.loadTrained(stage, step, trained);
-    const path = join(this.checkpointPath(stage, step), 'optimizer.safetensors');
-    const file = openSafetensors(path);
+  /**
+   * Where a stage stood when the run was finished and its checkpoints were deleted; else undefined.
+   * @param tell hears where the file is damaged, which is set aside
+   */
+  finishedState(stage: string, tell: (text: string) => void): StageState | undefined {
+    const path = join(this.path, finishedName);
     try {
-      scope(() => optimizer.restore(new Map([...file.entries.keys()].map((name) => [name, file.tensor(name)])), step));
+      return readFinished(path)?.find((state) => state.stage === stage);
     } catch (error) {
-      throw new UserError(`${path}: it does not fit this run: ${(error as Error).message}`);
-    } finally {
-      file.close();
+      if (!(error instanceof UserError)) throw error;
+      if (this.writes) renameSync(path, `${path}.damaged`);
+      tell(`${error.message}: set aside as ${path}.damaged`);
+      return undefined;
     }
-  }
-
-  checkpointPath(stage: string, step: number): string {
-    return join(this.path, 'checkpoints', `${stage}-${digits(step)}`);
-  }
-
-  /** Steps that have a checkpoint folder, ascending. */
-  checkpointSteps(stage: string): number[] {
-    return readdirSync(join(this.path, 'checkpoints'))
-      .filter((name) => name.startsWith(`${stage}-`) && /^\d{6,}$/.test(name.slice(stage.length + 1)))
-      .map((name) => Number(name.slice(stage.length + 1)))
-      .sort((a, b) => a - b);
   }
 
   /** Lets other processes have the folder. */

@@ -1,2 +1,2 @@
 // Writing files whole, see @promot/torch/files.
-export { isTemporaryName, replaceFile, writeText } from '@promot/torch/files';
+export { isTemporaryName, replaceFile, temporaryName, writeText } from '@promot/torch/files';

@@ -1,5 +1,6 @@
 // Where a phase stands on disk: the checkpoint that it goes on from, the new ones, and which of the old ones stay.
 import type { Optimizer, Parameters } from '@promot/torch';
+import type { Needs } from '../artifacts/checkpoints.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { type ChoiceRule, mayBeBest } from './keep.js';
 import { copyFromFirst, fromFirst, isFirst, waitForWriter } from './parallel.js';
@@ -8,6 +9,27 @@ import { copyFromFirst, fromFirst, isFirst, waitForWriter } from './parallel.js'
 const minutesBetweenSaves = 10;
 /** Kept checkpoints that stay on disk beside the best and the newest. */
 const keepLast = 1;
+
+export interface CheckpointRules {
+  readonly rule: (state: StageState) => ChoiceRule;
+  /** Whether the stage may go back to its last good checkpoint. */
+  readonly goesBack: boolean;
+}
+
+/** What must be on disk for a stage to go on from a state. */
+export function needsOf({ rule, goesBack }: CheckpointRules): (state: StageState) => Needs {
+  return (state) => ({
+    weights: mayBeBest(state.candidates, rule(state)).map(({ step }) => step),
+    ...(goesBack && { whole: lastGood(state).step }),
+  });
+}
+
+/** The last candidate at which the keep list did not warn, or the start. */
+function lastGood({ candidates: all }: StageState): { step: number; candidates: readonly Candidate[] } {
+  const good = all.findLastIndex(({ warns }) => !warns);
+  const candidates = all.slice(0, good + 1);
+  return { step: candidates.at(-1)?.step ?? 0, candidates };
+}
 
 export class Checkpointer {
   #lastSave = performance.now();
@@ -19,8 +41,6 @@ export class Checkpointer {
     private readonly rule: (state: StageState) => ChoiceRule,
     /** Whether the stage may go back to its last good checkpoint. */
     private readonly goesBack: boolean,
-    /** Whether checkpoints were there of which none could be read. */
-    readonly lost: boolean,
     private stageState: StageState,
   ) {}
 
@@ -30,14 +50,15 @@ export class Checkpointer {
     key: string,
     trained: Parameters,
     optimizer: Optimizer,
-    { rule, goesBack }: { rule: (state: StageState) => ChoiceRule; goesBack: boolean },
+    { rule, goesBack, tell }: CheckpointRules & { readonly tell: (text: string) => void },
   ): Promise<Checkpointer> {
-    const { state, lost } = await fromFirst(() => {
-      const newest = folder.newestState(key);
-      const lost = newest === undefined && folder.checkpointSteps(key).length > 0;
-      return { lost, state: newest ?? { stage: key, step: 0, candidates: [], seconds: 0 } };
-    });
-    const checkpoints = new Checkpointer(folder, trained, optimizer, rule, goesBack, lost, state);
+    const state = await fromFirst(
+      () =>
+        folder.checkpoints.recover(key, needsOf({ rule, goesBack }), tell) ?? {
+          ...{ stage: key, step: 0, candidates: [], seconds: 0 },
+        },
+    );
+    const checkpoints = new Checkpointer(folder, trained, optimizer, rule, goesBack, state);
     if (state.step > 0) await checkpoints.#restore();
     return checkpoints;
   }
@@ -62,7 +83,7 @@ export class Checkpointer {
   }
 
   async save(): Promise<void> {
-    await this.folder.saveCheckpoint(this.stageState, this.trained, this.optimizer.state());
+    this.folder.checkpoints.save(this.stageState, this.trained, this.optimizer.state());
     await waitForWriter();
     await this.#prune();
     this.#lastSave = performance.now();
@@ -76,7 +97,7 @@ export class Checkpointer {
   /** The checkpoint of the present step, which is on disk, becomes a candidate for the best. */
   async addCandidate(candidate: Candidate): Promise<void> {
     this.stageState = { ...this.stageState, candidates: [...this.stageState.candidates, candidate] };
-    await this.folder.updateCheckpoint(this.stageState);
+    this.folder.checkpoints.update(this.stageState);
     await this.#prune();
   }
 
@@ -86,29 +107,28 @@ export class Checkpointer {
     return last?.step === this.stageState.step && last.warns === true;
   }
 
-  get #lastGood(): { step: number; candidates: readonly Candidate[] } {
-    const good = this.stageState.candidates.findLastIndex(({ warns }) => !warns);
-    const candidates = this.stageState.candidates.slice(0, good + 1);
-    return { step: candidates.at(-1)?.step ?? 0, candidates };
-  }
-
   /** Goes back to the last candidate at which the keep list did not warn, or to the start; the learning rate is lowered once more. */
   async goBack(): Promise<void> {
     const { lowered = 0 } = this.stageState;
-    this.stageState = { ...this.stageState, ...this.#lastGood, lowered: lowered + 1 };
-    await this.folder.goBack(this.stageState);
+    this.stageState = { ...this.stageState, ...lastGood(this.stageState), lowered: lowered + 1 };
+    this.folder.checkpoints.goBack(this.stageState);
     await this.#restore();
   }
 
   /** Puts what is trained to where the state says; rank 0 reads it for all. */
   async #restore(): Promise<void> {
-    if (isFirst()) this.folder.restore(this.stageState, this.trained, this.optimizer);
+    if (isFirst()) this.folder.checkpoints.restore(this.stageState, this.trained, this.optimizer);
     this.optimizer.steps = this.stageState.step;
     await copyFromFirst([...this.trained.values(), ...this.optimizer.state().values()]);
   }
 
   async #prune(): Promise<void> {
     const wanted = mayBeBest(this.stageState.candidates, this.rule(this.stageState));
-    await this.folder.prune(this.stageState, keepLast, wanted, this.goesBack ? this.#lastGood.step : undefined);
+    this.folder.checkpoints.prune(
+      this.stageState,
+      keepLast,
+      wanted,
+      this.goesBack ? lastGood(this.stageState).step : undefined,
+    );
   }
 }

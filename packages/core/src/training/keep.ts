@@ -1,6 +1,6 @@
 // The keep list: what a model can still do of other tasks while it learns one, and the best checkpoint under that rule.
 
-import type { Candidate } from '../artifacts/run-folder.js';
+import type { Candidate, StageState } from '../artifacts/run-folder.js';
 import { evaluateTask } from '../evaluation/evaluate-task.js';
 import { type TargetForm, targetForm } from '../evaluation/form.js';
 import type { TrainingConfig } from '../methods/settings.js';
@@ -106,6 +106,12 @@ export interface ChoiceRule {
   readonly choose: TrainingConfig['choose'];
   /** Absent: whatever is lost. */
   readonly keep?: KeepRule;
+}
+
+/** How the settings choose among a stage's candidates. */
+export function choiceRule({ start }: StageState, { choose, keep: { tolerance } }: TrainingConfig): ChoiceRule {
+  if (tolerance === null || start?.keepAverage === undefined) return { choose };
+  return { choose, keep: { before: start.keepAverage, tolerance } };
 }
 
 /**

@@ -1,14 +1,16 @@
 // A run under way: stage after stage, each going on from where it stands.
 import type { MetricsFileLine } from '../artifacts/metrics-file.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
+import { flattened } from '../artifacts/training-run.js';
 import { UserError } from '../base/errors.js';
-import type { TrainingConfig } from '../methods/index.js';
+import { needsOf } from './checkpointer.js';
 import { Measurer } from './measurer.js';
 import { jointSignal } from './parallel.js';
 import { nameOf, type Phase, phaseKey } from './phases.js';
 import type { TrainRequest, TrainResult } from './request.js';
+import type { RunBefore } from './resume.js';
 import type { RunSetup } from './setup.js';
-import { isDone, runStage } from './stage.js';
+import { isDone, rulesOf, runStage } from './stage.js';
 import { metricOf } from './validation.js';
 
 /** All phases in turn; what is done already is not done again. */
@@ -30,7 +32,7 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
     ended.push({ state, best: best! });
     done.push({ ...nameOf(phase), best: best!, seconds: state.seconds });
   }
-  if (finished && !setup.config.keepCheckpoints) await folder.finish(ended);
+  if (finished && !setup.config.keepCheckpoints) folder.finish(ended);
   return {
     out: folder.path,
     finished,
@@ -40,25 +42,42 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
   };
 }
 
-/** Throws UserError where a stage is to have more steps and is not the last that was begun. */
-export function checkOrder(folder: RunFolder, { phases, config }: RunSetup): void {
-  const states = phases.map((phase) => stateOf(phase, folder, config));
+/**
+ * Throws UserError where a stage is to have more steps than it had and is not the last that was begun. (One whose newest checkpoints are
+ * damaged comes to the same bits again.)
+ */
+export function checkOrder(folder: RunFolder, setup: RunSetup, request: TrainRequest, before: RunBefore): void {
+  const { phases, config } = setup;
+  const settings = flattened(before.config);
+  const states = phases.map((phase) => stateOf(phase, folder, setup, request));
   const open = phases.findIndex(({ stage }, i) => !states[i] || !isDone(states[i], config.stages[stage.settings]!));
-  if (states[open] && states.slice(open + 1).some((state) => state !== undefined))
+  if (!states[open] || !states.slice(open + 1).some((state) => state !== undefined)) return;
+  const { key, stage } = phases[open]!;
+  const steps = Number(settings[`stages.${stage.settings}.steps`] ?? settings[`${stage.settings}.steps`]);
+  if (states[open].step >= steps)
     throw new UserError(
-      `${folder.path}: stage ${phases[open]!.key} cannot have more steps: what comes after it has begun; name another folder`,
+      `${folder.path}: stage ${key} cannot have more steps: what comes after it has begun; name another folder`,
     );
 }
 
-/** Where a phase stands. */
-function stateOf({ key, stage }: Phase, folder: RunFolder, { stages }: TrainingConfig): StageState | undefined {
-  const kept = folder.finishedState(key);
-  return kept && isDone(kept, stages[stage.settings]!) ? kept : folder.newestState(key);
+/** Where a phase stands. Damaged checkpoints are set aside. */
+function stateOf(
+  { key, stage }: Phase,
+  folder: RunFolder,
+  { config }: RunSetup,
+  { onEvent }: TrainRequest,
+): StageState | undefined {
+  const tell = (text: string) => onEvent?.({ type: 'note', text });
+  const settings = config.stages[stage.settings]!;
+  const kept = folder.finishedState(key, tell);
+  if (kept && isDone(kept, settings)) return kept;
+  return folder.checkpoints.recover(key, needsOf(rulesOf(config, settings)), tell);
 }
 
 /** Takes back the lines of steps and evaluations that no checkpoint knows of: they are made anew. */
-function rewindMetrics(folder: RunFolder, { phases, config }: RunSetup, { onEvent }: TrainRequest): void {
-  const states = new Map(phases.map((phase) => [phase.key, stateOf(phase, folder, config)]));
+function rewindMetrics(folder: RunFolder, setup: RunSetup, request: TrainRequest): void {
+  const { onEvent } = request;
+  const states = new Map(setup.phases.map((phase) => [phase.key, stateOf(phase, folder, setup, request)]));
   const keep = (line: MetricsFileLine): boolean => {
     const { stage, task, step } = line;
     const state = states.get(states.has(stage) ? stage : phaseKey(stage, task));

@@ -7,11 +7,11 @@ import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
 import { writePromptAdapter } from '../adapters/peft.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
-import { has, type StageConfig } from '../methods/index.js';
+import { has, type StageConfig, type TrainingConfig } from '../methods/index.js';
 import type { ModelCard } from '../models/card.js';
 import { saveModel } from '../models/save.js';
-import { Checkpointer } from './checkpointer.js';
-import { bestOf, type ChoiceRule, keeps, standsStill } from './keep.js';
+import { Checkpointer, type CheckpointRules } from './checkpointer.js';
+import { bestOf, choiceRule, keeps, standsStill } from './keep.js';
 import { trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
 import { klPenalty, objectives, type Pass } from './objectives/index.js';
@@ -70,6 +70,11 @@ export function isDone({ step, candidates }: StageState, { steps, patience }: St
   return step >= steps || standsStill(candidates, patience);
 }
 
+/** Which checkpoint is the best of a stage, and whether it goes back. */
+export function rulesOf(config: TrainingConfig, { lowerRate }: StageConfig): CheckpointRules {
+  return { rule: (state) => choiceRule(state, config), goesBack: lowerRate };
+}
+
 class StageRun {
   readonly #settings: StageConfig;
   /** LoRA that trains in place of the model's own weights. */
@@ -94,8 +99,13 @@ class StageRun {
 
   async run(): Promise<StageDone> {
     const { folder } = this.context;
-    const kept = await fromFirst(() => folder.finishedState(this.phase.key));
-    const state = kept && isDone(kept, this.#settings) ? kept : await this.#train(kept !== undefined);
+    const note = (text: string) => this.#tell({ type: 'note', text });
+    const { key } = this.phase;
+    const kept = await fromFirst(() => folder.finishedState(key, note));
+    const isKept =
+      kept !== undefined && isDone(kept, this.#settings) && (await fromFirst(() => this.#hasBest(kept, note)));
+    // Where the weights of a finished stage are damaged, it is done anew.
+    const state = isKept ? kept : await this.#train(kept !== undefined && !isDone(kept, this.#settings));
     if (!isDone(state, this.#settings)) return { finished: false, state };
     const { steps, patience } = this.#settings;
     if (state.step < steps)
@@ -140,10 +150,9 @@ class StageRun {
     );
     try {
       const checkpoints = await Checkpointer.open(folder, key, trained, optimizer, {
-        rule: (state) => this.#ruleOf(state),
-        goesBack: settings.lowerRate,
+        ...rulesOf(config, settings),
+        tell: (text) => this.#tell({ type: 'note', text }),
       });
-      if (checkpoints.lost) this.#note('none of its checkpoints can be read, so it begins anew');
       const { step: begin } = checkpoints.state;
       if (wasFinished && begin === 0)
         throw new UserError(
@@ -245,15 +254,13 @@ class StageRun {
     return (pass) => scope(() => main.loss(pass, config).add(penalty(pass)));
   }
 
-  #ruleOf({ start }: StageState): ChoiceRule {
-    const { choose, keep } = this.context.setup.config;
-    const { tolerance } = keep;
-    if (tolerance === null || start?.keepAverage === undefined) return { choose };
-    return { choose, keep: { before: start.keepAverage, tolerance } };
+  #hasBest(state: StageState, tell: (text: string) => void): boolean {
+    const { step } = bestOf(state.candidates, choiceRule(state, this.context.setup.config));
+    return this.context.folder.checkpoints.hasWeights(state.stage, step, tell);
   }
 
   #chooseBest(state: StageState): Candidate {
-    const rule = this.#ruleOf(state);
+    const rule = choiceRule(state, this.context.setup.config);
     const best = bestOf(state.candidates, rule);
     const { keep } = rule;
     if (keep && !keeps(best, keep))
@@ -271,7 +278,7 @@ class StageRun {
     const { folder, request, setup } = this.context;
     const { loaded, lora, tasks } = setup;
     const { stage } = this.phase;
-    if (folder.writes) folder.loadTrained(this.phase.key, best.step, this.#trained);
+    if (folder.writes) folder.checkpoints.load(this.phase.key, best.step, this.#trained);
     await copyFromFirst(this.#trained.values());
     const isModelTrained = stage.trains.includes('model');
     // Whoever loads the adapter with PEFT alone gets the model that it belongs to, wherever they stand.

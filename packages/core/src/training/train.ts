@@ -49,7 +49,7 @@ async function trainSetUp(request: TrainRequest, setup: RunSetup, before: RunBef
         validationExamples: sum(({ validation }) => validation.length),
       });
       if (before && folder.writes) {
-        checkOrder(folder, setup);
+        checkOrder(folder, setup, request, before);
         if (!isDeepStrictEqual(before.config, config)) await folder.describe(info, config);
       }
       return await walk(folder, setup, request);

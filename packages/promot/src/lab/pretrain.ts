@@ -144,14 +144,14 @@ export async function pretrainLab(
     : await RunFolder.create(out, info, { recipe, architecture: architectures[name] });
   try {
     const optimizer = new AdamW(model.parameters, { weightDecay: recipe.weightDecay });
-    let state: StageState = folder.newestState('pretrain') ?? {
+    let state: StageState = folder.checkpoints.recover('pretrain', () => ({ weights: [] }), console.warn) ?? {
       stage: 'pretrain',
       step: 0,
       candidates: [],
       seconds: 0,
     };
     if (state.step > 0) {
-      folder.restore(state, model.parameters, optimizer);
+      folder.checkpoints.restore(state, model.parameters, optimizer);
     }
     folder.rewindMetrics(
       (line) => line.step <= state.step,
@@ -190,8 +190,8 @@ export async function pretrainLab(
         // Signals are heard here, before the question whether to save.
         await setImmediate();
         if (step % saveEvery === 0 || step === recipe.steps || signal?.aborted) {
-          await folder.saveCheckpoint(state, model.parameters, optimizer.state());
-          await folder.prune(state, 0);
+          folder.checkpoints.save(state, model.parameters, optimizer.state());
+          folder.checkpoints.prune(state, 0);
           // What ships: half the size, and nothing that can be measured is lost.
           await saveModel(folder.modelPath, loaded, { dtype: 'bfloat16' });
         }
