@@ -327,12 +327,12 @@ describe('a run that stops', () => {
     const before = readFileSync(file, 'utf8');
     writeFileSync(file, before.replace('red', 'rot'));
     await expect(train(request('changing', { ...more, resume: true }))).rejects.toThrow(
-      /task colours is not what it was/,
+      /task colours \(its template or its data\) is not what it was/,
     );
     writeFileSync(file, before);
     writeFileSync(changing, readFileSync(changing, 'utf8').replace('Is it red?', 'Red?'));
     await expect(train(request('changing', { ...more, resume: true }))).rejects.toThrow(
-      /task colours is not what it was/,
+      /task colours \(its template or its data\) is not what it was/,
     );
     rmSync(other, { recursive: true });
   });

@@ -14,6 +14,11 @@ import { readPromptAdapter } from './peft.js';
  */
 export type PromptInit = string;
 
+/** Whether a prompt starts from an adapter's folder. */
+export function startsFromAdapter(init: PromptInit): boolean {
+  return !['vocabulary', 'labels', 'uniform'].includes(init) && !init.startsWith('text:');
+}
+
 const commonRows = 5000;
 
 /** A new prompt [P, E] in float32, which the caller disposes. Throws UserError where the source does not fit. */

@@ -95,14 +95,3 @@ export function checkSame(before: RunBefore, request: TrainRequest): void {
       `${out}: an older promot began this run, whose LoRA was of another kind: it cannot go on; name another folder`,
     );
 }
-
-/** Throws UserError where a run's data is not what it was. */
-export function checkSameData({ fingerprints, out }: RunBefore, now: RunInfo): void {
-  // Runs of earlier versions do not say.
-  for (const [task, fingerprint] of Object.entries(fingerprints.tasks))
-    if (now.fingerprints!.tasks![task] !== fingerprint)
-      throw new UserError(
-        `${out}: task ${task} is not what it was when the run began (its template or its data): ` +
-          'bring it back to resume, or name another folder',
-      );
-}

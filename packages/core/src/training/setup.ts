@@ -28,6 +28,7 @@ export interface RunSetup {
   readonly loaded: LoadedModel;
   readonly config: TrainingConfig;
   readonly tasks: readonly RunTask[];
+  readonly replayTasks: readonly Task[];
   readonly keepTasks: readonly Task[];
   readonly phases: readonly Phase[];
   /** LoRA that can be taken off again, in place of a soft prompt; attached to the model. */
@@ -105,7 +106,7 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     for (const { stage } of phases) makeOptimizer(new Map(), config.stages[stage.settings]!);
     const base = config.kl.weight > 0 ? await openAs(loaded, request) : undefined;
     const lora = uses(method, 'lora') ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
-    return { method, loaded, config, tasks: runTasks, keepTasks, phases, lora, base };
+    return { method, loaded, config, tasks: runTasks, replayTasks, keepTasks, phases, lora, base };
   } catch (error) {
     tearDown({ tasks: runTasks, loaded });
     throw error;

@@ -1,13 +1,12 @@
 // One training run from its request to its result: checks everything, makes the run folder or goes on in it, and walks through.
 import { isDeepStrictEqual } from 'node:util';
 import { withDevice } from '@promot/torch';
-import type { RunInfo } from '../artifacts/run-file.js';
 import { RunFolder } from '../artifacts/run-folder.js';
-import { fingerprintExamples } from '../tasks/task.js';
+import { checkFingerprints, fingerprintsOf } from './fingerprints.js';
 import { agreeOn, fromFirst, isFirst } from './parallel.js';
 import { describeChoice } from './presets.js';
 import type { TrainRequest, TrainResult } from './request.js';
-import { checkSame, checkSameData, placed, type RunBefore, runBefore } from './resume.js';
+import { checkSame, placed, type RunBefore, runBefore } from './resume.js';
 import { checkOrder, walk } from './run.js';
 import { type RunSetup, setUp, tearDown } from './setup.js';
 
@@ -33,8 +32,10 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
 async function trainSetUp(request: TrainRequest, setup: RunSetup, before: RunBefore | undefined): Promise<TrainResult> {
   const { out } = request;
   try {
-    const info = runInfo(request, setup);
-    if (before) checkSameData(before, info);
+    const own = isFirst() ? await fingerprintsOf(request, setup) : undefined;
+    const fingerprints = await fromFirst(() => own!);
+    if (before) checkFingerprints(before.fingerprints, fingerprints, out);
+    const info = { ...placed(request), fingerprints };
     const open = () => (before ? RunFolder.reopen(out) : RunFolder.create(out, info, setup.config));
     const folder = isFirst() ? await open() : new RunFolder(out, false);
     const sum = (of: (task: RunSetup['tasks'][number]) => number) => setup.tasks.reduce((n, task) => n + of(task), 0);
@@ -59,19 +60,4 @@ async function trainSetUp(request: TrainRequest, setup: RunSetup, before: RunBef
   } finally {
     tearDown(setup);
   }
-}
-
-/** What is written into the run folder of a request. */
-function runInfo(request: TrainRequest, setup: RunSetup): RunInfo {
-  return {
-    ...placed(request),
-    fingerprints: {
-      tasks: Object.fromEntries(
-        setup.tasks.map((one) => [
-          one.task.name,
-          `${one.task.version} ${fingerprintExamples([...one.examples.examples, ...one.validation])}`,
-        ]),
-      ),
-    },
-  };
 }
