@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { type KeepLine, readRunSamples, type TrainingRun } from '../artifacts/training-run.js';
 import { grouped } from '../base/group.js';
-import { bestOf } from '../training/keep.js';
+import { bestOf } from '../training/choose.js';
 import type { NamedRun } from './curves.js';
 import type { Cell, Section } from './report.js';
 import type { Speaker } from './side-by-side.js';

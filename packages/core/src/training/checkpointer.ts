@@ -2,7 +2,7 @@
 import type { Optimizer, Parameters } from '@promot/torch';
 import type { Needs } from '../artifacts/checkpoints.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
-import { type ChoiceRule, mayBeBest } from './keep.js';
+import { type ChoiceRule, mayBeBest } from './choose.js';
 import { copyFromFirst, fromFirst, isFirst, waitForWriter } from './parallel.js';
 
 /** Checkpoints between the kept ones, so that little is lost when the machine goes down. */

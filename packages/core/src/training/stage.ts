@@ -11,7 +11,7 @@ import { has, type StageConfig, type TrainingConfig } from '../methods/index.js'
 import type { ModelCard } from '../models/card.js';
 import { saveModel } from '../models/save.js';
 import { Checkpointer, type CheckpointRules } from './checkpointer.js';
-import { bestOf, choiceRule, keeps, standsStill } from './keep.js';
+import { bestOf, choiceRule, keeps, standsStill } from './choose.js';
 import { trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
 import { klPenalty, objectives, type Pass } from './objectives/index.js';

@@ -1,0 +1,74 @@
+// Which kept checkpoint is the best, which may still become it, and when to stop. Knows numbers alone.
+import type { Candidate, StageState } from '../artifacts/run-folder.js';
+import type { TrainingConfig } from '../methods/settings.js';
+
+/** What a checkpoint may lose. */
+export interface KeepRule {
+  /** The keep list's average at step 0. */
+  readonly before: number;
+  /** Points that it may fall. */
+  readonly tolerance: number;
+}
+
+/** How the best checkpoint is chosen. */
+export interface ChoiceRule {
+  readonly choose: TrainingConfig['choose'];
+  /** Absent: whatever is lost. */
+  readonly keep?: KeepRule;
+}
+
+/** How the settings choose among a stage's candidates. */
+export function choiceRule({ start }: StageState, { choose, keep: { tolerance } }: TrainingConfig): ChoiceRule {
+  if (tolerance === null || start?.keepAverage === undefined) return { choose };
+  return { choose, keep: { before: start.keepAverage, tolerance } };
+}
+
+/**
+ * The best of the candidates, among those whose keep list lost at most `tolerance` points; where there is none, the one that
+ * lost least. `one-standard-error`: the lowest validation loss among those whose score is within one standard error of the
+ * highest, because a few examples more or less are chance and the loss tells more. Of equals the later.
+ */
+export function bestOf(candidates: readonly Candidate[], { choose, keep }: ChoiceRule): Candidate {
+  const fit = keep ? candidates.filter((one) => keeps(one, keep)) : candidates;
+  if (fit.length === 0) return highest(candidates, ({ keepAverage }) => keepAverage!);
+  const top = highest(fit, ({ score }) => score);
+  if (choose === 'highest-score') return top;
+  const near = fit.filter(({ score }) => score >= top.score - (top.scoreError ?? 0));
+  const lowestLoss = Math.min(...near.map(({ evalLoss }) => evalLoss));
+  return highest(
+    near.filter(({ evalLoss }) => evalLoss === lowestLoss),
+    ({ score }) => score,
+  );
+}
+
+/** The candidates that are the best, or that may still be the best of a longer list. All others need not stay on disk. */
+export function mayBeBest(candidates: readonly Candidate[], rule: ChoiceRule): readonly Candidate[] {
+  if (candidates.length === 0) return [];
+  const { choose, keep } = rule;
+  const fit = keep ? candidates.filter((one) => keeps(one, keep)) : candidates;
+  if (choose === 'highest-score' || fit.length === 0) return [bestOf(candidates, rule)];
+  // Who has neither the higher score nor the lower loss than another never comes before it.
+  const beats = (a: Candidate, b: Candidate) =>
+    a.score >= b.score && a.evalLoss <= b.evalLoss && (a.score > b.score || a.evalLoss < b.evalLoss || a.step > b.step);
+  return fit.filter((one) => !fit.some((other) => beats(other, one)));
+}
+
+function highest(candidates: readonly Candidate[], of: (candidate: Candidate) => number): Candidate {
+  return candidates.reduce((best, next) => (of(next) >= of(best) ? next : best));
+}
+
+/** Evaluations must lower the validation loss by this share to count as progress. */
+const progress = 0.01;
+
+/** Whether the validation loss stands still: in the last `patience` evaluations it has not fallen by 1 %. 0: never. */
+export function standsStill(candidates: readonly Candidate[], patience: number): boolean {
+  if (patience === 0 || candidates.length <= patience) return false;
+  const lowest = (some: readonly Candidate[]) => Math.min(...some.map(({ evalLoss }) => evalLoss));
+  return lowest(candidates.slice(-patience)) > (1 - progress) * lowest(candidates.slice(0, -patience));
+}
+
+/** Whether a candidate keeps what the rule asks for. */
+export function keeps({ keepAverage }: Candidate, { before, tolerance }: KeepRule): boolean {
+  // Averages of scores such as 100 / 3 must not fail a round tolerance by a rounding error.
+  return before - keepAverage! <= tolerance + 1e-9;
+}
