@@ -249,7 +249,7 @@ test('folders that training and evaluation made', async () => {
   const out = join(folder, 'report-real');
   await makeReport({ folders: [run, ...results], out });
   const { table, texts } = open(out);
-  const { tasks: _, ...stored } = JSON.parse(readFileSync(join(results[1]!, 'results.json'), 'utf8'));
+  const [stored] = JSON.parse(readFileSync(join(results[1]!, 'results.json'), 'utf8')).tasks;
   expect(table('Scores')['real-tuned']![0]).toContain(stored.score.toFixed(1));
   expect(table('Negative log-likelihood of the references')['real-tuned']![0]).toContain(stored.nll.toFixed(3));
   expect(table('Training runs').run).toContain('shades');
