@@ -1,0 +1,28 @@
+// `npm run faults -- CAMPAIGN [--minutes N] [--seed S]`: looks for faults with damaged files and killed processes.
+// A campaign is a file of scripts/faults with a function `run(options)` that resolves to the number of faults it found.
+import { readdirSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { setup } from './setup.mjs';
+
+const folder = new URL('faults/', import.meta.url);
+const names = readdirSync(folder)
+  .filter((name) => /^[a-z]+\.mjs$/.test(name))
+  .map((name) => name.slice(0, -'.mjs'.length));
+const { values, positionals } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '1' },
+    seed: { type: 'string', default: '1' },
+    kind: { type: 'string' },
+  },
+  allowPositionals: true,
+});
+const [name] = positionals;
+const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
+if (positionals.length !== 1 || !names.includes(name) || !(minutes > 0) || !Number.isSafeInteger(seed)) {
+  console.error(`usage: npm run faults -- ${names.join('|')} [--minutes N] [--seed S] [--kind KIND]`);
+  process.exit(2);
+}
+await setup();
+const { run } = await import(new URL(`${name}.mjs`, folder).href);
+const faults = await run({ minutes, seed, kind: values.kind });
+process.exitCode = faults > 0 ? 1 : 0;

@@ -1,0 +1,67 @@
+// A campaign over damaged files: each is written, read in a child process, judged, and put right again.
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { keepFile, layOut } from './corpus.mjs';
+import { Reader } from './reader.mjs';
+
+/** What is wrong with a result; undefined where a person would be content. */
+function faultOf({ outcome, name, message }, folder) {
+  if (outcome === 'loaded') return undefined;
+  if (outcome !== 'refused') return `${outcome}: ${name} ${message.split('\n')[0]}`;
+  if (message.includes('\n')) return `a message of several lines: ${message}`;
+  if (message.length > 1200) return `a message of ${message.length} characters: ${message.slice(0, 200)}`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are looked for
+  if (/[\u0000-\u0008\u000b-\u001f\u007f\u009b]/.test(message))
+    return `control characters in the message: ${JSON.stringify(message)}`;
+  if (!message.includes(folder)) return `the message does not say where: ${message}`;
+  return undefined;
+}
+
+/**
+ * Runs `cases`, an iterator of { entry, file, bytes, what }, until it or the time ends. Resolves to the number of faults; each
+ * is printed, and its file kept in a folder that is named at the end.
+ */
+export async function campaign({ title, minutes, kind }, casesOf) {
+  const { place, entries } = layOut();
+  const reader = new Reader();
+  const counts = { loaded: 0, refused: 0 };
+  const faults = new Map();
+  let done = 0;
+  try {
+    const able = [];
+    for (const entry of entries) {
+      if (kind !== undefined && entry.name !== kind) continue;
+      const { outcome, message } = await reader.read(entry.kind, entry.folder);
+      // A kind that this version does not read at all has nothing to show.
+      if (outcome === 'loaded' || ['gguf', 'run'].includes(entry.kind)) able.push(entry);
+      else console.log(`${entry.name}: left out, it is not read undamaged: ${message}`);
+    }
+    const ends = Date.now() + 60_000 * minutes;
+    for (const { entry, file, bytes, what } of casesOf(able)) {
+      if (Date.now() > ends) break;
+      writeFileSync(join(entry.folder, file), bytes);
+      const result = await reader.read(entry.kind, entry.folder);
+      writeFileSync(join(entry.folder, file), entry.sound.get(file));
+      done++;
+      if (result.outcome in counts) counts[result.outcome]++;
+      const fault = faultOf(result, entry.folder);
+      if (fault === undefined) continue;
+      // The same fault at another place of the same source is told once.
+      const sort = `${entry.name}: ${fault.replace(/\d+/g, '#').slice(0, 120)}`;
+      const seen = faults.get(sort);
+      faults.set(sort, (seen ?? 0) + 1);
+      if (seen) continue;
+      console.log(`FAULT ${entry.name}/${file} (${what}): ${fault}\n  ${keepFile(place, done, entry, file, bytes)}`);
+      if (result.stack) console.log(result.stack.split('\n').slice(1, 5).join('\n'));
+    }
+  } finally {
+    reader.stop();
+  }
+  const total = [...faults.values()].reduce((sum, count) => sum + count, 0);
+  console.log(
+    `${title}: ${done} files, ${counts.loaded} read, ${counts.refused} refused, ${total} faults of ${faults.size} sorts`,
+  );
+  if (faults.size === 0) rmSync(place, { recursive: true });
+  else console.log(`files of the faults: ${join(place, 'found')}`);
+  return faults.size;
+}

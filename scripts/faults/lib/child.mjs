@@ -1,0 +1,110 @@
+// The process in which files are read: what it makes of each goes to the parent. Ends itself at a rejection that nobody handles.
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const core = (path) => import(new URL(`../../../packages/core/dist/${path}`, import.meta.url).href);
+const { noGrad, scope } = await import(new URL('../../../packages/torch/dist/index.js', import.meta.url).href);
+const { loadFolder, loadGguf, buildModel } = await core('models/load.js');
+const { openCheckpoint } = await core('models/checkpoint.js');
+const { CheckpointWeights } = await core('models/weights.js');
+const { openGguf } = await core('models/families/gguf.js');
+const { readGguf } = await core('formats/gguf.js');
+const { dequantize } = await core('formats/dequantize.js');
+const { withFile } = await core('formats/reader.js');
+const { tokenizerFromGguf } = await core('tokenizer/gguf.js');
+const { loadTokenizer } = await core('tokenizer/load.js');
+const { readLoraAdapter } = await core('adapters/lora-adapter.js');
+const { readPromptAdapter } = await core('adapters/peft.js');
+const { loadTask } = await core('tasks/registry.js');
+const { readTrainingRun } = await core('artifacts/training-run.js');
+const { readResults } = await core('artifacts/results-file.js');
+const { openModel } = await core('open/open.js');
+
+const golden = (path) => join(root, 'packages/core/golden', path);
+const models = new Map();
+function base(name) {
+  if (!models.has(name)) {
+    const folder = golden(name);
+    const checkpoint = openCheckpoint(folder);
+    const config = JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8'));
+    models.set(name, buildModel(config, new CheckpointWeights(folder, checkpoint.tensors, 'float32'), folder));
+    checkpoint.close();
+  }
+  return models.get(name);
+}
+const speak = (tokenizer) => {
+  for (const text of ['the cat sees it', 'Ünïcode \u2603 <x>\n', '']) tokenizer.decode(tokenizer.encode(text));
+};
+const first = (folder, extension) =>
+  join(
+    folder,
+    readdirSync(folder).find((name) => name.endsWith(extension)),
+  );
+
+const readers = {
+  model(folder) {
+    const loaded = loadFolder(folder, 'float32');
+    try {
+      speak(loaded.tokenizer);
+      scope(() => noGrad(() => loaded.model.logits([{ input: [1, 2], target: [3, 4] }])));
+    } finally {
+      loaded.dispose();
+    }
+  },
+  gguf(folder) {
+    const { config, tensors } = openGguf(first(folder, '.gguf'));
+    for (const tensor of tensors.values()) tensor.read();
+    JSON.stringify(config);
+    loadGguf(first(folder, '.gguf'), 'float32').dispose();
+  },
+  'gguf-tensors'(folder) {
+    const { path, tensors } = readGguf(first(folder, '.gguf'));
+    for (const { type, shape, byteOffset, byteLength } of tensors)
+      dequantize(
+        type,
+        withFile(path, (file) => file.read(byteOffset, byteLength)),
+        shape.reduce((a, b) => a * b, 1),
+      );
+  },
+  'gguf-tokenizer'(folder) {
+    const path = first(folder, '.gguf');
+    speak(tokenizerFromGguf(readGguf(path).metadata, path));
+  },
+  tokenizer: (folder) => speak(loadTokenizer(folder)),
+  lora: (folder) => readLoraAdapter(folder, base('adapters/untied')).detach(),
+  prompt: (folder) => readPromptAdapter(folder, base('models/llama')).dispose(),
+  async task(folder) {
+    const task = await loadTask(join(folder, 'task.yaml'));
+    for (const split of ['train', 'validation']) await task.load(split);
+  },
+  async parquet(folder) {
+    const { readRecords } = await core('data/records.js');
+    for (const record of await readRecords(first(folder, '.parquet')))
+      JSON.stringify(record, (_key, value) => (typeof value === 'bigint' ? String(value) : value));
+  },
+  async run(folder) {
+    readTrainingRun(folder);
+    await openModel(folder, 'float32', { hub: { offline: true } });
+  },
+  results: (folder) => readResults(folder),
+};
+
+process.on('unhandledRejection', (error) => {
+  process.stderr.write(`unhandled rejection: ${error instanceof Error ? error.stack : String(error)}\n`);
+  process.exit(97);
+});
+process.on('message', async ({ kind, folder }) => {
+  const result = { outcome: 'loaded', name: '', message: '', stack: '' };
+  try {
+    await readers[kind](folder);
+  } catch (error) {
+    const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
+    Object.assign(result, { outcome: name === 'UserError' ? 'refused' : 'failed', name, message, stack });
+  }
+  // A promise that nobody waits for rejects a little later.
+  await new Promise((resolve) => setImmediate(resolve));
+  process.send(result);
+});
+process.send('ready');
