@@ -9,7 +9,7 @@ function faultOf({ outcome, name, message }, folder) {
   if (outcome === 'loaded') return undefined;
   if (outcome !== 'refused') return `${outcome}: ${name} ${message.split('\n')[0]}`;
   if (message.includes('\n')) return `a message of several lines: ${message}`;
-  if (message.length > 1200) return `a message of ${message.length} characters: ${message.slice(0, 200)}`;
+  if (message.length > 2000) return `a message of ${message.length} characters: ${message.slice(0, 200)}`;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are looked for
   if (/[\u0000-\u0008\u000b-\u001f\u007f\u009b]/.test(message))
     return `control characters in the message: ${JSON.stringify(message)}`;

@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import { UserError } from './errors.js';
+
+test('a message is one printable line, whatever it quotes', () => {
+  expect(new UserError('x: "\u001b[31mred\u0007\u009b2J"').message).toBe('x: "\\x1b[31mred\\x07\\x9b2J"');
+  expect(new UserError('x: "a\r\n  b\tc"').message).toBe('x: "a b\\x09c"');
+  expect(new UserError('x: "\u202egnp"').message).toBe('x: "\\u202egnp"');
+  const long = new UserError(`begin ${'a'.repeat(100_000)} end`).message;
+  expect(long.length).toBeLessThan(2000);
+  expect(long).toMatch(/^begin a+ \.\.\. a+ end$/u);
+  expect(new UserError('Größe 日本 🎉 ▁').message).toBe('Größe 日本 🎉 ▁');
+  expect(new UserError('x', { cause: 1 }).cause).toBe(1);
+});
