@@ -39,6 +39,8 @@ const task = {
   n: 10,
   shots: 0,
   seed: 0,
+  version: '1',
+  split: 'validation',
   signature: 'x',
   dataFingerprint: 'y',
 };

@@ -6,6 +6,8 @@ import type { LanguageModel } from '../models/model.js';
 import { adapterPaths, readAdapterConfig } from './adapter-folder.js';
 
 const names = z.union([z.string(), z.array(z.string())]);
+/** Finite in float32, too. */
+const alpha = z.number().min(-1e9).max(1e9);
 const indices = z.array(z.int().nonnegative());
 
 /** Starts that leave the model's own weights as they are. */
@@ -13,10 +15,10 @@ const plainStarts = ['gaussian', 'orthogonal', 'eva', 'true', 'false'];
 
 const schema = z.strictObject({
   r: z.int().positive().default(8),
-  lora_alpha: z.number().default(8),
+  lora_alpha: alpha.default(8),
   use_rslora: z.boolean().nullish(),
   rank_pattern: z.record(z.string(), z.int().positive()).nullish(),
-  alpha_pattern: z.record(z.string(), z.number()).nullish(),
+  alpha_pattern: z.record(z.string(), alpha).nullish(),
   target_modules: names.nullish(),
   exclude_modules: names.nullish(),
   layers_to_transform: z.union([z.int(), z.array(z.int())]).nullish(),
