@@ -8,6 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-for script in ("make.py", "lora.py", "make_grids.py", "make_files.py", "make_tokenizers.py", "metrics.py"):
+for script in ("make.py", "lora.py", "adapters.py", "make_grids.py", "make_files.py", "make_tokenizers.py", "metrics.py"):
     print(script, flush=True)
     subprocess.run([sys.executable, Path(__file__).with_name(script)], check=True)

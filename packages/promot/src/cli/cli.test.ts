@@ -481,7 +481,7 @@ describe('bad input: one message of a line or two, exit 2', () => {
       join(whole, 'adapter_model.safetensors'),
       new Map([['prompt_embeddings', zeros([5, 128], 'int32')]]),
     );
-    await refused(/numbers of type int32/u, 'generate', '--model', t5, '--prompt', whole, '--input', 'x');
+    await refused(/holds int32/u, 'generate', '--model', t5, '--prompt', whole, '--input', 'x');
     const other = fileURLToPath(new URL('../../../core/golden/models/llama/prompt', import.meta.url));
     await refused(
       /task_type is CAUSAL_LM, which is not for encoder-decoder models/u,
