@@ -50,6 +50,8 @@ function packs(dtype: DType): boolean {
 export class Linear {
   /** What is added to the layer's own product, in this order. */
   lowRanks: readonly LowRank[] = [];
+  /** Computes the layer's own product, while it is set. */
+  instead: ((x: Tensor) => Tensor) | undefined;
   #packed: Tensor | undefined;
   constructor(
     /** [O, I] */
@@ -66,8 +68,11 @@ export class Linear {
     this.#packed?.dispose();
     this.#packed = undefined;
   }
+  #product(x: Tensor): Tensor {
+    return this.#packed ? packedLinear(x, this.#packed, this.bias) : linear(x, this.weight, this.bias);
+  }
   forward(x: Tensor): Tensor {
-    const y = this.#packed ? packedLinear(x, this.#packed, this.bias) : linear(x, this.weight, this.bias);
+    const y = this.instead ? this.instead(x) : this.#product(x);
     if (this.lowRanks.length === 0) return y;
     return scope(() =>
       this.lowRanks.reduce((sum, { a, b, bias, scale }) => {
@@ -100,7 +105,13 @@ export class Embedding {
     /** [V, E] */
     readonly weight: Tensor,
   ) {}
+  /** Reads the rows in place of `forward`, while it is set. */
+  instead: ((ids: Tensor) => Tensor) | undefined;
   forward(ids: Tensor): Tensor {
+    return this.instead ? this.instead(ids) : this.read(ids);
+  }
+  /** The rows of the table itself. */
+  read(ids: Tensor): Tensor {
     return embedding(this.weight, ids);
   }
 }

@@ -1,5 +1,5 @@
 // What training, generation and scoring ask of a language model, whatever its architecture.
-import type { Linear, Parameters, Tensor } from '@promot/torch';
+import type { Embedding, Linear, Parameters, Tensor } from '@promot/torch';
 import type { Dropout } from './dropout.js';
 
 /** Token ids of the inputs of a batch, not padded. */
@@ -89,6 +89,8 @@ export interface LanguageModel {
   readonly head: Linear;
   /** The input embedding table [rows, E]. */
   readonly embedding: Tensor;
+  /** What reads it. */
+  readonly embed: Embedding;
   /** What equal parameters are made into, as plain data: models that differ in it cannot be mixed. */
   readonly architecture: Readonly<Record<string, unknown>>;
   /** config.json for a Hugging Face folder that gives these very logits. */

@@ -16,6 +16,7 @@ import { type LanguageModel, predictedIds, type TokenizedExample } from '../mode
 import { idTensor } from '../models/padding.js';
 import type { Pass } from './objectives/objective.js';
 import { ownPasses, Sums } from './parallel.js';
+import { TableGradient } from './table-gradient.js';
 
 /** Examples of one forward pass, with the soft prompt that stands in front of them. */
 export interface MicroBatch {
@@ -66,15 +67,17 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   const { model, trained, optimizer, steps } = options;
   for (const parameter of trained.values()) parameter.requiresGrad = true;
   const sums = new Sums(trained);
+  const table = TableGradient.of(model, trained.values());
   try {
     while (optimizer.steps < steps) {
       const step = optimizer.steps + 1;
-      const metrics = await withDevice(model.embedding.device, () => trainStep(model, step, options, sums));
+      const metrics = await withDevice(model.embedding.device, () => trainStep(model, step, options, sums, table));
       if (!(await options.afterStep(metrics))) return optimizer.steps >= steps;
       trimMemory();
     }
     return true;
   } finally {
+    table?.dispose();
     for (const parameter of trained.values()) {
       parameter.clearGrad();
       parameter.requiresGrad = false;
@@ -82,26 +85,36 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   }
 }
 
-async function trainStep(model: LanguageModel, step: number, options: LoopOptions, sums: Sums): Promise<StepMetrics> {
+async function trainStep(
+  model: LanguageModel,
+  step: number,
+  options: LoopOptions,
+  sums: Sums,
+  table: TableGradient | undefined,
+): Promise<StepMetrics> {
   const started = performance.now();
   const passes = options.batch(step);
   const count = (length: (e: TokenizedExample) => number) =>
     passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
   const predicted = count((e) => predictedIds(e).length);
-  const partOf = (pass: number) =>
-    scope(() => {
-      const { examples, prompt } = passes[pass]!;
-      const dropout =
-        options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
-      const logits = model.logits(examples, { prompt, dropout });
-      const targets = idTensor(examples.flatMap(predictedIds));
-      const mean = options.loss({ model, examples, prompt, logits, targets }).div(predicted);
-      mean.backward();
-      return mean.detach();
-    });
+  const partOf = (pass: number) => {
+    const work = () =>
+      scope(() => {
+        const { examples, prompt } = passes[pass]!;
+        const dropout =
+          options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
+        const logits = model.logits(examples, { prompt, dropout });
+        const targets = idTensor(examples.flatMap(predictedIds));
+        const mean = options.loss({ model, examples, prompt, logits, targets }).div(predicted);
+        mean.backward();
+        return mean.detach();
+      });
+    return table ? table.pass(work) : work();
+  };
   // Read when all passes are under way: a GPU has to finish all its work before a reading.
   const own = ownPasses(passes);
   const ownLosses = own.length > 0 ? scope(() => stack(own.map(partOf)).toNumbers()) : [];
+  table?.finish();
   const losses = await sums.add(new Map(own.map((pass, i) => [pass, ownLosses[i]!])));
   // In the passes' order, whoever computed them.
   const loss = passes.reduce((sum, _, pass) => sum + losses.get(pass)!, 0);

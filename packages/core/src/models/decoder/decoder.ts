@@ -98,6 +98,10 @@ export class Decoder implements LanguageModel {
     return this.#embed.weight;
   }
 
+  get embed(): Embedding {
+    return this.#embed;
+  }
+
   config(): Record<string, unknown> {
     return this.#writer.config(this.head.weight === this.#embed.weight);
   }

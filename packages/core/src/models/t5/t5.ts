@@ -113,6 +113,10 @@ export class T5 implements LanguageModel {
     return this.#shared.weight;
   }
 
+  get embed(): Embedding {
+    return this.#shared;
+  }
+
   config(): Record<string, unknown> {
     return {
       ...this.#config,
