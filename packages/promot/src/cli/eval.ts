@@ -4,6 +4,7 @@ import { alignedTable, UserError } from '@promot/core/base';
 import type { TaskResult } from '@promot/core/evaluation';
 import { loadTask } from '@promot/core/tasks';
 import { Command } from 'commander';
+import { evalText } from './eval-text.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
 import { checkPlaces } from './open.js';
@@ -25,7 +26,9 @@ import { useTorch } from './torch.js';
 interface Options extends CommonOptions {
   readonly model: string;
   readonly prompt?: string;
-  readonly task: string[];
+  readonly task?: string[];
+  readonly text?: string[];
+  readonly base?: string;
   readonly shots: number;
   readonly limit?: number;
   readonly data?: string;
@@ -53,7 +56,13 @@ export function evalCommand(io: Io): Command {
     .description('Evaluate a model on tasks; the soft prompt is attached only where it is given.')
     .addOption(modelOption())
     .addOption(promptOption())
-    .option('--task <T,...>', 'built-in tasks or YAML files, see docs/tasks.md (required)', wordList)
+    .option('--task <T,...>', 'built-in tasks or YAML files, see docs/tasks.md', wordList)
+    .option(
+      '--text <FILE,...>',
+      'in place of tasks: bits a byte of plain text (.txt, or records with a field text)',
+      wordList,
+    )
+    .option('--base <M>', 'with --text: how far the model is from this one, which it was made from')
     .option('--shots <K>', 'exemplars from the training split in front of each input', wholeNumber(0), 0)
     .option('--limit <N>', 'only the first N examples', wholeNumber(1))
     .addOption(dataOption())
@@ -61,54 +70,73 @@ export function evalCommand(io: Io): Command {
     .option('--beams <N>', 'beams; 1 is greedy search (default: 4)', wholeNumber(1))
     .option('--seed <N>', 'draws the exemplars (default: 0)', wholeNumber(0))
     .option('--labels <WORDS>', 'report the share of outputs that begin with one of these, e.g. True,False', wordList);
-  return requireFlags(withCommonOptions(command), '--model', '--task').action(
-    inRanks(io, async ({ config, set, json, task: names, ...options }: Options) => {
-      const settings = readKnownSettings({ config, set }, keys);
-      if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
-      const progress = new Progress(io);
-      for (const name of names) {
-        const task = await loadTask(name, { data: options.data, hub: progress.hub });
-        // Data at fault and downloads come before libtorch does.
-        await task.load(task.evaluationSplit);
+  return requireFlags(withCommonOptions(command), '--model').action(
+    inRanks(io, async ({ task: names, text, base, ...given }: Options) => {
+      if ((names === undefined) === (text === undefined)) throw new UserError('name either --task or --text');
+      if (text) {
+        const idle = ['shots', 'data', 'out', 'beams', 'seed', 'labels'].find(
+          (flag) => command.getOptionValueSource(flag) === 'cli',
+        );
+        if (idle !== undefined) throw new UserError(`--${idle} goes with --task`);
+        return evalText(io, { ...given, text, base });
       }
-      await checkPlaces(options.model, options.prompt, progress);
-      await useTorch();
-      const { evaluateTasks } = await import('@promot/core/evaluation');
-      const { result: evaluated, exitCode } = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
-        evaluateTasks({
-          ...settings,
-          ...options,
-          tasks: names,
-          hub: progress.hub,
-          signal,
-          onWarning: (text) => progress.line(`note: ${text}`),
-          onProgress: (name, done, total) => progress.update(name, done, total),
-          onReuse: (name, there, total) =>
-            progress.line(
-              there === total
-                ? `note: ${name}: nothing to compute, all ${total} answers are in ${options.out}`
-                : `note: ${name}: goes on, ${there} of ${total} answers are in ${options.out}`,
-            ),
-        }).catch((error) => {
-          if (signal.aborted) return undefined;
-          throw error;
-        }),
-      );
-      if (evaluated === undefined) {
-        const { out } = options;
-        note(io, out === undefined ? 'Stopped.' : `Stopped. The same command goes on with the answers in ${out}.`);
-        io.exitCode = exitCode;
-        return;
-      }
-      const { tasks, average } = evaluated;
-      const results = tasks.map(({ samples, ...result }) => result);
-      const [only] = results;
-      const report = results.length === 1 ? only! : { tasks: results, average };
-      const where = options.out !== undefined && { out: options.out };
-      answer(io, json, { ...report, ...where }, () => (results.length === 1 ? page(only!) : table(results, average!)));
-      if (options.out !== undefined && !json) note(io, `written to ${options.out}`);
+      if (base !== undefined) throw new UserError('--base goes with --text');
+      await evalTasks(io, names!, given);
     }),
   );
+}
+
+type TaskFlags = Omit<Options, 'task' | 'text' | 'base'>;
+
+async function evalTasks(
+  io: Io,
+  names: readonly string[],
+  { config, set, json, ...options }: TaskFlags,
+): Promise<void> {
+  const settings = readKnownSettings({ config, set }, keys);
+  if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
+  const progress = new Progress(io);
+  for (const name of names) {
+    const task = await loadTask(name, { data: options.data, hub: progress.hub });
+    // Data at fault and downloads come before libtorch does.
+    await task.load(task.evaluationSplit);
+  }
+  await checkPlaces(options.model, options.prompt, progress);
+  await useTorch();
+  const { evaluateTasks } = await import('@promot/core/evaluation');
+  const { result: evaluated, exitCode } = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
+    evaluateTasks({
+      ...settings,
+      ...options,
+      tasks: names,
+      hub: progress.hub,
+      signal,
+      onWarning: (text) => progress.line(`note: ${text}`),
+      onProgress: (name, done, total) => progress.update(name, done, total),
+      onReuse: (name, there, total) =>
+        progress.line(
+          there === total
+            ? `note: ${name}: nothing to compute, all ${total} answers are in ${options.out}`
+            : `note: ${name}: goes on, ${there} of ${total} answers are in ${options.out}`,
+        ),
+    }).catch((error) => {
+      if (signal.aborted) return undefined;
+      throw error;
+    }),
+  );
+  if (evaluated === undefined) {
+    const { out } = options;
+    note(io, out === undefined ? 'Stopped.' : `Stopped. The same command goes on with the answers in ${out}.`);
+    io.exitCode = exitCode;
+    return;
+  }
+  const { tasks, average } = evaluated;
+  const results = tasks.map(({ samples, ...result }) => result);
+  const [only] = results;
+  const report = results.length === 1 ? only! : { tasks: results, average };
+  const where = options.out !== undefined && { out: options.out };
+  answer(io, json, { ...report, ...where }, () => (results.length === 1 ? page(only!) : table(results, average!)));
+  if (options.out !== undefined && !json) note(io, `written to ${options.out}`);
 }
 
 type Bare = Omit<TaskResult, 'samples'>;

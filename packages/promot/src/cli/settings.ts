@@ -120,6 +120,7 @@ const known = {
   brevityPenalty: z.number(),
   seed: number.natural,
   maxInputLength: number.natural,
+  window: number.positive,
   decide: z.enum(['generation', 'likelihood']),
   nll: z.boolean(),
 };

@@ -1,0 +1,28 @@
+// Plain text to measure a model on: a text file is one document, a file of records has one in each record's field `text`.
+
+import { readFile } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { UserError } from '../base/errors.js';
+import { readRecords, recordLocation } from './records.js';
+
+/**
+ * The documents of a file. `.txt`: the whole file. Else the field `text` of each record, of the first `limit` records.
+ * Errors: those of `readRecords`; a UserError with the place for a record without text, and for a file that is not UTF-8.
+ */
+export async function readDocuments(file: string, limit = Number.POSITIVE_INFINITY): Promise<string[]> {
+  if (extname(file) === '.txt') {
+    const content = await readFile(file).catch(() => {
+      throw new UserError(`cannot read ${file}`);
+    });
+    try {
+      return [new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)];
+    } catch {
+      throw new UserError(`${file} is not UTF-8 text`);
+    }
+  }
+  const records = await readRecords(file, limit);
+  return records.map(({ text }, i) => {
+    if (typeof text === 'string') return text;
+    throw new UserError(`${recordLocation(file, i)}: a document is text in the field "text"`);
+  });
+}
