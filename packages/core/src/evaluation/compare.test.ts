@@ -19,6 +19,8 @@ const sentences = references.map((_, i) => [`the garden number ${i} lies by the 
 interface Made {
   readonly metric: 'accuracy' | 'bleu';
   readonly outputs: readonly string[];
+  /** Metrics after the first. */
+  readonly others?: readonly string[];
   readonly nll?: boolean;
   /** In front of every input. */
   readonly exemplar?: string;
@@ -29,9 +31,10 @@ interface Made {
 function write(name: string, tasks: Record<string, Made>, settings: object = { beams: 4 }): string {
   const out = join(folder, name);
   mkdirSync(out);
-  const entries = Object.entries(tasks).map(([task, { metric, outputs, nll, exemplar = '', more }]) => {
+  const entries = Object.entries(tasks).map(([task, { metric, others = [], outputs, nll, exemplar = '', more }]) => {
     const right = metric === 'bleu' ? sentences : references;
     const { score, signature, perExample } = computeMetric(metric, outputs, right);
+    const all = [metric, ...others].map((name) => ({ metric: name, ...computeMetric(name, outputs, right) }));
     const line = (trimmed: string, i: number) => ({
       ...{
         input: `${exemplar}Is ${i}?`,
@@ -39,6 +42,7 @@ function write(name: string, tasks: Record<string, Made>, settings: object = { b
         trimmed,
         references: right[i],
         score: perExample?.[i] ?? 0,
+        ...(others.length > 0 && { scores: all.map((one) => one.perExample?.[i] ?? 0) }),
       },
       ...(nll && { reference: { logprob: -trimmed.length, tokens: 2 } }),
     });
@@ -47,7 +51,10 @@ function write(name: string, tasks: Record<string, Made>, settings: object = { b
       outputs.map((output, i) => `${JSON.stringify(line(output, i))}\n`).join(''),
     );
     const facts = { version: '1', split: 'test', shots: 1, seed: 0, n: outputs.length, dataFingerprint: 'd' };
-    return { task, metric, score, signature, ...facts, ...more };
+    const metrics = others.length > 0 && {
+      metrics: all.map((one) => ({ metric: one.metric, score: one.score, signature: one.signature })),
+    };
+    return { task, metric, score, signature, ...metrics, ...facts, ...more };
   });
   const report = entries.length === 1 ? entries[0] : { tasks: entries, average: 0 };
   writeFileSync(join(out, 'results.json'), JSON.stringify({ ...report, settings, modelFingerprint: name }));
@@ -79,6 +86,22 @@ test('differences, significance, average, outputs that changed', () => {
   expect(y!.scores[1]).toMatchObject({ difference: direct.difference, pValue: direct.pValue });
   expect(found.averages![1]).toBeCloseTo((90 + y!.scores[1]!.score) / 2, 9);
   expect(found.settings).toEqual({ modelFingerprint: ['a', 'b', 'a'] });
+});
+
+test('every metric of a task is compared', () => {
+  const others = ['chrf', 'rouge-2'];
+  const a = write('r', { x: { metric: 'bleu', outputs: same, others } });
+  const b = write('s', { x: { metric: 'bleu', outputs: shorter, others } });
+  const [x] = compareResults([a, b]).tasks;
+  expect(x!.others!.map(({ metric }) => metric)).toEqual(others);
+  for (const { metric, scores } of x!.others!) {
+    const direct = pairedBootstrap(computeMetric(metric, same, sentences), computeMetric(metric, shorter, sentences));
+    expect(scores[1]!.difference).toBeCloseTo(direct.difference, 9);
+    expect(scores[1]!.pValue).toBe(direct.pValue);
+  }
+  const plain = write('t', { x: { metric: 'bleu', outputs: same } });
+  const [partly] = compareResults([a, plain]).tasks;
+  expect(partly!.others![0]!.scores).toEqual([{ score: 100 }, null]);
 });
 
 test('nll beside the score, lower is better', () => {

@@ -31,6 +31,8 @@ export interface ComparedTask {
   readonly n: number;
   /** In the folders' order; null where an evaluation has no such task, or one that cannot be compared (see `notes`). */
   readonly scores: readonly (ComparedScore | null)[];
+  /** By the task's other metrics, where it has several. */
+  readonly others?: readonly { readonly metric: string; readonly scores: readonly (ComparedScore | null)[] }[];
   /** Mean negative log-likelihood of the references (lower is better), where all that are compared report it. */
   readonly nll?: readonly (ComparedScore | null)[];
   /** Number of examples on which the outputs are not all the same. */
@@ -98,7 +100,15 @@ function compareTask(name: string, all: readonly Results[], shown: number): Comp
   }
   const samples = entries.map((entry, i) => (comparable[i] ? samplesOf(all[i]!.folder, entry!) : undefined));
   const present = samples.filter((list) => list !== undefined);
-  const results = samples.map((list, i) => list && scoreSamples(list, entries[i]!, all[i]!.folder));
+  const results = samples.map((list, i) => list && scoreSamples(list, entries[i]!, 0, entries[i]!, all[i]!.folder));
+  const others = (base.metrics ?? []).slice(1).map((metric) => {
+    const found = samples.map((list, i) => {
+      const place = entries[i]?.metrics?.findIndex(({ signature }) => signature === metric.signature) ?? -1;
+      if (!list?.every((sample) => sample.scores) || place === -1) return undefined;
+      return scoreSamples(list, entries[i]!.metrics![place]!, place, entries[i]!, all[i]!.folder);
+    });
+    return { metric: metric.metric, scores: besideFirst(found) };
+  });
   const nll = samples.map((list) =>
     list?.every((sample) => sample.reference) ? nllResult(list.map((sample) => sample.reference!)) : undefined,
   );
@@ -113,6 +123,7 @@ function compareTask(name: string, all: readonly Results[], shown: number): Comp
     metric: base.metric,
     n: base.n,
     scores: besideFirst(results),
+    ...(others.length > 0 && { others }),
     ...(samples.every((list, i) => (list === undefined) === (nll[i] === undefined)) && { nll: besideFirst(nll) }),
     changed: differ.length,
     changes: differ.slice(0, shown).map((i) => ({
@@ -135,8 +146,14 @@ function besideFirst(results: readonly (MetricResult | undefined)[]): (ComparedS
   });
 }
 
-/** The metric's result from the samples; the score must be the one that was reported. */
-function scoreSamples(samples: readonly SampleLine[], entry: StoredResult, folder: string): MetricResult {
+/** The result of a task's metric number `place` from the samples; the score must be the one that was reported. */
+function scoreSamples(
+  samples: readonly SampleLine[],
+  entry: Pick<StoredResult, 'metric' | 'metricSettings' | 'score' | 'signature'>,
+  place: number,
+  { task }: StoredResult,
+  folder: string,
+): MetricResult {
   // The score of a corpus (BLEU, chrF) is not the mean of its samples'. All others are, also those by likelihood.
   const metric = metrics.get(entry.metric);
   const result = metric.aggregate
@@ -144,12 +161,12 @@ function scoreSamples(samples: readonly SampleLine[], entry: StoredResult, folde
         samples.map(({ trimmed, references }) => ({ output: trimmed, references })),
       )
     : resultOf(
-        samples.map(({ score }) => [score]),
+        samples.map(({ score, scores }) => [place === 0 ? score : scores![place]!]),
         { signature: entry.signature },
       );
   if (Math.abs(result.score - entry.score) > 1e-6)
     throw new UserError(
-      `${folder}: samples-${entry.task}.jsonl gives ${entry.metric} ${result.score}, results.json says ${entry.score}: evaluate again`,
+      `${folder}: samples-${task}.jsonl gives ${entry.metric} ${result.score}, results.json says ${entry.score}: evaluate again`,
     );
   return result;
 }

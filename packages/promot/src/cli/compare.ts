@@ -37,6 +37,7 @@ function page({ folders, tasks, settings, averages }: Comparison): string {
   ];
   const rows = tasks.flatMap((task) => [
     row(task, task.metric, task.scores, 2),
+    ...(task.others ?? []).map(({ metric, scores }) => row(task, metric, scores, 2)),
     ...(task.nll ? [row(task, 'nll', task.nll, 4)] : []),
   ]);
   const average = averages ? [['average', '', '', ...averages.map((value) => value.toFixed(2)), '']] : [];
