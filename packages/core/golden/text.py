@@ -26,7 +26,8 @@ for name in ("llama", "qwen2"):
     path = folder / "models" / name
     model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(path)
-    lm = HFLM(pretrained=model, tokenizer=tokenizer, max_length=WINDOW, batch_size=1, device="cpu")
+    # Without add_bos_token=False a tokenizer that puts a start token in front has lm-eval predict it behind itself.
+    lm = HFLM(pretrained=model, tokenizer=tokenizer, max_length=WINDOW, batch_size=1, device="cpu", add_bos_token=False)
     requests = [SimpleNamespace(args=(document,)) for document in documents]
     logprobs = lm.loglikelihood_rolling(requests, disable_tqdm=True)
 

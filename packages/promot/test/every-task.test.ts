@@ -85,7 +85,10 @@ const outputs = [
   'A summary. Article: another',
 ];
 
-describe.each(namedTasks.names())('%s', (name) => {
+// Other tasks (likelihood of choices, say) have tests of their own.
+const names = namedTasks.names().filter((name) => name in records || name.startsWith('lab-'));
+
+describe.each(names)('%s', (name) => {
   let task: Task;
   let examples: readonly Example[];
   beforeAll(async () => {

@@ -38,7 +38,7 @@ export interface TextResult {
 
 /**
  * Measures a model on documents. As in lm-evaluation-harness' `loglikelihood_rolling`, a document is predicted from its
- * first token on, behind the start token (for want of one, the end token); one of more tokens than a window is predicted
+ * first token on, behind the start token (for want of one, the end token), which is not predicted; one of more tokens than a window is predicted
  * window by window, each behind one token before it, the last one behind as many as fit. Empty documents count for nothing.
  *
  * Errors: a UserError for an encoder-decoder, for no text, for a `base` with other tokens.
