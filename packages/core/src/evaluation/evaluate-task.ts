@@ -77,7 +77,7 @@ export interface TaskResult {
   readonly labels?: readonly string[];
   /** The language that `formShare` counts. */
   readonly language?: string;
-  /** Percent of the outputs, trimmed, whose first word is one of `labels` or that are in `language`. */
+  /** Percent of the outputs that begin with one of `labels` or are in `language`. */
   readonly formShare?: number;
   /** For tasks with labels: accuracy of the generated answers, and of the labels ranked by likelihood. */
   readonly generation?: number;

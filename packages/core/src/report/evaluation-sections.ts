@@ -77,13 +77,38 @@ export function scoreSections(evaluations: readonly NamedEvaluation[]): Section[
     ].join(' '),
   };
   const labels = [...new Set(everyTask.flatMap((task) => (task.formShare === undefined ? [] : (task.labels ?? []))))];
+  const others = columns.flatMap((column) =>
+    (everyTask.find((task) => columnOf(task) === column)!.metrics ?? []).slice(1).map((one) => ({ ...one, column })),
+  );
+  const otherCell = (own: NamedEvaluation, { column, signature }: (typeof others)[number]): Cell => {
+    const scoreOf = (task?: EvaluatedTask) => task?.metrics?.find((one) => one.signature === signature);
+    const [found, before] = [scoreOf(find(own, column)), scoreOf(bases.get(own)!.get(column))];
+    if (!found) return {};
+    const { score, interval } = found;
+    return {
+      value: score,
+      interval: interval && [interval.low, interval.high],
+      difference: before && score - before.score,
+    };
+  };
   return [
     { heading: 'Scores', table: withAverage },
+    ...(others.length > 0
+      ? [
+          {
+            heading: 'Scores by other metrics',
+            table: {
+              columns: ['evaluation', ...others.map(({ column, metric }) => `${column} (${metric})`)],
+              rows: evaluations.map((own) => ({ name: own.name, cells: others.map((one) => otherCell(own, one)) })),
+            },
+          },
+        ]
+      : []),
     ...(everyTask.some(({ formShare }) => formShare !== undefined)
       ? [
           {
             heading: 'Share of outputs in the form of labels',
-            text: [`Percent of the outputs whose first word is one of ${labels.join(', ')}.`],
+            text: [`Percent of the outputs that begin with one of ${labels.join(', ')}.`],
             table: table(
               (column) => column,
               ({ formShare }) => ({ value: formShare }),

@@ -91,6 +91,9 @@ describe('hand-written folders', () => {
   });
   const evaluationLine = (step: number, score: number) => ({ stage: 'model', step, evalLoss: 1.125, accuracy: score });
 
+  const metrics = (...scores: readonly number[]) =>
+    scores.map((score, i) => ({ metric: ['accuracy', 'f1'][i], score, signature: ['s', 'f'][i] }));
+
   test('scores: differences to the folder named pretrained, intervals, average, what cannot be compared', async () => {
     const tuned = evaluation('tuned', [
       {
@@ -99,12 +102,12 @@ describe('hand-written folders', () => {
         outputs: ['x', 'right 1', 'same'],
         more: { formShare: 40, labels: ['True'], nll: 1.5 },
       },
-      { task: 'b', score: 50, outputs: ['y', 'y', 'y'] },
+      { task: 'b', score: 50, outputs: ['y', 'y', 'y'], more: { metrics: metrics(50, 70.5) } },
       { task: 'c', score: 7, outputs: ['z'], more: { dataFingerprint: 'other' } },
     ]);
     const pretrained = evaluation('pretrained', [
       { task: 'a', score: 41.75, outputs: ['right 0', 'right 1', 'same'], more: { nll: 1.25, notes: ['a stand-in'] } },
-      { task: 'b', score: 20, outputs: ['y', 'y', 'y'] },
+      { task: 'b', score: 20, outputs: ['y', 'y', 'y'], more: { metrics: metrics(20, 60) } },
       { task: 'c', score: 5, outputs: ['z'] },
     ]);
     const part = evaluation('part', [{ task: 'a', score: 41.75, outputs: ['', 'right 1', 'same'] }], {
@@ -120,6 +123,12 @@ describe('hand-written folders', () => {
       tuned: ['30.5−11.3 [26.5, 34.5]', '50.0+30.0 [46.0, 54.0]', '7.0[3.0, 11.0]', '29.2'],
       pretrained: ['41.8[37.8, 45.8]', '20.0[16.0, 24.0]', '5.0[1.0, 9.0]', '22.3'],
       part: ['41.80.0 [37.8, 45.8]', '–', '–', '–'],
+    });
+    expect(table('Scores by other metrics')).toEqual({
+      evaluation: ['b (f1)'],
+      tuned: ['70.5+10.5'],
+      pretrained: ['60.0'],
+      part: ['–'],
     });
     expect(texts('.note')[0]).toContain('c: tuned has another dataFingerprint than pretrained: not compared.');
     expect(texts('.note')[0]).toContain('a: a stand-in.');
