@@ -107,4 +107,6 @@ process.on('message', async ({ kind, folder }) => {
   await new Promise((resolve) => setImmediate(resolve));
   process.send(result);
 });
+// Where the parent is killed nobody else ends this process.
+process.on('disconnect', () => process.exit());
 process.send('ready');
