@@ -44,6 +44,20 @@ const repositories: Record<string, ServedRepository> = {
   },
   'models/evil/paths': { revisions: { main: { '../../escape': 'x' } } },
   'models/private/model': { revisions: { main: model }, lfs: /safetensors/u, token: 'secret' },
+  'models/owner/chat': {
+    revisions: {
+      main: {
+        'config.json': '{}',
+        'model.safetensors': 'weights',
+        'chat_template.jinja': '{{ messages }}',
+        'additional_chat_templates/tool.jinja': '{{ tools }}',
+        'LICENSE.txt': 'Do as you like.',
+        'README.md': '---\nlicense: mit\n---\n',
+        'flax_model.msgpack': 'x',
+        'modeling_own.py': 'x',
+      },
+    },
+  },
   'datasets/aps/super_glue': {
     revisions: {
       main: {
@@ -458,6 +472,19 @@ describe('models', () => {
       'spiece.model',
     ]);
     expect(readdirSync(await hubModel('google/old', options)).sort()).toEqual(['config.json', 'pytorch_model.bin']);
+  });
+
+  test('chat templates, licence and card, which a saved model keeps; no code', async () => {
+    const folder = await hubModel('owner/chat', options);
+    expect((readdirSync(folder, { recursive: true }) as string[]).sort()).toEqual([
+      'LICENSE.txt',
+      'README.md',
+      'additional_chat_templates',
+      join('additional_chat_templates', 'tool.jinja'),
+      'chat_template.jinja',
+      'config.json',
+      'model.safetensors',
+    ]);
   });
 });
 

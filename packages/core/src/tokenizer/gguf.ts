@@ -53,6 +53,9 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['gpt-2', gpt2],
   ['smollm', digitsApart],
   ['starcoder', digitsApart],
+  ['refact', digitsApart], // Granite
+  ['olmo', gpt2],
+  ['dbrx', { ...llama3, ignoreMerges: false }], // OLMo 2
   ['llama-bpe', llama3],
   ['llama3', llama3],
   ['llama-v3', llama3],
