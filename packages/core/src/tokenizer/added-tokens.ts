@@ -7,6 +7,9 @@ export const GREATEST_ID = 4_000_000;
 /** More sentinels than any T5 has (100; ByT5 125). */
 export const MOST_SENTINELS = 10_000;
 
+/** In characters; the longest known tokens are runs of 128 spaces. */
+export const LONGEST_TOKEN = 2000;
+
 /** A token of `added_tokens_decoder`. */
 export interface AddedToken {
   readonly id: number;

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { isJsonObject, type JsonObject } from '../base/json.js';
-import { GREATEST_ID } from './added-tokens.js';
+import { GREATEST_ID, LONGEST_TOKEN } from './added-tokens.js';
 
 const flag = z.boolean().nullish();
 const text = z.string().nullish();
@@ -73,10 +73,15 @@ export function checkDescription(description: JsonObject, place: string): void {
       (row) => !Array.isArray(row) || typeof row[0] !== 'string' || typeof row[1] !== 'number',
     );
     if (odd >= 0) throw new UserError(`${where}: model.vocab.${odd}: a token and its score are needed`);
+    checkLengths(
+      vocab.map((row) => (row as [string])[0]),
+      `${where}: model.vocab`,
+    );
   } else if (isJsonObject(vocab)) {
     const odd = Object.entries(vocab).find(([, number]) => !id.safeParse(number).success);
     if (odd)
       throw new UserError(`${where}: model.vocab: ${short(odd[0])} has the id ${short(odd[1])}, which is no token id`);
+    checkLengths(Object.keys(vocab), `${where}: model.vocab`);
   } else throw new UserError(`${place}: the tokenizer is not understood: model.vocab is not a vocabulary`);
   if (merges !== undefined && merges !== null) {
     if (!Array.isArray(merges)) throw new UserError(`${where}: model.merges: a list is needed`);
@@ -88,6 +93,13 @@ export function checkDescription(description: JsonObject, place: string): void {
   }
   for (const key of ['normalizer', 'pre_tokenizer', 'post_processor', 'decoder'])
     if (description[key] !== undefined && description[key] !== null) checkPart(description[key], `${where}: ${key}`, 0);
+}
+
+/** What is built from a token takes time and memory for each of its characters, and for each pair. */
+export function checkLengths(tokens: readonly string[], where: string): void {
+  const long = tokens.find((token) => token.length > LONGEST_TOKEN);
+  if (long !== undefined)
+    throw new UserError(`${where}: a token of ${long.length} characters, and at most ${LONGEST_TOKEN} are expected`);
 }
 
 const lists = ['normalizers', 'pretokenizers', 'processors', 'decoders'];

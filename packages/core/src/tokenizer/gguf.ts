@@ -105,6 +105,7 @@ export function tokenizerFromGguf(metadata: GgufMetadata, place = 'the GGUF file
         removeExtraWhitespaces: get('remove_extra_whitespaces') === true,
       },
       0,
+      place,
     );
   } else {
     throw new UserError(

@@ -97,7 +97,7 @@ function fromSentencePiece(
   const holdsSentinels = model.pieces.some(({ piece }) => /^▁?<extra_id_\d+>$/.test(piece));
   const wanted = sentinelCount(config.extra_ids, 100, folder);
   const t5 = model.type === 'unigram';
-  const description = sentencePieceDescription(model, t5 && !holdsSentinels ? wanted : 0);
+  const description = sentencePieceDescription(model, t5 && !holdsSentinels ? wanted : 0, join(folder, name));
   const piece = (id: number | undefined) => (id === undefined ? undefined : model.pieces[id]?.piece);
   const complete: JsonObject = { ...config };
   const known = {

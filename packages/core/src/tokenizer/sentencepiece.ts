@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
 import { UserError } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
+import { checkLengths } from './description.js';
 
 /** Kinds of piece, numbered as in sentencepiece_model.proto (GGUF's `tokenizer.ggml.token_type` uses the same numbers). */
 export const PieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
@@ -124,9 +125,18 @@ function eachField(message: Uint8Array, readers: FieldReaders): void {
  *
  * @param sentinels how many `<extra_id_N>` to append after the pieces, as T5's tokenizer does:
  *   `<extra_id_0>` gets the highest id.
+ * @param place for messages: the file.
  */
-export function sentencePieceDescription(model: SentencePieceModel, sentinels: number): JsonObject {
+export function sentencePieceDescription(
+  model: SentencePieceModel,
+  sentinels: number,
+  place = 'the tokenizer',
+): JsonObject {
   const { pieces } = model;
+  checkLengths(
+    pieces.map(({ piece }) => piece),
+    place,
+  );
   const special = (content: string, id: number, isSpecial = true): JsonObject => ({
     id,
     content,

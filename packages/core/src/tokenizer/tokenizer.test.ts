@@ -311,6 +311,17 @@ describe('bad input', () => {
     expect(message(() => loadTokenizer(folderOf({ 'tokenizer_config.json': JSON.stringify(byt5) })))).toMatch(
       /extra_ids/,
     );
+    const long = JSON.parse(readFileSync(join(golden, 'smollm/tokenizer.json'), 'utf8'));
+    long.model.vocab['a'.repeat(3000)] = 5;
+    expect(message(() => loadTokenizer(folderOf({ 'tokenizer.json': JSON.stringify(long) })))).toMatch(
+      /model\.vocab: a token of 3000 characters/,
+    );
+    const { metadata } = readGguf(join(golden, 'gemma.gguf'));
+    const tokens = [...(metadata.get('tokenizer.ggml.tokens') as string[])];
+    tokens[300] = 'ab'.repeat(2000);
+    expect(
+      message(() => tokenizerFromGguf(new Map([...metadata, ['tokenizer.ggml.tokens', tokens]]), 'x.gguf')),
+    ).toMatch(/x\.gguf: a token of 4000 characters/);
     const far = { added_tokens_decoder: { 1099511627776: { content: 'x' } } };
     expect(message(() => loadTokenizer(folderOf(config(far))))).toMatch(/"1099511627776" is no token id/);
   });
