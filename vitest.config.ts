@@ -8,6 +8,7 @@ const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 export default defineConfig({
   resolve: {
     alias: [
+      { find: '@promot/torch/errors', replacement: source('packages/torch/src/errors.ts') },
       { find: '@promot/torch/files', replacement: source('packages/torch/src/files/index.ts') },
       { find: '@promot/torch/setup', replacement: source('packages/torch/src/setup/index.ts') },
       { find: '@promot/core/errors', replacement: source('packages/core/src/base/errors.ts') },

@@ -1,6 +1,7 @@
 // The safetensors format: read lazily through a memory map, written piece by piece and renamed into place.
 // Format: 8 bytes little-endian header length, a JSON header { name: { dtype, shape, data_offsets } }, the data.
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { UserError } from './errors.js';
 import { replaceFile } from './files/write.js';
 import { keep, scope } from './scope.js';
 import { type DType, op, type Tensor } from './tensor.js';
@@ -26,8 +27,12 @@ const largestHeader = 100_000_000;
 const pieceBytes = 1 << 24;
 
 /** A file that is not what it should be; the message names the file and what is wrong. */
-export class FileFormatError extends Error {
+export class FileFormatError extends UserError {
   override name = 'FileFormatError';
+
+  constructor(message: string, cause?: unknown) {
+    super(message, { code: 'damaged-file', cause });
+  }
 }
 
 export interface SafetensorsEntry {

@@ -52,5 +52,7 @@ export function readArtifactLines<T>(
 
 function refuseLater(found: unknown, path: string): void {
   if (typeof found === 'number' && found > format)
-    throw new UserError(`${path}: its format is ${found}, and this promot knows ${format}: take a newer promot`);
+    throw new UserError(`${path}: its format is ${found}, and this promot knows ${format}: take a newer promot`, {
+      code: 'newer-format',
+    });
 }

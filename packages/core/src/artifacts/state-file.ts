@@ -81,7 +81,8 @@ function sealed(content: object): object {
 
 function unsealed<T>(path: string, content: Record<string, unknown>, schema: z.ZodType<T>): T {
   const { sha256: seal, ...rest } = content;
-  if (seal !== checksum(rest)) throw new UserError(`${path}: it is not what was written (its checksum differs)`);
+  if (seal !== checksum(rest))
+    throw new UserError(`${path}: it is not what was written (its checksum differs)`, { code: 'damaged-file' });
   return checked(content, schema, path);
 }
 

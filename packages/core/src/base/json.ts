@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { UserError } from './errors.js';
+import { systemError, UserError } from './errors.js';
 
 /** Any JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -20,7 +20,7 @@ export function readJsonObject(folder: string, name: string): JsonObject | undef
   const path = join(folder, name);
   if (!existsSync(path)) return undefined;
   const value = parseFile(path);
-  if (!isJsonObject(value)) throw new UserError(`${path} must hold a JSON object.`);
+  if (!isJsonObject(value)) throw damaged(`${path} must hold a JSON object.`);
   return value;
 }
 
@@ -40,12 +40,12 @@ function parseFile(path: string): unknown {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
+    throw systemError(error) ?? error;
   }
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
-    throw new UserError(`${path} is not JSON: ${(error as Error).message}`);
+    throw damaged(`${path} is not JSON: ${(error as Error).message}`, error);
   }
 }
 
@@ -54,7 +54,7 @@ export function checked<T>(value: unknown, schema: z.ZodType<T>, where: string):
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const { path, message } = result.error.issues[0]!;
-  throw new UserError(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`);
+  throw damaged(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`);
 }
 
 /** A line of a JSON-lines file. */
@@ -78,9 +78,13 @@ export function readJsonLines(path: string, onDamaged?: (where: string) => void)
     try {
       return [{ value: JSON.parse(line) as unknown, where }];
     } catch {
-      if (!onDamaged) throw new UserError(`${where}: not JSON: the file is damaged`);
+      if (!onDamaged) throw damaged(`${where}: not JSON: the file is damaged`);
       onDamaged(where);
       return [];
     }
   });
+}
+
+function damaged(message: string, cause?: unknown): UserError {
+  return new UserError(message, { code: 'damaged-file', cause });
 }

@@ -15,5 +15,7 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const { pid, host } = lock;
   const process_ = pid === process.pid ? 'this process' : pid === 0 ? 'another process' : `process ${pid}`;
   const holder = host === hostname() ? process_ : `process ${pid} on ${host}`;
-  throw new UserError(`${folder}: ${holder} is working in this folder (if it is not, delete ${path})`);
+  throw new UserError(`${folder}: ${holder} is working in this folder (if it is not, delete ${path})`, {
+    code: 'locked',
+  });
 }

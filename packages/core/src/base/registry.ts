@@ -42,6 +42,7 @@ export class Registry<T extends { readonly name: string }> {
     const names = this.names();
     throw new UserError(
       `unknown ${this.kind} "${name}"${didYouMean(name, names)}: the ${this.kind}s are ${names.join(', ')}`,
+      { code: 'unknown-name' },
     );
   }
 

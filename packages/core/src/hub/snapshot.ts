@@ -314,7 +314,7 @@ class NoAnswerError extends UserError {
     readonly reason: string,
     limit: number,
   ) {
-    super(`${what}: ${reason} (${limit} attempts). Try again later`);
+    super(`${what}: ${reason} (${limit} attempts). Try again later`, { code: 'network' });
   }
 }
 

@@ -57,5 +57,6 @@ export function checkFingerprints(before: Fingerprints, now: Fingerprints, out: 
     throw new UserError(
       `${out}: ${differ.join(', ')} ${differ.length === 1 ? 'is' : 'are'} not what it was when the run began: ` +
         'bring it back to resume, or name another folder',
+      { code: 'changed' },
     );
 }

@@ -57,6 +57,7 @@ export function resumedConfig(
     );
     throw new UserError(
       `${out} began with other settings (${said.join('; ')}): resume it with the same, or name another folder`,
+      { code: 'changed' },
     );
   }
   return config;
@@ -87,7 +88,9 @@ export function checkSame(before: RunBefore, request: TrainRequest): void {
   const now = placed(request);
   for (const key of ['model', 'tasks', 'method'] as const)
     if (!isDeepStrictEqual(before[key], now[key]))
-      throw new UserError(`${out} is a run of ${key} ${before[key]}, not ${now[key]}: resume it as it began`);
+      throw new UserError(`${out} is a run of ${key} ${before[key]}, not ${now[key]}: resume it as it began`, {
+        code: 'changed',
+      });
   // Whatever form its settings have: those of LoRA's stage are there, and know no rank.
   const { stage2 } = before.config as { stage2?: object };
   if (before.method === 'lora' && stage2 && !('loraRank' in stage2))

@@ -1,5 +1,6 @@
 // All commands, and what becomes of their errors. Only the command that is asked for is loaded, so that help comes at once.
 import { createRequire } from 'node:module';
+import { errorCodes, printable, systemError, UserError } from '@promot/core/errors';
 import { Command, CommanderError } from 'commander';
 import type { Io } from './io.js';
 import { runPlugins, takePlugins } from './plugins.js';
@@ -93,35 +94,16 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
   }
 }
 
-/** Names of the errors whose message is for the user; by name, because importing some of the classes loads libtorch. */
-const userErrors = ['UserError', 'FileFormatError', 'SetupError'];
-/** The system's refusals that a user can do something about. */
-const systemErrors: Readonly<Record<string, string>> = {
-  EACCES: 'permission denied',
-  EPERM: 'not permitted',
-  ENOENT: 'no such file or folder',
-  ENOTDIR: 'not a folder',
-  EISDIR: 'is a folder',
-  EEXIST: 'exists already',
-  ENOSPC: 'no space left on the disk',
-  EROFS: 'the disk is read-only',
-};
-
 function report(error: unknown, io: Io): number {
   // Commander has written its own message already.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-  const { name, message, stack, code, path } = error as NodeJS.ErrnoException;
-  if (process.env.PROMOT_DEBUG === '1') io.stderr.write(`${stack}\n`);
-  const refusal = code === undefined || path === undefined ? undefined : systemErrors[code];
-  if (userErrors.includes(name) || refusal !== undefined) {
-    io.stderr.write(`error: ${refusal === undefined ? message : `${path}: ${refusal}`}\n`);
-    return 2;
+  if (process.env.PROMOT_DEBUG === '1') io.stderr.write(`${(error as Error).stack}\n`);
+  const known = error instanceof UserError ? error : systemError(error);
+  if (known) {
+    io.stderr.write(`error: ${known.message}\n`);
+    return errorCodes[known.code].exit;
   }
-  // Another process failed, or the ranks are not one another's: nothing that a stack trace would explain.
-  if (name === 'DistributedError') {
-    io.stderr.write(`error: ${message}\n`);
-    return 1;
-  }
-  io.stderr.write(`promot failed: ${message ?? String(error)}\n(PROMOT_DEBUG=1 shows where)\n`);
+  const message = error instanceof Error ? error.message : String(error);
+  io.stderr.write(`promot failed: ${printable(message)}\n(PROMOT_DEBUG=1 shows where)\n`);
   return 1;
 }

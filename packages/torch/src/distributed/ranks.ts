@@ -1,4 +1,5 @@
 // Which process of how many this one is, read from the variables that launchers set: torchrun, Slurm's srun, Kubeflow, or by hand.
+import { UserError } from '../errors.js';
 
 /** One process among those that train together. */
 export interface Ranks {
@@ -19,8 +20,12 @@ export interface Ranks {
 }
 
 /** A launcher's variables, or what the ranks say of each other, do not go together. */
-export class DistributedError extends Error {
+export class DistributedError extends UserError {
   override name = 'DistributedError';
+
+  constructor(message: string, cause?: unknown) {
+    super(message, { code: 'distributed', cause });
+  }
 }
 
 type Env = Readonly<Record<string, string | undefined>>;
