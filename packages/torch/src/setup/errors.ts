@@ -7,5 +7,7 @@ export class SetupError extends UserError {
 
   constructor(message: string, cause?: unknown) {
     super(message, { code: 'setup', cause });
+    // The words of a compiler need their lines.
+    this.message = message;
   }
 }
