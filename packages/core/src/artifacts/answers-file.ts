@@ -1,8 +1,9 @@
 // answers/TASK-HASH.jsonl: what a model gave for the examples of a task, as it came; an evaluation goes on from there.
-import { appendFileSync, existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
+import { appendText } from '../base/write.js';
 import { headerLine, isEmpty, readArtifactLines } from './format.js';
 
 const logprob = z.number().describe('sum of the log-probabilities of its tokens, nats');
@@ -52,5 +53,5 @@ export function readAnswers(path: string): AnswerLine[] {
 export function appendAnswer(path: string, line: AnswerLine): void {
   const start = isEmpty(path) ? headerLine : '';
   if (start !== '') mkdirSync(dirname(path), { recursive: true });
-  appendFileSync(path, `${start}${JSON.stringify(line)}\n`);
+  appendText(path, `${start}${JSON.stringify(line)}\n`);
 }

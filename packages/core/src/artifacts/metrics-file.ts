@@ -1,9 +1,8 @@
 // metrics.jsonl: the course of a run, a line for each training step, evaluation and look at the keep list.
-import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { writeText } from '../base/write.js';
+import { appendText, writeText } from '../base/write.js';
 import { headerLine, interval, isEmpty, readArtifactLines } from './format.js';
 
 const place = {
@@ -89,7 +88,7 @@ export function appendMetrics(folder: string, lines: readonly MetricsFileLine[])
   if (lines.length === 0) return;
   const path = pathIn(folder);
   const start = isEmpty(path) ? headerLine : '';
-  appendFileSync(path, start + lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+  appendText(path, start + lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
 }
 
 /** Writes the whole file anew. */

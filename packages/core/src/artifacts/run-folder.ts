@@ -1,6 +1,6 @@
 // A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
 // prompts/TASK/), lora/, model/.
-import { readdirSync, renameSync, rmSync } from 'node:fs';
+import { readdirSync, renameSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { stringify } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { lockFolder } from '../base/lock.js';
 import { version } from '../base/version.js';
-import { isTemporaryName, writeText } from '../base/write.js';
+import { isTemporaryName, removeTemporaries, writeText } from '../base/write.js';
 import { Checkpoints } from './checkpoints.js';
 import { appendMetrics, type MetricsFileLine, readMetrics, writeMetrics } from './metrics-file.js';
 import { isRun, type RunInfo, writeRun } from './run-file.js';
@@ -147,12 +147,6 @@ export class RunFolder {
     await this.#release?.();
     this.#release = undefined;
   }
-}
-
-/** What a killed process was about to write. */
-function removeTemporaries(folder: string): void {
-  for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
-    if (isTemporaryName(name)) rmSync(join(folder, name), { recursive: true, force: true });
 }
 
 /** What a later reader needs to know to get the same bits again. */

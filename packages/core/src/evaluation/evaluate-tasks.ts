@@ -1,13 +1,15 @@
 // One model on several tasks, with files: results, samples, and the answers from which an evaluation goes on.
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { distributed, type Tensor } from '@promot/torch';
+import { distributed, libtorch, type Tensor } from '@promot/torch';
 import { writeResults } from '../artifacts/results-file.js';
 import { samplesPath, writeSamples } from '../artifacts/samples-file.js';
 import { UserError } from '../base/errors.js';
+import { removeTemporaries } from '../base/write.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
-import type { DeviceSetting } from '../models/device.js';
+import { chooseDevice, type DeviceSetting } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { fingerprintModel, fingerprintPrompt } from '../open/fingerprint.js';
 import { openModel, openPrompt } from '../open/open.js';
@@ -66,6 +68,7 @@ export interface Report {
 export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Report> {
   const { model, prompt, tasks: names, out, hub } = request;
   if (names.length === 0) throw new UserError('no task to evaluate');
+  if (out !== undefined && existsSync(out)) removeTemporaries(out, anHour);
   const warned = new Set<string>();
   const onWarning = (message: string) => {
     if (!warned.has(message)) request.onWarning?.(message);
@@ -151,8 +154,11 @@ interface Fingerprints {
   readonly promptFingerprint?: string;
 }
 
+/** Other processes may evaluate into the same folder. */
+const anHour = 3_600_000;
+
 /** To be raised with every change of promot that changes answers. */
-const answersVersion = 3;
+const answersVersion = 4;
 
 /** A file name that tells, by hash, all that a task's answers depend on. */
 async function answersName(
@@ -173,7 +179,7 @@ async function answersName(
     examples: fingerprintExamples(examples),
     exemplars: shots > 0 && [shots, seed, fingerprintExamples(await task.load('train'))],
     settings: {
-      precision,
+      ...{ precision, device: chooseDevice(request.device), libtorch: libtorch().version },
       beams,
       lengthPenalty,
       maxInputLength,

@@ -31,7 +31,7 @@ const stageSchema = z.strictObject({
   /** AdamW's decay of the second moment. */
   beta2: z.number().min(0).lt(1),
   /** What trains the model is LoRA of this rank on all its linear layers, merged at the end; 0: the weights themselves. */
-  loraRank: z.int().nonnegative(),
+  loraRank: z.int().nonnegative().max(65_536),
 });
 
 const tasks = z.array(z.string().min(1), 'expected a list of tasks, such as [wic,cb]');
@@ -57,7 +57,7 @@ const configSchema = z.strictObject({
   promptLength: z.int().positive().max(10_000),
   promptInit: z.string().min(1),
   /** Rank of LoRA in the first stage (lora-first). */
-  loraRank: z.int().positive(),
+  loraRank: z.int().positive().max(65_536),
   /** Exemplars in front of every training input, drawn anew each time; validation has as many. */
   shots: z.union([z.literal(0), z.literal(1)]),
   /** Beams of the validation's generation. */

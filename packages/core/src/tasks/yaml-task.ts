@@ -16,7 +16,11 @@ import { parseTemplate } from './template.js';
 
 const metricChoice = z.union([z.string(), z.looseObject({ name: z.string() })]);
 const schema = z.strictObject({
-  name: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/u, 'should be letters, digits, ".", "_" and "-" only'),
+  // It becomes part of file names.
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/u, 'should be letters, digits, ".", "_" and "-" only')
+    .max(100, 'should have at most 100 letters'),
   files: z
     .strictObject({ train: z.string().optional(), validation: z.string().optional(), test: z.string().optional() })
     .refine((files) => Object.keys(files).length > 0, 'should name at least one of train, validation, test'),

@@ -4,7 +4,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { temporaryFolder } from '../../test/setup.js';
-import { isTemporaryName, replaceFile, temporaryName, writeText } from './write.js';
+import { systemError } from '../errors.js';
+import { appendText, isTemporaryName, replaceFile, temporaryName, writeText } from './write.js';
 
 test('writeText makes the folder and leaves one file', async () => {
   const folder = await temporaryFolder();
@@ -32,6 +33,16 @@ test('what fails midway leaves the old file, and nothing else', async () => {
 test('a folder that is none: the error names the file that was asked for', () => {
   const failing = () => replaceFile('/dev/full/none', () => {});
   expect(failing).toThrow(expect.objectContaining({ path: '/dev/full/none' }));
+});
+
+test('a full disk: the error names the file, and is one for people', () => {
+  let error: unknown;
+  try {
+    appendText('/dev/full', 'x');
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(systemError(error)).toMatchObject({ message: '/dev/full: no space left on the disk', code: 'disk' });
 });
 
 test('temporary names are told from others', () => {

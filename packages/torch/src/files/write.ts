@@ -1,6 +1,6 @@
 // Writing files whole: to a temporary name in the same folder, synced, then renamed. A crash or a reader never meets half a file.
 import { randomUUID } from 'node:crypto';
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Beside `path`, for what is not whole yet. */
@@ -46,6 +46,15 @@ export function replaceFile(path: string, fill: (write: (bytes: Uint8Array) => v
 export function writeText(path: string, text: string): void {
   mkdirSync(dirname(path), { recursive: true });
   replaceFile(path, (write) => write(Buffer.from(text)));
+}
+
+/** Adds to a text file, which is made where need be. Errors: those of the file system, with `path`. */
+export function appendText(path: string, text: string): void {
+  try {
+    appendFileSync(path, text);
+  } catch (error) {
+    throw about(error, path, 0);
+  }
 }
 
 /** Errors of writing do not say which file; those of opening speak of the temporary name. */
