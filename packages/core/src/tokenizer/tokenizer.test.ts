@@ -21,7 +21,7 @@ function folderOf(files: Record<string, { copy: string } | string | Uint8Array>)
   const folder = join(temporary, String(folders++));
   mkdirSync(folder);
   for (const [name, file] of Object.entries(files)) {
-    if (typeof file === 'object' && 'copy' in file) cpSync(file.copy, join(folder, name));
+    if (typeof file === 'object' && !(file instanceof Uint8Array)) cpSync(file.copy, join(folder, name));
     else writeFileSync(join(folder, name), file);
   }
   return folder;
