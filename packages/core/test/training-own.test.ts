@@ -31,7 +31,7 @@ describe('the settings', () => {
     expect(configOf('own')).toMatchObject({
       ...{ preset: 'own', batchSize: 8, beams: 1, choose: 'one-standard-error', keepCheckpoints: false },
       stages: {
-        stage1: { steps: 2, epochs: null, keepEvery: 20, patience: 3, learningRate: 0.2 },
+        stage1: { steps: 2, epochs: null, keepEvery: 20, patience: 3, learningRate: 1 },
         stage2: { steps: 9, epochs: 3, keepEvery: 3, patience: 2, learningRate: 0.001 },
       },
     });

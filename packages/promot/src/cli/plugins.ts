@@ -38,16 +38,21 @@ export function takePlugins(args: readonly string[]): { readonly plugins: string
   return { plugins, rest };
 }
 
-/** Runs plugins in turn. Errors: a UserError for a file that is missing, fails, or exports no function. */
+/** Files whose plugin has run. */
+const done = new Set<string>();
+
+/** Runs plugins in turn, each once a process. Errors: a UserError for a file that is missing, fails, or exports no function. */
 export async function runPlugins(files: readonly string[]): Promise<void> {
   for (const file of files) {
     const path = resolve(file);
+    if (done.has(path)) continue;
     if (!existsSync(path)) throw new UserError(`--plugin ${file}: no such file`);
     try {
       const { default: plugin } = (await import(pathToFileURL(path).href)) as { default?: unknown };
       if (typeof plugin !== 'function')
         throw new UserError('its default export is no function: export default (promot) => { ... }');
       await (plugin as Plugin)(await import('../index.js'));
+      done.add(path);
     } catch (error) {
       throw new UserError(`--plugin ${file}: ${(error as Error).message}`, { cause: error });
     }
