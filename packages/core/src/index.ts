@@ -12,7 +12,7 @@ export { evaluateText, type TextOptions, type TextResult } from './evaluation/te
 export { type Generated, type GenerateOptions, generate } from './generation/generate.js';
 export { type Scored, type ScoreOptions, score } from './generation/score.js';
 export { generateTexts, scoreText } from './generation/texts.js';
-export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './hub/snapshot.js';
+export { type HubOptions, hubSnapshot, isHubName } from './hub/snapshot.js';
 export { type Interpolated, type InterpolateRequest, interpolate } from './merging/interpolate.js';
 export { type Merged, type MergeRequest, mergeLora } from './merging/merge.js';
 export { findMethod, type Method, methods, registerMethod, type Stage } from './methods/index.js';
@@ -55,8 +55,8 @@ export { resumeRequest } from './training/resume.js';
 export {
   type CheckpointMoment,
   type MetricsLine,
-  type TrainEvent,
   type TrainRequest,
   type TrainResult,
   train,
+  type WorkEvent,
 } from './training/train.js';

@@ -8,7 +8,7 @@ import { evaluateTask } from '../src/evaluation/evaluate-task.js';
 import { loadFolder } from '../src/models/load.js';
 import { openModel } from '../src/open/open.js';
 import { loadTask } from '../src/tasks/registry.js';
-import { type CheckpointMoment, type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { type CheckpointMoment, type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
 import { goldenModel, otherTask, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
@@ -116,7 +116,7 @@ describe('the keep list', () => {
   };
 
   test('is evaluated before and along the stage that trains the model, without the prompt', async () => {
-    const events: TrainEvent[] = [];
+    const events: WorkEvent[] = [];
     const result = await train(
       request('keep', { settings: settings({ tolerance: 100 }), onEvent: (e) => events.push(e) }),
     );
@@ -155,7 +155,7 @@ describe('the keep list', () => {
   test('where every checkpoint loses too much, a note says so', async () => {
     // A score that can fall, and does: what the keep task expects is what the untrained model says.
     const said = await sayings(goldenModel('t5-v1.1'));
-    const events: TrainEvent[] = [];
+    const events: WorkEvent[] = [];
     const stage2 = { ...smallSettings.stage2, learningRate: 0.2 };
     const own = { ...settings({ tasks: [said], shots: 0, tolerance: 0 }), stage2 };
     const result = await train(
@@ -170,7 +170,7 @@ describe('the keep list', () => {
   });
 
   describe('at a rate that is too high', () => {
-    const notesOf = (events: readonly TrainEvent[]) => events.flatMap((e) => (e.type === 'note' ? [e.text] : []));
+    const notesOf = (events: readonly WorkEvent[]) => events.flatMap((e) => (e.type === 'note' ? [e.text] : []));
     const lossy = async (more: object) => {
       const said = await sayings(goldenModel('t5-v1.1'));
       return {
@@ -182,7 +182,7 @@ describe('the keep list', () => {
     const weightsOf = (out: string) => readFileSync(join(folder, out, 'model/model.safetensors'));
 
     test('warns of the task, says from what to what, and what to do', async () => {
-      const events: TrainEvent[] = [];
+      const events: WorkEvent[] = [];
       const own = await lossy({});
       await train(request('warned', { method: 'fine-tune', settings: own, onEvent: (e) => events.push(e) }));
       expect(notesOf(events)[0]).toMatch(
@@ -192,7 +192,7 @@ describe('the keep list', () => {
     });
 
     test('learningRate=auto goes back to the last good checkpoint and on at a third, also over a stop', async () => {
-      const events: TrainEvent[] = [];
+      const events: WorkEvent[] = [];
       const own = await lossy({ lowerRate: true });
       await train(request('auto', { method: 'fine-tune', settings: own, onEvent: (e) => events.push(e) }));
       expect(
@@ -205,7 +205,7 @@ describe('the keep list', () => {
 
       const abort = new AbortController();
       let steps = 0;
-      const onEvent = (event: TrainEvent) => event.type === 'step' && ++steps === 4 && abort.abort();
+      const onEvent = (event: WorkEvent) => event.type === 'step' && ++steps === 4 && abort.abort();
       const stopped = { method: 'fine-tune', settings: own, onEvent, signal: abort.signal };
       expect((await train(request('auto-stopped', stopped))).finished).toBe(false);
       await train(request('auto-stopped', { method: 'fine-tune', settings: own, resume: true }));

@@ -2,7 +2,7 @@
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
@@ -21,7 +21,7 @@ beforeAll(async () => {
   await train(request('whole'));
   // Stopped in the second stage, at step 5: checkpoints of steps 4 and 5, and of the best.
   const abort = new AbortController();
-  const onEvent = (event: TrainEvent) => {
+  const onEvent = (event: WorkEvent) => {
     if (event.type === 'step' && event.stage === 'model' && event.step === 5) abort.abort();
   };
   expect((await train(request('stopped', { signal: abort.signal, onEvent }))).finished).toBe(false);
@@ -32,7 +32,7 @@ async function resumed(name: string, damage: (checkpoints: string) => void, from
   cpSync(at(from), at(name), { recursive: true });
   damage(at(name, 'checkpoints'));
   const notes: string[] = [];
-  const onEvent = (event: TrainEvent) => {
+  const onEvent = (event: WorkEvent) => {
     if (event.type === 'note') notes.push(event.text);
   };
   expect((await train(request(name, { resume: true, onEvent }))).finished).toBe(true);

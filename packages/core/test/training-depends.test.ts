@@ -2,7 +2,7 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
 import { goldenModel, otherTask, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
@@ -34,7 +34,7 @@ beforeAll(async () => {
   cpSync(join(folder, 'before', 'prompt'), adapter, { recursive: true });
   writeFileSync(third.task, readFileSync(third.task, 'utf8').replace('name: colours', 'name: thirds'));
   const abort = new AbortController();
-  const onEvent = (event: TrainEvent) => {
+  const onEvent = (event: WorkEvent) => {
     if (event.type === 'step' && event.stage === 'model') abort.abort();
   };
   await train(request({ signal: abort.signal, onEvent }));

@@ -6,7 +6,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readRun } from '../src/artifacts/run-file.js';
 import type { ConfigInput, TrainingConfig } from '../src/methods/index.js';
 import { resumeRequest } from '../src/training/resume.js';
-import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
@@ -25,7 +25,7 @@ const quick = { precision: 'fp32', promptLength: 3 };
 
 describe('the settings', () => {
   test('of 24 examples of one’s own: batches, epochs and looks by their number; one line says so', async () => {
-    const events: TrainEvent[] = [];
+    const events: WorkEvent[] = [];
     const stage1 = { steps: 2 };
     await train(request('own', { ...quick, stage1 }, { method: 'promot', onEvent: (event) => events.push(event) }));
     expect(configOf('own')).toMatchObject({
@@ -66,7 +66,7 @@ describe('a stage whose validation loss stands still', () => {
 
   test('ends, says so, and is finished', async () => {
     const notes: string[] = [];
-    const onEvent = (event: TrainEvent) => event.type === 'note' && notes.push(event.text);
+    const onEvent = (event: WorkEvent) => event.type === 'note' && notes.push(event.text);
     const result = await train(request('still', { ...still, keepCheckpoints: true }, { onEvent }));
     expect(result.finished).toBe(true);
     expect(notes).toEqual([expect.stringMatching(/stood still for 2 evaluations: it ends at step 6 of 20/)]);
@@ -98,7 +98,7 @@ describe('a finished run', () => {
     expect(checkpointsOf('lean')).toEqual(names.sort());
     const [weights, stages] = [weightsOf('lean'), result.stages];
     const steps: number[] = [];
-    const onEvent = (event: TrainEvent) => event.type === 'step' && steps.push(event.step);
+    const onEvent = (event: WorkEvent) => event.type === 'step' && steps.push(event.step);
     const again = await train({ ...resumeRequest(at('lean')), onEvent });
     expect([again.finished, again.stages, steps]).toEqual([true, stages, []]);
     expect(weightsOf('lean')).toEqual(weights);

@@ -20,7 +20,7 @@ import { readSamples } from '../src/artifacts/samples-file.js';
 import { loadFolder } from '../src/models/load.js';
 import type { LanguageModel } from '../src/models/model.js';
 import { openModel, openPrompt } from '../src/open/open.js';
-import { type TrainEvent, type TrainRequest, train } from '../src/training/train.js';
+import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
 import { trainThroughKills } from './killed.js';
 import { goldenModel, smallSettings, smallTask, spoiltCopy } from './small-task.js';
 
@@ -67,7 +67,7 @@ const losses = (out: string) =>
 describe('the two stages', () => {
   test('move the prompt alone, then the model alone; no tensor is left behind', async () => {
     const before = liveTensors();
-    const events: TrainEvent[] = [];
+    const events: WorkEvent[] = [];
     const result = await train(request('promot', { onEvent: (event) => events.push(event) }));
     expect(liveTensors()).toBe(before);
     expect(result.finished).toBe(true);
@@ -91,7 +91,7 @@ describe('the two stages', () => {
 
   test('a prompt rate larger than the embeddings is warned of, a smaller one is not', async () => {
     const notes: string[] = [];
-    const onEvent = (event: TrainEvent) => event.type === 'note' && notes.push(event.text);
+    const onEvent = (event: WorkEvent) => event.type === 'note' && notes.push(event.text);
     for (const [name, learningRate] of [
       ['slow', 1e-4],
       ['fast', 1e3],
@@ -293,7 +293,7 @@ describe('a refused run makes no folder and leaves no tensor behind', () => {
 describe('a run that stops', () => {
   test('by its signal: goes on to the same bits', async () => {
     const controller = new AbortController();
-    const onEvent = (event: TrainEvent) => {
+    const onEvent = (event: WorkEvent) => {
       if (event.type === 'step' && event.stage === 'model' && event.step === 3) controller.abort();
     };
     const stopped = await train(request('stopped', { signal: controller.signal, onEvent }));
@@ -341,7 +341,7 @@ describe('a run that stops', () => {
     const settings = { ...smallSettings, precision: 'bf16' };
     await train(request('bf16', { method: 'fine-tune', settings }));
     const controller = new AbortController();
-    const onEvent = (event: TrainEvent) => {
+    const onEvent = (event: WorkEvent) => {
       if (event.type === 'step' && event.step === 3) controller.abort();
     };
     await train(request('bf16-stopped', { method: 'fine-tune', settings, signal: controller.signal, onEvent }));
@@ -354,8 +354,9 @@ describe('a run that stops', () => {
     const method = 'prompt-tune';
     const checkpoint = (step: number) => join(folder, `damaged/checkpoints/prompt-00000${step}/trained.safetensors`);
     const inodes = new Map<number, number>();
-    const onEvent = (event: TrainEvent) => {
-      if (event.type === 'evaluating' && event.done === 1) inodes.set(event.step, statSync(checkpoint(event.step)).ino);
+    const onEvent = (event: WorkEvent) => {
+      if (event.type === 'evaluating' && event.done === 1)
+        inodes.set(event.step!, statSync(checkpoint(event.step!)).ino);
     };
     const whole = await train(request('damaged', { method, onEvent }));
     // A kept checkpoint is saved once: its evaluation does not write it again.
@@ -363,7 +364,7 @@ describe('a run that stops', () => {
     const before = { files: fingerprint('damaged'), lines: losses('damaged') };
     truncateSync(checkpoint(6), 100);
     const steps: number[] = [];
-    const seen = (event: TrainEvent) => event.type === 'step' && steps.push(event.step);
+    const seen = (event: WorkEvent) => event.type === 'step' && steps.push(event.step);
     const resumed = await train(request('damaged', { method, resume: true, onEvent: seen }));
     expect(steps).toEqual([5, 6]);
     expect(resumed.stages[0]!.best).toEqual(whole.stages[0]!.best);

@@ -1,5 +1,7 @@
 // What the room `base` offers to the packages above.
+
 export { UserError } from './errors.js';
+export type { Observer, WorkEvent } from './events.js';
 export { checked, isJsonObject, type Json, type JsonLine, type JsonObject, readJson, readJsonLines } from './json.js';
 export { lockFolder } from './lock.js';
 export { didYouMean, nearestNames } from './nearest-name.js';

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { liveTensors } from '@promot/torch';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import type { Observer } from '../base/events.js';
 import { openModel } from '../open/open.js';
 import { type EvaluateTasksRequest, evaluateTasks, type Report } from './evaluate-tasks.js';
 
@@ -96,7 +97,9 @@ test('the same again costs nothing; what the answers depend on makes them anew',
   const first = await evaluateTasks(request({ out }));
   const run = async (more: Partial<EvaluateTasksRequest> = {}) => {
     const there: [string, number, number][] = [];
-    const report = await evaluateTasks(request({ out, ...more, onReuse: (...what) => there.push(what) }));
+    const report = await evaluateTasks(
+      request({ out, ...more, onEvent: (e) => e.type === 'reused' && there.push([e.of, e.there, e.total]) }),
+    );
     return { report, there };
   };
   vi.mocked(openModel).mockClear();
@@ -130,15 +133,15 @@ test('an interrupted evaluation goes on, even behind half a line', async () => {
   for (const at of [2, 7, 12]) {
     const controller = new AbortController();
     let seen = 0;
-    const onProgress = () => {
-      if (++seen === at) controller.abort(new Error('enough'));
+    const onEvent: Observer = ({ type }) => {
+      if (type === 'evaluating' && ++seen === at) controller.abort(new Error('enough'));
     };
-    await expect(evaluateTasks(request({ out, onProgress, signal: controller.signal }))).rejects.toThrow('enough');
+    await expect(evaluateTasks(request({ out, onEvent, signal: controller.signal }))).rejects.toThrow('enough');
     const answers = readdirSync(join(out, 'answers'));
     appendFileSync(join(out, 'answers', answers[0]!), '{"example":4,"outp');
   }
   const there: number[] = [];
-  const report = await evaluateTasks(request({ out, onReuse: (_, count) => there.push(count) }));
+  const report = await evaluateTasks(request({ out, onEvent: (e) => e.type === 'reused' && there.push(e.there) }));
   // Equal but for rounding: what is left makes other batches.
   const facts = ({ tasks: results }: Report) =>
     results.map(({ score, samples }) => ({ score, ...samples.map(({ output }) => output) }));

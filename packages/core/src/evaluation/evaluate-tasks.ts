@@ -6,6 +6,7 @@ import { distributed, libtorch, type Tensor } from '@promot/torch';
 import { writeResults } from '../artifacts/results-file.js';
 import { samplesPath, writeSamples } from '../artifacts/samples-file.js';
 import { UserError } from '../base/errors.js';
+import type { Observer } from '../base/events.js';
 import { removeTemporaries } from '../base/write.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
@@ -44,11 +45,7 @@ export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onPr
    */
   readonly out?: string;
   readonly hub?: HubOptions;
-  readonly onProgress?: (task: string, done: number, total: number) => void;
-  /** Hears of what does not stop the work: a split of another size than the paper's. */
-  readonly onWarning?: (message: string) => void;
-  /** Hears how many of a task's answers were there already, where some were. */
-  readonly onReuse?: (task: string, there: number, total: number) => void;
+  readonly onEvent?: Observer;
 }
 
 export interface Report {
@@ -71,7 +68,7 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Repo
   if (out !== undefined && existsSync(out)) removeTemporaries(out, anHour);
   const warned = new Set<string>();
   const onWarning = (message: string) => {
-    if (!warned.has(message)) request.onWarning?.(message);
+    if (!warned.has(message)) request.onEvent?.({ type: 'note', text: message });
     warned.add(message);
   };
   const tasks: Task[] = [];
@@ -98,11 +95,13 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Repo
       );
       await answers.share();
       const { missing, total } = missingAnswers(task, examples, request, answers);
-      if (missing < total) request.onReuse?.(task.name, total - missing, total);
+      if (missing < total)
+        request.onEvent?.({ type: 'reused', of: task.name, there: total - missing, total, folder: out! });
       const options = {
         ...request,
         prompt: undefined,
-        onProgress: (done: number, of: number) => request.onProgress?.(task.name, done, of),
+        onProgress: (done: number, total: number) =>
+          request.onEvent?.({ type: 'evaluating', of: task.name, done, total }),
       };
       if (missing > 0) {
         const { loaded, softPrompt } = await opened.get();

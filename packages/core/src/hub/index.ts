@@ -1,2 +1,2 @@
 // What the room `hub` offers to the packages above.
-export { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './snapshot.js';
+export { type HubOptions, hubSnapshot, isHubName } from './snapshot.js';

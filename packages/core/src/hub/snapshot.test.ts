@@ -21,10 +21,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../base/errors.js';
+import type { WorkEvent } from '../base/events.js';
 import { hubModel, hubSource, splitFiles } from '../data/hub-source.js';
 import { loadTask } from '../tasks/registry.js';
 import { commitOf, type HubServer, type ServedRepository, startHubServer } from './fixtures/hub-server.js';
-import { type HubOptions, type HubProgress, hubSnapshot, isHubName } from './snapshot.js';
+import { type HubOptions, hubSnapshot, isHubName } from './snapshot.js';
 
 const weights = Buffer.alloc(3_000_000, 'weights');
 const sha256 = createHash('sha256').update(weights).digest('hex');
@@ -119,8 +120,8 @@ async function messageOf(promise: Promise<unknown>): Promise<string> {
 
 describe('cache', () => {
   test('has the standard layout; a second call downloads nothing', async () => {
-    const progress: HubProgress[] = [];
-    const snapshot = await hubSnapshot(mt5, wantWeights, { ...options, onProgress: (event) => progress.push(event) });
+    const progress: WorkEvent[] = [];
+    const snapshot = await hubSnapshot(mt5, wantWeights, { ...options, onEvent: (event) => progress.push(event) });
     const commit = commitOf(model);
     expect(snapshot).toEqual({ folder: join(storage(), 'snapshots', commit), commit, files: ['model.safetensors'] });
     const pointer = join(snapshot.folder, 'model.safetensors');
@@ -129,7 +130,12 @@ describe('cache', () => {
     expect(readlinkSync(pointer)).toBe(join('..', '..', 'blobs', sha256));
     expect(readFileSync(join(storage(), 'refs/main'), 'utf8')).toBe(commit);
     expect(readdirSync(join(storage(), 'blobs'))).toEqual([sha256]);
-    expect(progress.at(-1)).toEqual({ file: 'model.safetensors', received: weights.length, total: weights.length });
+    expect(progress.at(-1)).toEqual({
+      type: 'download',
+      file: 'model.safetensors',
+      received: weights.length,
+      total: weights.length,
+    });
 
     server.log.length = 0;
     await hubSnapshot(mt5, wantWeights, options);
@@ -210,7 +216,11 @@ describe('a hub that does not answer', () => {
     server = other;
     try {
       fail();
-      const later = { ...options, endpoint: other.endpoint, onWarning: (text: string) => warnings.push(text) };
+      const later = {
+        ...options,
+        endpoint: other.endpoint,
+        onEvent: (event: WorkEvent) => event.type === 'note' && warnings.push(event.text),
+      };
       expect(await hubSnapshot(mt5, wantWeights, later)).toEqual(there);
       expect(listings()).toBe(2);
       expect(warnings).toEqual([expect.stringMatching(message)]);
@@ -239,7 +249,7 @@ describe('a hub that does not answer', () => {
     const unreachable = {
       ...options,
       endpoint: 'http://127.0.0.1:9',
-      onWarning: (text: string) => warnings.push(text),
+      onEvent: (event: WorkEvent) => event.type === 'note' && warnings.push(event.text),
     };
     const table = await hubSource({ name: 'some/script', config: 'en' }, unreachable).read('train');
     expect(table.records).toHaveLength(3);
@@ -267,7 +277,7 @@ describe('one file, several processes', () => {
       return true;
     };
     const warnings: string[] = [];
-    const both = { ...options, onWarning: (text: string) => warnings.push(text) };
+    const both = { ...options, onEvent: (event: WorkEvent) => event.type === 'note' && warnings.push(event.text) };
     const snapshots = await Promise.all([hubSnapshot(mt5, wantWeights, both), hubSnapshot(mt5, wantWeights, both)]);
     for (const { folder } of snapshots) {
       expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
@@ -387,7 +397,7 @@ describe('downloads', () => {
     const cancelled = hubSnapshot(mt5, wantWeights, {
       ...options,
       signal: controller.signal,
-      onProgress: () => controller.abort(),
+      onEvent: () => controller.abort(),
     });
     await expect(cancelled).rejects.toThrow(/abort/iu);
   });

@@ -13,6 +13,7 @@ import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withLock } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
+import type { Observer } from '../base/events.js';
 import { writeText } from '../base/write.js';
 
 /** A repository on the hub. */
@@ -26,13 +27,6 @@ export interface HubRepository {
   readonly fallback?: string;
 }
 
-/** Progress of one file's download, in bytes. */
-export interface HubProgress {
-  readonly file: string;
-  readonly received: number;
-  readonly total: number | undefined;
-}
-
 /** How to reach the hub; the defaults come from the environment, as in Python's huggingface_hub. */
 export interface HubOptions {
   /** `HF_ENDPOINT`, else https://huggingface.co. */
@@ -43,9 +37,11 @@ export interface HubOptions {
   readonly cacheFolder?: string;
   /** `HF_HUB_OFFLINE` (1, true, yes, on): only what is cached is used. */
   readonly offline?: boolean;
-  readonly onProgress?: (progress: HubProgress) => void;
-  /** Hears what people should know though the work goes on (a cached copy is used, another process downloads); by default a warning of Node.js. */
-  readonly onWarning?: (message: string) => void;
+  /**
+   * Hears of downloads, and in notes what people should know though the work goes on (a cached copy is used, another process downloads).
+   * By default notes are warnings of Node.js.
+   */
+  readonly onEvent?: Observer;
   readonly signal?: AbortSignal;
   /** Seconds before the first new attempt, doubled each time; 1 by default. */
   readonly retryDelay?: number;
@@ -66,7 +62,7 @@ export function isHubName(text: string): boolean {
 }
 
 type Settings = HubOptions &
-  Required<Pick<HubOptions, 'endpoint' | 'cacheFolder' | 'offline' | 'retryDelay' | 'onProgress' | 'onWarning'>>;
+  Required<Pick<HubOptions, 'endpoint' | 'cacheFolder' | 'offline' | 'retryDelay' | 'onEvent'>>;
 
 function settingsOf(options: HubOptions): Settings {
   const { env } = process;
@@ -78,8 +74,7 @@ function settingsOf(options: HubOptions): Settings {
     cacheFolder: options.cacheFolder ?? env.HF_HUB_CACHE ?? join(home, 'hub'),
     offline: options.offline ?? /^(?:1|true|yes|on)$/iu.test(env.HF_HUB_OFFLINE ?? ''),
     retryDelay: options.retryDelay ?? 1,
-    onProgress: options.onProgress ?? (() => {}),
-    onWarning: options.onWarning ?? ((message) => process.emitWarning(message)),
+    onEvent: options.onEvent ?? ((event) => event.type === 'note' && process.emitWarning(event.text)),
   };
 }
 
@@ -201,7 +196,7 @@ async function findUnlessCached(
     }
   }
   const warning = `${describe(repository)}: ${reason}; the cached copy is used (commit ${cached.commit.slice(0, 7)})`;
-  if (!warned.has(warning)) settings.onWarning(warning);
+  if (!warned.has(warning)) settings.onEvent({ type: 'note', text: warning });
   warned.add(warning);
   return undefined;
 }
@@ -434,7 +429,9 @@ async function download(
   };
   // Two that append to one partial file spoil it. Python's locks, of another kind, are in the same folder as `<etag>.lock`.
   const lock = join(settings.cacheFolder, '.locks', folderName(repository), `${etag}.promot-lock`);
-  await withLock(lock, bring, (pid) => settings.onWarning(`${what}: waiting for process ${pid}, which downloads it`));
+  await withLock(lock, bring, (pid) =>
+    settings.onEvent({ type: 'note', text: `${what}: waiting for process ${pid}, which downloads it` }),
+  );
 }
 
 interface BlobDownload {
@@ -504,7 +501,7 @@ async function downloadStretch(
       await handle.appendFile(bytes); // unlike `write`, all of them
       count += bytes.length;
       onReceived(count);
-      settings.onProgress({ file, received: count, total: size });
+      settings.onEvent({ type: 'download', file, received: count, total: size });
     }
   } catch (error) {
     if (error instanceof UserError) throw error;

@@ -3,6 +3,7 @@
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { UserError } from '../base/errors.js';
+import type { Observer } from '../base/events.js';
 import { nearestNames } from '../base/nearest-name.js';
 import { Registry } from '../base/registry.js';
 import { hubSource } from '../data/hub-source.js';
@@ -126,9 +127,10 @@ function unknownTask(name: string): UserError {
 }
 
 async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): Promise<RecordSource> {
+  const { onWarning } = options;
   if (options.data === undefined) {
     if (definition.hub !== undefined)
-      return hubSource(definition.hub, { onWarning: options.onWarning, ...options.hub });
+      return hubSource(definition.hub, { ...(onWarning && { onEvent: notesTo(onWarning) }), ...options.hub });
     throw new UserError(`task ${definition.name} needs its data: name the folder that holds it with --data`);
   }
   // Data folders are commonly named as the hub names data sets, with underscores.
@@ -144,4 +146,8 @@ async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): P
       return folderSource(folder);
   }
   throw new UserError(`no data for task ${definition.name}: there is no folder ${folders.at(-1)}`);
+}
+
+function notesTo(onWarning: (message: string) => void): Observer {
+  return (event) => event.type === 'note' && onWarning(event.text);
 }

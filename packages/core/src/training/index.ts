@@ -13,7 +13,7 @@ export {
   registerObjective,
   sumOfLosses,
 } from './objectives/index.js';
-export type { CheckpointMoment, MetricsLine, Place, TrainEvent, TrainRequest, TrainResult } from './request.js';
+export type { CheckpointMoment, MetricsLine, Place, TrainRequest, TrainResult, WorkEvent } from './request.js';
 export { resumeRequest } from './resume.js';
 export { learningRateAt } from './schedule.js';
 export { train } from './train.js';

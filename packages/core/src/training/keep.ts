@@ -1,27 +1,14 @@
 // The keep list: what a model can still do of other tasks while it learns one, with its warnings.
 
+import type { KeepScore } from '../base/events.js';
 import { evaluateTask } from '../evaluation/evaluate-task.js';
 import { type TargetForm, targetForm } from '../evaluation/form.js';
 import type { TrainingConfig } from '../methods/settings.js';
-import type { Interval } from '../metrics/bootstrap.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Task } from '../tasks/task.js';
 
-/** One task of the keep list at one moment. */
-export interface KeepScore {
-  readonly task: string;
-  readonly metric: string;
-  /** 0 to 100. */
-  readonly score: number;
-  /** Of `score`: 95 %, by bootstrap over the examples. */
-  readonly interval: Interval;
-  /** Percent of the outputs that have the form of a target: its labels or its language. */
-  readonly formShare?: number;
-  /** Mean negative log-likelihood of the references, nats per token. */
-  readonly nll: number;
-  readonly nllInterval: Interval;
-}
+export type { KeepScore } from '../base/events.js';
 
 /** The keep list at one moment. */
 export interface KeepScores {

@@ -3,12 +3,13 @@ import type { Tensor } from '@promot/torch';
 import type { EvaluationLine } from '../artifacts/metrics-file.js';
 import type { Candidate, RunFolder } from '../artifacts/run-folder.js';
 import { readTrainingRun } from '../artifacts/training-run.js';
+import type { WorkEvent } from '../base/events.js';
 import type { TargetForm } from '../evaluation/form.js';
 import { has } from '../methods/index.js';
 import { type KeepScore, type KeepScores, scoreKeepList, targetForms, warningsOf } from './keep.js';
 import { fromFirst } from './parallel.js';
 import { nameOf, type Phase, phaseKey } from './phases.js';
-import type { Place, TrainEvent, TrainRequest } from './request.js';
+import type { Place, TrainRequest } from './request.js';
 import type { RunSetup } from './setup.js';
 import { validate } from './validation.js';
 
@@ -133,7 +134,7 @@ export class Measurer {
     return lora && has(stage, 'lora') ? lora.without(score) : score();
   }
 
-  #tell(event: TrainEvent): void {
+  #tell(event: WorkEvent): void {
     this.request.onEvent?.(event);
   }
 }

@@ -1,9 +1,11 @@
 // What a training run is asked for, what it tells while it runs, and what it gives back.
 import type { Tensor } from '@promot/torch';
 import type { Candidate } from '../artifacts/run-folder.js';
-import type { ConfigInput, TrainingConfig } from '../methods/settings.js';
+import type { Observer } from '../base/events.js';
+import type { ConfigInput } from '../methods/settings.js';
 import type { LoadedModel } from '../models/load.js';
-import type { KeepScore } from './keep.js';
+
+export type { KeepScore, MetricsLine, Place, WorkEvent } from '../base/events.js';
 
 export interface TrainRequest {
   /** Model folder, GGUF file or run folder. */
@@ -21,7 +23,7 @@ export interface TrainRequest {
   readonly resume?: boolean;
   /** Ends the run after the current step, with a checkpoint. */
   readonly signal?: AbortSignal;
-  readonly onEvent?: (event: TrainEvent) => void;
+  readonly onEvent?: Observer;
   /**
    * Called at step 0 of each stage, before any training, and at every kept checkpoint, after it was saved and evaluated.
    * What it returns becomes one line of metrics.jsonl, `{type: 'own', stage, step, ...returned}`, also over a kill and a resume: where
@@ -43,52 +45,6 @@ export interface CheckpointMoment {
   readonly task?: string;
   /** The soft prompts of all of this stage's tasks, by task. */
   readonly prompts: ReadonlyMap<string, Tensor>;
-}
-
-/** Where an event or a line of metrics.jsonl belongs. */
-export interface Place {
-  readonly stage: string;
-  /** In runs of several tasks, the one whose prompt this stage trains. */
-  readonly task?: string;
-  readonly step: number;
-}
-
-/** What happens in a run, as it happens. */
-export type TrainEvent =
-  | {
-      readonly type: 'start';
-      readonly config: TrainingConfig;
-      /** What the settings follow and what was chosen, in a line. */
-      readonly chosen: string;
-      readonly trainExamples: number;
-      readonly validationExamples: number;
-    }
-  | ({ readonly type: 'stage'; readonly steps: number; readonly trainedParameters: number } & Place)
-  | ({ readonly type: 'step'; readonly steps: number } & MetricsLine)
-  /** `of`: the task that is evaluated, where there are several. */
-  | ({ readonly type: 'evaluating'; readonly of?: string; readonly done: number; readonly total: number } & Place)
-  | ({
-      readonly type: 'evaluation';
-      readonly metric: string;
-      readonly score: number;
-      readonly evalLoss: number;
-    } & Place)
-  | ({ readonly type: 'keep'; readonly keep: readonly KeepScore[]; readonly keepAverage: number } & Place)
-  /** `lost`: points of the keep list's average, against step 0; only with a keep list. */
-  | ({ readonly type: 'best'; readonly score: number; readonly lost?: number } & Place)
-  | { readonly type: 'note'; readonly text: string };
-
-/** A line of metrics.jsonl for a training step. */
-export interface MetricsLine extends Place {
-  readonly loss: number;
-  readonly learningRate: number;
-  readonly gradientNorm: number;
-  readonly tokensPerSecond: number;
-  /** Seconds of training in this stage so far, and estimated to its end. */
-  readonly elapsed: number;
-  readonly remaining: number;
-  /** Resident memory of the process, bytes. */
-  readonly memory: number;
 }
 
 export interface TrainResult {

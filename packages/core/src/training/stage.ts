@@ -7,6 +7,7 @@ import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
 import { writePromptAdapter } from '../adapters/peft.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
+import type { WorkEvent } from '../base/events.js';
 import { has, type StageConfig, type TrainingConfig } from '../methods/index.js';
 import type { ModelCard } from '../models/card.js';
 import { saveModel } from '../models/save.js';
@@ -18,7 +19,7 @@ import { klPenalty, objectives, type Pass } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
 import { copyFromFirst, fromFirst, waitForWriter } from './parallel.js';
 import { nameOf, type Phase } from './phases.js';
-import type { MetricsLine, TrainEvent, TrainRequest } from './request.js';
+import type { MetricsLine, TrainRequest } from './request.js';
 import { learningRateAt } from './schedule.js';
 import type { RunSetup } from './setup.js';
 import { metricOf } from './validation.js';
@@ -318,7 +319,7 @@ class StageRun {
     this.#tell({ type: 'note', text: `stage ${this.phase.key}: ${text}` });
   }
 
-  #tell(event: TrainEvent): void {
+  #tell(event: WorkEvent): void {
     this.context.request.onEvent?.(event);
   }
 }

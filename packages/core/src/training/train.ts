@@ -10,7 +10,7 @@ import { checkSame, placed, type RunBefore, runBefore } from './resume.js';
 import { checkOrder, walk } from './run.js';
 import { type RunSetup, setUp, tearDown } from './setup.js';
 
-export type { CheckpointMoment, MetricsLine, TrainEvent, TrainRequest, TrainResult } from './request.js';
+export type { CheckpointMoment, MetricsLine, TrainRequest, TrainResult, WorkEvent } from './request.js';
 
 /**
  * Trains a model on a task, or on several together. Throws UserError for bad input before anything is written.

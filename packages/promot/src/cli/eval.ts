@@ -7,6 +7,7 @@ import { Command } from 'commander';
 import { evalText } from './eval-text.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
+import { observer } from './observe.js';
 import { checkPlaces } from './open.js';
 import {
   type CommonOptions,
@@ -97,7 +98,7 @@ async function evalTasks(
   if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
   const progress = new Progress(io);
   for (const name of names) {
-    const task = await loadTask(name, { data: options.data, hub: progress.hub });
+    const task = await loadTask(name, { data: options.data, hub: { onEvent: observer(progress) } });
     // Data at fault and downloads come before libtorch does.
     await task.load(task.evaluationSplit);
   }
@@ -109,16 +110,9 @@ async function evalTasks(
       ...settings,
       ...options,
       tasks: names,
-      hub: progress.hub,
+      hub: { onEvent: observer(progress) },
       signal,
-      onWarning: (text) => progress.line(`note: ${text}`),
-      onProgress: (name, done, total) => progress.update(name, done, total),
-      onReuse: (name, there, total) =>
-        progress.line(
-          there === total
-            ? `note: ${name}: nothing to compute, all ${total} answers are in ${options.out}`
-            : `note: ${name}: goes on, ${there} of ${total} answers are in ${options.out}`,
-        ),
+      onEvent: observer(progress),
     }).catch((error) => {
       if (signal.aborted) return undefined;
       throw error;

@@ -1,6 +1,7 @@
 // `promot interpolate`: a fine-tuned model's weights mixed with those of the model it came from.
 import { Command, InvalidArgumentError } from 'commander';
 import { answer, type Io } from './io.js';
+import { observer } from './observe.js';
 import { checkPlaces } from './open.js';
 import { type CommonOptions, modelOption, requireFlags, withCommonOptions } from './options.js';
 import { Progress } from './progress.js';
@@ -32,7 +33,7 @@ export function interpolateCommand(io: Io): Command {
     const { interpolate } = await import('@promot/core/merging');
     const result = await interpolate({
       ...{ base, tuned, factor, out, precision },
-      hub: progress.hub,
+      hub: { onEvent: observer(progress) },
       onProgress: (done, total) => progress.update('interpolate', done, total),
     });
     progress.stop();

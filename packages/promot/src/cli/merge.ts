@@ -1,6 +1,7 @@
 // `promot merge`: a LoRA adapter put into the weights of its model.
 import { Command } from 'commander';
 import { answer, type Io } from './io.js';
+import { observer } from './observe.js';
 import { checkPlaces } from './open.js';
 import { type CommonOptions, modelOption, requireFlags, withCommonOptions } from './options.js';
 import { Progress } from './progress.js';
@@ -26,7 +27,7 @@ export function mergeCommand(io: Io): Command {
     await checkPlaces(model, adapter, progress);
     await useTorch();
     const { mergeLora } = await import('@promot/core/merging');
-    const result = await mergeLora({ model, adapter, out, precision, hub: progress.hub });
+    const result = await mergeLora({ model, adapter, out, precision, hub: { onEvent: observer(progress) } });
     answer(io, options.json, result, () => `${out}: ${model} with the additions to ${result.layers} layers`);
   });
 }

@@ -4,6 +4,7 @@ import { UserError } from '@promot/core/base';
 import type { DeviceSetting, LoadedModel } from '@promot/core/models';
 import { locateModel } from '@promot/core/open';
 import type { Tensor } from '@promot/torch';
+import { observer } from './observe.js';
 import type { Progress } from './progress.js';
 import { useTorch } from './torch.js';
 
@@ -11,7 +12,7 @@ import { useTorch } from './torch.js';
 export async function checkPlaces(model: string, prompt: string | undefined, progress: Progress): Promise<void> {
   if (prompt !== undefined && !existsSync(prompt))
     throw new UserError(`${prompt}: no such soft prompt: name a PEFT adapter folder or a run folder`);
-  await locateModel(model, progress.hub);
+  await locateModel(model, { onEvent: observer(progress) });
 }
 
 export async function openForUse(

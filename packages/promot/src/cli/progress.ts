@@ -1,6 +1,5 @@
 // Progress for people on standard error: a live bar on a terminal, a plain line every few seconds elsewhere.
 
-import type { HubProgress } from '@promot/core/hub';
 import cliProgress from 'cli-progress';
 import type { Io } from './io.js';
 
@@ -94,16 +93,6 @@ export class Progress {
     drawn.delete(this.#bar);
     this.#bar = undefined;
   }
-
-  /** For downloads. */
-  readonly hub = {
-    onProgress: ({ file, received, total }: HubProgress): void => {
-      const megabytes = (bytes: number) => Math.ceil(bytes / 1e6);
-      this.update(`download ${file} (MB)`, megabytes(received), megabytes(total ?? received));
-      if (received === total) this.stop();
-    },
-    onWarning: (text: string): void => this.line(`note: ${text}`),
-  };
 }
 
 /** Seconds for people: `45 s`, `3 min 20 s`, `2 h 5 min`. */

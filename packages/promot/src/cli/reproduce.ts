@@ -9,6 +9,7 @@ import type { Outlook, ReproduceRequest } from '../experiments/reproduce.js';
 import { scales } from '../experiments/scales.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
+import { observer } from './observe.js';
 import { type CommonOptions, dataOption, withCommonOptions, wordList } from './options.js';
 import { duration, Progress } from './progress.js';
 import { readSettings, type Settings } from './settings.js';
@@ -67,13 +68,7 @@ export function reproduceCommand(io: Io): Command {
       reproduce({
         ...request,
         signal,
-        onLine: (text) => progress.line(text),
-        onProgress: ({ title, done, total, details }) => progress.update(title, done, total, details),
-        onJob: (job, seconds, left) => {
-          progress.stop();
-          const rest = left.jobs === 0 ? '' : `; ${left.jobs} jobs left, about ${duration(left.seconds)}`;
-          progress.line(`Done: ${job.name} in ${duration(seconds)}${rest}`);
-        },
+        onEvent: observer(progress),
       }),
     );
     if (!result.finished) io.exitCode = exitCode;

@@ -4,8 +4,9 @@ import { Command } from 'commander';
 import { describeCombination, mean, planSweep, type Swept } from '../experiments/sweep.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
+import { observer } from './observe.js';
 import { dataOption } from './options.js';
-import { duration, Progress } from './progress.js';
+import { Progress } from './progress.js';
 import { readSettings } from './settings.js';
 import { useTorch } from './torch.js';
 
@@ -41,14 +42,7 @@ export function sweepCommand(io: Io): Command {
       const { result, exitCode } = await untilInterrupted(progress, 'Finishing the step and saving', (signal) =>
         sweep({
           ...{ config, ...places, signal },
-          onLine: (text) => progress.line(text),
-          onProgress: ({ title, done, total, details }) => progress.update(title, done, total, details),
-          onJob: ({ name }, seconds, { jobs: left, seconds: rest }) => {
-            progress.stop();
-            progress.line(
-              `Done: ${name} in ${duration(seconds)}${left > 0 ? `; ${left} left, about ${duration(rest)}` : ''}`,
-            );
-          },
+          onEvent: observer(progress),
         }),
       );
       if (!result.finished) io.exitCode = exitCode;

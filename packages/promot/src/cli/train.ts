@@ -4,13 +4,14 @@ import { UserError } from '@promot/core/base';
 import type { Split } from '@promot/core/data';
 import { adapterAtUse, findMethod, methods } from '@promot/core/methods';
 import { loadTask } from '@promot/core/tasks';
-import type { Place, TrainEvent, TrainingConfig, TrainRequest, TrainResult } from '@promot/core/train';
+import type { TrainingConfig, TrainRequest, TrainResult } from '@promot/core/train';
 import { defaultConfig, resolveConfig, resumeRequest } from '@promot/core/train';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { describeDryRun } from './dry-run.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
+import { observer, title } from './observe.js';
 import { checkPlaces } from './open.js';
 import { type CommonOptions, dataOption, modelOption, withCommonOptions, wordList } from './options.js';
 import { duration, gigabytes, Progress } from './progress.js';
@@ -58,7 +59,7 @@ export function trainCommand(io: Io): Command {
       const progress = new Progress(io);
       // Data at fault and downloads come before libtorch does.
       const load = async (name: string, ...splits: readonly Split[]) => {
-        const loaded = await loadTask(name, { data, hub: progress.hub });
+        const loaded = await loadTask(name, { data, hub: { onEvent: observer(progress) } });
         for (const split of splits) await loaded.load(split);
         return loaded;
       };
@@ -71,12 +72,12 @@ export function trainCommand(io: Io): Command {
       await useTorch();
       if (options.dryRun) {
         const { dryRun } = await import('@promot/core/train');
-        const found = await dryRun({ ...request, onEvent: (event) => show(event, progress) });
+        const found = await dryRun({ ...request, onEvent: observer(progress) });
         answer(io, json, found, () => describeDryRun(found));
         return;
       }
       const { train } = await import('@promot/core/train');
-      const onEvent = (event: TrainEvent) => show(event, progress);
+      const onEvent = observer(progress);
       const { result, exitCode } = await untilInterrupted(
         progress,
         'Finishing the step and saving a checkpoint',
@@ -140,59 +141,6 @@ function checkRunKey(one: Settings): boolean {
 /** Without keys that hold nothing. */
 function defined<T extends object>(object: T): Partial<T> {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined)) as Partial<T>;
-}
-
-function show(event: TrainEvent, progress: Progress): void {
-  switch (event.type) {
-    case 'start':
-      progress.line(`${event.trainExamples} training examples, ${event.validationExamples} validation examples`);
-      progress.line(event.chosen);
-      break;
-    case 'stage':
-      progress.line(
-        `Stage ${title(event)}: ${event.trainedParameters.toLocaleString('en')} parameters, ${event.steps} steps${
-          event.step > 0 ? `, goes on after step ${event.step}` : ''
-        }`,
-      );
-      break;
-    case 'step': {
-      const rate = event.step / event.elapsed;
-      const speed = rate >= 1 ? `${rate.toFixed(1)} steps/s` : `${(1 / rate).toFixed(1)} s/step`;
-      const details = `loss ${event.loss.toFixed(4)}  ${speed}  ${event.tokensPerSecond.toFixed(0)} tokens/s`;
-      progress.update(title(event), event.step, event.steps, details, event.remaining);
-      break;
-    }
-    case 'evaluating':
-      progress.waiting(title(event), `evaluating${event.of ? ` ${event.of}` : ''}`, event.done, event.total);
-      break;
-    case 'evaluation':
-      progress.line(
-        `${title(event)} step ${event.step}: ${event.metric} ${event.score.toFixed(2)}, evaluation loss ${event.evalLoss.toFixed(4)}`,
-      );
-      break;
-    case 'keep': {
-      const scores = event.keep.map(({ task, score, nll }) => `${task} ${score.toFixed(2)} (nll ${nll.toFixed(3)})`);
-      progress.line(
-        `${title(event)} step ${event.step}: keep list ${event.keepAverage.toFixed(2)}: ${scores.join(', ')}`,
-      );
-      break;
-    }
-    case 'best':
-      progress.stop();
-      progress.line(
-        `Stage ${title(event)}: best checkpoint at step ${event.step} (${event.score.toFixed(2)}` +
-          `${event.lost === undefined ? '' : `; ${event.lost.toFixed(2)} points of the keep list lost`})`,
-      );
-      break;
-    case 'note':
-      progress.line(`note: ${event.text}`);
-      break;
-  }
-}
-
-/** A stage as people call it. */
-function title({ stage, task }: Pick<Place, 'stage' | 'task'>): string {
-  return task === undefined ? stage : `${stage} ${task}`;
 }
 
 function summary(result: TrainResult, next: string): string {

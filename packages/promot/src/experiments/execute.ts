@@ -2,23 +2,20 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
+import type { Observer } from '@promot/core/base';
 import { evaluateTasks } from '@promot/core/evaluation';
 import { interpolate } from '@promot/core/merging';
 import type { DeviceSetting } from '@promot/core/models';
 import { tokenizeExample } from '@promot/core/models';
 import { loadTask } from '@promot/core/tasks';
-import type { TrainEvent } from '@promot/core/train';
 import { type TrainRequest, train } from '@promot/core/train';
 import type { ExperimentFolder } from './folder.js';
 import { gradientAlignment } from './gradient-alignment.js';
 import type { Evaluation, Interpolation, Job, TrainingRun } from './plan.js';
 
 export interface Told {
-  readonly onLine?: (text: string) => void;
-  /** `seconds`: estimated to the end of the whole experiment. */
-  readonly onProgress?: (progress: { title: string; done: number; total: number; details: string }) => void;
-  /** Hears of each job that is done, and of the time that all others should take. */
-  readonly onJob?: (job: Job, seconds: number, left: { jobs: number; seconds: number }) => void;
+  /** Hears of each job as it begins and when it is done, and of what happens in it. */
+  readonly onEvent?: Observer;
 }
 
 export interface ExecuteRequest extends Told {
@@ -40,7 +37,7 @@ const secondsBetweenLooks = 2;
  * jobs with it) in the same folder of the same machine.
  */
 export async function execute(jobs: readonly Job[], request: ExecuteRequest): Promise<boolean> {
-  const { folder, signal, onLine } = request;
+  const { folder, signal, onEvent } = request;
   const left = new Set(jobs.filter((job) => !folder.finished(job)));
   let pace = { estimated: 0, taken: 0 };
   let waiting = false;
@@ -61,7 +58,8 @@ export async function execute(jobs: readonly Job[], request: ExecuteRequest): Pr
         // Another process may have finished it between the question and the claim.
         if (!folder.finished(job)) {
           const started = performance.now();
-          const seconds = await runJob(job, `[${jobs.length - left.size + 1}/${jobs.length}]`, request);
+          onEvent?.({ type: 'job', name: job.name, number: jobs.length - left.size + 1, of: jobs.length });
+          const seconds = await runJob(job, request);
           if (seconds === undefined) return false;
           await folder.finish(job, { seconds });
           const taken = (performance.now() - started) / 1000;
@@ -70,16 +68,22 @@ export async function execute(jobs: readonly Job[], request: ExecuteRequest): Pr
         left.delete(job);
         progressed = true;
         const seconds = [...left].reduce((sum, other) => sum + other.seconds, 0) * (pace.taken / pace.estimated || 1);
-        request.onJob?.(job, folder.finished(job)!.seconds, { jobs: left.size, seconds });
+        onEvent?.({
+          type: 'job-done',
+          name: job.name,
+          seconds: folder.finished(job)!.seconds,
+          left: { jobs: left.size, seconds },
+        });
       } finally {
         await release();
       }
     }
     if (!progressed) {
       if (!waiting)
-        onLine?.(
-          `Waiting for ${left.size} jobs that another process has (if none runs, delete the files "lock" below ${folder.path}/jobs)`,
-        );
+        onEvent?.({
+          type: 'note',
+          text: `waiting for ${left.size} jobs that another process has (if none runs, delete the files "lock" below ${folder.path}/jobs)`,
+        });
       waiting = true;
       await setTimeout(1000 * secondsBetweenLooks, undefined, { signal }).catch(() => {});
     }
@@ -88,12 +92,11 @@ export async function execute(jobs: readonly Job[], request: ExecuteRequest): Pr
 }
 
 /** Seconds that it took, or undefined where the signal ended it. */
-async function runJob(job: Job, number: string, request: ExecuteRequest): Promise<number | undefined> {
-  const title = `${number} ${job.name}`;
+async function runJob(job: Job, request: ExecuteRequest): Promise<number | undefined> {
   try {
-    if (job.kind === 'run') return await trainJob(job, title, request);
+    if (job.kind === 'run') return await trainJob(job, request);
     const started = performance.now();
-    await (job.kind === 'interpolation' ? mixJob(job, title, request) : evaluationJob(job, title, request));
+    await (job.kind === 'interpolation' ? mixJob(job, request) : evaluationJob(job, request));
     return (performance.now() - started) / 1000;
   } catch (error) {
     if (request.signal?.aborted) return undefined;
@@ -101,13 +104,13 @@ async function runJob(job: Job, number: string, request: ExecuteRequest): Promis
   }
 }
 
-async function trainJob(job: TrainingRun, title: string, request: ExecuteRequest): Promise<number | undefined> {
-  const { folder, data, signal } = request;
+async function trainJob(job: TrainingRun, request: ExecuteRequest): Promise<number | undefined> {
+  const { folder, data, signal, onEvent } = request;
   const { model, tasks, method, settings } = job;
   const out = folder.of(job);
   const result = await train({
     ...{ model, task: tasks.length === 1 ? tasks[0]! : tasks, method, out, data, settings, resume: true, signal },
-    onEvent: (event) => tell(event, title, request),
+    ...(onEvent && { onEvent }),
     ...(job.alignment && { atCheckpoint: alignmentOf(job, request) }),
   });
   if (!result.finished) return undefined;
@@ -129,48 +132,23 @@ function alignmentOf({ tasks, settings }: TrainingRun, { data, signal }: Execute
   };
 }
 
-async function mixJob(job: Interpolation, title: string, { folder, onProgress }: ExecuteRequest): Promise<void> {
+async function mixJob(job: Interpolation, { folder, onEvent }: ExecuteRequest): Promise<void> {
   const out = folder.of(job);
   // Made whole by a process that was killed before it could say so; it is made again in a moment.
   await rm(out, { recursive: true, force: true });
   await interpolate({
     ...{ base: job.model, tuned: folder.of({ kind: 'run', name: job.run }), factor: job.factor, out },
-    onProgress: (done, total) => onProgress?.({ title, done, total, details: 'parameters' }),
+    onProgress: (done, total) => onEvent?.({ type: 'progress', what: 'parameters', done, total }),
   });
 }
 
-async function evaluationJob(job: Evaluation, title: string, request: ExecuteRequest): Promise<void> {
-  const { folder, data, device, signal, onProgress, onLine } = request;
+async function evaluationJob(job: Evaluation, request: ExecuteRequest): Promise<void> {
+  const { folder, data, device, signal, onEvent } = request;
   const { tasks, shots, split, limit, beams, maxInputLength, precision } = job;
-  const results = new Map<string, number>();
   await evaluateTasks({
     ...folder.modelOf(job),
     ...{ tasks, shots, split, limit, beams, maxInputLength, precision },
     ...{ device, data, signal, nll: true, out: folder.of(job) },
-    onProgress: (task, done, total) => {
-      results.set(task, done);
-      onProgress?.({ title, done, total, details: `${task} (${results.size} of ${tasks.length})` });
-    },
-    onWarning: (text) => onLine?.(`note: ${text}`),
+    ...(onEvent && { onEvent }),
   });
-}
-
-function tell(event: TrainEvent, title: string, { onLine, onProgress }: Told): void {
-  switch (event.type) {
-    case 'step':
-      onProgress?.({
-        title: `${title} stage ${event.stage}`,
-        ...{ done: event.step, total: event.steps, details: `loss ${event.loss.toFixed(3)}` },
-      });
-      break;
-    case 'evaluating':
-      onProgress?.({
-        title: `${title} stage ${event.stage} step ${event.step}, evaluating`,
-        ...{ done: event.done, total: event.total, details: event.of ?? '' },
-      });
-      break;
-    case 'note':
-      onLine?.(`note: ${event.text}`);
-      break;
-  }
 }

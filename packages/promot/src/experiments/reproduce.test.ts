@@ -39,12 +39,14 @@ test('a table: Ctrl-C in the middle of a run, then on to the report', async () =
   const before = liveTensors();
   const abort = new AbortController();
   const done: string[] = [];
+  let isRandom = false;
   const stopped = await reproduce(
     request('table-3', {
       signal: abort.signal,
-      onJob: ({ name }) => done.push(name),
-      onProgress: ({ title, done: steps }) => {
-        if (title.includes('random-prompt') && title.includes('stage model') && steps === 1) abort.abort();
+      onEvent: (event) => {
+        if (event.type === 'job-done') done.push(event.name);
+        if (event.type === 'job') isRandom = event.name.includes('random-prompt');
+        if (event.type === 'step' && isRandom && event.stage === 'model' && event.step === 1) abort.abort();
       },
     }),
   );
@@ -55,7 +57,9 @@ test('a table: Ctrl-C in the middle of a run, then on to the report', async () =
   expect(readdirSync(join(out, 'runs', stoppedRun.name, 'checkpoints'))).toHaveLength(1);
 
   const rest: string[] = [];
-  const whole = await reproduce(request('table-3', { onJob: ({ name }) => rest.push(name) }));
+  const whole = await reproduce(
+    request('table-3', { onEvent: (event) => event.type === 'job-done' && rest.push(event.name) }),
+  );
   expect(liveTensors()).toBe(before);
   expect(whole.finished).toBe(true);
   expect([...done, ...rest].sort()).toEqual(whole.jobs.map(({ name }) => name).sort());
@@ -82,7 +86,9 @@ test('another experiment takes over what it shares; prompt tuning trains nothing
   const done: string[] = [];
   const { all, left } = outlook(request('table-6'));
   expect(left.runs).toBe(all.runs - 1);
-  const { finished } = await reproduce(request('table-6', { seeds: 2, onJob: ({ name }) => done.push(name) }));
+  const { finished } = await reproduce(
+    request('table-6', { seeds: 2, onEvent: (event) => event.type === 'job-done' && done.push(event.name) }),
+  );
   expect(finished).toBe(true);
   expect(
     done.filter((name) => /^promot-1-shot-[^+]*-s\d-[0-9a-f]{12}$/u.test(name) && !name.includes('-on-')),
@@ -156,15 +162,16 @@ test('a job that another process has is left to it and waited for; the lock of a
   const lines: string[] = [];
   const waits = execute([job!], {
     folder,
-    onLine: (text) => {
-      lines.push(text);
+    onEvent: (event) => {
+      if (event.type !== 'note') return;
+      lines.push(event.text);
       // The other one finishes.
       mkdirSync(folder.of(job!), { recursive: true });
       folder.finish(job!, { seconds: 1 });
     },
   });
   expect(await waits).toBe(true);
-  expect(lines).toEqual([expect.stringMatching(/^Waiting for 1 jobs that another process has .*lock/u)]);
+  expect(lines).toEqual([expect.stringMatching(/^waiting for 1 jobs that another process has .*lock/u)]);
   writeFileSync(lock, JSON.stringify({ pid: 999_999_999, host: hostname() }));
   const release = await folder.claim(job!);
   expect(release).toBeDefined();

@@ -79,11 +79,15 @@ test('a sweep goes on after a stop, leaves one report, and takes no other settin
     sweep: { grid: { 'stage2.learningRate': [0.01, 0.001] }, seeds: 2 },
   };
   const abort = new AbortController();
-  const first = await sweep({ config, signal: abort.signal, onJob: () => abort.abort() });
+  const first = await sweep({
+    config,
+    signal: abort.signal,
+    onEvent: ({ type }) => type === 'job-done' && abort.abort(),
+  });
   expect([first.finished, first.files, first.combinations.length]).toEqual([false, [], 1]);
 
   const done: string[] = [];
-  const whole = await sweep({ config, onJob: ({ name }) => done.push(name) });
+  const whole = await sweep({ config, onEvent: (event) => event.type === 'job-done' && done.push(event.name) });
   expect([whole.finished, done.length]).toEqual([true, 3]);
   expect(whole.combinations.map(({ scores }) => scores.length)).toEqual([2, 2]);
   const report = readFileSync(join(out, 'report.md'), 'utf8');

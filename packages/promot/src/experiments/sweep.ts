@@ -218,14 +218,12 @@ export async function sweep(request: SweepRequest): Promise<Swept> {
   const folder = new ExperimentFolder(out);
   await checkFolder(plan);
   for (const task of new Set(jobs.flatMap(({ tasks }) => tasks))) await loadTask(task, { data });
-  const { signal, onLine, onProgress, onJob } = request;
+  const { signal, onEvent } = request;
   const finished = await execute(jobs, {
     folder,
     ...(data !== undefined && { data }),
     ...(signal && { signal }),
-    ...(onLine && { onLine }),
-    ...(onProgress && { onProgress }),
-    ...(onJob && { onJob }),
+    ...(onEvent && { onEvent }),
   });
   const combinations = plan.combinations
     .map((combination) => ({ combination, ...resultsOf(plan, combination, folder) }))

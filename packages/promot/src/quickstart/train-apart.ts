@@ -4,20 +4,20 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '@promot/core/errors';
-import type { TrainEvent, TrainRequest } from '@promot/core/train';
+import type { TrainRequest, WorkEvent } from '@promot/core/train';
 
 /** What can be sent to another process. */
 export type PlainRequest = Omit<TrainRequest, 'signal' | 'onEvent' | 'atCheckpoint'>;
 
 /** What comes back from it. */
 export type Message =
-  | { readonly event: TrainEvent }
+  | { readonly event: WorkEvent }
   | { readonly failed: { readonly message: string; readonly isUsers: boolean } };
 
 /**
  * Trains as `train` does. Errors: those of `train`; an Error where the process is killed. When this process ends, so does the other.
  */
-export async function trainApart(request: PlainRequest, onEvent: (event: TrainEvent) => void): Promise<void> {
+export async function trainApart(request: PlainRequest, onEvent: (event: WorkEvent) => void): Promise<void> {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
   const child: ChildProcess = fork(fileURLToPath(new URL('./train-child.js', import.meta.url)), { env });
   let failure: Error | undefined;

@@ -8,7 +8,7 @@ import { evaluateTask } from '@promot/core/evaluation';
 import type { LoadedModel } from '@promot/core/models';
 import { openModel } from '@promot/core/open';
 import { loadTask, type Task } from '@promot/core/tasks';
-import { type TrainEvent, train } from '@promot/core/train';
+import { train, type WorkEvent } from '@promot/core/train';
 import type { Tensor } from '@promot/torch';
 import { type Arm, arms, type Lengths } from './arms.js';
 import { type Asked, type Kept, loadAsked, measureKept } from './kept.js';
@@ -30,7 +30,7 @@ export interface RealRequest {
   readonly precision?: 'fp32' | 'bf16';
   readonly signal?: AbortSignal;
   readonly onLine?: (text: string) => void;
-  readonly onEvent?: (arm: string, event: TrainEvent) => void;
+  readonly onEvent?: (arm: string, event: WorkEvent) => void;
 }
 
 /** One look at one model. */
