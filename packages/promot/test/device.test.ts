@@ -71,7 +71,7 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
     const trained = what === 'prompt' ? new Map([['prompt', prompt]]) : (lora ?? model).parameters;
     const optimizer = makeOptimizer(
       trained,
-      { optimizer: kind, firstStep: 0, weightDecay: kind === 'adafactor' ? 0 : 0.1 } as Parameters<
+      { optimizer: kind, firstStep: 0, beta2: 0.999, weightDecay: kind === 'adafactor' ? 0 : 0.1 } as Parameters<
         typeof makeOptimizer
       >[1],
       what !== 'model',
