@@ -5,7 +5,7 @@
 //
 // Every golden model after one training step, in both precisions, with a soft prompt after one step; and a T5 whose file holds
 // a head of its own while its config says tied. Then a run of two stages, whose prompt names its model by itself. OUT must not exist. The layout is the one that verify.py describes.
-import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Adafactor, keep, noGrad, scope } from '@promot/torch';
@@ -64,7 +64,7 @@ if (!out || rest.length > 0 || existsSync(out)) {
   process.exit(2);
 }
 mkdirSync(out, { recursive: true });
-for (const name of ['t5-v1.0', 't5-v1.1', 'llama', 'qwen2'])
+for (const name of readdirSync(golden))
   for (const dtype of ['float32', 'bfloat16']) await write(out, `${name}-${dtype}`, join(golden, name), dtype);
 
 const untidy = join(out, 'untidy-source');

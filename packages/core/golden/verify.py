@@ -26,6 +26,7 @@ from peft import AutoPeftModelForCausalLM, AutoPeftModelForSeq2SeqLM, PeftConfig
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 TOLERANCE = 1e-4
+OF_IMAGES = ("vision_tower", "multi_modal_projector", "eoi_embedding")
 
 
 @torch.no_grad()
@@ -36,7 +37,11 @@ def reference_logits(model_folder, adapter_folder, input_ids, target_ids):
         return logits_of(auto.from_pretrained(adapter_folder, dtype=torch.float32).eval(), input_ids, target_ids)
     encoder_decoder = AutoConfig.from_pretrained(model_folder).is_encoder_decoder
     kind = AutoModelForSeq2SeqLM if encoder_decoder else AutoModelForCausalLM
-    model, report = kind.from_pretrained(model_folder, dtype=torch.float32, output_loading_info=True)
+    # Gemma 2 caps its scores, which the fused kernels cannot.
+    model, report = kind.from_pretrained(model_folder, dtype=torch.float32, output_loading_info=True,
+                                         attn_implementation="eager")
+    # Of T5Gemma 2 promot writes the text model, without what is of images.
+    report["missing_keys"] = [k for k in report["missing_keys"] if not any(part in k for part in OF_IMAGES)]
     problems = {k: v for k, v in report.items() if v and k in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs")}
     if problems:
         raise SystemExit(f"{model_folder}: Transformers does not find the weights it needs: {problems}")

@@ -1,15 +1,13 @@
 // Greedy and beam search against Transformers, with and without a PEFT prompt: golden/make.py wrote what it generates.
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { keep, type Tensor } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { goldenFolder, goldenModels } from '../../test/golden-folders.js';
 import { readPromptAdapter } from '../adapters/peft.js';
 import { loadFolder } from '../models/load.js';
 import type { LanguageModel } from '../models/model.js';
 import { generate } from './generate.js';
 import { score } from './score.js';
-
-const models = fileURLToPath(new URL('../../golden/models', import.meta.url));
 
 interface Case {
   name: string;
@@ -28,8 +26,8 @@ interface Expected {
   generation: { inputIds: number[][]; endIds: number[]; cases: Case[] };
 }
 
-describe.each(['t5-v1.0', 't5-v1.1', 'llama', 'qwen2'])('%s', (name) => {
-  const folder = `${models}/${name}`;
+describe.each(goldenModels)('%s', (name) => {
+  const folder = `${goldenFolder}/${name}`;
   const { batch, losses, generation } = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as Expected;
   let model: LanguageModel;
   let prompt: Tensor;

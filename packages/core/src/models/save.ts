@@ -65,6 +65,8 @@ const floatKeys = [
   'classifier_dropout',
   'attention_dropout',
   'rope_theta',
+  'final_logit_softcapping',
+  'attn_logit_softcapping',
   'factor',
   'low_freq_factor',
   'high_freq_factor',

@@ -93,12 +93,12 @@ export abstract class Weights {
     return layer;
   }
   /**
-   * The output layer, E -> V, whose matrix is named lm_head. Files are untidy: a head in the checkpoint that differs from the embedding counts,
+   * The output layer, E -> V. Files are untidy: a head in the checkpoint that differs from the embedding counts,
    * whatever the configuration says of tying.
    */
-  head(embedding: Tensor, std: number, tied: boolean): Linear {
-    const name = 'lm_head.weight';
-    this.#places.set('lm_head', { stack: 'decoder', parts: [{ role: 'head', rows: embedding.size(0) }] });
+  head(embedding: Tensor, std: number, tied: boolean, module = 'lm_head'): Linear {
+    const name = `${module}.weight`;
+    this.#places.set(module, { stack: 'decoder', parts: [{ role: 'head', rows: embedding.size(0) }] });
     if (tied && !this.stores(name)) return new Linear(embedding);
     const head = this.take(name, embedding.shape, std);
     if (!tied || !head.equal(embedding)) return new Linear(head);

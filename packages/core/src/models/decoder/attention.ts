@@ -78,6 +78,14 @@ export class Attention {
     });
   }
 
+  /** Keys and values [B, G, S, D] of other states [B, S, E], which have no places. */
+  read(states: Tensor): KeysAndValues {
+    return scope(() => {
+      const [, k, v] = this.#project(states);
+      return [this.#placed(k, this.#groups, this.#keyNorm, undefined), this.#split(v, this.#groups)];
+    });
+  }
+
   /** x [B, L, E] -> query, key and value [B, L, heads * D]. */
   #project(x: Tensor): [Tensor, Tensor, Tensor] {
     const projected = this.#inputs.map((linear) => linear.forward(x));

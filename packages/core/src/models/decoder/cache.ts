@@ -12,7 +12,13 @@ export type KeysAndValues = [keys: Tensor, values: Tensor];
 export interface Context {
   /** Hears of keys and values of the tokens being read [B, G, L, D]; gives all there are so far, in order, the prefix left out. */
   append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[];
-  readonly prefix?: ReadPrefix | undefined;
+  readonly prefix?: InFront | undefined;
+}
+
+/** Keys and values in front of what is read, of each layer: [1, G, length, D] for all rows, or [B, G, length, D]. */
+export interface InFront {
+  readonly layers: readonly KeysAndValues[];
+  readonly length: number;
 }
 
 /** Keys and values [1, G, length, D] per layer of what stands in front of many inputs. */
@@ -53,7 +59,7 @@ export class Cache implements Context {
   readonly #inputs: KeysAndValues[] = [];
   readonly #fed: KeysAndValues[] = [];
   /** The places at first: one for every input. */
-  readonly #start: readonly number[];
+  #start: readonly number[];
   #columns: Columns | undefined;
   /** Tokens fed since then. */
   #grown = 0;
@@ -61,7 +67,7 @@ export class Cache implements Context {
   constructor(
     /** The place of each row's next token. */
     private places: readonly number[],
-    readonly prefix: ReadPrefix | undefined,
+    readonly prefix: InFront | undefined,
   ) {
     this.#start = places;
   }
@@ -125,6 +131,12 @@ export class Cache implements Context {
     this.#replace((t) => t.indexSelect(0, rowIndex));
     this.places = rows.map((row) => this.places[row]!);
     if (inputs.length < (this.#inputs[0]?.[0].size(0) ?? 0)) pickAll(this.#inputs, idTensor(inputs));
+  }
+
+  /** From now on, what was read so far is the inputs': `rewind` goes back to here. One row for each input. */
+  settle(): void {
+    this.#start = this.places;
+    this.#grown = 0;
   }
 
   /** Forgets the tokens fed since the inputs were read. */

@@ -3,6 +3,7 @@
 import {
   arange,
   cat,
+  type DType,
   type Embedding,
   type Linear,
   ones,
@@ -68,8 +69,10 @@ export class Decoder implements LanguageModel {
     this.#writer = writer;
     const { width, vocabularySize: rows, initialDeviation: std, normEpsilon, normOffset } = spec;
     this.#embed = weights.embedding('model.embed_tokens', rows, width, std);
-    this.#embeddingScale = scope(() => tensor(Float32Array.of(spec.embeddingScale)).to(weights.dtype).float().item());
-    this.#layers = spec.layers.map((_, i) => new Layer(spec, weights, `model.layers.${i}`, i));
+    this.#embeddingScale = roundedTo(weights.dtype, spec.embeddingScale);
+    this.#layers = spec.layers.map(
+      (_, i) => new Layer(spec, weights, `model.layers.${i}`, { stack: 'decoder', layer: i }),
+    );
     this.#norm = weights.norm('model.norm', width, normEpsilon, normOffset);
     this.head = weights.head(this.#embed.weight, std, spec.tied);
     this.#ropes = new Map(spec.layers.flatMap(({ rotary }) => (rotary ? [[rotary, new Rope(rotary)]] : [])));
@@ -264,10 +267,15 @@ export class Decoder implements LanguageModel {
   }
 }
 
+/** A number as an element of this type holds it. */
+export function roundedTo(dtype: DType, x: number): number {
+  return scope(() => tensor(Float32Array.of(x)).to(dtype).float().item());
+}
+
 /** Scalings whose frequencies follow from the length of the whole sequence. */
 const dependsOnLength: ReadonlySet<string> = new Set(['dynamic', 'longrope']);
 
-function perWindow(make: (window: number) => Mask): (window: number) => Mask {
+export function perWindow(make: (window: number) => Mask): (window: number) => Mask {
   const made = new Map<number, Mask>();
   return (window) => {
     const mask = made.get(window) ?? make(window);
@@ -277,7 +285,7 @@ function perWindow(make: (window: number) => Mask): (window: number) => Mask {
 }
 
 /** [L, L]: true where place t may look at place s: s <= t, and t - s < window. */
-function visible(length: number, window: number): Tensor {
+export function visible(length: number, window: number): Tensor {
   const square = ones([length, length], 'bool');
   const causal = tril(square);
   return length <= window ? causal : causal.logicalAnd(tril(square, -window).logicalNot());
@@ -321,6 +329,6 @@ function insertPrompt(prompt: Tensor, x: Tensor, gaps: readonly number[]): Tenso
   });
 }
 
-function positions(length: number, whole: number, start = 0): Places {
+export function positions(length: number, whole: number, start = 0): Places {
   return { places: Array.from({ length }, (_, i) => start + i), rows: 1, length, whole };
 }

@@ -8,6 +8,12 @@ import { FeedForward } from './feed-forward.js';
 import type { Turn } from './rope.js';
 import type { DecoderSpec } from './spec.js';
 
+/** Names of a layer's norms; one that has no name is not there. */
+export interface NormNames {
+  readonly attention: { readonly before?: string; readonly after?: string };
+  readonly feedForward: { readonly before?: string; readonly after?: string };
+}
+
 interface Norms {
   readonly before?: RMSNorm | undefined;
   readonly after?: RMSNorm | undefined;
@@ -21,29 +27,34 @@ const normNames = {
     attention: { before: 'input_layernorm', after: 'post_attention_layernorm' },
     feedForward: { before: 'pre_feedforward_layernorm', after: 'post_feedforward_layernorm' },
   },
-} as const satisfies Record<DecoderSpec['norms'], Record<string, { before?: string; after?: string }>>;
+} as const satisfies Record<DecoderSpec['norms'], NormNames>;
 
 export class Layer {
-  readonly #attention: Attention;
+  readonly attention: Attention;
   readonly #attentionNorms: Norms;
   readonly #feedForward: FeedForward;
   readonly #feedForwardNorms: Norms;
   readonly #residualScale: number;
   readonly #index: number;
 
-  constructor(spec: DecoderSpec, weights: Weights, name: string, index: number) {
-    this.#index = index;
+  constructor(
+    spec: DecoderSpec,
+    weights: Weights,
+    name: string,
+    place: { readonly stack: 'encoder' | 'decoder'; readonly layer: number },
+    names: NormNames = normNames[spec.norms],
+  ) {
+    this.#index = place.layer;
     this.#residualScale = spec.residualScale;
-    const place = { stack: 'decoder', layer: index } as const;
     const norms = ({ before, after }: { before?: string; after?: string }): Norms => {
       const norm = (of: string | undefined) =>
         of === undefined ? undefined : weights.norm(`${name}.${of}`, spec.width, spec.normEpsilon, spec.normOffset);
       return { before: norm(before), after: norm(after) };
     };
-    this.#attention = new Attention(spec, weights, `${name}.self_attn`, place);
+    this.attention = new Attention(spec, weights, `${name}.self_attn`, place);
     this.#feedForward = new FeedForward(spec, weights, `${name}.mlp`, place);
-    this.#attentionNorms = norms(normNames[spec.norms].attention);
-    this.#feedForwardNorms = norms(normNames[spec.norms].feedForward);
+    this.#attentionNorms = norms(names.attention);
+    this.#feedForwardNorms = norms(names.feedForward);
   }
 
   /** Dropout falls on what each half adds (most of these models trained without; the attention weights are left alone). */
@@ -55,7 +66,7 @@ export class Layer {
     context: Context | undefined,
   ): Tensor {
     return scope(() => {
-      const attend = (y: Tensor) => this.#attention.forward(y, turn, mask, context, this.#index);
+      const attend = (y: Tensor) => this.attention.forward(y, turn, mask, context, this.#index);
       const y = this.#add(x, attend, this.#attentionNorms, dropout);
       return this.#add(y, (z) => this.#feedForward.forward(z), this.#feedForwardNorms, dropout);
     });

@@ -63,6 +63,15 @@ export interface LayerHelp {
   windowed(types: readonly string[] | null | undefined, otherwise: (index: number) => boolean): boolean[];
 }
 
+/** A family that a table makes. */
+export interface DecoderFamily extends Family {
+  /** The specification, and config.json with all that is known (but whether the head is tied). */
+  read(
+    config: Readonly<Record<string, unknown>>,
+    place: string,
+  ): { spec: DecoderSpec; config: Readonly<Record<string, unknown>> };
+}
+
 /** A family as a table. */
 export interface DecoderTable<K extends z.ZodRawShape> {
   /** config.json's `model_type`. */
@@ -86,13 +95,13 @@ export interface DecoderTable<K extends z.ZodRawShape> {
  *   spec: () => ({ queryKeyNorm: 'head' }),
  * });
  */
-export function decoderFamily<K extends z.ZodRawShape>(table: DecoderTable<K>): Family {
+export function decoderFamily<K extends z.ZodRawShape>(table: DecoderTable<K>): DecoderFamily {
   const schema = z.looseObject({ ...commonKeys, ...table.keys });
-  return {
+  const family: DecoderFamily = {
     name: table.name,
     architecture: table.architecture,
     gguf: table.gguf,
-    build(raw, weights, place) {
+    read(raw, place) {
       const config = parseConfig(schema, raw, place);
       checkIds(config as CommonConfig, ['eos_token_id'], place);
       const common = config as CommonConfig;
@@ -105,12 +114,17 @@ export function decoderFamily<K extends z.ZodRawShape>(table: DecoderTable<K>): 
         model_type: table.name,
         architectures: [table.architecture],
       };
+      return { spec, config: written };
+    },
+    build(raw, weights, place) {
+      const { spec, config } = family.read(raw, place);
       return new Decoder(spec, weights, {
         family: table.name,
-        config: (tied) => ({ ...written, tie_word_embeddings: tied }),
+        config: (tied) => ({ ...config, tie_word_embeddings: tied }),
       });
     },
   };
+  return family;
 }
 
 /** Layers without a window, with the file's rotary positions. */

@@ -14,9 +14,10 @@ import { phi3 } from './phi3.js';
 import { qwen2, qwen3 } from './qwen2.js';
 import { smollm3 } from './smollm3.js';
 import { mt5, t5 } from './t5.js';
+import { t5gemma2 } from './t5gemma2.js';
 
 export const families = new Registry<Family>('model family', [
-  ...[t5, mt5],
+  ...[t5, mt5, t5gemma2],
   ...[llama, mistral, qwen2, qwen3, gemma2, gemma3, smollm3, olmo2, olmo3, granite, exaone4, ernie4_5, phi3],
 ]);
 

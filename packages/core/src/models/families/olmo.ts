@@ -17,7 +17,8 @@ export const olmo2 = decoderFamily({
   architecture: 'Olmo2ForCausalLM',
   keys: normKeys,
   spec: (config) => normed(config),
-  gguf: { architecture: 'olmo2' },
+  // OLMo 3 has the same name there, and a window: then the key, which OLMo 2 does not know, is refused.
+  gguf: { architecture: 'olmo2', config: ({ get }) => ({ sliding_window: get('attention.sliding_window') }) },
 });
 
 export const olmo3 = decoderFamily({
