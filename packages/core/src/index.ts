@@ -5,7 +5,7 @@ export { UserError } from './base/errors.js';
 export { type Comparison, compareResults } from './evaluation/compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
 export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-task.js';
-export { type EvaluateTasksRequest, evaluate, evaluateTasks, type Report } from './evaluation/evaluate-tasks.js';
+export { type EvaluateTasksRequest, evaluate, evaluateTasks, type TasksResult } from './evaluation/evaluate-tasks.js';
 export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './evaluation/form.js';
 export type { LikelihoodAccuracy } from './evaluation/likelihood.js';
 export { evaluateText, type TextOptions, type TextResult } from './evaluation/text.js';
@@ -32,7 +32,7 @@ export type {
   Cell,
   Figure,
   FigurePoint,
-  Report as ReportContent,
+  Report,
   Section,
   SideBySide,
   Table,

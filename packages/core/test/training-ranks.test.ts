@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ended, ranks } from '../../torch/test/ranks.js';
-import type { Report } from '../src/evaluation/evaluate-tasks.js';
+import type { TasksResult } from '../src/evaluation/evaluate-tasks.js';
 import type { MicroBatch } from '../src/training/loop.js';
 import { ownPasses } from '../src/training/parallel.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
@@ -99,7 +99,8 @@ describe('training with several processes', () => {
     const [file] = readdirSync(answers);
     const lines = readFileSync(join(answers, file!), 'utf8').trim().split('\n');
     writeFileSync(join(answers, file!), `${lines.slice(0, 4).join('\n')}\n`);
-    const outputs = (one: unknown) => (one as { result: Report }).result.tasks[0]!.samples.map(({ output }) => output);
+    const outputs = (one: unknown) =>
+      (one as { result: TasksResult }).result.tasks[0]!.samples.map(({ output }) => output);
     for (const one of await results(2, 'evaluate', { request: request('evaluated-by-two') }))
       expect(outputs(one)).toEqual(outputs(whole));
     const parts = (all: readonly string[]) => all.map((line) => line.replaceAll(/-?[\d.]+(?=[,}])/g, '#')).sort();

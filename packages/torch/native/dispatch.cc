@@ -147,6 +147,31 @@ c10::IValue toIValue(State& state, Napi::Value value, const c10::TypePtr& type, 
   }
 }
 
+/**
+ * Element types, layouts and memory formats travel as integers; libtorch looks them up in tables without looking whether they are in
+ * there (a numeric element type of -2 ended the process with SIGFPE).
+ */
+void checkEnumeration(Napi::Value value, const c10::TypePtr& type) {
+  if (type->kind() == c10::TypeKind::OptionalType)
+    return checkEnumeration(value, type->expectRef<c10::OptionalType>().getElementType());
+  if (!value.IsNumber()) return;
+  auto below = [&](int64_t end, const char* what) {
+    int64_t number = toInt(value);
+    if (number < 0 || number >= end)
+      throw std::invalid_argument(std::string("there is no ") + what + " " + std::to_string(number));
+  };
+  switch (type->kind()) {
+    case c10::TypeKind::ScalarTypeType:
+      throw std::invalid_argument("an element type is given by its name, such as 'float32'");
+    case c10::TypeKind::LayoutType:
+      return below(static_cast<int64_t>(c10::Layout::NumOptions), "layout");
+    case c10::TypeKind::MemoryFormatType:
+      return below(static_cast<int64_t>(c10::MemoryFormat::NumOptions), "memory format");
+    default:
+      return;
+  }
+}
+
 Napi::Value fromIValue(Napi::Env env, State& state, const c10::IValue& value) {
   if (value.isNone()) return env.Null();
   if (value.isTensor()) return state.put(env, value.toTensor());
@@ -278,6 +303,7 @@ Napi::Value callOperator(const Napi::CallbackInfo& info) {
         }
         if (parameter.type()->kind() != c10::TypeKind::OptionalType) throw std::invalid_argument("is missing");
       }
+      checkEnumeration(value, parameter.real_type());
       stack.push_back(toIValue(state, value, parameter.type(), stack));
     } catch (const std::exception& error) {
       throw fail("argument '" + parameter.name() + "': " + messageOf(error), stack);

@@ -84,6 +84,13 @@ describe('errors', () => {
   });
   test('a wrong argument is named', () => {
     expect(() => call('aten::narrow', zeros([3]), 0.5, 0, 1)).toThrow(/aten::narrow.*argument 'dim'.*integer/);
+    // The first ended the process with SIGFPE.
+    for (const dtype of [-2, 5, 1e6])
+      expect(() => call('aten::view.dtype', zeros([3]), dtype)).toThrow(
+        /argument 'dtype': an element type is given by/,
+      );
+    expect(() => call('aten::clone', zeros([3]), -1)).toThrow(/'memory_format': there is no memory format -1/);
+    expect(() => call('aten::to.dtype_layout', zeros([3]), undefined, 99)).toThrow(/'layout': there is no layout 99/);
     expect(() => call('aten::relu', 5)).toThrow(/argument 'self': expected a tensor/);
     expect(() => call('aten::add.Scalar', zeros([1]), zeros([1]))).toThrow(/argument 'other': expected a number/);
     expect(() => call('aten::relu')).toThrow(/argument 'self': is missing/);

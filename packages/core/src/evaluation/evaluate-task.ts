@@ -93,7 +93,8 @@ export interface TaskResult {
 }
 
 /**
- * Evaluates a loaded model on a task's evaluation split.
+ * Evaluates a model that is loaded already on a task's evaluation split; writes nothing. By the model's name, and with files:
+ * `evaluateTasks`.
  * Errors: a UserError for data at fault, too few exemplars, or `likelihood` on a task without labels.
  */
 export async function evaluateTask(loaded: LoadedModel, task: Task, options: TaskOptions = {}): Promise<TaskResult> {

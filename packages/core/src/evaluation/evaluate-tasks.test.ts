@@ -17,7 +17,7 @@ import { liveTensors } from '@promot/torch';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Observer } from '../base/events.js';
 import { openModel } from '../open/open.js';
-import { type EvaluateTasksRequest, evaluateTasks, type Report } from './evaluate-tasks.js';
+import { type EvaluateTasksRequest, evaluateTasks, type TasksResult } from './evaluate-tasks.js';
 
 // As it is, but counted.
 vi.mock('../open/open.js', async (original) => {
@@ -143,7 +143,7 @@ test('an interrupted evaluation goes on, even behind half a line', async () => {
   const there: number[] = [];
   const report = await evaluateTasks(request({ out, onEvent: (e) => e.type === 'reused' && there.push(e.there) }));
   // Equal but for rounding: what is left makes other batches.
-  const facts = ({ tasks: results }: Report) =>
+  const facts = ({ tasks: results }: TasksResult) =>
     results.map(({ score, samples }) => ({ score, ...samples.map(({ output }) => output) }));
   expect(facts(report)).toEqual(facts(whole));
   report.tasks.forEach((result, i) => {

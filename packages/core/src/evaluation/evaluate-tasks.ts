@@ -48,21 +48,23 @@ export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onPr
   readonly onEvent?: Observer;
 }
 
-export interface Report {
+/** What `evaluateTasks` found. */
+export interface TasksResult {
   readonly tasks: readonly TaskResult[];
   /** The paper's normalised average of the scores, 0 to 100; for several tasks. */
   readonly average?: number;
 }
 
 /**
- * Opens a model (only where an answer is missing), evaluates it on tasks one after the other and, with `out`, writes the files.
+ * Opens a model by its name (only where an answer is missing), evaluates it on tasks one after the other and, with `out`, writes the
+ * files. For a model that is loaded already: `evaluateTask`; for examples that are no task's: `evaluateExamples`.
  * In a process group all ranks call it with the same request; they divide the batches, and rank 0 writes.
  * Errors: a UserError for anything wrong with the model, the prompt, a task or its data.
  *
  * @example
  * const { tasks, average } = await evaluateTasks({ model: 'runs/rte', tasks: ['rte', 'snli'], data: 'data', out: 'results' });
  */
-export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Report> {
+export async function evaluateTasks(request: EvaluateTasksRequest): Promise<TasksResult> {
   const { model, prompt, tasks: names, out, hub } = request;
   if (names.length === 0) throw new UserError('no task to evaluate');
   if (out !== undefined && existsSync(out)) removeTemporaries(out, anHour);
@@ -109,7 +111,7 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Repo
       }
       results.push(taskResult(task, examples, options, answers));
     }
-    const report: Report = {
+    const report: TasksResult = {
       tasks: results,
       ...(results.length > 1 && { average: normalizedAverage(results.map(({ score }) => score)) }),
     };
@@ -120,7 +122,7 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Repo
   }
 }
 
-/** Opens a model and evaluates it on one task: see `evaluateTasks`. */
+/** `evaluateTasks` for one task. */
 export async function evaluate({
   task,
   ...request
@@ -193,7 +195,7 @@ async function answersName(
 /** results.json holds the report; fingerprints and settings stand beside it. */
 function writeReport(
   out: string,
-  { tasks, average }: Report,
+  { tasks, average }: TasksResult,
   request: EvaluateTasksRequest,
   fingerprints: Fingerprints,
 ): void {

@@ -2,7 +2,7 @@
 export { type ComparedScore, type ComparedTask, type Comparison, compareResults } from './compare.js';
 export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluate.js';
 export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluate-task.js';
-export { type EvaluateTasksRequest, evaluate, evaluateTasks, type Report } from './evaluate-tasks.js';
+export { type EvaluateTasksRequest, evaluate, evaluateTasks, type TasksResult } from './evaluate-tasks.js';
 export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './form.js';
 export type { LikelihoodAccuracy } from './likelihood.js';
 export { evaluateText, type TextOptions, type TextResult } from './text.js';
