@@ -90,6 +90,6 @@ export function describeChoice(config: TrainingConfig, method: Method, model: La
     : '';
   return (
     `settings for ${examples} training examples of your own: batch ${batchSize}; ${parts.join('; ')}${ends}. ` +
-    `Rates as measured: ${ratesOf(model).measured}. preset=paper has the paper's settings`
+    `Rates: ${ratesOf(model).measured}. preset=paper has the paper's settings`
   );
 }

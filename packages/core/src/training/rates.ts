@@ -1,4 +1,5 @@
 // Learning rates by model family, and where each was measured. What was not measured says so.
+import { scope } from '@promot/torch';
 import type { StageConfig } from '../methods/settings.js';
 import type { LanguageModel } from '../models/model.js';
 
@@ -51,6 +52,11 @@ const smollm: FamilyRates = {
 
 export const familyRates: readonly FamilyRates[] = [smallT5, paper, gemma, smollm];
 
+/** Root mean square of what the model reads in place of a token. */
+export function embeddingSize({ embedding, shape }: LanguageModel): number {
+  return scope(() => embedding.float().square().mean().sqrt().item()) * shape.embeddingScale;
+}
+
 /** The rates for a model; `measured` says where they come from, also where it was on another family. */
 export function ratesOf(model: LanguageModel): FamilyRates {
   const family = String(model.config().model_type);
@@ -60,6 +66,15 @@ export function ratesOf(model: LanguageModel): FamilyRates {
       families.includes(family) && parameters <= parametersUpTo,
   );
   if (found) return found;
-  const nearest = model.kind === 'encoder-decoder' ? paper : smollm;
-  return { ...nearest, measured: `${nearest.measured}; nothing was measured for ${family}` };
+  if (model.kind === 'encoder-decoder')
+    return { ...paper, measured: `${paper.measured}; nothing was measured for ${family}` };
+  // A rate for the prompt is a share of the size of what it stands beside; on SmolLM2 a fifth did well.
+  const learningRate = Number((embeddingSize(model) / 5).toPrecision(1));
+  return {
+    ...gemma,
+    prompt: { ...gemma.prompt, learningRate },
+    measured:
+      `nothing was measured for ${family}: the model's rate is that of ${gemma.measured}, ` +
+      "the prompt's a fifth of the size of the embeddings",
+  };
 }

@@ -20,6 +20,7 @@ import { objectives } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
 import { type Phase, phasesOf, type RunTask } from './phases.js';
 import { ownConfig, settle } from './presets.js';
+import { embeddingSize } from './rates.js';
 import type { TrainRequest } from './request.js';
 import { type RunBefore, resumedConfig } from './resume.js';
 
@@ -202,8 +203,7 @@ function warnOfLargeSteps(
   { onEvent }: TrainRequest,
 ): void {
   const { learningRate } = stages[settings]!;
-  const rows = scope(() => model.embedding.float().square().mean().sqrt().item());
-  const size = rows * model.shape.embeddingScale;
+  const size = embeddingSize(model);
   if (learningRate <= size) return;
   onEvent?.({
     type: 'note',
