@@ -16,6 +16,8 @@ export interface Arm {
 
 /** Of all arms. AdamW with a short warm-up: what people tune small decoder-only models with. */
 export const shared = {
+  // All else is said here: nothing is to end early or to follow the data.
+  preset: 'paper',
   batchSize: 16,
   microBatchSize: 16,
   dropout: 0,
