@@ -50,7 +50,14 @@ export type { Example, Task, TaskDefinition } from './tasks/task.js';
 export type { Tokenizer } from './tokenizer/tokenizer.js';
 export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './training/config.js';
 export { type DryRun, dryRun } from './training/dry-run.js';
-export { type Objective, objectives, type Pass, registerObjective, sumOfLosses } from './training/objectives/index.js';
+export {
+  type Objective,
+  objectives,
+  type Pass,
+  registerObjective,
+  sumOfLosses,
+  tokenLosses,
+} from './training/objectives/index.js';
 export { resumeRequest } from './training/resume.js';
 export {
   type CheckpointMoment,

@@ -5,7 +5,7 @@ import { dft } from './dft.js';
 import { eaft } from './eaft.js';
 import type { Objective } from './objective.js';
 
-export { sumOfLosses } from './cross-entropy.js';
+export { sumOfLosses, tokenLosses } from './cross-entropy.js';
 export { type KlOptions, klPenalty, sumOfDivergences } from './kl.js';
 export type { LossOptions, Objective, Pass } from './objective.js';
 export { crossEntropy };
