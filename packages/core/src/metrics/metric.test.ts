@@ -1,4 +1,5 @@
 // What holds for every metric: one suite that each of them, and any that is added, runs through.
+import { readFileSync } from 'node:fs';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -177,4 +178,10 @@ test('types: a metric has typed settings, and any metric is one of the list', ()
   const unsigned: Metric = { name: 'x', settings, needs: 'output', answerTokens: 1, compute: () => [] };
   expect(unsigned.name).toBe('x');
   expect(new ChosenMetric(long, { least: 3 }).score([{ output: 'ab', references: ['ab'] }]).score).toBe(0);
+});
+
+test('docs/how-to/extend.md counts the lines of its example right; packages/promot/test/docs.test.ts runs it', () => {
+  const page = readFileSync(new URL('../../../../docs/how-to/extend.md', import.meta.url), 'utf8');
+  const [, example] = page.match(/## Add a metric[\s\S]*?```ts\n([\s\S]*?\nregisterMetric\(.*\n)/u)!;
+  expect(page).toContain(`These are ${example!.split('\n').length - 1} lines`);
 });
