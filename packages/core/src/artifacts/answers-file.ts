@@ -24,6 +24,11 @@ export const answerLine = z.discriminatedUnion('type', [
       .readonly()
       .optional()
       .describe('for tasks with labels: how likely each is'),
+    choices: z
+      .array(z.strictObject({ logprob, tokens, greedy: z.boolean().describe('each token is the most likely one') }))
+      .readonly()
+      .optional()
+      .describe('for tasks with choices: how likely each is'),
     reference: z.strictObject({ logprob, tokens }).optional().describe('with nll: how likely the first reference is'),
   }),
 ]);

@@ -16,6 +16,10 @@ export const sampleLine = z.looseObject({
     .looseObject({ raw: z.string().optional(), perToken: z.string().optional() })
     .optional()
     .describe('for tasks with labels: the most likely one, by each ranking'),
+  choices: z
+    .array(z.looseObject({ text: z.string(), logprob: z.number(), tokens: z.int().positive(), greedy: z.boolean() }))
+    .optional()
+    .describe('for tasks with choices: how likely each is'),
   reference: z
     .object({ logprob: z.number(), tokens: z.int().positive() })
     .optional()

@@ -3,7 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { UserError } from '../base/errors.js';
-import { readRecords, recordLocation } from './records.js';
+import { readRecords } from './records.js';
 
 /**
  * The documents of a file. `.txt`: the whole file. Else the field `text` of each record, of the first `limit` records.
@@ -20,9 +20,9 @@ export async function readDocuments(file: string, limit = Number.POSITIVE_INFINI
       throw new UserError(`${file} is not UTF-8 text`);
     }
   }
-  const records = await readRecords(file, limit);
+  const { records, place } = await readRecords(file, limit);
   return records.map(({ text }, i) => {
     if (typeof text === 'string') return text;
-    throw new UserError(`${recordLocation(file, i)}: a document is text in the field "text"`);
+    throw new UserError(`${file} ${place(i)}: a document is text in the field "text"`);
   });
 }

@@ -1,10 +1,14 @@
 // Data sets and models by their hub names: which files of a repository make a split, or a model.
 
-import { join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
+import { parseDocument } from 'yaml';
 import { UserError } from '../base/errors.js';
+import { isJsonObject } from '../base/json.js';
 import { type HubOptions, hubSnapshot } from '../hub/snapshot.js';
-import { type DataRecord, readRecords, recordFileEndings, recordLocation } from './records.js';
-import { splits as allSplits, missingSplit, type RecordSource, type Split } from './source.js';
+import { type ClassNames, classNamesOfFeatures } from './class-names.js';
+import { isRecordFile, recordEnding, recordFileEndings } from './records.js';
+import { splits as allSplits, missingSplit, type RecordSource, readTable, type Split } from './source.js';
 
 /** A data set on the hub. */
 export interface HubDataset {
@@ -12,6 +16,10 @@ export interface HubDataset {
   readonly name: string;
   /** The configuration (subset), for data sets that have several: `rte`. */
   readonly config?: string;
+  /** Branch, tag or commit; `main` by default. */
+  readonly revision?: string;
+  /** What the data set calls its splits, where that is not train, validation (valid, val, dev) and test. */
+  readonly splitNames?: Readonly<Partial<Record<Split, string>>>;
   /** Splits to use; by default all three. Splits without public answers are left out. */
   readonly splits?: readonly Split[];
   /** Downloads at most so many files of a split, evenly spaced; for splits too large to download for a training run. */
@@ -21,7 +29,7 @@ export interface HubDataset {
 }
 
 /** How files name the splits. Samples of them (`sampled_test`) are none. */
-const splitNames: Readonly<Record<Split, string>> = {
+const usualNames: Readonly<Record<Split, string>> = {
   train: 'train',
   validation: 'validation|valid|val|dev',
   test: 'test',
@@ -43,15 +51,21 @@ const convertedBranch = 'refs/convert/parquet';
 export function splitFiles(
   paths: readonly string[],
   split: Split,
-  { config, maxFiles = Number.POSITIVE_INFINITY }: Pick<HubDataset, 'config' | 'maxFiles'> = {},
+  {
+    config,
+    splitNames,
+    maxFiles = Number.POSITIVE_INFINITY,
+  }: Pick<HubDataset, 'config' | 'splitNames' | 'maxFiles'> = {},
 ): string[] {
   const folders = config === undefined ? ['default/', 'data/', ''] : [`${config}/`, `data/${config}/`];
-  const named = new RegExp(`(?:^|[^a-z])(?<!sampled[_-])(?:${splitNames[split]})(?:[^a-z]|$)`, 'iu');
+  const own = splitNames?.[split]?.replace(/[^\w-]/gu, '\\$&');
+  const named = new RegExp(`(?:^|[^a-z])(?<!sampled[_-])(?:${own ?? usualNames[split]})(?:[^a-z]|$)`, 'iu');
   for (const folder of folders) {
     for (const ending of recordFileEndings.toReversed()) {
       const files = paths.filter((path) => {
-        const rest = path.startsWith(folder) && path.endsWith(ending) ? path.slice(folder.length) : '';
-        return named.test(rest.slice(0, -ending.length)) && (folder !== '' || !rest.includes('/'));
+        if (!path.startsWith(folder) || recordEnding(path) !== ending) return false;
+        const rest = path.slice(folder.length);
+        return named.test(rest.slice(0, rest.lastIndexOf(ending))) && (folder !== '' || !rest.includes('/'));
       });
       if (files.length > 0) return evenSample(files.sort(), maxFiles);
     }
@@ -79,22 +93,42 @@ export function hubSource(dataset: HubDataset, options: HubOptions = {}): Record
     splits: present,
     read: async (split) => {
       if (!present.includes(split)) throw missingSplit(description, split, present);
-      const repository = { type: 'dataset', name: dataset.name, fallback: convertedBranch } as const;
-      const { folder, files } = await hubSnapshot(repository, (paths) => splitFiles(paths, split, dataset), options);
-      const limit = dataset.maxRows === undefined ? undefined : Math.ceil(dataset.maxRows / files.length);
-      const records: DataRecord[] = [];
-      const starts: number[] = [];
-      for (const file of files) {
-        starts.push(records.length);
-        for (const record of await readRecords(join(folder, file), limit)) records.push(record);
-      }
-      const location = (index: number): string => {
-        const which = starts.findLastIndex((start) => start <= index);
-        return `${dataset.name} ${recordLocation(files[which]!, index - starts[which]!)}`;
+      const { name, revision } = dataset;
+      const repository = { type: 'dataset', name, revision, fallback: convertedBranch } as const;
+      const wanted = (paths: readonly string[]): string[] => {
+        const files = splitFiles(paths, split, dataset);
+        // Only Parquet files name their classes themselves.
+        const needsCard = files.length > 0 && !files.every((file) => file.endsWith('.parquet'));
+        return needsCard && paths.includes(card) ? [...files, card] : files;
       };
-      return { records, location };
+      const { folder, files } = await hubSnapshot(repository, wanted, options);
+      const data = files.filter(isRecordFile);
+      const table = await readTable(
+        data.map((file) => join(folder, file)),
+        {
+          limit: dataset.maxRows === undefined ? undefined : Math.ceil(dataset.maxRows / data.length),
+          name: (file) => `${name} ${relative(folder, file)}`,
+        },
+      );
+      return files.includes(card)
+        ? { ...table, classNames: await cardClassNames(join(folder, card), dataset.config) }
+        : table;
     },
   };
+}
+
+/** The page that describes a data set. */
+const card = 'README.md';
+
+/** The class names in the YAML in front of a data set's card. */
+async function cardClassNames(file: string, config: string | undefined): Promise<ClassNames> {
+  const front = /^---\r?\n(.*?)\r?\n---/su.exec(await readFile(file, 'utf8'))?.[1] ?? '';
+  const document = parseDocument(front);
+  if (document.errors.length > 0) return new Map();
+  const info = (document.toJS({ maxAliasCount: 0 }) as { dataset_info?: unknown } | null)?.dataset_info;
+  const infos = [info].flat().filter(isJsonObject);
+  const own = infos.find((one) => one.config_name === (config ?? 'default')) ?? infos[0];
+  return classNamesOfFeatures(own?.features);
 }
 
 /**

@@ -1,4 +1,6 @@
 // What the room `data` offers to the packages above.
 export { readDocuments } from './documents.js';
-export type { DataRecord } from './records.js';
-export type { RecordSource, Split } from './source.js';
+export { ExactNumber } from './exact-number.js';
+export { findFiles } from './find-files.js';
+export { type DataRecord, isRecordFile, readRecords } from './records.js';
+export { fileSource, folderSource, type RecordSource, readTable, type Split, withValidationShare } from './source.js';

@@ -1,6 +1,7 @@
 // What a model gave for the examples of a task, kept as it comes: in memory, or in a file from which an evaluation goes on.
 import { distributed } from '@promot/torch';
 import { type AnswerLine, appendAnswer, readAnswers } from '../artifacts/answers-file.js';
+import type { ContinuationScore } from '../generation/score-continuations.js';
 import type { LabelScore } from '../metrics/metric.js';
 
 /** The texts that a model got, and what is to be said about them. */
@@ -22,6 +23,7 @@ export class Answers {
   readonly outputs = new Map<number, string>();
   readonly labels = new Map<number, readonly LabelScore[]>();
   readonly references = new Map<number, ReferenceScore>();
+  readonly choices = new Map<number, readonly ContinuationScore[]>();
   #prompts: Prompts | undefined;
   readonly #path: string | undefined;
 
@@ -40,12 +42,12 @@ export class Answers {
 
   /** Rank 0's answers so far become those of all ranks that work together; only rank 0 has a file. */
   async share(): Promise<void> {
-    const { outputs, labels, references } = this;
-    const own = { prompts: this.#prompts, outputs, labels, references };
+    const { outputs, labels, references, choices } = this;
+    const own = { prompts: this.#prompts, outputs, labels, references, choices };
     const first = await distributed.broadcastObject(own);
     if (first === own) return;
     this.#prompts = first.prompts;
-    for (const kind of ['outputs', 'labels', 'references'] as const)
+    for (const kind of ['outputs', 'labels', 'references', 'choices'] as const)
       for (const [example, answer] of first[kind]) (this[kind] as Map<number, typeof answer>).set(example, answer);
   }
 
@@ -70,6 +72,11 @@ export class Answers {
     this.#append({ type: 'answer', example, reference });
   }
 
+  addChoices(example: number, choices: readonly ContinuationScore[]): void {
+    this.choices.set(example, choices);
+    this.#append({ type: 'answer', example, choices });
+  }
+
   #append(line: AnswerLine): void {
     if (this.#path !== undefined) appendAnswer(this.#path, line);
   }
@@ -78,10 +85,11 @@ export class Answers {
     for (const line of readAnswers(path)) {
       if (line.type === 'prompts') this.#prompts = line;
       else {
-        const { example, output, labels, reference } = line;
+        const { example, output, labels, reference, choices } = line;
         if (output !== undefined) this.outputs.set(example, output);
         if (labels !== undefined) this.labels.set(example, labels);
         if (reference !== undefined) this.references.set(example, reference);
+        if (choices !== undefined) this.choices.set(example, choices);
       }
     }
   }

@@ -11,6 +11,7 @@ import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers, type ReferenceScore } from './answers.js';
+import { longestContinuation, scoreChoiceExamples, scoreChoiceResults } from './choices.js';
 import {
   type EvaluateOptions,
   generateOutputs,
@@ -123,7 +124,10 @@ export function missingAnswers(
   { nll = false }: Pick<TaskOptions, 'nll'>,
   answers: Answers,
 ): { missing: number; total: number } {
-  const kinds = [answers.outputs, ...(task.labels ? [answers.labels] : []), ...(nll ? [answers.references] : [])];
+  const kinds = [
+    ...(task.choices ? [answers.choices] : [answers.outputs, ...(task.labels ? [answers.labels] : [])]),
+    ...(nll ? [answers.references] : []),
+  ];
   const total = kinds.length * examples.length;
   return { missing: kinds.reduce((left, kind) => left - kind.size, total), total };
 }
@@ -139,7 +143,9 @@ export async function collectAnswers(
   const { shots = 0, seed = 0, maxInputLength = 0, prompt, batchSize, signal, nll = false } = options;
   const { model, tokenizer } = loaded;
   // Of all examples, also where some have their answers already.
-  const newTokens = options.maxNewTokens ?? maxNewTokens(task, loaded, examples);
+  const newTokens = task.choices
+    ? longestContinuation(examples, loaded)
+    : (options.maxNewTokens ?? maxNewTokens(task, loaded, examples));
   if (answers.prompts === undefined) {
     const limits = { shots, seed, promptRows: prompt?.size(0) ?? 0, newTokens, maxInputLength };
     const { inputs, notes } = await taskPrompts(loaded, task, examples, limits);
@@ -152,28 +158,45 @@ export async function collectAnswers(
   const run = { prompt, batchSize, signal, onProgress };
   const lacking = (known: ReadonlyMap<number, unknown>) => examples.flatMap((_, i) => (known.has(i) ? [] : [i]));
 
-  const silent = lacking(answers.outputs);
-  const asked = silent.map((i) => ({ input: inputs[i]!, target: examples[i]!.target }));
-  const choices = task.labels && labelTokens(task.labels, tokenizer, model.kind);
-  await generateOutputs(
-    loaded,
-    task,
-    asked,
-    { ...options, maxNewTokens: newTokens, fewShot: shots > 0, onProgress, choices },
-    (i, output, logprobs) => {
-      answers.addOutput(silent[i]!, output);
-      if (!logprobs) return;
-      answers.addLabels(silent[i]!, labelScores(choices!, logprobs));
-      onProgress();
-    },
-  );
-  // As a rule there are none: an evaluation was cut short between an example's output and its labels.
-  const unranked = task.labels ? lacking(answers.labels) : [];
-  const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
-  await scoreChoices(model, ids, choices ?? [], {
-    ...run,
-    onResult: (i, logprobs) => answers.addLabels(unranked[i]!, labelScores(choices!, logprobs)),
-  });
+  const collectChoices = async () => {
+    const open = lacking(answers.choices);
+    await scoreChoiceExamples(
+      loaded,
+      open.map((i) => examples[i]!),
+      {
+        ...run,
+        maxInputLength,
+        prefixes: open.map((i) => inputs[i]!.slice(0, inputs[i]!.length - examples[i]!.input.length)),
+        onResult: (i, scores) => answers.addChoices(open[i]!, scores),
+      },
+    );
+  };
+  const collectOutputs = async () => {
+    const silent = lacking(answers.outputs);
+    const asked = silent.map((i) => ({ input: inputs[i]!, target: examples[i]!.target }));
+    const choices = task.labels && labelTokens(task.labels, tokenizer, model.kind);
+    await generateOutputs(
+      loaded,
+      task,
+      asked,
+      { ...options, maxNewTokens: newTokens, fewShot: shots > 0, onProgress, choices },
+      (i, output, logprobs) => {
+        answers.addOutput(silent[i]!, output);
+        if (!logprobs) return;
+        answers.addLabels(silent[i]!, labelScores(choices!, logprobs));
+        onProgress();
+      },
+    );
+    // As a rule there are none: an evaluation was cut short between an example's output and its labels.
+    const unranked = task.labels ? lacking(answers.labels) : [];
+    const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
+    await scoreChoices(model, ids, choices ?? [], {
+      ...run,
+      onResult: (i, logprobs) => answers.addLabels(unranked[i]!, labelScores(choices!, logprobs)),
+    });
+  };
+
+  await (task.choices ? collectChoices() : collectOutputs());
   if (nll) {
     const unscored = lacking(answers.references);
     const tokenized = unscored.map((i) =>
@@ -208,9 +231,16 @@ export function taskResult(
   const prompted = examples.map((example, i) => ({ ...example, input: inputs[i]! }));
   const outputs = examples.map((_, i) => answers.outputs.get(i)!);
   const likelihoods = task.labels && examples.map((_, i) => answers.labels.get(i)!);
-  const scored = scoreOutputs(task, prompted, outputs, likelihoods);
-  const labels = options.labels ?? task.labels;
-  const forms = options.forms ?? (labels ? [{ labels }] : []);
+  const scored = task.choices
+    ? scoreChoiceResults(
+        task,
+        prompted,
+        examples.map((_, i) => answers.choices.get(i)!),
+      )
+    : scoreOutputs(task, prompted, outputs, likelihoods);
+  // Nothing is generated of a task with choices: its answers have no form.
+  const labels = task.choices ? undefined : (options.labels ?? task.labels);
+  const forms = task.choices ? [] : (options.forms ?? (labels ? [{ labels }] : []));
   const byLikelihood = (ranking: Ranking) =>
     scoreOutputs(task, prompted, outputs, likelihoods, [chooseMetric({ name: 'label-likelihood', ranking })]);
   const ranked = task.labels && { raw: byLikelihood('raw'), perToken: byLikelihood('perToken') };

@@ -2,12 +2,13 @@
 import type { Tensor } from '@promot/torch';
 import { generate } from '../generation/generate.js';
 import { score } from '../generation/score.js';
-import type { LabelScore, MetricResult } from '../metrics/metric.js';
+import type { ChoiceScore, LabelScore, MetricResult } from '../metrics/metric.js';
 import type { ChosenMetric } from '../metrics/registry.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Ids, LanguageModel } from '../models/model.js';
 import { joinedTarget, tokenizeExample, tokenizeTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
+import { scoreChoiceExamples, scoreChoiceResults } from './choices.js';
 import { labelTokens } from './likelihood.js';
 
 export interface EvaluateOptions {
@@ -41,6 +42,8 @@ export interface Sample {
   readonly score: number;
   /** By each metric, where the task has several. */
   readonly scores?: readonly number[];
+  /** Of a task with choices: how likely each is. */
+  readonly choices?: readonly ChoiceScore[];
 }
 
 export interface Evaluation {
@@ -83,13 +86,14 @@ export function maxNewTokens(
 /** T5 pretrained on spans may put one before its answer and one behind it. */
 const sentinels = 2;
 
-/** Generates an answer to every example and scores them. Throws UserError where there are no examples. */
+/** Generates an answer to every example, or asks how likely its choices are, and scores that. Throws UserError where there are no examples. */
 export async function evaluateExamples(
   loaded: LoadedModel,
   task: Task,
   examples: readonly Example[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  if (task.choices) return scoreChoiceResults(task, examples, await scoreChoiceExamples(loaded, examples, options));
   const outputs: string[] = [];
   const labels: (readonly LabelScore[])[] = [];
   const needed = task.metrics.some(({ metric }) => metric.needs === 'labels') ? task.labels : undefined;

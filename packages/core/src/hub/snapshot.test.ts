@@ -29,7 +29,7 @@ import { type HubOptions, hubSnapshot, isHubName } from './snapshot.js';
 
 const weights = Buffer.alloc(3_000_000, 'weights');
 const sha256 = createHash('sha256').update(weights).digest('hex');
-const parquet = readFileSync(fileURLToPath(new URL('../data/fixtures/snappy.parquet', import.meta.url)));
+const parquet = readFileSync(fileURLToPath(new URL('../../golden/data/snappy-page1.parquet', import.meta.url)));
 const lines = (rows: unknown[]): string => rows.map((row) => JSON.stringify(row)).join('\n');
 const model = {
   'config.json': '{"a":1}',

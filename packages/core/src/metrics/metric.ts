@@ -10,6 +10,13 @@ export interface LabelScore {
   readonly tokens: number;
 }
 
+/** How likely a model finds one of an example's choices. */
+export interface ChoiceScore extends LabelScore {
+  readonly text: string;
+  /** Whether each of its tokens is the one that the model finds most likely. */
+  readonly greedy: boolean;
+}
+
 /** One example as a metric sees it: what a model gave, and what is right. */
 export interface Answer {
   /** The generated text, as the task's `postprocess` leaves it. */
@@ -18,6 +25,9 @@ export interface Answer {
   readonly references: readonly string[];
   /** For metrics that need `labels`: how likely each label is, in their order. */
   readonly labels?: readonly LabelScore[];
+  /** For metrics that need `choices`: the example's choices, and the number of the right one, from 0. */
+  readonly choices?: readonly ChoiceScore[];
+  readonly right?: number;
 }
 
 /**
@@ -39,8 +49,10 @@ export interface Metric<Settings = unknown> {
   readonly name: string;
   /** A strict object; every setting has a default. */
   readonly settings: z.ZodType<Settings> & { readonly shape: Readonly<Record<string, unknown>> };
-  /** What a model is asked for: a generated `output`, or the likelihood of each of the task's `labels`. */
-  readonly needs: 'output' | 'labels';
+  /** What a model is asked for: a generated `output`, or the likelihood of each of the task's `labels` or the example's `choices`. */
+  readonly needs: 'output' | 'labels' | 'choices';
+  /** Then it cannot choose a checkpoint. */
+  readonly lowerIsBetter?: boolean;
   /** Most tokens that an answer usually takes; longer references get more. */
   readonly answerTokens: number;
   /** Refuses labels, or targets, that the metric could never tell apart or match. Errors: a UserError. */

@@ -6,6 +6,7 @@ import { didYouMean } from '../base/nearest-name.js';
 import { Registry } from '../base/registry.js';
 import { accuracy } from './accuracy.js';
 import { bleu } from './bleu.js';
+import { acc, accNorm, perplexity } from './choices.js';
 import { chrf } from './chrf.js';
 import { exactMatch } from './exact-match.js';
 import { f1 } from './f1.js';
@@ -25,6 +26,9 @@ export const metrics = new Registry<Metric>('metric', [
   rouge2,
   rougeL,
   rougeLsum,
+  acc,
+  accNorm,
+  perplexity,
 ]);
 
 /** Adds a metric, for task files, the command line and `chooseMetric`. Errors: a UserError where its name is taken. */

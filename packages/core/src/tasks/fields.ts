@@ -1,6 +1,7 @@
 // Reading the fields of a record with errors that a person can act on; the caller adds file and line.
 
 import { UserError } from '../base/errors.js';
+import { ExactNumber } from '../data/exact-number.js';
 import type { DataRecord } from '../data/records.js';
 
 function required(record: DataRecord, key: string): unknown {
@@ -39,7 +40,8 @@ export function object(record: DataRecord, key: string): DataRecord {
  * hub's class numbers; a label may be a number, a class name, true or false, or the answer itself.
  */
 export function answerOf(record: DataRecord, key: string, classes: Readonly<Record<string, string>>): string {
-  const value = required(record, key);
+  const given = required(record, key);
+  const value = given instanceof ExactNumber ? Number(given) : given;
   const answers = Object.values(classes);
   const name = String(value);
   const byName = Object.hasOwn(classes, name) ? classes[name] : answers.find((candidate) => candidate === value);

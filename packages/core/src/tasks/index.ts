@@ -1,7 +1,9 @@
 // What the room `tasks` offers to the packages above.
 
+export type { Choice, Choices } from './choices.js';
 export { exemplarSeparator, joinExemplars } from './few-shot.js';
 export { answerOf, object, text, texts } from './fields.js';
+export { harnessTasks } from './harness/index.js';
 export { threeWayInput } from './paper/families.js';
 export { openbookqa } from './paper/openbookqa.js';
 export { paperClassification, paperOutput, trimOutput } from './paper/output.js';

@@ -9,6 +9,7 @@ import { Registry } from '../base/registry.js';
 import { hubSource } from '../data/hub-source.js';
 import { folderSource, type RecordSource } from '../data/source.js';
 import type { HubOptions } from '../hub/snapshot.js';
+import { harnessTasks } from './harness/index.js';
 import { cb } from './paper/cb.js';
 import { multi30kEnCs, multi30kEnDe, multi30kEnFr } from './paper/multi30k.js';
 import { openbookqa } from './paper/openbookqa.js';
@@ -64,10 +65,10 @@ export interface NamedTask {
   readonly load: (options: LoadTaskOptions) => Promise<Task>;
 }
 
-/** The tasks that have a name: the paper's, and those that packages above add. */
+/** The tasks that have a name: the paper's, the harness's, and those that packages above add. */
 export const namedTasks = new Registry<NamedTask>(
   'task',
-  builtinTasks.map((definition) => ({
+  [...builtinTasks, ...harnessTasks].map((definition) => ({
     name: definition.name,
     version: definition.version,
     paperSettings: true,
@@ -98,7 +99,7 @@ export function registerTask(definition: TaskDefinition): void {
  * const examples = await task.load(task.evaluationSplit);
  */
 export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}): Promise<Task> {
-  if (['.yaml', '.yml'].includes(extname(nameOrPath))) return loadYamlTask(nameOrPath, options.onWarning);
+  if (['.yaml', '.yml'].includes(extname(nameOrPath))) return loadYamlTask(nameOrPath, options);
   const [name, version] = registeredName(nameOrPath);
   const task = namedTasks.find(name);
   if (task === undefined) throw unknownTask(nameOrPath);

@@ -2,11 +2,13 @@
 
 import { createHash } from 'node:crypto';
 import { UserError } from '../base/errors.js';
+import type { ClassNames } from '../data/class-names.js';
 import type { HubDataset } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
 import type { RecordSource, Split } from '../data/source.js';
 import type { MetricChoice } from '../metrics/metric.js';
 import { type ChosenMetric, chooseMetric } from '../metrics/registry.js';
+import type { Choices } from './choices.js';
 
 /** A record as a task reads it. */
 export interface Example {
@@ -21,6 +23,8 @@ export interface Example {
   readonly references: readonly string[];
   /** Where the part of the input that may be shortened begins and ends (a summary's article); absent elsewhere. */
   readonly shortenable?: readonly [start: number, end: number];
+  /** Of a task with choices. */
+  readonly choices?: Choices;
   readonly record: DataRecord;
   /** File and line or row, for messages. */
   readonly location: string;
@@ -53,12 +57,15 @@ export interface TaskDefinition {
   readonly folder?: string;
   /** Sizes of the splits in the paper's Table 5. */
   readonly paperSizes?: Readonly<Partial<Record<Split, number>>>;
+  /** Multiple choice by likelihood: nothing is generated. Its metrics are `acc`, `acc_norm` and `perplexity`. */
+  choices?(record: DataRecord, names?: ClassNames): Choices;
   /** False for records to leave out (unlabelled ones). */
   keep?(record: DataRecord): boolean;
-  input(record: DataRecord): string;
-  target(record: DataRecord): string;
+  /** `names`: of class numbers, where the data says them. */
+  input(record: DataRecord, names?: ClassNames): string;
+  target(record: DataRecord, names?: ClassNames): string;
   /** Defaults to the target alone. */
-  references?(record: DataRecord): readonly string[];
+  references?(record: DataRecord, names?: ClassNames): readonly string[];
   /**
    * The text that is scored, from the model's output with its special tokens (T5's sentinels). Default: the output without
    * special tokens, without white space at its ends. References and labels never come here.
@@ -91,7 +98,11 @@ let last: { readonly owner: object; readonly split: Split; readonly examples: Pr
  * The metrics that a task names, for its labels.
  * Errors: a UserError for an unknown metric or setting, two that are the same, labels that a metric cannot work with.
  */
-export function metricsOf({ metric, labels }: Pick<TaskDefinition, 'metric' | 'labels'>): Task['metrics'] {
+export function metricsOf({
+  metric,
+  labels,
+  choices: hasChoices,
+}: Pick<TaskDefinition, 'metric' | 'labels' | 'choices'>): Task['metrics'] {
   const choices: readonly MetricChoice[] = Array.isArray(metric) ? metric : [metric as MetricChoice];
   const chosen = choices.map(chooseMetric);
   const [first, ...others] = chosen;
@@ -99,7 +110,17 @@ export function metricsOf({ metric, labels }: Pick<TaskDefinition, 'metric' | 'l
   const labelled = chosen.map(({ name, settings }) => JSON.stringify([name, settings]));
   const twice = labelled.findIndex((one, i) => labelled.indexOf(one) !== i);
   if (twice !== -1) throw new UserError(`metric ${chosen[twice]!.name} is named twice`);
+  if (first.metric.lowerIsBetter)
+    throw new UserError(
+      `metric ${first.name}: lower is better, and the first metric chooses the checkpoint; name another first`,
+    );
   for (const one of chosen) {
+    if ((one.metric.needs === 'choices') !== (hasChoices !== undefined))
+      throw new UserError(
+        hasChoices === undefined
+          ? `metric ${one.name} needs a task with choices`
+          : `metric ${one.name} is not for a task with choices: acc, acc_norm and perplexity are`,
+      );
     if (labels) one.checkLabels(labels);
     else if (one.metric.needs === 'labels') throw new UserError(`metric ${one.name} needs a task with labels`);
   }
@@ -135,7 +156,8 @@ export function createTask(
     for (const [index, record] of table.records.entries()) {
       const location = table.location(index);
       try {
-        if (definition.keep?.(record) ?? true) examples.push(makeExample(definition, metrics, record, location));
+        if (definition.keep?.(record) ?? true)
+          examples.push(makeExample(definition, metrics, record, location, table.classNames));
       } catch (error) {
         throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
       }
@@ -171,15 +193,18 @@ function makeExample(
   metrics: Task['metrics'],
   record: DataRecord,
   location: string,
+  names: ClassNames | undefined,
 ): Example {
-  const input = definition.input(record);
-  const target = definition.target(record).trim();
+  const input = definition.input(record, names);
+  const target = definition.target(record, names).trim();
   if (target === '') throw new UserError('the target is empty');
   if (definition.labels !== undefined && !definition.labels.includes(target)) {
     throw new UserError(`label "${target}" is not one of ${definition.labels.join(', ')}`);
   }
   if (definition.labels === undefined) for (const metric of metrics) metric.checkLabels([target]);
-  const references = definition.references?.(record) ?? [target];
+  const references = definition.references?.(record, names) ?? [target];
+  if (definition.choices !== undefined)
+    return { input, target, references, choices: definition.choices(record, names), record, location };
   const part = definition.shortenable?.(record);
   if (part === undefined) return { input, target, references, record, location };
   const start = input.indexOf(part);
@@ -189,6 +214,7 @@ function makeExample(
 /** SHA-256 (hex) of examples as a model and a metric see them; equal data gives equal fingerprints from any source. */
 export function fingerprintExamples(examples: readonly Example[]): string {
   const hash = createHash('sha256');
-  for (const { input, target, references } of examples) hash.update(`${JSON.stringify([input, target, references])}\n`);
+  for (const { input, target, references, choices } of examples)
+    hash.update(`${JSON.stringify([input, target, references, ...(choices ? [choices] : [])])}\n`);
   return hash.digest('hex');
 }

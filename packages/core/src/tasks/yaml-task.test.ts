@@ -131,3 +131,74 @@ describe('bad records are refused, with file and line', () => {
     expect(await messageOf(task.load('validation'))).toMatch(message);
   });
 });
+
+describe('data as people have it', () => {
+  const sure = 'input: "{text}"\ntarget: "{label}"\nmetric: exact-match\n';
+  function folderWith(files: Readonly<Record<string, string>>, content: string): string {
+    const folder = mkdtempSync(join(temporary, 'data-'));
+    for (const [name, text] of Object.entries({ ...files, 'task.yaml': content }))
+      writeFileSync(join(folder, name), text);
+    return join(folder, 'task.yaml');
+  }
+
+  test('lists and patterns of files of several kinds', async () => {
+    const path = folderWith(
+      { 'a-1.csv': 'text,label\nx,1\n', 'a-2.csv': 'text,label\ny,2\n', 'b.jsonl': '{"text":"z","label":3}\n' },
+      `name: t\nfiles: { train: [a-*.csv, b.jsonl] }\nvalidationShare: 0.34\n${sure}`,
+    );
+    const task = await loadTask(path);
+    const both = [...(await task.load('train')), ...(await task.load('validation'))];
+    expect(both.map(({ input, target }) => input + target).sort()).toEqual(['x1', 'y2', 'z3']);
+    expect(task.evaluationSplit).toBe('validation');
+  });
+
+  test('fields inside of fields', async () => {
+    const row = '{"a":{"text":["one","two"],"n":[[1.0]]},"a.b":"dotted","label":"l"}\n';
+    const load = async (input: string, target = '{label}') => {
+      const content = `name: t\nfiles: { validation: v.jsonl }\ninput: "${input}"\ntarget: "${target}"\nmetric: exact-match\n`;
+      return (await (await loadTask(folderWith({ 'v.jsonl': row }, content))).load('validation'))[0]!;
+    };
+    expect((await load('{a.text[1]} {a.n[0][0]} {a.b}')).input).toBe('two 1.0 dotted');
+    expect(await load('{label}', '{a.text}')).toMatchObject({ target: 'one', references: ['one', 'two'] });
+    expect(await messageOf(load('{a.text[2]}'))).toMatch(/line 1: no field "a\.text\[2\]", which the template names/);
+    expect(await messageOf(load('{a.text[}'))).toMatch(/line 3: \{a\.text\[\} is no field/);
+    expect(await messageOf(load('{a}'))).toMatch(/line 1: field "a" should be text/);
+  });
+
+  test('numbers as the file writes them, or refused', async () => {
+    const load = async (line: string) => {
+      const content = `name: t\nfiles: { validation: v.jsonl }\ninput: "{n} {f}"\ntarget: "{label}"\nmetric: exact-match\n`;
+      return (await (await loadTask(folderWith({ 'v.jsonl': line }, content))).load('validation'))[0]!;
+    };
+    const example = await load('{"n":9007199254740993,"f":1.0,"label":1234567890123456789}');
+    expect(example).toMatchObject({ input: '9007199254740993 1.0', target: '1234567890123456789' });
+    expect(await messageOf(load('{"n":1e999,"f":1,"label":"a"}'))).toMatch(/v\.jsonl line 1: field "n" holds 1e999/);
+  });
+
+  test('names of class numbers', async () => {
+    const csv = { 'v.csv': 'text,label\nx,1\ny,0\nz,good\n' };
+    const named = (extra: string) =>
+      `name: t\nfiles: { validation: v.csv }\n${extra}\ninput: "{text}"\ntarget: "{label}"\nmetric: exact-match\n`;
+    const task = await loadTask(folderWith(csv, named('labelNames: [bad, good]')));
+    expect((await task.load('validation')).map(({ target }) => target)).toEqual(['good', 'bad', 'good']);
+    const short = await loadTask(folderWith(csv, named('labelNames: [bad]')));
+    expect(await messageOf(short.load('validation'))).toMatch(/line 2: field "label" is class 1, which has no name/);
+    const two = named('labelNames: [bad]').replace('"{label}"', '"{label} {text}"');
+    expect(await messageOf(loadTask(folderWith(csv, two)))).toMatch(/line 3: "labelNames" says what the numbers/);
+  });
+
+  test('what does not fit together is refused', async () => {
+    const csv = { 't.csv': 'text,label\nx,1\ny,2\n' };
+    const load = (head: string) => messageOf(loadTask(folderWith(csv, `name: t\n${head}\n${sure}`)));
+    expect(await load('# no data')).toMatch(/a task has its data either in "files" or on the "hub"/);
+    expect(await load('files: { train: t.csv }\nhub: { name: a/b }')).toMatch(/line 2: a task has its data either/);
+    expect(await load('hub: { name: "no name" }')).toMatch(/line 2: "hub\.name" should be OWNER\/NAME/);
+    expect(await load('hub: { name: a/b, spilts: {} }')).toMatch(/unknown key "spilts" \(did you mean "splits"\?\)/);
+    expect(await load('files: { train: t.csv, validation: t.csv }\nvalidationShare: 0.1')).toMatch(
+      /there is one already/,
+    );
+    expect(await load('files: { train: t.csv }\nvalidationShare: 1.5')).toMatch(/line 3: "validationShare"/);
+    expect(await load('files: { train: no-*.csv }')).toMatch(/line 2: no file is named like/);
+    expect(await load('files: { train: 3 }')).toMatch(/line 2: "files\.train" should be a file or a list of files/);
+  });
+});

@@ -1,20 +1,25 @@
 // A user's own task: a small YAML file with its data files, templates, labels and metric.
 
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
-import { dirname, extname, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { didYouMean } from '../base/nearest-name.js';
+import type { ClassNames } from '../data/class-names.js';
+import { findFiles } from '../data/find-files.js';
+import { hubSource } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
-import { recordFileEndings } from '../data/records.js';
-import { fileSource, type Split, splits } from '../data/source.js';
+import { fileSource, type RecordSource, type Split, splits, withValidationShare } from '../data/source.js';
+import { type HubOptions, isHubName } from '../hub/snapshot.js';
 import { chooseMetric } from '../metrics/registry.js';
 import { createTask, metricsOf, type Task } from './task.js';
-import { parseTemplate } from './template.js';
+import { fieldValue, parseTemplate, scalarText } from './template.js';
 
 const metricChoice = z.union([z.string(), z.looseObject({ name: z.string() })]);
+const files = z.union([z.string(), z.array(z.string()).min(1)], { error: 'should be a file or a list of files' });
+const splitName = z.string().regex(/^[\w.-]+$/u, 'should be the name of a split');
 const schema = z.strictObject({
   // It becomes part of file names.
   name: z
@@ -22,30 +27,53 @@ const schema = z.strictObject({
     .regex(/^[A-Za-z0-9][A-Za-z0-9._-]*$/u, 'should be letters, digits, ".", "_" and "-" only')
     .max(100, 'should have at most 100 letters'),
   files: z
-    .strictObject({ train: z.string().optional(), validation: z.string().optional(), test: z.string().optional() })
-    .refine((files) => Object.keys(files).length > 0, 'should name at least one of train, validation, test'),
+    .strictObject({ train: files.optional(), validation: files.optional(), test: files.optional() })
+    .refine((files) => Object.keys(files).length > 0, 'should name at least one of train, validation, test')
+    .optional(),
+  hub: z
+    .strictObject({
+      name: z.string().refine(isHubName, 'should be OWNER/NAME on the hub'),
+      config: z.string().optional(),
+      revision: z.string().optional(),
+      splits: z
+        .strictObject({
+          train: splitName.optional(),
+          validation: splitName.optional(),
+          test: splitName.optional(),
+        })
+        .optional(),
+    })
+    .optional(),
+  validationShare: z.number().gt(0).lt(1).optional(),
   input: z.string(),
   target: z.string(),
   labels: z.array(z.string()).min(1).optional(),
+  labelNames: z.array(z.string()).min(1).optional(),
   metric: z.union([metricChoice, z.array(metricChoice).min(1, 'should name a metric')], {
     error: 'should be a metric, { name: METRIC, SETTING: VALUE }, or a list of these',
   }),
   stop: z.array(z.string().min(1, 'should not be empty')).optional(),
   maxNewTokens: z.int().positive().optional(),
 });
+/** What loading a task file needs beside the file. */
+export interface YamlTaskOptions {
+  readonly hub?: HubOptions;
+  readonly onWarning?: (message: string) => void;
+}
+
 type Path = readonly PropertyKey[];
 
 /**
  * The task that a YAML file describes. Its data files are relative to it. Its version is a hash of the file's content.
  * Scores are reported on the test split, else on the validation split.
  *
- * Where the target template is one `{field}` and that field holds a list of texts, each of them is an acceptable answer
- * and the first is trained on.
+ * Where the target template is one `{field}` and that field holds a list, each item is an acceptable answer and the first is
+ * trained on.
  *
  * Errors: a UserError with file and line for YAML that does not parse, unknown keys (with the nearest known one),
  * missing or wrong values, data files that do not exist, labels that the metric could never match.
  */
-export async function loadYamlTask(path: string, onWarning?: (message: string) => void): Promise<Task> {
+export async function loadYamlTask(path: string, options: YamlTaskOptions = {}): Promise<Task> {
   const content = await readFile(path, 'utf8').catch(() => {
     throw new UserError(`cannot read the task file ${path}`);
   });
@@ -82,7 +110,7 @@ export async function loadYamlTask(path: string, onWarning?: (message: string) =
     const { issues } = parsed.error;
     throw describeIssue(issues.find(({ code }) => code === 'unrecognized_keys') ?? issues[0]!, failure);
   }
-  const { name, files, labels, metric, stop, maxNewTokens } = parsed.data;
+  const { name, labels, metric, stop, maxNewTokens } = parsed.data;
 
   const attempt = <T>(keys: Path, make: () => T): T => {
     try {
@@ -100,25 +128,21 @@ export async function loadYamlTask(path: string, onWarning?: (message: string) =
   });
   attempt([labels ? 'labels' : 'metric'], () => metricsOf({ metric, labels }));
 
-  const dataFiles: Partial<Record<Split, string>> = {};
-  for (const split of splits) {
-    const file = files[split];
-    if (file === undefined) continue;
-    dataFiles[split] = resolve(dirname(path), file);
-    const isFile = await stat(dataFiles[split]).then(
-      (info) => info.isFile(),
-      () => false,
+  const source = await sourceOf(path, parsed.data, failure, options);
+  const { labelNames } = parsed.data;
+  if (labelNames !== undefined && target.fields.length !== 1)
+    throw failure(
+      '"labelNames" says what the numbers in the field of "target" stand for, which has to be one {field}',
+      ['labelNames'],
     );
-    if (!isFile) throw failure(`no such data file: ${dataFiles[split]}`, ['files', split]);
-    if (!(recordFileEndings as readonly string[]).includes(extname(file))) {
-      throw failure(`${file}: data files end in ${recordFileEndings.join(', ')}`, ['files', split]);
-    }
-  }
+  const namesOf = (given: ClassNames | undefined): ClassNames | undefined =>
+    labelNames === undefined ? given : new Map([...(given ?? []), [withoutIndices(target.fields[0]!), labelNames]]);
 
-  const answers = (record: DataRecord): readonly string[] => {
-    const list = target.soleField === undefined ? undefined : record[target.soleField];
-    const isList = Array.isArray(list) && list.length > 0 && list.every((item) => typeof item === 'string');
-    return isList ? (list as string[]) : [target.render(record).trim()];
+  const answers = (record: DataRecord, given?: ClassNames): readonly string[] => {
+    const names = namesOf(given);
+    const list = target.soleField === undefined ? undefined : fieldValue(record, target.soleField);
+    if (!Array.isArray(list) || list.length === 0) return [target.render(record, names).trim()];
+    return list.map((item) => scalarText(item, target.soleField!, names));
   };
   return createTask(
     {
@@ -128,26 +152,67 @@ export async function loadYamlTask(path: string, onWarning?: (message: string) =
       metric,
       stop,
       maxNewTokens,
-      evaluationSplits: dataFiles.test === undefined ? ['validation'] : ['test'],
-      input: input.render,
-      target: (record) => answers(record)[0]!,
+      evaluationSplits: source.splits.includes('test') ? ['test'] : ['validation'],
+      input: (record, names) => input.render(record, namesOf(names)),
+      target: (record, names) => answers(record, names)[0]!,
       references: answers,
     },
-    fileSource(name, dataFiles),
-    onWarning,
+    source,
+    options.onWarning,
   );
+}
+
+const withoutIndices = (path: string): string => path.replaceAll(/\[\d+\]/gu, '');
+
+/** Where a task's records come from: files beside the YAML file, or the hub. */
+async function sourceOf(
+  path: string,
+  { name, files, hub, validationShare }: z.infer<typeof schema>,
+  failure: (problem: string, keys?: Path) => UserError,
+  options: YamlTaskOptions,
+): Promise<RecordSource> {
+  if ((files === undefined) === (hub === undefined))
+    throw failure('a task has its data either in "files" or on the "hub": name one of them', ['files']);
+  let source: RecordSource;
+  if (hub !== undefined) {
+    const { splits: names = { train: undefined, validation: undefined } } = hub;
+    const present = splits.filter((split) => split in names && !(split === 'validation' && validationShare));
+    source = hubSource(
+      { ...hub, splitNames: hub.splits, splits: present },
+      { onWarning: options.onWarning, ...options.hub },
+    );
+  } else {
+    const found: Partial<Record<Split, readonly string[]>> = {};
+    for (const split of splits) {
+      const given = files![split];
+      if (given === undefined) continue;
+      try {
+        found[split] = await findFiles(given, dirname(path));
+      } catch (error) {
+        throw error instanceof UserError ? failure(error.message, ['files', split]) : error;
+      }
+    }
+    source = fileSource(name, found);
+  }
+  if (validationShare === undefined) return source;
+  const both = files?.validation ?? hub?.splits?.validation;
+  if (both !== undefined)
+    throw failure('"validationShare" takes the validation split from the training split; there is one already', [
+      'validationShare',
+    ]);
+  return withValidationShare(source, validationShare, 0);
 }
 
 function describeIssue(issue: z.core.$ZodIssue, failure: (problem: string, keys?: Path) => UserError): UserError {
   if (issue.code === 'unrecognized_keys') {
     const key = issue.keys[0]!;
-    const known = issue.path[0] === 'files' ? splits : Object.keys(schema.shape);
+    const known = knownKeys(issue.path);
     const hint = didYouMean(key, known) || `; known keys are ${known.join(', ')}`;
     return failure(`unknown key "${key}"${hint}`, [...issue.path, key]);
   }
   const key = issue.path.map(String).join('.');
   if (issue.path.length === 0)
-    return failure('a task file holds the keys name, files, input, target, metric (and labels)');
+    return failure('a task file holds the keys name, files (or hub), input, target, metric (and labels)');
   if (issue.code === 'invalid_type') {
     const quotes = issue.expected === 'string' ? ' (put numbers, True and False in quotes)' : '';
     return failure(`"${key}" is missing or no ${issue.expected}${quotes}`, issue.path);
@@ -155,4 +220,9 @@ function describeIssue(issue: z.core.$ZodIssue, failure: (problem: string, keys?
   if (issue.code === 'invalid_value')
     return failure(`"${key}" should be one of ${issue.values.join(', ')}`, issue.path);
   return failure(`"${key}" ${issue.message}`, issue.path);
+}
+
+function knownKeys(path: Path): readonly string[] {
+  if (path.at(-1) === 'files' || path.at(-1) === 'splits') return splits;
+  return path[0] === 'hub' ? ['name', 'config', 'revision', 'splits'] : Object.keys(schema.shape);
 }

@@ -1,0 +1,32 @@
+// Data files by name, by pattern (`data/*.jsonl`), or several of these.
+import { stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { glob } from 'tinyglobby';
+import { UserError } from '../base/errors.js';
+import { endings, isRecordFile } from './records.js';
+
+/**
+ * The absolute paths of the files that `names` stands for, relative to `folder`: in the order of the list, those of a pattern in
+ * the order of their names.
+ * Errors: a UserError for a name that is no file, a pattern that no file has, a file of an unknown kind, one named twice.
+ */
+export async function findFiles(names: string | readonly string[], folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of [names].flat()) {
+    const path = resolve(folder, name);
+    const isFile = await stat(path).then(
+      (info) => info.isFile(),
+      () => false,
+    );
+    const isPattern = /[*?[\]{}]/u.test(name);
+    if (!isFile && !isPattern) throw new UserError(`no such data file: ${path}`);
+    const files = isFile ? [path] : (await glob(name, { cwd: folder, absolute: true, dot: false })).sort();
+    if (files.length === 0) throw new UserError(`no file is named like ${path}`);
+    for (const file of files) {
+      if (!isRecordFile(file)) throw new UserError(`${isFile ? name : file}: data files end in ${endings}`);
+      if (found.includes(file)) throw new UserError(`${file} is named twice`);
+      found.push(file);
+    }
+  }
+  return found;
+}

@@ -1,0 +1,9 @@
+// One row of a data set.
+
+/** Field names to values: JSON's, and `ExactNumber`. */
+export type DataRecord = Readonly<Record<string, unknown>>;
+
+/** True for an object with fields, false for arrays, null and all else. */
+export function isRecord(value: unknown): value is DataRecord {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

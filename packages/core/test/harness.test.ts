@@ -1,0 +1,55 @@
+// Multiple choice by likelihood beside lm-evaluation-harness: golden/harness.py.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { folderSource } from '../src/data/source.js';
+import { evaluateTask, type TaskResult } from '../src/evaluation/evaluate-task.js';
+import { loadFolder } from '../src/models/load.js';
+import { harnessTasks } from '../src/tasks/harness/index.js';
+import { createTask } from '../src/tasks/task.js';
+
+interface Golden {
+  readonly scores?: Readonly<Record<string, number>>;
+  readonly logprobs: readonly (readonly number[])[];
+  readonly greedy: readonly (readonly boolean[])[];
+  readonly context?: string;
+}
+type GoldenTasks = Readonly<Record<string, Golden>>;
+
+const golden = fileURLToPath(new URL('../golden', import.meta.url));
+const read = (name: string) => JSON.parse(readFileSync(join(golden, name), 'utf8')) as unknown;
+const { models } = read('harness/expected.json') as { models: Readonly<Record<string, GoldenTasks>> };
+const folderName = (name: string) => name.replaceAll('-', '_');
+
+function check(result: TaskResult, expected: Golden, digits: number): void {
+  expect(result.samples).toHaveLength(expected.logprobs.length);
+  for (const [i, { choices }] of result.samples.entries()) {
+    expect(choices).toHaveLength(expected.logprobs[i]!.length);
+    for (const [c, choice] of choices!.entries()) expect(choice.logprob).toBeCloseTo(expected.logprobs[i]![c]!, digits);
+  }
+  expect(result.samples.map(({ choices }) => choices!.map(({ greedy }) => greedy))).toEqual(expected.greedy);
+  for (const { metric, score } of result.metrics ?? [result]) {
+    if (expected.scores === undefined) continue;
+    const right = expected.scores[metric]!;
+    expect(Math.abs(score - right), metric).toBeLessThan(1e-4 * Math.max(1, right));
+  }
+}
+
+describe.each(Object.keys(models))('%s', (name) => {
+  test.each(harnessTasks)('$name', async (definition) => {
+    const loaded = await loadFolder(join(golden, 'models', name), 'float32');
+    try {
+      const folder = folderName(definition.name);
+      const task = createTask(definition, await folderSource(join(golden, 'harness', folder)));
+      const expected = models[name]![folder]!;
+      const [first] = await task.load(task.evaluationSplit);
+      expect(first!.choices!.choices[0]!.context).toBe(expected.context);
+      check(await evaluateTask(loaded, task), expected, 3);
+      // One at a time gives the same as many together.
+      check(await evaluateTask(loaded, task, { batchSize: 1 }), expected, 3);
+    } finally {
+      loaded.dispose();
+    }
+  });
+});
