@@ -18,6 +18,7 @@ import lm_eval
 import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.tasks import TaskManager
+from transformers import AutoModelForSeq2SeqLM
 
 here = Path(__file__).parent
 torch.set_num_threads(1)
@@ -78,22 +79,23 @@ def evaluate(lm, data, rows):
             "context": samples[0]["arguments"][0][0],
         }
         if lm.backend == "seq2seq":
-            # The harness's own numbers for this T5 are not those of the model; these are.
+            # The harness ties the head to the embedding, which this T5 does not: the numbers are those of another model.
+            model = AutoModelForSeq2SeqLM.from_pretrained(lm.config._name_or_path, dtype=torch.float32).eval()
             del results[name]["scores"]
             pairs = [[pair for pair in sample["arguments"]] for sample in samples]
-            scored = [[score_alone(lm, *pair) for pair in one] for one in pairs]
+            scored = [[score_alone(model, lm.tokenizer, *pair) for pair in one] for one in pairs]
             results[name]["logprobs"] = [[logprob for logprob, _ in one] for one in scored]
             results[name]["greedy"] = [[greedy for _, greedy in one] for one in scored]
         print(name, results[name].get("scores"), flush=True)
     return results
 
 
-def score_alone(lm, context, continuation):
+def score_alone(model, tokenizer, context, continuation):
     """A pair by Transformers alone: the context as the encoder's input, the continuation as the decoder's labels."""
-    ids = lm.tokenizer(context).input_ids
-    labels = torch.tensor([lm.tokenizer(continuation, add_special_tokens=False).input_ids])
+    ids = tokenizer(context).input_ids
+    labels = torch.tensor([tokenizer(continuation, add_special_tokens=False).input_ids])
     with torch.no_grad():
-        logprobs = lm.model(input_ids=torch.tensor([ids]), labels=labels).logits.log_softmax(-1)
+        logprobs = model(input_ids=torch.tensor([ids]), labels=labels).logits.log_softmax(-1)
     own = logprobs.gather(2, labels.unsqueeze(2))
     return own.sum().item(), bool((logprobs.argmax(-1) == labels).all())
 

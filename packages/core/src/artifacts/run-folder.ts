@@ -22,7 +22,8 @@ const finishedName = 'finished.json';
 
 /** True where a folder is empty, or holds no more than `RunFolder.create` had made when it was killed. */
 export function isUnmade(folder: string): boolean {
-  const made = ['lock', 'lock.void', 'config.yaml', 'environment.json'];
+  // The task's file is there before the run, where the command line wrote it.
+  const made = ['lock', 'lock.void', 'config.yaml', 'environment.json', 'task.yaml'];
   return readdirSync(folder).every((name) => {
     if (name === 'checkpoints' || name === 'samples') return readdirSync(join(folder, name)).length === 0;
     return made.includes(name) || isTemporaryName(name);

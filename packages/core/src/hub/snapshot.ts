@@ -47,6 +47,11 @@ export interface HubOptions {
   readonly retryDelay?: number;
 }
 
+/** An observer that hears of notes alone. */
+export function notesTo(onWarning: (message: string) => void): Observer {
+  return (event) => event.type === 'note' && onWarning(event.text);
+}
+
 /** A snapshot of a repository in the cache. */
 export interface HubSnapshot {
   /** Its folder; files stand there under their paths in the repository. */

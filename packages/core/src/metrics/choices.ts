@@ -24,7 +24,7 @@ const accuracyOf = (name: string, perCharacter: boolean): Metric<Settings> => ({
   name,
   settings,
   needs: 'choices',
-  answerTokens: 1,
+  answerTokens: 8,
   compute: (answers) => answers.map((answer) => [isRight(answer, perCharacter) ? 100 : 0]),
   signature: () => `${name}|lm-eval:0.4`,
 });
@@ -40,7 +40,7 @@ export const perplexity: Metric<Settings> = {
   settings,
   needs: 'choices',
   lowerIsBetter: true,
-  answerTokens: 1,
+  answerTokens: 8,
   compute: (answers) => answers.map(({ choices, right }) => [-choices![right!]!.logprob]),
   aggregate: (sums, n) => Math.exp(sums[0]! / n),
   signature: () => 'perplexity|lm-eval:0.4',

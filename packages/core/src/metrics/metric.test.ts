@@ -28,12 +28,15 @@ const answer = (output: string, references: readonly string[], right: number): A
   references,
   // How likely each of `texts` is, for metrics that need it.
   labels: texts.map((_, label) => ({ logprob: label === right ? -1 : -5, tokens: 3 })),
+  choices: texts.map((text, choice) => ({ text, logprob: choice === right ? -1 : -5, tokens: 3, greedy: false })),
+  right: texts.indexOf(references[0]!),
 });
 const right = texts.map((text, i) => answer(text, [text], i));
 const wrong = texts.map((text, i) => answer('', [text], (i + 1) % texts.length));
 const mixed = [right[0]!, wrong[1]!, right[2]!, answer('a boat', [texts[2]!, texts[3]!], 3), wrong[0]!];
 
-describe.each(metrics.all())('$name', (metric) => {
+// Perplexity, which has no worst value, has its own test in choices.test.ts.
+describe.each(metrics.all().filter(({ lowerIsBetter }) => !lowerIsBetter))('$name', (metric) => {
   const chosen = new ChosenMetric(metric);
   const score = (answers: readonly Answer[], one = chosen) => one.score(answers, texts);
 
@@ -50,7 +53,8 @@ describe.each(metrics.all())('$name', (metric) => {
     expect(part).toBeGreaterThan(0);
     expect(part).toBeLessThan(100);
     const one = (references: readonly string[]) => score([answer(texts[0]!, references, 0)]).score;
-    expect(one([texts[1]!, texts[0]!])).toBe(100);
+    // Of choices one is right.
+    expect(one(metric.needs === 'choices' ? [texts[0]!] : [texts[1]!, texts[0]!])).toBe(100);
   });
 
   test('the order of the examples, and of the references, does not matter', () => {
@@ -100,7 +104,7 @@ describe.each(metrics.all())('$name', (metric) => {
   test('no answers, and answers without a reference, are refused', () => {
     expect(() => score([])).toThrow('no predictions');
     expect(() => score([right[0]!, answer('a', [], 0)])).toThrow('prediction 2 has no reference');
-    if (metric.needs === 'labels')
+    if (metric.needs !== 'output')
       expect(() => score([{ output: 'a', references: ['a'] }])).toThrow('answer 1 lacks it');
   });
 

@@ -73,6 +73,9 @@ export class ChosenMetric {
     const unscored = answers.findIndex((answer) => answer.labels?.length !== closed.length);
     if (metric.needs === 'labels' && unscored !== -1)
       throw new RangeError(`${metric.name} needs how likely each label is; answer ${unscored + 1} lacks it`);
+    const unasked = answers.findIndex(({ choices, right }) => choices === undefined || right === undefined);
+    if (metric.needs === 'choices' && unasked !== -1)
+      throw new RangeError(`${metric.name} needs how likely each choice is; answer ${unasked + 1} lacks it`);
     const notes = metric.notes?.(answers, this.#parsed) ?? [];
     const result = resultOf(metric.compute(answers, this.#parsed, closed), {
       aggregate: metric.aggregate,

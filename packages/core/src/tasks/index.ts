@@ -4,6 +4,7 @@ export type { Choice, Choices } from './choices.js';
 export { exemplarSeparator, joinExemplars } from './few-shot.js';
 export { answerOf, object, text, texts } from './fields.js';
 export { harnessTasks } from './harness/index.js';
+export { type NewTask, type NewTaskRequest, newTask, safeName } from './new-task.js';
 export { threeWayInput } from './paper/families.js';
 export { openbookqa } from './paper/openbookqa.js';
 export { paperClassification, paperOutput, trimOutput } from './paper/output.js';

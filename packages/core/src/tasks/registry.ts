@@ -3,12 +3,11 @@
 import { stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { UserError } from '../base/errors.js';
-import type { Observer } from '../base/events.js';
 import { nearestNames } from '../base/nearest-name.js';
 import { Registry } from '../base/registry.js';
 import { hubSource } from '../data/hub-source.js';
 import { folderSource, type RecordSource } from '../data/source.js';
-import type { HubOptions } from '../hub/snapshot.js';
+import { type HubOptions, notesTo } from '../hub/snapshot.js';
 import { harnessTasks } from './harness/index.js';
 import { cb } from './paper/cb.js';
 import { multi30kEnCs, multi30kEnDe, multi30kEnFr } from './paper/multi30k.js';
@@ -147,8 +146,4 @@ async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): P
       return folderSource(folder);
   }
   throw new UserError(`no data for task ${definition.name}: there is no folder ${folders.at(-1)}`);
-}
-
-function notesTo(onWarning: (message: string) => void): Observer {
-  return (event) => event.type === 'note' && onWarning(event.text);
 }

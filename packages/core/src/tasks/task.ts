@@ -102,7 +102,7 @@ export function metricsOf({
   metric,
   labels,
   choices: hasChoices,
-}: Pick<TaskDefinition, 'metric' | 'labels' | 'choices'>): Task['metrics'] {
+}: Pick<TaskDefinition, 'metric' | 'labels'> & { readonly choices?: unknown }): Task['metrics'] {
   const choices: readonly MetricChoice[] = Array.isArray(metric) ? metric : [metric as MetricChoice];
   const chosen = choices.map(chooseMetric);
   const [first, ...others] = chosen;

@@ -76,7 +76,7 @@ describe('bad task files are refused, with file and line', () => {
     ],
     ['nothing like a known key', `${yaml}zzzzzz: 1\n`, /line 7: unknown key "zzzzzz"; known keys are name, files/],
     ['missing key', yaml.replace(/^target.*\n/m, ''), /task\.yaml: "target" is missing/],
-    ['unknown metric', yaml.replace('accuracy', 'acc'), /line 6: unknown metric "acc".*: the metrics are accuracy, /],
+    ['unknown metric', yaml.replace('accuracy', 'accurcy'), /line 6: unknown metric "accurcy".*: the metrics are accuracy, /],
     ['unquoted True', yaml.replace('"True"', 'True'), /line 5: "labels.0" is missing or no string \(put numbers, True/],
     ['labels that are the same', yaml.replace('"False"', '"True "'), /line 5: labels "True" and "True " are the same/],
     [
@@ -185,6 +185,38 @@ describe('data as people have it', () => {
     expect(await messageOf(short.load('validation'))).toMatch(/line 2: field "label" is class 1, which has no name/);
     const two = named('labelNames: [bad]').replace('"{label}"', '"{label} {text}"');
     expect(await messageOf(loadTask(folderWith(csv, two)))).toMatch(/line 3: "labelNames" says what the numbers/);
+  });
+
+  test('choices: a list of templates or a field, named by text, number or name', async () => {
+    const row =
+      '{"q":"Sky?","c":{"text":["red","blue"],"label":["A","B"]},"x":"red","y":"blue","a":"B","n":1,"t":"blue"}\n';
+    const load = async (choices: string, target: string, extra = '') => {
+      const content = `name: t\nfiles: { validation: v.jsonl }\ninput: "Q: {q}"\ntarget: "${target}"\n${choices}\nmetric: [acc_norm, acc]\n${extra}`;
+      return (await (await loadTask(folderWith({ 'v.jsonl': row }, content))).load('validation'))[0]!;
+    };
+    const expected = {
+      input: 'Q: Sky?',
+      target: 'blue',
+      references: ['blue'],
+      choices: {
+        right: 1,
+        choices: ['red', 'blue'].map((text) => ({ context: 'Q: Sky?', continuation: ` ${text}`, text })),
+      },
+    };
+    const list = 'choices: ["{x}", "{y}"]';
+    expect(await load(list, '{t}')).toMatchObject(expected);
+    expect(await load(list, '{n}')).toMatchObject(expected);
+    expect(await load('choices: "{c.text}"\nchoiceNames: "{c.label}"', '{a}')).toMatchObject(expected);
+    expect(await load(`${list}\nchoiceNames: [A, B]`, '{a}')).toMatchObject(expected);
+    expect(await messageOf(load(list, '{a}'))).toMatch(/line 1: the answer "B" is none of the choices red, blue/);
+    expect(await messageOf(load(list, '7'))).toMatch(/line 1: the answer is choice 7 of 2, counted from 0/);
+    expect(await messageOf(load('choices: "{q}"', '{t}'))).toMatch(/line 1: field "q" should hold a list of choices/);
+    expect(await messageOf(load('choices: "{q} {x}"', '{t}'))).toMatch(/task\.yaml line 5: .* should be one \{field\}/);
+    expect(await messageOf(load('choiceNames: [A, B]', '{t}'))).toMatch(/"choiceNames" is for a task with "choices"/);
+    expect(await messageOf(load(list, '{t}', 'stop: ["x"]\n'))).toMatch(
+      /line 7: "stop" is not for a task with choices/,
+    );
+    expect(await messageOf(load('', '{t}'))).toMatch(/metric acc_norm needs a task with choices/);
   });
 
   test('what does not fit together is refused', async () => {

@@ -12,13 +12,15 @@ import { findFiles } from '../data/find-files.js';
 import { hubSource } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
 import { fileSource, type RecordSource, type Split, splits, withValidationShare } from '../data/source.js';
-import { type HubOptions, isHubName } from '../hub/snapshot.js';
+import { type HubOptions, isHubName, notesTo } from '../hub/snapshot.js';
 import { chooseMetric } from '../metrics/registry.js';
+import { type Choices, choicesBehind, choiceTask, rightOf } from './choices.js';
 import { createTask, metricsOf, type Task } from './task.js';
 import { fieldValue, parseTemplate, scalarText } from './template.js';
 
 const metricChoice = z.union([z.string(), z.looseObject({ name: z.string() })]);
 const files = z.union([z.string(), z.array(z.string()).min(1)], { error: 'should be a file or a list of files' });
+const texts = z.union([z.string(), z.array(z.string()).min(1)], { error: 'should be a text or a list of texts' });
 const splitName = z.string().regex(/^[\w.-]+$/u, 'should be the name of a split');
 const schema = z.strictObject({
   // It becomes part of file names.
@@ -49,6 +51,8 @@ const schema = z.strictObject({
   target: z.string(),
   labels: z.array(z.string()).min(1).optional(),
   labelNames: z.array(z.string()).min(1).optional(),
+  choices: texts.optional(),
+  choiceNames: texts.optional(),
   metric: z.union([metricChoice, z.array(metricChoice).min(1, 'should name a metric')], {
     error: 'should be a metric, { name: METRIC, SETTING: VALUE }, or a list of these',
   }),
@@ -122,11 +126,11 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
   const template = (key: 'input' | 'target') => attempt([key], () => parseTemplate(parsed.data[key]));
   const input = template('input');
   const target = template('target');
-  const choices = Array.isArray(metric) ? metric : [metric];
-  choices.forEach((choice, i) => {
+  [metric].flat().forEach((choice, i) => {
     attempt(Array.isArray(metric) ? ['metric', i] : ['metric'], () => chooseMetric(choice));
   });
-  attempt([labels ? 'labels' : 'metric'], () => metricsOf({ metric, labels }));
+  const choices = attempt(['choices'], () => choicesOf(parsed.data));
+  attempt([labels ? 'labels' : 'metric'], () => metricsOf({ metric, labels, choices }));
 
   const source = await sourceOf(path, parsed.data, failure, options);
   const { labelNames } = parsed.data;
@@ -144,15 +148,29 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
     if (!Array.isArray(list) || list.length === 0) return [target.render(record, names).trim()];
     return list.map((item) => scalarText(item, target.soleField!, names));
   };
+  const settings = {
+    name,
+    version: createHash('sha256').update(content).digest('hex').slice(0, 12),
+    metric,
+    evaluationSplits: [source.splits.includes('test') ? ('test' as const) : ('validation' as const)],
+  };
+  if (choices !== undefined) {
+    for (const key of ['labels', 'stop', 'maxNewTokens'] as const)
+      if (parsed.data[key] !== undefined) throw failure(`"${key}" is not for a task with choices`, [key]);
+    const of = (record: DataRecord, given?: ClassNames): Choices => {
+      const names = namesOf(given);
+      const found = choices.texts(record, names);
+      const right = rightChoice(target.render(record, names).trim(), found, choices.names?.(record, names));
+      return choicesBehind(input.render(record, names), found, right);
+    };
+    return createTask(choiceTask(settings, of), source, options.onWarning);
+  }
   return createTask(
     {
-      name,
-      version: createHash('sha256').update(content).digest('hex').slice(0, 12),
+      ...settings,
       labels,
-      metric,
       stop,
       maxNewTokens,
-      evaluationSplits: source.splits.includes('test') ? ['test'] : ['validation'],
       input: (record, names) => input.render(record, namesOf(names)),
       target: (record, names) => answers(record, names)[0]!,
       references: answers,
@@ -160,6 +178,46 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
     source,
     options.onWarning,
   );
+}
+
+type Texts = (record: DataRecord, names?: ClassNames) => readonly string[];
+
+/** The templates of a task's choices, and of what `target` calls them. Undefined for a task without. */
+function choicesOf({
+  choices,
+  choiceNames,
+}: Pick<z.infer<typeof schema>, 'choices' | 'choiceNames'>): { texts: Texts; names?: Texts } | undefined {
+  if (choices !== undefined) return { texts: textList(choices), ...(choiceNames && { names: textList(choiceNames) }) };
+  if (choiceNames !== undefined) throw new UserError('"choiceNames" is for a task with "choices"');
+  return undefined;
+}
+
+/** A list of templates, or one `{field}` that holds a list. */
+function textList(given: string | readonly string[]): Texts {
+  if (typeof given !== 'string') {
+    const templates = given.map(parseTemplate);
+    return (record, names) => templates.map((template) => template.render(record, names));
+  }
+  const { soleField } = parseTemplate(given);
+  if (soleField === undefined)
+    throw new UserError(`"${given}" should be one {field} that holds a list, or a list of texts`);
+  return (record, names) => {
+    const list = fieldValue(record, soleField);
+    if (!Array.isArray(list)) throw new UserError(`field "${soleField}" should hold a list of choices`);
+    return list.map((item) => scalarText(item, soleField, names));
+  };
+}
+
+/** The number of the choice that a target means: by the choices' names, by their texts, or by their numbers from 0. */
+function rightChoice(target: string, choices: readonly string[], names: readonly string[] | undefined): number {
+  if (choices.length < 2) throw new UserError(`${choices.length} choices; at least two are needed`);
+  if (names !== undefined) {
+    if (names.length !== choices.length)
+      throw new UserError(`there are ${choices.length} choices and ${names.length} names of them`);
+    return rightOf(target, names);
+  }
+  const trimmed = choices.map((choice) => choice.trim());
+  return /^\d+$/u.test(target) && !trimmed.includes(target) ? Number(target) : rightOf(target, trimmed);
 }
 
 const withoutIndices = (path: string): string => path.replaceAll(/\[\d+\]/gu, '');
@@ -173,13 +231,14 @@ async function sourceOf(
 ): Promise<RecordSource> {
   if ((files === undefined) === (hub === undefined))
     throw failure('a task has its data either in "files" or on the "hub": name one of them', ['files']);
+  const { onWarning } = options;
   let source: RecordSource;
   if (hub !== undefined) {
     const { splits: names = { train: undefined, validation: undefined } } = hub;
     const present = splits.filter((split) => split in names && !(split === 'validation' && validationShare));
     source = hubSource(
       { ...hub, splitNames: hub.splits, splits: present },
-      { onWarning: options.onWarning, ...options.hub },
+      { ...(onWarning && { onEvent: notesTo(onWarning) }), ...options.hub },
     );
   } else {
     const found: Partial<Record<Split, readonly string[]>> = {};

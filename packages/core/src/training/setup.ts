@@ -15,6 +15,7 @@ import { openModel } from '../open/open.js';
 import { hasPaperSettings, loadTask } from '../tasks/registry.js';
 import type { Task } from '../tasks/task.js';
 import { paperConfig, resolveConfig, type TrainingConfig } from './config.js';
+import { dataNotes } from './data-notes.js';
 import { TrainingExamples } from './examples.js';
 import { objectives } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
@@ -80,6 +81,8 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
       if (split.length === 0) throw new UserError(`task ${task.name}: its validation split is empty`);
       const validation = split.slice(0, validationLimit || split.length);
       if (mayLackRows) for (const example of validation) tokenizeExample(example, loaded.tokenizer, loaded.model.kind);
+      for (const text of dataNotes(task, examples.examples, validation, loaded))
+        request.onEvent?.({ type: 'note', text });
       const start = { ...loaded, labels: task.labels, seed: seeds[i]! };
       runTasks.push({
         task,

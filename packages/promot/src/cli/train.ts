@@ -1,9 +1,12 @@
 // `promot train`: a training run with live progress; Ctrl-C and SIGTERM save and say how to go on. `--dry-run`: what it would do.
-import { join } from 'node:path';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { isRun } from '@promot/core/artifacts';
 import { UserError } from '@promot/core/base';
 import type { Split } from '@promot/core/data';
 import { adapterAtUse, findMethod, methods } from '@promot/core/methods';
-import { loadTask } from '@promot/core/tasks';
+import { loadTask, newTask, safeName } from '@promot/core/tasks';
 import type { TrainingConfig, TrainRequest, TrainResult } from '@promot/core/train';
 import { defaultConfig, resolveConfig, resumeRequest } from '@promot/core/train';
 import { Command } from 'commander';
@@ -27,6 +30,8 @@ interface Options extends CommonOptions {
   readonly data?: string;
   readonly resume?: true | string;
   readonly dryRun?: boolean;
+  readonly input?: string;
+  readonly target?: string;
 }
 
 export function trainCommand(io: Io): Command {
@@ -49,14 +54,17 @@ export function trainCommand(io: Io): Command {
     .option('--out <DIR>', 'the run folder to make (required)')
     .addOption(dataOption())
     .option('--resume [DIR]', 'go on with the run in this folder (or in --out), from its last good checkpoint')
+    .option('--input <TEMPLATE>', 'with --target and --data FILE in place of --task, such as "{text} Which team?"')
+    .option('--target <TEMPLATE>', 'such as "{team}"')
     .option('--dry-run', 'show examples, sizes, memory and time, without training')
     .addHelpText('after', '\nA --config file may hold model, task, method, out and data, too; flags win over it.');
   return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
       const { json } = options;
-      const { request, tasks, config } = readRequest(options);
-      const { data } = request;
       const progress = new Progress(io);
+      const written = await writeTask(options, progress);
+      const { request, tasks, config } = readRequest(written ?? options);
+      const { data } = request;
       // Data at fault and downloads come before libtorch does.
       const load = async (name: string, ...splits: readonly Split[]) => {
         const loaded = await loadTask(name, { data, hub: { onEvent: observer(progress) } });
@@ -99,8 +107,29 @@ const text = z.string().min(1);
 const runKeys = { model: text, task: z.union([text, z.array(text).min(1)]), method: text, out: text, data: text };
 type RunKeys = { [K in keyof typeof runKeys]?: z.infer<(typeof runKeys)[K]> };
 
+/** The task file that --data FILE, --input and --target stand for, in the run folder; the options then name it. */
+async function writeTask({ input, target, ...options }: Options, progress: Progress): Promise<Options | undefined> {
+  if (input === undefined && target === undefined) return undefined;
+  const { data, out, task, resume } = options;
+  if (task !== undefined)
+    throw new UserError('--input and --target take the place of --task: give the one or the others');
+  if (input === undefined || target === undefined || data === undefined)
+    throw new UserError('--input and --target go together, with --data FILE, such as --data tickets.csv');
+  if (resume !== undefined) throw new UserError('leave out --input and --target: the run knows its task');
+  if (out === undefined) throw new UserError('promot train needs --out (see --help)');
+  if (isRun(out)) throw new UserError(`${out} already holds a run: go on with --resume, or name another folder`);
+  const made = await newTask({ name: safeName(basename(resolve(out))), data, input, target });
+  const folder = options.dryRun ? mkdtempSync(join(tmpdir(), 'promot-task-')) : out;
+  mkdirSync(folder, { recursive: true });
+  const path = join(folder, 'task.yaml');
+  writeFileSync(path, made.yaml);
+  for (const text of made.notes) progress.line(`note: ${text}`);
+  progress.line(`note: the task is written down in ${path}`);
+  return { ...options, data: undefined, task: [path], method: options.method ?? 'promot' };
+}
+
 /** The request of a command line: its flags, over its config file, over the run that is to be gone on with. */
-function readRequest({ resume, dryRun: _, json: __, config: file, set, ...flags }: Options): {
+function readRequest({ resume, dryRun: _, json: __, input: ___, target: ____, config: file, set, ...flags }: Options): {
   readonly request: TrainRequest;
   readonly tasks: readonly string[];
   readonly config: TrainingConfig;

@@ -1,0 +1,125 @@
+// A task file from a data file and two templates: the shortest way to a task of one's own.
+import { basename, extname, resolve } from 'node:path';
+import { stringify } from 'yaml';
+import { UserError } from '../base/errors.js';
+import { nearestNames } from '../base/nearest-name.js';
+import { findFiles } from '../data/find-files.js';
+import { readTable } from '../data/source.js';
+import { fieldValue, parseTemplate } from './template.js';
+
+export interface NewTaskRequest {
+  /** Default: the data file's name. */
+  readonly name?: string;
+  /** A file or a pattern, relative to the working directory. */
+  readonly data: string;
+  /** A file of its own for validation; by default a part of the data. */
+  readonly validation?: string;
+  readonly input: string;
+  readonly target: string;
+}
+
+export interface NewTask {
+  readonly name: string;
+  /** The task file. */
+  readonly yaml: string;
+  /** What was found and chosen, a sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** At most so many different answers are taken for labels. */
+const mostLabels = 20;
+/** Answers of at most so many characters are compared as a whole; of longer ones the words count. */
+const shortAnswer = 60;
+/** Rows for validation: a tenth, but not fewer than 20 (or a fifth of few rows), and not more than 2,000. */
+const validationRows = { share: 0.1, least: 20, most: 2000, largestShare: 0.2 };
+
+/**
+ * Writes a task down: reads the data, finds labels where there are few answers, takes a part of the rows for validation. Paths are
+ * absolute in it.
+ * Errors: a UserError for data that cannot be read, a template that names a column that is not there (with the columns that are).
+ *
+ * @example
+ * const { yaml } = await newTask({ data: 'tickets.csv', input: '{text} Which team?', target: '{team}' });
+ */
+export async function newTask(request: NewTaskRequest): Promise<NewTask> {
+  const files = await findFiles(request.data, process.cwd());
+  const { records, location, classNames } = await readTable(files);
+  const templates = { input: parseTemplate(request.input), target: parseTemplate(request.target) };
+  const [first] = records;
+  for (const [key, { fields }] of Object.entries(templates)) {
+    if (fields.length === 0 && key === 'target') throw new UserError('--target names no field, such as {label}');
+    const absent = fields.find((field) => fieldValue(first!, field) === undefined);
+    if (absent === undefined) continue;
+    const columns = Object.keys(first!);
+    const near = nearestNames(absent, columns);
+    throw new UserError(
+      `--${key} names {${absent}}, which ${request.data} does not have` +
+        `${near.length > 0 ? ` (did you mean {${near[0]}}?)` : ''}; it has ${columns.join(', ')}`,
+    );
+  }
+  const { soleField } = templates.target;
+  const isList = soleField !== undefined && Array.isArray(fieldValue(first!, soleField));
+  const targets = isList
+    ? []
+    : records.map((record, i) => {
+        try {
+          return templates.target.render(record, classNames).trim();
+        } catch (error) {
+          throw error instanceof UserError ? new UserError(`${location(i)}: ${error.message}`) : error;
+        }
+      });
+  const labels = labelsOf(targets);
+  const longest = targets.reduce((most, target) => Math.max(most, target.length), 0);
+  const metric = labels ? 'accuracy' : longest > shortAnswer ? 'rouge-L' : 'exact-match';
+  const name = request.name ?? safeName(basename(files[0]!));
+  const notes = [`${request.data}: ${records.length} rows`];
+  let share: number | undefined;
+  if (request.validation === undefined) {
+    const count = heldOut(records.length);
+    share = Number((count / records.length).toPrecision(3));
+    notes.push(
+      `${Math.max(1, Math.round(records.length * share))} of them, drawn with a fixed seed, are for validation`,
+    );
+  }
+  if (labels) notes.push(`${labels.length} answers occur, so they are labels: ${labels.join(', ')}`);
+  notes.push(`scored by ${metric}`);
+  const paths = request.data === files[0] || files.length > 1 ? resolve(request.data) : files[0]!;
+  const text = (value: unknown) => stringify(value, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
+  const quoted = (value: string) => JSON.stringify(value);
+  const lines = [
+    `# A task of promot; docs/tasks.md explains every key. Edit it, then name this file with --task.`,
+    `name: ${name}`,
+    `files: { train: ${quoted(paths)}${request.validation === undefined ? '' : `, validation: ${quoted(resolve(request.validation))}`} }`,
+    ...(share === undefined ? [] : [`validationShare: ${share}   # of the training rows; always the same ones`]),
+    `# {name} is a column of the data; {{ and }} are plain braces.`,
+    `input: ${quoted(request.input)}`,
+    `target: ${quoted(request.target)}`,
+    ...(labels
+      ? [`# The only answers there are. Without this line any text may be an answer.`, `labels: ${text(labels)}`]
+      : []),
+    `# accuracy (with labels), exact-match, f1, rouge-L, bleu, ...: docs/evaluation.md`,
+    `metric: ${metric}`,
+  ];
+  return { name, yaml: `${lines.join('\n')}\n`, notes };
+}
+
+/** The answers of a closed set: few, and each of them several times. */
+function labelsOf(targets: readonly string[]): readonly string[] | undefined {
+  const distinct = [...new Set(targets)].sort();
+  const few = distinct.length >= 2 && distinct.length <= mostLabels && distinct.length * 3 <= targets.length;
+  const sound = distinct.every((label) => label !== '' && label.length <= shortAnswer && !label.includes('\n'));
+  const apart = new Set(distinct.map((label) => label.replaceAll(/\s+/gu, ' '))).size === distinct.length;
+  return few && sound && apart ? distinct : undefined;
+}
+
+function heldOut(rows: number): number {
+  const { share, least, most, largestShare } = validationRows;
+  return Math.max(1, Math.min(Math.max(rows * share, Math.min(least, rows * largestShare)), most));
+}
+
+/** A task's name from a file's or a folder's. */
+export function safeName(file: string): string {
+  const bare = file.replace(/\.(?:gz|zst)$/u, '');
+  const words = bare.slice(0, bare.length - extname(bare).length).replaceAll(/[^A-Za-z0-9._-]+/gu, '-');
+  return words.replace(/^[^A-Za-z0-9]+/u, '') || 'task';
+}

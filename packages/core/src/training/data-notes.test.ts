@@ -1,0 +1,45 @@
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+import type { Example } from '../tasks/task.js';
+import { loadTokenizer } from '../tokenizer/load.js';
+import { dataNotes } from './data-notes.js';
+
+const example = (target: string, input = 'in'): Example => ({
+  input,
+  target,
+  references: [target],
+  record: {},
+  location: `data line ${target.length}`,
+});
+const folder = (name: string) => fileURLToPath(new URL(`../../golden/models/${name}`, import.meta.url));
+const load = (name: string, kind: 'encoder-decoder' | 'decoder-only') => ({
+  tokenizer: loadTokenizer(folder(name)),
+  model: { kind },
+});
+
+test('targets that T5 has no tokens for are counted and shown', () => {
+  const t5 = load('t5-v1.1', 'encoder-decoder');
+  const train = [example('the cat'), example('{"a": 1}'), example('two\nlines')];
+  const [note, ...others] = dataNotes({ name: 'x' }, train, [], t5);
+  expect(others).toEqual([]);
+  expect(note).toMatch(
+    /^task x: 2 of 3 targets cannot be written with the model's tokens: "\{\\"a\\": 1\}" \(data line 8\) becomes "/,
+  );
+  const llama = load('llama', 'decoder-only');
+  expect(dataNotes({ name: 'x' }, train, [], llama)).toEqual([]);
+});
+
+test('labels of the same tokens', () => {
+  const t5 = load('t5-v1.1', 'encoder-decoder');
+  const notes = dataNotes({ name: 'x', labels: ['the cat', 'the  cat', 'the dog'] }, [], [], t5);
+  expect(notes).toEqual([
+    'task x: the labels "the cat" and "the  cat" are the same tokens to this model: it cannot tell them apart. Rename them',
+  ]);
+});
+
+test('examples in both splits', () => {
+  const llama = load('llama', 'decoder-only');
+  const notes = dataNotes({ name: 'x' }, [example('a'), example('b')], [example('b'), example('a', 'other')], llama);
+  expect(notes).toHaveLength(1);
+  expect(notes[0]).toMatch(/^task x: 1 of 2 validation examples stand in the training split, too, such as data line 1/);
+});

@@ -1,0 +1,78 @@
+// What a person should know of the data before the first step: targets that the model can never give, rows in both splits.
+import type { LanguageModel } from '../models/model.js';
+import { joinedTarget } from '../models/tokenize.js';
+import type { Example, Task } from '../tasks/task.js';
+import type { Tokenizer } from '../tokenizer/tokenizer.js';
+
+/** At most so many targets are looked at, evenly taken: some hundred thousand tokens. */
+const largestSample = 5000;
+
+/**
+ * Notes, as sentences, on a task's data: targets that do not come back by decoding, labels that are the same tokens, examples that
+ * stand in both splits.
+ */
+export function dataNotes(
+  task: Pick<Task, 'name' | 'labels'>,
+  train: readonly Example[],
+  validation: readonly Example[],
+  { tokenizer, model: { kind } }: { readonly tokenizer: Tokenizer; readonly model: Pick<LanguageModel, 'kind'> },
+): string[] {
+  const encode = (target: string) => tokenizer.encode(joinedTarget(target, kind), { specialTokens: false });
+  return [
+    ...lostTargets(train, encode, tokenizer),
+    ...sameLabels(task.labels ?? [], encode),
+    ...commonExamples(train, validation),
+  ].map((note) => `task ${task.name}: ${note}`);
+}
+
+type Encode = (target: string) => readonly number[];
+
+function lostTargets(train: readonly Example[], encode: Encode, tokenizer: Tokenizer): string[] {
+  const every = Math.max(1, Math.ceil(train.length / largestSample));
+  const sample = train.filter((_, i) => i % every === 0);
+  const known = new Map<string, string>();
+  const comesBackAs = (target: string): string => {
+    const text = known.get(target) ?? tokenizer.decode(encode(target)).trim();
+    known.set(target, text);
+    return text;
+  };
+  const lost = sample.filter(({ target }) => comesBackAs(target) !== target);
+  const [first] = lost;
+  if (first === undefined) return [];
+  const seen = tokenizer.decode(encode(first.target), { specialTokens: true }).trim();
+  return [
+    `${lost.length} of ${sample.length} targets ${every > 1 ? 'looked at ' : ''}cannot be written with the model's tokens: ` +
+      `${quoted(first.target)} (${first.location}) becomes ${quoted(seen)}. The model will never give them as they are. ` +
+      "Write them with characters that it has, or take a model whose tokenizer has these (ByT5's and most decoder-only ones do)",
+  ];
+}
+
+function sameLabels(labels: readonly string[], encode: Encode): string[] {
+  const byTokens = new Map<string, string[]>();
+  for (const label of labels) {
+    const key = encode(label).join();
+    byTokens.set(key, [...(byTokens.get(key) ?? []), label]);
+  }
+  return [...byTokens.values()]
+    .filter((same) => same.length > 1)
+    .map(
+      (same) =>
+        `the labels ${same.map(quoted).join(' and ')} are the same tokens to this model: it cannot tell them apart. Rename them`,
+    );
+}
+
+function commonExamples(train: readonly Example[], validation: readonly Example[]): string[] {
+  const key = ({ input, target }: Example) => JSON.stringify([input, target]);
+  const trained = new Set(train.map(key));
+  const common = validation.filter((example) => trained.has(key(example)));
+  const [first] = common;
+  if (first === undefined) return [];
+  return [
+    `${common.length} of ${validation.length} validation examples stand in the training split, too, such as ${first.location}: ` +
+      'scores on them do not show what the model has learned. Remove them from one of the two',
+  ];
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)} ...` : text);
+}
