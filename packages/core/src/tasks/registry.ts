@@ -70,7 +70,7 @@ export const namedTasks = new Registry<NamedTask>(
   [...builtinTasks, ...harnessTasks].map((definition) => ({
     name: definition.name,
     version: definition.version,
-    paperSettings: true,
+    paperSettings: builtinTasks.includes(definition),
     load: async (options) => createTask(definition, await sourceOf(definition, options), options.onWarning),
   })),
 );
