@@ -76,7 +76,11 @@ describe('bad task files are refused, with file and line', () => {
     ],
     ['nothing like a known key', `${yaml}zzzzzz: 1\n`, /line 7: unknown key "zzzzzz"; known keys are name, files/],
     ['missing key', yaml.replace(/^target.*\n/m, ''), /task\.yaml: "target" is missing/],
-    ['unknown metric', yaml.replace('accuracy', 'accurcy'), /line 6: unknown metric "accurcy".*: the metrics are accuracy, /],
+    [
+      'unknown metric',
+      yaml.replace('accuracy', 'accurcy'),
+      /line 6: unknown metric "accurcy".*: the metrics are accuracy, /,
+    ],
     ['unquoted True', yaml.replace('"True"', 'True'), /line 5: "labels.0" is missing or no string \(put numbers, True/],
     ['labels that are the same', yaml.replace('"False"', '"True "'), /line 5: labels "True" and "True " are the same/],
     [
