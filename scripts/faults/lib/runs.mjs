@@ -78,11 +78,12 @@ export async function killRuns({ title, minutes, seed, kind, damage = undefined 
       let last;
       // The later ones fall into what is left.
       for (let kills = 1 + random.integer(4); ; kills--) {
-        const killAfter = kills > 0 ? random.integer(Math.max(1, Math.ceil(1.1 * whole.milliseconds))) : undefined;
-        last = await runChild(one, out, killAfter);
+        // A moment after some event of the run, or once in a while before the first.
+        const kill = kills > 0 && { event: random.integer(Math.ceil(whole.events / kills)), delay: random.integer(60) };
+        last = await runChild(one, out, kill || undefined);
         if (last.code !== 'killed') break;
         count.kills++;
-        story.push(`killed after ${killAfter} ms`);
+        story.push(`killed ${kill.delay} ms after event ${kill.event}`);
         const done = damage?.(out, random);
         if (done) {
           count.damages++;
@@ -108,13 +109,12 @@ export async function killRuns({ title, minutes, seed, kind, damage = undefined 
 }
 
 async function wholeRun(one, out) {
-  const started = Date.now();
-  const { code, stderr } = await runChild(one, out, undefined);
+  const { code, stderr, events } = await runChild(one, out, undefined);
   if (code !== 0) throw new Error(`${one.name}: the run that nobody hurt ended with code ${code}: ${stderr}`);
-  return { milliseconds: Date.now() - started, files: filesOf(out) };
+  return { events, files: filesOf(out) };
 }
 
-function runChild({ method, task, model, more }, out, killAfter) {
+function runChild({ method, task, model, more }, out, kill) {
   const request = {
     method,
     task,
@@ -124,18 +124,28 @@ function runChild({ method, task, model, more }, out, killAfter) {
     resume: existsSync(out),
   };
   const running = spawn(process.execPath, [child, JSON.stringify(request)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, OMP_NUM_THREADS: '1' },
   });
   let stderr = '';
   running.stderr.on('data', (data) => {
     stderr = (stderr + data).slice(-500);
   });
-  const timer = killAfter === undefined ? undefined : setTimeout(() => running.kill('SIGKILL'), killAfter);
+  let events = 0;
+  let timer;
+  const look = () => {
+    if (kill && timer === undefined && events >= kill.event)
+      timer = setTimeout(() => running.kill('SIGKILL'), kill.delay);
+  };
+  running.stdout.on('data', (data) => {
+    events += data.toString().split('\n').length - 1;
+    look();
+  });
+  look();
   return new Promise((resolve) =>
     running.on('exit', (code, signal) => {
       clearTimeout(timer);
-      resolve({ code: signal === 'SIGKILL' ? 'killed' : (code ?? signal), stderr });
+      resolve({ code: signal === 'SIGKILL' ? 'killed' : (code ?? signal), stderr, events });
     }),
   );
 }

@@ -1,9 +1,9 @@
 // answers/TASK-HASH.jsonl: what a model gave for the examples of a task, as it came; an evaluation goes on from there.
-import { existsSync, mkdirSync, readFileSync, truncateSync } from 'node:fs';
+import { existsSync, readFileSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { appendText } from '../base/write.js';
+import { appendText, makeFolder } from '../base/write.js';
 import { headerLine, isEmpty, readArtifactLines } from './format.js';
 
 const logprob = z.number().describe('sum of the log-probabilities of its tokens, nats');
@@ -57,6 +57,6 @@ export function readAnswers(path: string): AnswerLine[] {
 /** Adds a line. */
 export function appendAnswer(path: string, line: AnswerLine): void {
   const start = isEmpty(path) ? headerLine : '';
-  if (start !== '') mkdirSync(dirname(path), { recursive: true });
+  if (start !== '') makeFolder(dirname(path));
   appendText(path, `${start}${JSON.stringify(line)}\n`);
 }

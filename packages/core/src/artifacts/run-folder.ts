@@ -1,7 +1,6 @@
 // A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
 // prompts/TASK/), lora/, model/.
 import { readdirSync, renameSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { currentDevice, libtorch, threads } from '@promot/torch';
@@ -9,7 +8,7 @@ import { stringify } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { lockFolder } from '../base/lock.js';
 import { version } from '../base/version.js';
-import { isTemporaryName, removeTemporaries, writeText } from '../base/write.js';
+import { isTemporaryName, makeFolder, removeTemporaries, writeText } from '../base/write.js';
 import { Checkpoints } from './checkpoints.js';
 import { appendMetrics, type MetricsFileLine, readMetrics, writeMetrics } from './metrics-file.js';
 import { isRun, type RunInfo, writeRun } from './run-file.js';
@@ -44,14 +43,14 @@ export class RunFolder {
 
   /** Makes the folder of a new run and locks it. Throws UserError where another process made one there meanwhile. */
   static async create(path: string, info: RunInfo, config: object): Promise<RunFolder> {
-    await mkdir(path, { recursive: true });
+    makeFolder(path);
     const folder = new RunFolder(path);
     folder.#release = await lockFolder(path);
     try {
       if (isRun(path)) throw new UserError(`${path} already holds a run`);
       removeTemporaries(path);
-      await mkdir(join(path, 'checkpoints'), { recursive: true });
-      await mkdir(join(path, 'samples'), { recursive: true });
+      makeFolder(join(path, 'checkpoints'));
+      makeFolder(join(path, 'samples'));
       await writeText(join(path, 'environment.json'), `${JSON.stringify(environment(), null, 2)}\n`);
       await folder.describe(info, config);
     } catch (error) {
@@ -68,7 +67,7 @@ export class RunFolder {
     try {
       removeTemporaries(path);
       // A person may have deleted them.
-      for (const name of ['checkpoints', 'samples']) await mkdir(join(path, name), { recursive: true });
+      for (const name of ['checkpoints', 'samples']) makeFolder(join(path, name));
     } catch (error) {
       await folder.unlock();
       throw error;

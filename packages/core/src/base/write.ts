@@ -3,7 +3,7 @@ import { readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isTemporaryName } from '@promot/torch/files';
 
-export { appendText, isTemporaryName, replaceFile, temporaryName, writeText } from '@promot/torch/files';
+export { appendText, isTemporaryName, makeFolder, replaceFile, temporaryName, writeText } from '@promot/torch/files';
 
 /**
  * Removes what killed processes were about to write below a folder.

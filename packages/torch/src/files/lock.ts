@@ -1,9 +1,9 @@
 // Lock files: one process at a time does a thing. A lock names its holder, and is void when its holder is gone.
-import { linkSync, mkdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { linkSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { temporaryName } from './write.js';
+import { makeFolder, temporaryName } from './write.js';
 
 /** Who has a lock. */
 export interface Holder {
@@ -37,7 +37,7 @@ export function tryLock(path: string, { alive = false } = {}): Lock | Holder {
   const place = resolve(path);
   const me = { pid: process.pid, host: hostname() };
   if (held.has(place)) return me;
-  mkdirSync(dirname(place), { recursive: true });
+  makeFolder(dirname(place));
   const take = () => create(place, JSON.stringify(me));
   try {
     take();

@@ -1,7 +1,17 @@
 // Writing files whole: to a temporary name in the same folder, synced, then renamed. A crash or a reader never meets half a file.
 import { randomUUID } from 'node:crypto';
-import { appendFileSync, closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import {
+  appendFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, resolve } from 'node:path';
 
 /** Beside `path`, for what is not whole yet. */
 export function temporaryName(path: string): string {
@@ -42,9 +52,22 @@ export function replaceFile(path: string, fill: (write: (bytes: Uint8Array) => v
   }
 }
 
+/** Makes a folder and those above it, where need be. Errors: those of the file system. */
+export function makeFolder(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    // Node.js says of a read-only disk that there is no such folder; the plain call says what is wrong.
+    let missing = resolve(path);
+    while (!existsSync(dirname(missing))) missing = dirname(missing);
+    if (!existsSync(missing)) mkdirSync(missing);
+    throw error;
+  }
+}
+
 /** Makes or replaces a text file, and its folder where need be. Errors: those of the file system, with `path`. */
 export function writeText(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   replaceFile(path, (write) => write(Buffer.from(text)));
 }
 
