@@ -47,11 +47,17 @@ const longest = 2000;
  * characters (with which a text could steer a terminal) are escaped, line breaks become spaces, and long texts are cut.
  */
 export function printable(text: string): string {
-  const short = text.length <= longest ? text : `${text.slice(0, longest - 400)} ... ${text.slice(text.length - 300)}`;
-  return short.replaceAll(/\s*\n\s*/gu, ' ').replaceAll(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (character) => {
-    const code = character.codePointAt(0)!.toString(16);
-    return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u${code}`;
-  });
+  // What is cut away needs no escaping, which would make a text of zeros four times as long.
+  const escaped = text
+    .slice(0, 2 * longest)
+    .concat(text.slice(2 * longest).slice(-longest))
+    .replaceAll(/\s*\n\s*/gu, ' ')
+    .replaceAll(/[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+      const code = character.codePointAt(0)!.toString(16);
+      return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u${code}`;
+    });
+  if (escaped.length <= longest) return escaped;
+  return `${escaped.slice(0, longest - 400)} ... ${escaped.slice(escaped.length - 300)}`;
 }
 
 const refusals: Readonly<Record<string, string>> = {

@@ -8,6 +8,8 @@ test('a message is one printable line, whatever it quotes', () => {
   const long = new UserError(`begin ${'a'.repeat(100_000)} end`).message;
   expect(long.length).toBeLessThan(2000);
   expect(long).toMatch(/^begin a+ \.\.\. a+ end$/u);
+  expect(new UserError(`${'\0'.repeat(1500)} end`).message).toMatch(/^(\\x00)+.* \.\.\. .*end$/u);
+  expect(new UserError(`${'\0'.repeat(1500)} end`).message.length).toBeLessThan(2000);
   expect(new UserError('Größe 日本 🎉 ▁').message).toBe('Größe 日本 🎉 ▁');
   expect(new UserError('x', { cause: 1 }).cause).toBe(1);
 });
