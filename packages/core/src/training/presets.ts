@@ -80,7 +80,8 @@ export function describeChoice(config: TrainingConfig, method: Method, model: La
   if (preset === 'paper') return `settings: the paper's, beside those that you gave (preset=paper)`;
   const parts = method.stages.map(({ name, settings, trains }) => {
     const { steps, epochs, patience, learningRate, optimizer, keepEvery } = stages[settings]!;
-    const length = epochs === null ? `${steps} steps` : `${epochs} epochs (${steps} steps)`;
+    const length =
+      epochs === null ? `${steps} steps` : `${epochs} ${epochs === 1 ? 'epoch' : 'epochs'} (${steps} steps)`;
     const limit = patience > 0 ? `at most ${length}` : length;
     const rows = trains.includes('prompt') ? ` of ${promptLength} rows` : '';
     return `${name}${rows}: ${limit}, evaluated every ${keepEvery}, ${optimizer} at ${learningRate}`;
