@@ -81,8 +81,8 @@ const readers = {
   },
   async parquet(folder) {
     const { readRecords } = await core('data/records.js');
-    for (const record of await readRecords(first(folder, '.parquet')))
-      JSON.stringify(record, (_key, value) => (typeof value === 'bigint' ? String(value) : value));
+    const { records } = await readRecords(first(folder, '.parquet'));
+    JSON.stringify(records, (_key, value) => (typeof value === 'bigint' ? String(value) : value));
   },
   async run(folder) {
     readTrainingRun(folder);

@@ -155,10 +155,10 @@ const sources = [
     ],
     damage: ['rows.csv'],
   },
-  ...['none', 'snappy', 'gzip', 'brotli'].map((name) => ({
+  ...['none-page1', 'snappy-page2', 'gzip-page1', 'brotli-page1', 'zstd-page2', 'lz4-page1', 'exact'].map((name) => ({
     name: `parquet-${name}`,
     kind: 'parquet',
-    files: [join(root, `packages/core/src/data/fixtures/${name}.parquet`)],
+    files: [golden(`data/${name}.parquet`)],
     damage: [`${name}.parquet`],
   })),
   {
