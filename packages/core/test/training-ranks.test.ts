@@ -52,7 +52,7 @@ const modelBits = (out: string) =>
     .update(readFileSync(join(folder, out, 'model/model.safetensors')))
     .digest('hex');
 
-describe('training with several processes', () => {
+describe('training with several processes', { timeout: 400_000 }, () => {
   test('has the losses, gradients and scores of one process, with 2 and with 4', async () => {
     expect(await alone('train', { request: request('one') })).toEqual({ result: { finished: true } });
     const one = metricsOf('one');
