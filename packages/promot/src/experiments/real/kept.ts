@@ -11,7 +11,7 @@ import { loadTask, type Task } from '@promot/core/tasks';
 export type Kept = Readonly<Record<string, number>>;
 
 /** Tasks of lm-evaluation-harness and what of their results is taken. */
-const harness = ['arc-easy', 'piqa', 'lambada'] as const;
+const harness = ['arc-easy', 'piqa', 'lambada-openai'] as const;
 
 export interface Asked {
   /** Examples of each task. */
