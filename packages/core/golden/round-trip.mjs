@@ -9,6 +9,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Adafactor, keep, noGrad, scope } from '@promot/torch';
+import { ensureAddon } from '@promot/torch/setup';
 import { readPromptAdapter, writePromptAdapter } from '../dist/adapters/peft.js';
 import { loadFolder } from '../dist/models/load.js';
 import { idTensor } from '../dist/models/padding.js';
@@ -64,6 +65,7 @@ if (!out || rest.length > 0 || existsSync(out)) {
   process.exit(2);
 }
 mkdirSync(out, { recursive: true });
+await ensureAddon();
 for (const name of readdirSync(golden))
   for (const dtype of ['float32', 'bfloat16']) await write(out, `${name}-${dtype}`, join(golden, name), dtype);
 

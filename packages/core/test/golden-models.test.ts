@@ -151,20 +151,15 @@ describe.each(goldenModels)('%s', (name) => {
   const promptSetting = { factored: false, scaleByParameter: false };
 
   test('ten steps of prompt tuning, also with a late first step; then ten of the model behind that prompt', () => {
-    const before = model.parameters
-      .get(model.kind === 'decoder-only' ? 'model.norm.weight' : 'encoder.final_layer_norm.weight')!
-      .toNumbers();
+    const someNorm = () => [...model.parameters].findLast(([name]) => name.endsWith('norm.weight'))![1].toNumbers();
+    const before = someNorm();
     const late = keep(noGrad(() => prompt.clone()));
     run(expected.steps.stage1Late, new Map([['prompt', late]]), late, promptSetting);
     expect(difference(late, golden.tensor('stage1Late.prompt'))).toBeLessThan(1e-3);
     const trained = keep(noGrad(() => prompt.clone()));
     run(expected.steps.stage1, new Map([['prompt', trained]]), trained, promptSetting);
     expect(difference(trained, golden.tensor('stage1.prompt'))).toBeLessThan(1e-3);
-    expect(
-      model.parameters
-        .get(model.kind === 'decoder-only' ? 'model.norm.weight' : 'encoder.final_layer_norm.weight')!
-        .toNumbers(),
-    ).toEqual(before);
+    expect(someNorm()).toEqual(before);
     run(expected.steps.stage2, model.parameters, trained, {});
     for (const entry of golden.entries.keys())
       if (entry.startsWith('stage2.weights.'))

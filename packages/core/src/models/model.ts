@@ -83,7 +83,7 @@ export interface LanguageModel {
   readonly parameters: Parameters;
   /** Every linear layer but the output, by its Hugging Face name: where low-rank additions can be attached. */
   readonly linears: ReadonlyMap<string, Linear>;
-  /** Where each of `linears`, and the head (`lm_head`), stands and what it computes. */
+  /** Where each of `linears`, and the head, stands and what it computes. */
   readonly places: ReadonlyMap<string, LinearPlace>;
   /** The output layer, E -> V. */
   readonly head: Linear;
