@@ -100,6 +100,15 @@ export function withValidationShare(source: RecordSource, share: number, seed: n
   };
 }
 
+/** A source for a task of which only the templates are wanted. */
+export function noSource(description: string): RecordSource {
+  return {
+    description,
+    splits: [],
+    read: (split) => Promise.reject(missingSplit(description, split, [])),
+  };
+}
+
 /** The error for a split that a source lacks. */
 export function missingSplit(description: string, split: Split, present: readonly Split[]): UserError {
   return new UserError(`${description} has no ${split} split; it has ${present.join(', ') || 'none'}`);

@@ -14,6 +14,7 @@ import { chooseDevice, type DeviceSetting } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { fingerprintModel, fingerprintPrompt } from '../open/fingerprint.js';
 import { openModel, openPrompt } from '../open/open.js';
+import { taskBeside } from '../open/run-task.js';
 import { loadTask } from '../tasks/registry.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers } from './answers.js';
@@ -74,7 +75,7 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Task
     warned.add(message);
   };
   const tasks: Task[] = [];
-  for (const name of names) tasks.push(await loadTask(name, { ...request, onWarning }));
+  for (const name of names) tasks.push(await loadTask(await taskBeside(model, name), { ...request, onWarning }));
   const twice = tasks.find(({ name }, i) => tasks.findIndex((task) => task.name === name) !== i);
   if (twice) throw new UserError(`task ${twice.name} is named twice`);
   const fingerprints =

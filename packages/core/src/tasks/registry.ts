@@ -6,7 +6,7 @@ import { UserError } from '../base/errors.js';
 import { nearestNames } from '../base/nearest-name.js';
 import { Registry } from '../base/registry.js';
 import { hubSource } from '../data/hub-source.js';
-import { folderSource, type RecordSource } from '../data/source.js';
+import { folderSource, noSource, type RecordSource } from '../data/source.js';
 import { type HubOptions, notesTo } from '../hub/snapshot.js';
 import { harnessTasks } from './harness/index.js';
 import { cb } from './paper/cb.js';
@@ -52,6 +52,8 @@ export interface LoadTaskOptions {
   readonly hub?: HubOptions;
   /** Hears of things that do not stop the work but belong in its results (a split of another size than the paper's). */
   readonly onWarning?: (message: string) => void;
+  /** Only the templates are wanted: the data need not be there, and cannot be loaded. */
+  readonly templatesOnly?: boolean;
 }
 
 /** A task that is found by its name. */
@@ -98,7 +100,7 @@ export function registerTask(definition: TaskDefinition): void {
  * const examples = await task.load(task.evaluationSplit);
  */
 export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}): Promise<Task> {
-  if (['.yaml', '.yml'].includes(extname(nameOrPath))) return loadYamlTask(nameOrPath, options);
+  if (isTaskFile(nameOrPath)) return loadYamlTask(nameOrPath, options);
   const [name, version] = registeredName(nameOrPath);
   const task = namedTasks.find(name);
   if (task === undefined) throw unknownTask(nameOrPath);
@@ -106,6 +108,16 @@ export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}
     throw new UserError(`this release has ${name}@${task.version}, not ${nameOrPath}: scores would not be comparable`);
   }
   return task.load(options);
+}
+
+/** Whether a task is named by its file. */
+export function isTaskFile(nameOrPath: string): boolean {
+  return ['.yaml', '.yml'].includes(extname(nameOrPath));
+}
+
+/** Whether a task is found by its name; else it is a person's own. */
+export function isNamedTask(nameOrPath: string): boolean {
+  return namedTasks.find(registeredName(nameOrPath)[0]) !== undefined;
 }
 
 /** Whether training on a task has the paper's settings. */
@@ -128,6 +140,7 @@ function unknownTask(name: string): UserError {
 
 async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): Promise<RecordSource> {
   const { onWarning } = options;
+  if (options.templatesOnly) return noSource(definition.name);
   if (options.data === undefined) {
     if (definition.hub !== undefined)
       return hubSource(definition.hub, { ...(onWarning && { onEvent: notesTo(onWarning) }), ...options.hub });

@@ -11,7 +11,7 @@ import type { ClassNames } from '../data/class-names.js';
 import { findFiles } from '../data/find-files.js';
 import { hubSource } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
-import { fileSource, type RecordSource, type Split, splits, withValidationShare } from '../data/source.js';
+import { fileSource, noSource, type RecordSource, type Split, splits, withValidationShare } from '../data/source.js';
 import { type HubOptions, isHubName, notesTo } from '../hub/snapshot.js';
 import { chooseMetric } from '../metrics/registry.js';
 import { type Choices, choicesBehind, choiceTask, rightOf } from './choices.js';
@@ -63,6 +63,8 @@ const schema = z.strictObject({
 export interface YamlTaskOptions {
   readonly hub?: HubOptions;
   readonly onWarning?: (message: string) => void;
+  /** See `LoadTaskOptions`. */
+  readonly templatesOnly?: boolean;
 }
 
 type Path = readonly PropertyKey[];
@@ -232,6 +234,7 @@ async function sourceOf(
   if ((files === undefined) === (hub === undefined))
     throw failure('a task has its data either in "files" or on the "hub": name one of them', ['files']);
   const { onWarning } = options;
+  if (options.templatesOnly) return noSource(name);
   let source: RecordSource;
   if (hub !== undefined) {
     const { splits: names = { train: undefined, validation: undefined } } = hub;

@@ -2,6 +2,7 @@
 
 import { alignedTable, UserError } from '@promot/core/base';
 import type { TaskResult } from '@promot/core/evaluation';
+import { taskBeside } from '@promot/core/open';
 import { loadTask } from '@promot/core/tasks';
 import { Command } from 'commander';
 import { evalText } from './eval-text.js';
@@ -98,7 +99,10 @@ async function evalTasks(
   if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
   const progress = new Progress(io);
   for (const name of names) {
-    const task = await loadTask(name, { data: options.data, hub: { onEvent: observer(progress) } });
+    const task = await loadTask(await taskBeside(options.model, name), {
+      data: options.data,
+      hub: { onEvent: observer(progress) },
+    });
     // Data at fault and downloads come before libtorch does.
     await task.load(task.evaluationSplit);
   }

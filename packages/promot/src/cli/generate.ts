@@ -1,7 +1,10 @@
 // `promot generate`: what a model makes of one input, or of each line of a file.
-import { readFileSync } from 'node:fs';
-import { extname } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { extname, join } from 'node:path';
 import { UserError } from '@promot/core/base';
+import { type DataRecord, parseJson, readTable } from '@promot/core/data';
+import { isTaskOfRun, taskBeside } from '@promot/core/open';
+import { loadTask, type Task } from '@promot/core/tasks';
 import { Command } from 'commander';
 import { answer, type Io } from './io.js';
 import { openForUse } from './open.js';
@@ -19,7 +22,9 @@ import { readKnownSettings } from './settings.js';
 interface Options extends CommonOptions {
   readonly model: string;
   readonly prompt?: string;
-  readonly input: string;
+  readonly input?: string;
+  readonly task?: string;
+  readonly record?: string;
   readonly beams?: number;
   readonly maxNewTokens?: number;
 }
@@ -40,16 +45,28 @@ export function generateCommand(io: Io): Command {
     .description('Generate with beam search; the output is not trimmed.')
     .addOption(modelOption())
     .addOption(promptOption())
-    .option('--input <TEXT|@FILE>', 'a text, or @FILE: one input a line (.jsonl: one JSON string a line) (required)')
+    .option(
+      '--input <TEXT|@FILE|->',
+      'a text; @FILE: one input a line (.jsonl: one JSON string a line); -: standard input',
+    )
+    .option('--task <T>', 'makes the input of a record by this task; of a run it is enough to name its task')
+    .option('--record <JSON|@FILE>', 'with --task: a JSON object, or @FILE with records of any kind')
     .option('--beams <N>', 'beams; 1 is greedy search (default: 4)', wholeNumber(1))
     .option('--max-new-tokens <N>', 'most tokens to generate (default: 128)', wholeNumber(1));
-  return requireFlags(withCommonOptions(command), '--model', '--input').action(async (options: Options) => {
+  return requireFlags(withCommonOptions(command), '--model').action(async (options: Options) => {
     const settings = readKnownSettings(options, keys);
-    const inputs = options.input.startsWith('@') ? readInputs(options.input.slice(1)) : undefined;
     const progress = new Progress(io);
-    const opened = await openForUse(options.model, options.prompt, settings, progress);
+    const { task, inputs, several } = await readRequest(options);
+    let { prompt } = options;
+    if (task !== undefined && prompt === undefined && (await hasPromptFor(options.model, task.path))) {
+      prompt = options.model;
+      progress.line(`note: ${task.task.name} is this run's own task: its soft prompt is attached`);
+    }
+    const opened = await openForUse(options.model, prompt, settings, progress);
+    const { maxNewTokens } = await import('@promot/core/evaluation');
     const { generateTexts } = await import('@promot/core/generation');
-    const outputs = await generateTexts(opened, inputs ?? [options.input], {
+    const outputs = await generateTexts(opened, inputs, {
+      ...(task && { maxNewTokens: maxNewTokens(task.task, opened, []) }),
       ...settings,
       ...(options.beams && { beams: options.beams }),
       ...(options.maxNewTokens && { maxNewTokens: options.maxNewTokens }),
@@ -57,11 +74,59 @@ export function generateCommand(io: Io): Command {
       onProgress: (done, total) => progress.update('generate', done, total),
     });
     progress.stop();
-    const object = inputs
+    const object = several
       ? { outputs: inputs.map((input, i) => ({ input, text: outputs[i]! })) }
       : { text: outputs[0]! };
     answer(io, options.json, object, () => outputs.join('\n'));
   });
+}
+
+/** What is to be gone on from, and the task that made it. */
+async function readRequest({ model, input, task: name, record }: Options): Promise<{
+  readonly task?: { readonly path: string; readonly task: Task };
+  readonly inputs: readonly string[];
+  readonly several: boolean;
+}> {
+  if ((name === undefined) !== (record === undefined))
+    throw new UserError('--task and --record go together: the task makes the input of the record');
+  if ((input === undefined) === (record === undefined))
+    throw new UserError('promot generate needs either --input or --task with --record (see --help)');
+  if (input !== undefined) {
+    if (input === '-') return { inputs: [readFileSync(0, 'utf8').replace(/\r?\n$/u, '')], several: false };
+    const isFile = input.startsWith('@');
+    return { inputs: isFile ? readInputs(input.slice(1)) : [input], several: isFile };
+  }
+  const path = await taskBeside(model, name!);
+  const task = await loadTask(path, { templatesOnly: true });
+  const isFile = record!.startsWith('@');
+  const { records, location } = isFile
+    ? await readTable([record!.slice(1)])
+    : { records: [oneRecord(record!)], location: () => '--record' };
+  const inputs = records.map((one, i) => {
+    try {
+      return task.input(one);
+    } catch (error) {
+      throw error instanceof UserError ? new UserError(`${location(i)}: ${error.message}`) : error;
+    }
+  });
+  return { task: { path, task }, inputs, several: isFile };
+}
+
+function oneRecord(text: string): DataRecord {
+  let value: unknown;
+  try {
+    value = parseJson(text);
+  } catch (error) {
+    throw new UserError(`--record: not JSON (${(error as Error).message}); write it as '{"text": "..."}'`);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new UserError('--record: a JSON object is expected, such as \'{"text": "..."}\'');
+  return value as DataRecord;
+}
+
+/** Whether a model is a run with a soft prompt for this very task. */
+async function hasPromptFor(model: string, task: string): Promise<boolean> {
+  return existsSync(join(model, 'prompt')) && (await isTaskOfRun(model, task));
 }
 
 /** The inputs in a file, one a line; empty lines are empty inputs. Errors: a UserError with file and line. */

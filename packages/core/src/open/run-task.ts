@@ -1,0 +1,33 @@
+// The task that a person names beside a model: a run knows its own by their names.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { isRun, readRun } from '../artifacts/run-file.js';
+import { isNamedTask, isTaskFile, loadTask } from '../tasks/registry.js';
+
+/**
+ * What to give to `loadTask` for a task that is named beside a model: the path of a run's own task file where the name is that
+ * task's, else the name as it stands. The file may lie in the run folder (`task.yaml`), also where the run was moved.
+ *
+ * @example await loadTask(await taskBeside('runs/tickets', 'tickets'));
+ */
+export async function taskBeside(model: string, name: string): Promise<string> {
+  if (isTaskFile(name) || isNamedTask(name) || !existsSync(model) || !isRun(model)) return name;
+  const own = readRun(model).tasks.filter(isTaskFile);
+  for (const path of [join(model, 'task.yaml'), ...own]) {
+    if (existsSync(path) && (await loadTask(path, { templatesOnly: true })).name === name) return path;
+  }
+  return name;
+}
+
+/** Whether a task is one that a run was trained on. */
+export async function isTaskOfRun(model: string, nameOrPath: string): Promise<boolean> {
+  if (!existsSync(model) || !isRun(model)) return false;
+  const load = async (one: string) => (await loadTask(one, { templatesOnly: true })).name;
+  const name = await load(nameOrPath);
+  for (const own of readRun(model).tasks) {
+    if (isTaskFile(own) && !existsSync(own)) {
+      if (nameOrPath === join(model, 'task.yaml')) return true;
+    } else if ((await load(own)) === name) return true;
+  }
+  return false;
+}
