@@ -20,6 +20,7 @@ export const sampleLine = z.looseObject({
     .array(z.looseObject({ text: z.string(), logprob: z.number(), tokens: z.int().positive(), greedy: z.boolean() }))
     .optional()
     .describe('for tasks with choices: how likely each is'),
+  right: z.int().nonnegative().optional().describe('the number of the right choice, from 0'),
   reference: z
     .object({ logprob: z.number(), tokens: z.int().positive() })
     .optional()

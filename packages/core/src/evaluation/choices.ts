@@ -96,10 +96,11 @@ export function scoreChoiceResults(
   examples: readonly Pick<Example, 'input' | 'references' | 'choices'>[],
   scores: readonly (readonly ContinuationScore[])[],
 ): Evaluation {
+  const takes = task.metrics[0].metric.takes ?? ((scored) => chosen(scored));
   const answers = examples.map(({ references, choices }, i) => {
     const { choices: all, right } = choices!;
     const scored = all.map(({ text }, c) => ({ text, ...scores[i]![c]! }));
-    const output = all[chosen(scored, task.metrics[0].name === 'acc_norm')]!.continuation.trim();
+    const output = all[takes(scored)]!.continuation.trim();
     return { output, references, choices: scored, right };
   });
   const results = task.metrics.map((metric) => metric.score(answers));
@@ -120,6 +121,7 @@ export function scoreChoiceResults(
       score: alone(i)[0]!,
       ...(results.length > 1 && { scores: alone(i) }),
       choices: answers[i]!.choices,
+      right: answers[i]!.right,
     })),
   };
 }

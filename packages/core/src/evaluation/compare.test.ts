@@ -88,6 +88,34 @@ test('differences, significance, average, outputs that changed', () => {
   expect(found.settings).toEqual({ modelFingerprint: ['a', 'b', 'a'] });
 });
 
+test('perplexity is computed anew from how likely the choices are', () => {
+  const made = (name: string, nats: readonly number[]) => {
+    const out = join(folder, name);
+    mkdirSync(out);
+    const score = Math.exp(nats.reduce((sum, one) => sum + one, 0) / nats.length);
+    const metrics = [
+      { metric: 'acc', score: 100, signature: 'a' },
+      { metric: 'perplexity', score, signature: 'p' },
+    ];
+    const facts = { version: '1', split: 'test', shots: 0, seed: 0, n: nats.length, dataFingerprint: 'd' };
+    writeFileSync(
+      join(out, 'results.json'),
+      JSON.stringify({ task: 'x', ...metrics[0], metrics, ...facts, settings: {}, modelFingerprint: name }),
+    );
+    const lines = nats.map((one) => ({
+      ...{ input: 'in', output: 'b', trimmed: 'b', references: ['b'], score: 100, scores: [100, Math.exp(one)] },
+      ...{ choices: [{ text: 'b', logprob: -one, tokens: 1, greedy: true }], right: 0 },
+    }));
+    writeFileSync(join(out, 'samples-x.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    return out;
+  };
+  const [x] = compareResults([made('u', [1, 3, 2]), made('v', [2, 4, 3])]).tasks;
+  const { metric, scores } = x!.others![0]!;
+  expect(metric).toBe('perplexity');
+  expect(scores[0]!.score).toBeCloseTo(Math.exp(2), 9);
+  expect(scores[1]!.difference).toBeCloseTo(Math.exp(3) - Math.exp(2), 9);
+});
+
 test('every metric of a task is compared', () => {
   const others = ['chrf', 'rouge-2'];
   const a = write('r', { x: { metric: 'bleu', outputs: same, others } });

@@ -154,11 +154,11 @@ function scoreSamples(
   { task }: StoredResult,
   folder: string,
 ): MetricResult {
-  // The score of a corpus (BLEU, chrF) is not the mean of its samples'. All others are, also those by likelihood.
+  // The score of a corpus (BLEU, chrF, perplexity) is not the mean of its samples'. All others are, also those by likelihood.
   const metric = metrics.get(entry.metric);
   const result = metric.aggregate
     ? new ChosenMetric(metric, entry.metricSettings).score(
-        samples.map(({ trimmed, references }) => ({ output: trimmed, references })),
+        samples.map(({ trimmed, references, choices, right }) => ({ output: trimmed, references, choices, right })),
       )
     : resultOf(
         samples.map(({ score, scores }) => [place === 0 ? score : scores![place]!]),

@@ -44,6 +44,8 @@ export interface Sample {
   readonly scores?: readonly number[];
   /** Of a task with choices: how likely each is. */
   readonly choices?: readonly ChoiceScore[];
+  /** The number of the right one, from 0. */
+  readonly right?: number;
 }
 
 export interface Evaluation {

@@ -10,7 +10,7 @@ type Settings = z.infer<typeof settings>;
  * The number of the choice that a model takes, the first of equals: that of the highest log-probability, or of the highest
  * log-probability per character (code point) of the choice.
  */
-export function chosen(choices: readonly ChoiceScore[], perCharacter: boolean): number {
+export function chosen(choices: readonly ChoiceScore[], perCharacter = false): number {
   const worths = choices.map(({ logprob, text }) => (perCharacter ? logprob / [...text].length : logprob));
   return worths.indexOf(Math.max(...worths));
 }
@@ -26,6 +26,7 @@ const accuracyOf = (name: string, perCharacter: boolean): Metric<Settings> => ({
   needs: 'choices',
   answerTokens: 8,
   compute: (answers) => answers.map((answer) => [isRight(answer, perCharacter) ? 100 : 0]),
+  takes: (choices) => chosen(choices, perCharacter),
   signature: () => `${name}|lm-eval:0.4`,
 });
 

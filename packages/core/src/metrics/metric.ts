@@ -62,6 +62,8 @@ export interface Metric<Settings = unknown> {
    * score, 0 (worst) to 100 (best). `labels` are the task's, or without a task all references.
    */
   compute(answers: readonly Answer[], settings: Settings, labels: readonly string[]): readonly (readonly number[])[];
+  /** For metrics that need `choices`: the number of the choice that counts as the model's answer. Default: the most likely. */
+  takes?(choices: readonly ChoiceScore[]): number;
   /** The score, 0 to 100, of any `n` answers from the column sums of their rows. Where it is absent: the mean. */
   aggregate?(sums: readonly number[], n: number): number;
   /** Name, settings and version in one line: equal signatures mean comparable scores. */

@@ -7,7 +7,7 @@ import type { HubDataset } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
 import type { RecordSource, Split } from '../data/source.js';
 import type { MetricChoice } from '../metrics/metric.js';
-import { type ChosenMetric, chooseMetric } from '../metrics/registry.js';
+import { type ChosenMetric, chooseMetric, metrics } from '../metrics/registry.js';
 import type { Choices } from './choices.js';
 
 /** A record as a task reads it. */
@@ -94,6 +94,8 @@ export interface Task extends Omit<TaskDefinition, 'metric'> {
 /** What was loaded last: an evaluation wants a split several times in a row. Only one, because splits can be large. */
 let last: { readonly owner: object; readonly split: Split; readonly examples: Promise<readonly Example[]> } | undefined;
 
+const choiceMetrics = () => metrics.all().flatMap(({ name, needs }) => (needs === 'choices' ? [name] : []));
+
 /**
  * The metrics that a task names, for its labels.
  * Errors: a UserError for an unknown metric or setting, two that are the same, labels that a metric cannot work with.
@@ -119,7 +121,7 @@ export function metricsOf({
       throw new UserError(
         hasChoices === undefined
           ? `metric ${one.name} needs a task with choices`
-          : `metric ${one.name} is not for a task with choices: acc, acc_norm and perplexity are`,
+          : `metric ${one.name} is not for a task with choices: ${choiceMetrics().join(', ')} are`,
       );
     if (labels) one.checkLabels(labels);
     else if (one.metric.needs === 'labels') throw new UserError(`metric ${one.name} needs a task with labels`);
