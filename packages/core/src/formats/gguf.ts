@@ -115,7 +115,8 @@ const LEAST_BYTES: Readonly<Record<ValueType, number>> = {
 export function readGguf(path: string): GgufFile {
   return withFile(path, (file) => {
     const head = new HeadReader(file);
-    if (file.size < 24 || head.uint32() !== MAGIC) throw new UserError(`${path} is not a GGUF file.`);
+    if (file.size < 24 || head.uint32() !== MAGIC)
+      throw new UserError(`${path} is not a GGUF file.`, { code: 'damaged-file' });
     const version = head.uint32();
     if (version !== 2 && version !== 3) {
       throw new UserError(`${path} is GGUF version ${version} (or big-endian); versions 2 and 3 are read.`);
@@ -146,6 +147,7 @@ export function readGguf(path: string): GgufFile {
       if (byteOffset + byteLength > file.size) {
         throw new UserError(
           `${path} is damaged or cut short: the tensor "${name}" ends at byte ${byteOffset + byteLength} of ${file.size}. Fetch it again.`,
+          { code: 'damaged-file' },
         );
       }
       return { name, type, shape, byteOffset, byteLength };
@@ -158,7 +160,8 @@ export function readGguf(path: string): GgufFile {
 /** Tensors lie one behind the other, with less than `alignment` bytes between them, up to the end of the file. */
 function checkLayout(file: FileReader, tensors: readonly GgufTensor[], dataStart: number, alignment: number): void {
   const aligned = (at: number) => Math.ceil(at / alignment) * alignment;
-  const wrong = (what: string) => new UserError(`${file.path} is damaged: ${what}. Fetch it again.`);
+  const wrong = (what: string) =>
+    new UserError(`${file.path} is damaged: ${what}. Fetch it again.`, { code: 'damaged-file' });
   let at = dataStart;
   for (const { name, byteOffset, byteLength } of [...tensors].sort((a, b) => a.byteOffset - b.byteOffset)) {
     if (byteOffset < at) throw wrong(`two of its tensors overlap at "${name}"`);
@@ -207,7 +210,7 @@ class HeadReader {
   }
 
   damaged(what: string): UserError {
-    return new UserError(`${this.path} is damaged: ${what}.`);
+    return new UserError(`${this.path} is damaged: ${what}.`, { code: 'damaged-file' });
   }
 
   /** Moves past `length` bytes and gives the buffer and the place in it where they begin. */

@@ -70,7 +70,7 @@ export function readPickle(bytes: Buffer, place: string): Pickled {
   const memo = new Map<number, Pickled>();
   let at = 0;
 
-  const damaged = (what: string) => new UserError(`${place} is damaged: ${what}.`);
+  const damaged = (what: string) => new UserError(`${place} is damaged: ${what}.`, { code: 'damaged-file' });
   const take = (length: number): number => {
     if (length < 0 || at + length > bytes.length) throw damaged('its pickle ends early');
     at += length;

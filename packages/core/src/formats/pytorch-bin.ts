@@ -33,7 +33,8 @@ export function readPytorchBin(path: string): StoredTensor[] {
       throw new UserError(`${path} was written on a big-endian machine; save it again on another.`);
     }
     const { start, length } = entries.get(pickle)!;
-    if (length > GREATEST_PICKLE) throw new UserError(`${path} is damaged: its data.pkl has ${length} bytes.`);
+    if (length > GREATEST_PICKLE)
+      throw new UserError(`${path} is damaged: its data.pkl has ${length} bytes.`, { code: 'damaged-file' });
     const state = readPickle(file.read(start, length), `${path} (${pickle})`);
     if (!(state instanceof Map)) throw new UserError(`${path} holds no dictionary of tensors.`);
     const tensors: StoredTensor[] = [];
@@ -57,7 +58,8 @@ function storedTensor(
   entry: ZipEntry | undefined,
 ): StoredTensor {
   const { storage, offset, shape, strides } = tensor;
-  const problem = (what: string) => new UserError(`${file.path} is damaged: ${what} of "${name}".`);
+  const problem = (what: string) =>
+    new UserError(`${file.path} is damaged: ${what} of "${name}".`, { code: 'damaged-file' });
   if (entry === undefined) throw problem('it lacks the data');
   if (entry.length !== storageBytes(storage)) throw problem('another size is written than is there for the data');
   const isEmpty = shape.includes(0);

@@ -25,11 +25,12 @@ export function withFile<T>(path: string, use: (file: FileReader) => T): T {
     if (!stat.isFile()) throw new UserError(`${path} is not a file.`);
     const read = (start: number, length: number): Buffer => {
       if (!Number.isSafeInteger(start) || !Number.isSafeInteger(length) || start < 0 || length < 0) {
-        throw new UserError(`${path} is damaged: it names a part that no file can have.`);
+        throw new UserError(`${path} is damaged: it names a part that no file can have.`, { code: 'damaged-file' });
       }
       if (start + length > stat.size) {
         throw new UserError(
           `${path} is damaged or cut short: it needs ${start + length} bytes and has ${stat.size}. Fetch it again.`,
+          { code: 'damaged-file' },
         );
       }
       const buffer = Buffer.allocUnsafe(length);

@@ -52,7 +52,8 @@ export function readZipDirectory(file: FileReader): Map<string, ZipEntry> {
     ]);
     const [length, storedLength, header] = wide as [number, number, number];
     if (length !== storedLength) throw damaged(file, `the entry "${name}"`);
-    if (entries.has(name)) throw new UserError(`${file.path} is damaged: it holds "${name}" twice.`);
+    if (entries.has(name))
+      throw new UserError(`${file.path} is damaged: it holds "${name}" twice.`, { code: 'damaged-file' });
     const local = file.read(header, 30);
     if (local.readUInt32LE(0) !== LOCAL_ENTRY) throw damaged(file, `the entry "${name}"`);
     const start = header + 30 + local.readUInt16LE(26) + local.readUInt16LE(28);
@@ -89,7 +90,9 @@ function findDirectory(file: FileReader): { start: number; length: number; count
   let at = tail.length - 22;
   while (at >= 0 && tail.readUInt32LE(at) !== END_OF_DIRECTORY) at--;
   if (at < 0) {
-    throw new UserError(`${file.path} is damaged or cut short: the end of the archive is missing. Fetch it again.`);
+    throw new UserError(`${file.path} is damaged or cut short: the end of the archive is missing. Fetch it again.`, {
+      code: 'damaged-file',
+    });
   }
   const endAt = tailStart + at;
   if (endAt + 22 + tail.readUInt16LE(at + 20) !== file.size) throw damaged(file, 'what stands at its end');
@@ -139,5 +142,7 @@ function toNumber(file: FileReader, value: bigint): number {
 }
 
 function damaged(file: FileReader, part: string): UserError {
-  return new UserError(`${file.path} is damaged or cut short: ${part} does not fit the file. Fetch it again.`);
+  return new UserError(`${file.path} is damaged or cut short: ${part} does not fit the file. Fetch it again.`, {
+    code: 'damaged-file',
+  });
 }

@@ -45,7 +45,8 @@ export function openCheckpoint(folder: string): Checkpoint {
       files.push(file);
       for (const [name, stored] of file.tensors) {
         const place = index?.places.get(name);
-        if (tensors.has(name)) throw new UserError(`${path}: ${name} is in another shard, too`);
+        if (tensors.has(name))
+          throw new UserError(`${path}: ${name} is in another shard, too`, { code: 'damaged-file' });
         if (index && place !== path)
           throw new UserError(
             `${path}: it holds ${name}, which ${index.path} ${place ? `says is in ${place}` : 'does not list'}`,
@@ -86,7 +87,7 @@ function addSafetensors(path: string, tensors: Map<string, CheckpointTensor>): (
       });
     return () => file.close();
   } catch (error) {
-    if (error instanceof FileFormatError) throw new UserError(error.message);
+    if (error instanceof FileFormatError) throw new UserError(error.message, { code: 'damaged-file' });
     throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
   }
 }
