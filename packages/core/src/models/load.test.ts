@@ -219,7 +219,7 @@ describe('a wrong config.json', () => {
       'an unknown model',
       'qwen2',
       { model_type: 'gpt2' },
-      'model_type "gpt2" is not a family that promot has (promot has t5, mt5, llama, mistral, qwen2',
+      'model_type "gpt2" is not a family that promot has (promot has t5, mt5, t5gemma2, llama, mistral',
     ],
     ['no model_type', 'qwen2', { model_type: undefined }, 'model_type is missing'],
     [
