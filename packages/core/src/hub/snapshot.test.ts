@@ -97,6 +97,9 @@ beforeAll(async () => {
   server = await startHubServer(repositories);
 });
 afterAll(() => server.close());
+/** Whether a note says that a request is tried again. */
+const isRetry = (text: string): boolean => /; attempt \d+ of \d+ follows in /u.test(text);
+
 beforeEach(() => {
   cacheFolder = mkdtempSync(join(temporary, 'cache-'));
   options = { endpoint: server.endpoint, cacheFolder, token: '', offline: false, retryDelay: 0.001 };
@@ -219,7 +222,7 @@ describe('a hub that does not answer', () => {
       const later = {
         ...options,
         endpoint: other.endpoint,
-        onEvent: (event: WorkEvent) => event.type === 'note' && warnings.push(event.text),
+        onEvent: (event: WorkEvent) => event.type === 'note' && !isRetry(event.text) && warnings.push(event.text),
       };
       expect(await hubSnapshot(mt5, wantWeights, later)).toEqual(there);
       expect(listings()).toBe(2);
@@ -249,7 +252,7 @@ describe('a hub that does not answer', () => {
     const unreachable = {
       ...options,
       endpoint: 'http://127.0.0.1:9',
-      onEvent: (event: WorkEvent) => event.type === 'note' && warnings.push(event.text),
+      onEvent: (event: WorkEvent) => event.type === 'note' && !isRetry(event.text) && warnings.push(event.text),
     };
     const table = await hubSource({ name: 'some/script', config: 'en' }, unreachable).read('train');
     expect(table.records).toHaveLength(3);
@@ -277,7 +280,10 @@ describe('one file, several processes', () => {
       return true;
     };
     const warnings: string[] = [];
-    const both = { ...options, onEvent: (event: WorkEvent) => event.type === 'note' && warnings.push(event.text) };
+    const both = {
+      ...options,
+      onEvent: (event: WorkEvent) => event.type === 'note' && !isRetry(event.text) && warnings.push(event.text),
+    };
     const snapshots = await Promise.all([hubSnapshot(mt5, wantWeights, both), hubSnapshot(mt5, wantWeights, both)]);
     for (const { folder } of snapshots) {
       expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
@@ -501,7 +507,10 @@ describe('models', () => {
 describe('data sets', () => {
   test('a task by its hub name', async () => {
     const warnings: string[] = [];
-    const task = await loadTask('rte', { hub: options, onWarning: (message) => warnings.push(message) });
+    const task = await loadTask('rte', {
+      hub: options,
+      onWarning: (message) => isRetry(message) || warnings.push(message),
+    });
     const examples = await task.load('validation');
     expect(examples.map(({ target }) => target)).toEqual(['False']);
     expect(examples[0]!.location).toBe('aps/super_glue rte/validation-00000-of-00001.jsonl line 1');
@@ -584,3 +593,71 @@ describe('data sets', () => {
     expect(() => splitFiles(['data/train-00000-of-00002.parquet'], 'train')).toThrow('only 1 of the 2 files');
   });
 });
+
+describe('a server that lies or falls silent', () => {
+  const notes: string[] = [];
+  const hear = (event: WorkEvent) => event.type === 'note' && notes.push(event.text);
+  const failure = async (): Promise<string> => {
+    notes.length = 0;
+    const error: unknown = await hubSnapshot(mt5, wantWeights, { ...options, silence: 0.15, onEvent: hear }).catch(
+      (e: unknown) => e,
+    );
+    expect(error).toBeInstanceOf(UserError);
+    return (error as UserError).message;
+  };
+
+  test('no answer: each attempt is told, and there is an end', async () => {
+    server.fault = () => true;
+    expect(await failure()).toMatch(/^model google\/mt5-small: .* has sent nothing for 0\.15 s \(5 attempts\)/);
+    expect(notes).toHaveLength(4);
+    expect(notes[0]).toMatch(/has sent nothing for 0\.15 s; attempt 2 of 5 follows in 0\.001 s$/);
+  });
+
+  test('silence in the midst of a list', async () => {
+    server.fault = (request, response) => {
+      if (!request.url?.startsWith('/api/')) return false;
+      response.writeHead(200).write('{"sha":');
+      return true;
+    };
+    expect(await failure()).toMatch(/has sent nothing for 0\.15 s \(5 attempts\)/);
+  });
+
+  test('a list without end', async () => {
+    server.fault = (request, response) => {
+      if (!request.url?.startsWith('/api/')) return false;
+      response.writeHead(200);
+      endless(response);
+      return true;
+    };
+    expect(await failure()).toMatch(/sends a list of more than 64 MiB: it is not read/);
+  });
+
+  test('a file without size and end', async () => {
+    server.fault = (request, response) => {
+      if (request.url?.startsWith('/api/')) return false;
+      response.writeHead(200, { etag: '"0123456789"' });
+      if (request.method === 'HEAD') response.end();
+      else endless(response);
+      return true;
+    };
+    expect(await failure()).toMatch(/does not say how large it is, and sends more than 64 MiB/);
+  });
+
+  test('a list with holes in it', async () => {
+    server.fault = (request, response) => {
+      if (!request.url?.startsWith('/api/')) return false;
+      response.writeHead(200).end(JSON.stringify({ sha: 'a'.repeat(40), siblings: [null, 3, {}] }));
+      return true;
+    };
+    expect(await failure()).toMatch(/has none of the files that are needed/);
+  });
+});
+
+function endless(response: import('node:http').ServerResponse): void {
+  const piece = Buffer.alloc(1 << 20, ' ');
+  const more = (): void => {
+    while (!response.destroyed && response.write(piece));
+  };
+  response.on('drain', more);
+  more();
+}

@@ -45,6 +45,8 @@ export interface HubOptions {
   readonly signal?: AbortSignal;
   /** Seconds before the first new attempt, doubled each time; 1 by default. */
   readonly retryDelay?: number;
+  /** Seconds without a byte after which a connection counts as cut; 10 by default. */
+  readonly silence?: number;
 }
 
 /** An observer that hears of notes alone. */
@@ -67,7 +69,7 @@ export function isHubName(text: string): boolean {
 }
 
 type Settings = HubOptions &
-  Required<Pick<HubOptions, 'endpoint' | 'cacheFolder' | 'offline' | 'retryDelay' | 'onEvent'>>;
+  Required<Pick<HubOptions, 'endpoint' | 'cacheFolder' | 'offline' | 'retryDelay' | 'silence' | 'onEvent'>>;
 
 function settingsOf(options: HubOptions): Settings {
   const { env } = process;
@@ -79,6 +81,7 @@ function settingsOf(options: HubOptions): Settings {
     cacheFolder: options.cacheFolder ?? env.HF_HUB_CACHE ?? join(home, 'hub'),
     offline: options.offline ?? /^(?:1|true|yes|on)$/iu.test(env.HF_HUB_OFFLINE ?? ''),
     retryDelay: options.retryDelay ?? 1,
+    silence: options.silence ?? 10,
     onEvent: options.onEvent ?? ((event) => event.type === 'note' && process.emitWarning(event.text)),
   };
 }
@@ -247,23 +250,28 @@ async function listing(
   const key = JSON.stringify([api, settings.token, storage]);
   const known = listings.get(key);
   if (known) return known;
-  const response = await persist(
+  const answer = await persist(
     describe(repository),
     settings,
     async () => {
-      const answer = await follow(api, {}, settings);
-      checkStatus(answer, describe(repository), settings);
-      return answer;
+      const response = await follow(api, {}, settings);
+      checkStatus(response, describe(repository), settings);
+      return readJson(response, describe(repository), settings).catch((error) => {
+        settings.signal?.throwIfAborted();
+        throw error instanceof UserError || error instanceof PassingError
+          ? error
+          : new PassingError('the connection was cut in the list of files');
+      });
     },
     { limit },
   );
   silentEndpoints.delete(settings.endpoint);
-  const info = (await response.json().catch(() => undefined)) as { sha?: unknown; siblings?: unknown } | undefined;
-  const siblings = Array.isArray(info?.siblings) ? (info.siblings as { rfilename?: unknown }[]) : undefined;
+  const info = (answer ?? undefined) as { sha?: unknown; siblings?: unknown } | undefined;
+  const siblings = Array.isArray(info?.siblings) ? (info.siblings as ({ rfilename?: unknown } | null)[]) : undefined;
   if (typeof info?.sha !== 'string' || !commitPattern.test(info.sha) || siblings === undefined) {
     throw new UserError(`${api} gave no list of files: is ${settings.endpoint} a Hugging Face hub?`);
   }
-  const paths = siblings.flatMap(({ rfilename }) => (typeof rfilename === 'string' ? [checkPath(rfilename)] : []));
+  const paths = siblings.flatMap((one) => (typeof one?.rfilename === 'string' ? [checkPath(one.rfilename)] : []));
   const found = { commit: info.sha, paths };
   listings.set(key, found);
   return found;
@@ -336,6 +344,10 @@ async function persist<T>(
       reached = progress();
       if (failures >= limit) throw new NoAnswerError(what, error.message, limit);
       const seconds = Math.min(error.retryAfter ?? settings.retryDelay * 2 ** (failures - 1), 60);
+      settings.onEvent({
+        type: 'note',
+        text: `${what}: ${error.message}; attempt ${failures + 1} of ${limit} follows in ${seconds} s`,
+      });
       await sleep(1000 * seconds, undefined, { signal: settings.signal });
     }
   }
@@ -345,14 +357,68 @@ type Header = Readonly<Record<string, string>>;
 
 /** One exchange with a server, redirects not followed. Errors of the connection are passing. */
 async function exchange(url: string, init: RequestInit, settings: Settings): Promise<Response> {
+  const silent = new AbortController();
+  const timer = setTimeout(() => silent.abort(), 1000 * settings.silence);
+  // Kept for the body: it may end the connection, too.
+  const signal = settings.signal ? AbortSignal.any([settings.signal, silent.signal]) : silent.signal;
   try {
-    return await fetch(url, { ...init, redirect: 'manual', signal: settings.signal });
+    return await fetch(url, { ...init, redirect: 'manual', signal });
   } catch (error) {
     settings.signal?.throwIfAborted();
+    if (silent.signal.aborted) throw silence(url, settings);
     const cause = (error as { cause?: { code?: string; message?: string } }).cause;
     throw new PassingError(
       `cannot reach ${new URL(url).host} (${cause?.code ?? cause?.message ?? (error as Error).message})`,
     );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function silence(url: string, settings: Settings): PassingError {
+  return new PassingError(`${new URL(url).host} has sent nothing for ${settings.silence} s`);
+}
+
+/** The pieces of an answer's body. A server that falls silent is as good as a cut connection. */
+async function* piecesOf(response: Response, settings: Settings): AsyncGenerator<Uint8Array> {
+  if (response.body === null) return;
+  const reader = response.body.getReader();
+  try {
+    for (;;) {
+      let timer: NodeJS.Timeout | undefined;
+      const silent = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(silence(response.url || settings.endpoint, settings)), 1000 * settings.silence);
+      });
+      const { done, value } = await Promise.race([reader.read(), silent]).finally(() => clearTimeout(timer));
+      if (done) return;
+      yield value as Uint8Array;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}
+
+/** No list of files is longer, in bytes: the largest repositories' are of some megabytes. */
+const largestList = 1 << 26;
+/** A file whose size the server does not say may have so many bytes. The hub says all sizes. */
+const largestUnsized = 1 << 26;
+
+/** An answer's body as JSON; undefined where it is none. Errors: a UserError for a body beyond all measure. */
+async function readJson(response: Response, what: string, settings: Settings): Promise<unknown> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of piecesOf(response, settings)) {
+    pieces.push(piece);
+    length += piece.length;
+    if (length > largestList)
+      throw new UserError(
+        `${what}: ${settings.endpoint} sends a list of more than ${largestList >> 20} MiB: it is not read`,
+      );
+  }
+  try {
+    return JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown;
+  } catch {
+    return undefined;
   }
 }
 
@@ -498,8 +564,11 @@ async function downloadStretch(
   onReceived(count);
   const handle = await open(path, continues ? 'a' : 'w');
   try {
-    for await (const chunk of response.body ?? []) {
-      const bytes = chunk as Uint8Array;
+    for await (const bytes of piecesOf(response, settings)) {
+      if (size === undefined && count + bytes.length > largestUnsized)
+        throw new UserError(
+          `${what}: the server does not say how large it is, and sends more than ${largestUnsized >> 20} MiB: it is not read on`,
+        );
       if (size !== undefined && count + bytes.length > size) {
         throw new UserError(`${what}: the server sent more than the ${size} bytes that it announced`);
       }
@@ -509,7 +578,7 @@ async function downloadStretch(
       settings.onEvent({ type: 'download', file, received: count, total: size });
     }
   } catch (error) {
-    if (error instanceof UserError) throw error;
+    if (error instanceof UserError || error instanceof PassingError) throw error;
     settings.signal?.throwIfAborted();
     const { syscall, message } = error as NodeJS.ErrnoException;
     if (syscall === 'write') throw new UserError(`${what}: cannot write ${path} (${message})`); // the disk is full
