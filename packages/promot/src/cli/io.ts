@@ -5,6 +5,8 @@ export interface Io {
   readonly stdout: NodeJS.WritableStream;
   /** Progress, notes and errors. A terminal gets live bars. */
   readonly stderr: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number };
+  /** Where answers to questions come from; default: the process's own. */
+  readonly stdin?: NodeJS.ReadableStream;
   /** 0, 1 (failed), 2 (bad input), 130 (ended by Ctrl-C), 143 (ended by SIGTERM). */
   exitCode: number;
   /** What a person types for this program; default `promot`. */

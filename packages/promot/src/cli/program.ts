@@ -8,6 +8,7 @@ import { stopProgress } from './progress.js';
 
 /** A command, its line in the list, and the function that makes it. */
 const commands: readonly (readonly [name: string, summary: string, load: () => Promise<(io: Io) => Command>])[] = [
+  ['init', 'write a task file for your data', async () => (await import('./init.js')).initCommand],
   ['train', 'train a model on a task', async () => (await import('./train.js')).trainCommand],
   ['launch', 'start a command in several processes', async () => (await import('./launch.js')).launchCommand],
   ['eval', 'evaluate a model on tasks', async () => (await import('./eval.js')).evalCommand],

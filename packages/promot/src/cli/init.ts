@@ -1,0 +1,53 @@
+// `promot init`: asks a few questions and writes a task file with comments.
+import { existsSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { UserError } from '@promot/core/base';
+import { findFiles, readRecords } from '@promot/core/data';
+import { newTask } from '@promot/core/tasks';
+import { Command } from 'commander';
+import type { Io } from './io.js';
+import { note } from './io.js';
+
+export function initCommand(io: Io): Command {
+  return new Command('init')
+    .description('Ask a few questions and write a task file for data of yours.')
+    .option('--out <FILE>', 'the file to write (default: the task’s name with .yaml)')
+    .action(async ({ out }: { readonly out?: string }) => {
+      const lines = createInterface({ input: io.stdin ?? process.stdin });
+      const answers = lines[Symbol.asyncIterator]();
+      const ask = async (question: string, usual?: string): Promise<string> => {
+        io.stderr.write(`${question}${usual === undefined ? '' : ` [${usual}]`} `);
+        const { value, done } = await answers.next();
+        const given = done ? '' : String(value).trim();
+        if (given !== '') return given;
+        if (usual !== undefined) return usual;
+        throw new UserError(`no answer to "${question}": nothing is written`);
+      };
+      try {
+        const data = await ask('Data file (CSV, TSV, JSONL, JSON or Parquet)?');
+        const [file] = await findFiles(data, process.cwd());
+        const { records } = await readRecords(file!, 1);
+        const columns = Object.keys(records[0]!);
+        note(io, `It has ${columns.map((column) => `{${column}}`).join(', ')}. The first row:`);
+        for (const [column, value] of Object.entries(records[0]!)) note(io, `  ${column}: ${shown(value)}`);
+        const input = await ask('What does the model get? Text with columns in braces.', `{${columns[0]}}`);
+        const target = await ask('What should it answer?', `{${columns.at(-1)}}`);
+        const made = await newTask({ data, input, target });
+        for (const text of made.notes) note(io, `- ${text}`);
+        const path = out ?? (await ask('Write it to?', `${made.name}.yaml`));
+        if (existsSync(path)) throw new UserError(`${path} is there already: name another file`);
+        writeFileSync(path, made.yaml);
+        const called = io.program ?? 'promot';
+        io.stdout.write(
+          `Written: ${path}. Next: ${called} train --model M --task ${path} --method promot --out runs/${made.name}\n`,
+        );
+      } finally {
+        lines.close();
+      }
+    });
+}
+
+function shown(value: unknown): string {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return JSON.stringify(text.length > 70 ? `${text.slice(0, 70)} ...` : text);
+}
