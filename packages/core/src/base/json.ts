@@ -40,7 +40,7 @@ function parseFile(path: string): unknown {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw systemError(error) ?? error;
+    throw systemError(error) ?? new UserError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   try {
     return JSON.parse(text) as unknown;
