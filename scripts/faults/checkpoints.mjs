@@ -1,5 +1,5 @@
 // Kills training runs and damages their checkpoints in between: each must come to the bytes of a run that nobody hurt.
-import { copyFileSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { checkpointFiles, killRuns } from './lib/runs.mjs';
 
@@ -47,7 +47,7 @@ const kinds = {
     if (other !== path) copyFileSync(other, path);
   },
   NaN: (path) => {
-    if (!path.endsWith('.safetensors')) return;
+    if (!path.endsWith('.safetensors') || statSync(path).size < 8) return;
     const bytes = readFileSync(path);
     bytes.fill(0xff, Math.min(bytes.length, 8 + Number(bytes.readBigUInt64LE())));
     writeFileSync(path, bytes);
