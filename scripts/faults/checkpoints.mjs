@@ -38,7 +38,7 @@ const kinds = {
   zeros: (path, random) => {
     const bytes = readFileSync(path);
     const from = random.integer(bytes.length + 1);
-    writeFileSync(path, bytes.fill(0, from, from + 4096));
+    writeFileSync(path, bytes.fill(0, from, Math.min(bytes.length, from + 4096)));
   },
   'no file': (path) => rmSync(path),
   'the file of another checkpoint': (path, random, files) => {

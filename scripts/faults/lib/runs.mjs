@@ -169,7 +169,8 @@ function filesOf(out) {
     const { tokensPerSecond, elapsed, remaining, memory, ...rest } = JSON.parse(line);
     return JSON.stringify(rest);
   });
-  files.set('metrics.jsonl', metrics.join('\n'));
+  // In their order, unless an earlier stage was made anew when a later one had begun.
+  files.set('metrics.jsonl', metrics.sort().join('\n'));
   return files;
 }
 
