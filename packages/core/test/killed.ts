@@ -4,7 +4,11 @@ import { fileURLToPath } from 'node:url';
 import type { TrainRequest } from '../src/training/train.js';
 
 /** A request that train-child.mjs gets as JSON. With `asks` the run asks at checkpoints, and is answered `{ asked: step }`. */
-export type ChildRequest = TrainRequest & { readonly asks?: boolean };
+export type ChildRequest = TrainRequest & {
+  readonly asks?: boolean;
+  /** A module that the child imports first, by its URL: one that registers tasks. */
+  readonly register?: string;
+};
 
 /** Kills fall anywhere in all stages of a run of a few steps. */
 const often = Array.from({ length: 14 }, (_, attempt) => 1 + (attempt % 4));

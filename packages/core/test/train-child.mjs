@@ -2,7 +2,8 @@
 // What the run asks at checkpoints is answered with where it stands.
 import { train } from '../dist/training/train.js';
 
-const request = JSON.parse(process.argv[2]);
+const { register, ...request } = JSON.parse(process.argv[2]);
+if (register) await import(register);
 const result = await train({
   ...request,
   onEvent: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),
