@@ -101,6 +101,19 @@ export function plainRmsNorm(x: Tensor, weight: Tensor, epsilon: number, offset:
   });
 }
 
+/**
+ * Of each of N rows, -sum_v q_v log softmax(logits)_v + zLoss * (log Z)^2, where q is `confidence` at the target and `other` at
+ * the V - 1 other places, which together are 1: logits [N, V], targets [N] -> [N] in float32. Forward no table of log-probabilities is
+ * made, backward only that of the gradient (native/cross-entropy.cc).
+ */
+export function smoothedCrossEntropy(
+  logits: Tensor,
+  targets: Tensor,
+  { confidence, other, zLoss = 0 }: { confidence: number; other: number; zLoss?: number },
+): Tensor {
+  return op('promot::cross_entropy', logits, targets, confidence, other, zLoss);
+}
+
 /** True where every element of every tensor is finite. */
 export function allFinite(tensors: readonly Tensor[]): boolean {
   return tensors.every((t) => (call('aten::all', op('aten::isfinite', t)) as Tensor).item() === 1);

@@ -1,5 +1,5 @@
 // Cross-entropy with T5X's label smoothing and an optional z-loss (t5x/losses.py): the usual objective.
-import { scope, type Tensor } from '@promot/torch';
+import { scope, smoothedCrossEntropy, type Tensor } from '@promot/torch';
 import type { LossOptions, Objective } from './objective.js';
 
 /**
@@ -8,20 +8,12 @@ import type { LossOptions, Objective } from './objective.js';
  */
 export function tokenLosses(logits: Tensor, targets: Tensor, { labelSmoothing, zLoss }: LossOptions): Tensor {
   return scope(() => {
-    const wide = logits.float();
-    const rows = wide.size(1);
-    const logZ = wide.logsumexp(1);
-    const target = wide.gather(1, targets.unsqueeze(1)).squeeze(1);
+    const rows = logits.size(1);
     const confidence = 1 - labelSmoothing;
     const other = labelSmoothing / (rows - 1);
-    // -sum_v q_v log p_v with log p_v = logit_v - log Z needs only three numbers a token: no [N, V] table of log p.
-    let losses = logZ.sub(target, confidence);
-    if (labelSmoothing > 0) losses = losses.sub(wide.sum(1).sub(target), other);
     const perfect =
       labelSmoothing > 0 ? -(confidence * Math.log(confidence) + (rows - 1) * other * Math.log(other + 1e-20)) : 0;
-    losses = losses.sub(perfect);
-    if (zLoss > 0) losses = losses.add(logZ.square(), zLoss);
-    return losses;
+    return smoothedCrossEntropy(logits, targets, { confidence, other, zLoss }).sub(perfect);
   });
 }
 
