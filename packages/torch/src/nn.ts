@@ -22,10 +22,10 @@ export interface LowRank {
   readonly scale: number;
 }
 
-/** The layout is right for any number of rows and best for about as many: a batch of 16 with 4 beams. */
-const packedRows = 64;
+/** The layout is right for any number of rows and best for about as many: a batch of 16 with 4 beams; a pass of training. */
+const packedRows = { generation: 64, training: 512 };
 
-const packedWeight = (weight: Tensor): Tensor => op('mkldnn::_reorder_linear_weight', weight, packedRows);
+const packedWeight = (weight: Tensor, rows: number): Tensor => op('mkldnn::_reorder_linear_weight', weight, rows);
 const packedLinear = (x: Tensor, packed: Tensor, bias?: Tensor): Tensor =>
   op('mkldnn::_linear_pointwise', x, packed, bias, 'none', [], '');
 
@@ -36,7 +36,9 @@ function packs(dtype: DType): boolean {
   let can = packing.get(dtype);
   if (can === undefined) {
     try {
-      scope(() => packedLinear(ones([1, 16], dtype), packedWeight(ones([16, 16], dtype))));
+      scope(() => {
+        packedLinear(ones([1, 16], dtype), packedWeight(ones([16, 16], dtype), packedRows.generation));
+      });
       can = true;
     } catch {
       can = false;
@@ -53,23 +55,32 @@ export class Linear {
   /** Computes the layer's own product, while it is set. */
   instead: ((x: Tensor) => Tensor) | undefined;
   #packed: Tensor | undefined;
+  /** The transposed weight, packed: for the gradient of x. */
+  #packedTransposed: Tensor | undefined;
   constructor(
     /** [O, I] */
     readonly weight: Tensor,
     /** [O] */
     readonly bias?: Tensor,
   ) {}
-  /** See `withPackedWeights`. */
-  pack(): void {
-    this.unpack();
-    if (this.weight.device === 'cpu' && packs(this.weight.dtype)) this.#packed = keep(packedWeight(this.weight));
+  /** See `withPackedWeights`. Returns whether there was something to do. */
+  pack(gradient: boolean): boolean {
+    if (this.#packed || this.weight.device !== 'cpu' || !packs(this.weight.dtype)) return false;
+    const rows = gradient ? packedRows.training : packedRows.generation;
+    this.#packed = keep(packedWeight(this.weight, rows));
+    if (gradient)
+      this.#packedTransposed = keep(scope(() => packedWeight(this.weight.transpose(0, 1).contiguous(), rows)));
+    return true;
   }
   unpack(): void {
     this.#packed?.dispose();
-    this.#packed = undefined;
+    this.#packedTransposed?.dispose();
+    this.#packed = this.#packedTransposed = undefined;
   }
   #product(x: Tensor): Tensor {
-    return this.#packed ? packedLinear(x, this.#packed, this.bias) : linear(x, this.weight, this.bias);
+    if (!this.#packed) return linear(x, this.weight, this.bias);
+    if (!this.#packedTransposed) return packedLinear(x, this.#packed, this.bias);
+    return op('promot::frozen_linear', x, this.#packed, this.#packedTransposed, this.bias);
   }
   forward(x: Tensor): Tensor {
     const y = this.instead ? this.instead(x) : this.#product(x);
@@ -84,14 +95,19 @@ export class Linear {
 
 /**
  * Runs `body` with a second copy of the layers' weights, laid out once as the processor's products read them: they then take less
- * time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each product would lay the weights out anew. For forward passes
- * without gradient; the weights must not change meanwhile. Where libtorch cannot do it, nothing is laid out.
+ * time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each product would lay the weights out anew. The
+ * weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that takes a third copy. Where
+ * libtorch cannot do it, nothing is laid out; a layer that is packed already stays as it is.
  */
-export async function withPackedWeights<T>(layers: Iterable<Linear>, body: () => Promise<T>): Promise<T> {
-  const packed = [...layers];
+export async function withPackedWeights<T>(
+  layers: Iterable<Linear>,
+  body: () => Promise<T>,
+  { gradient = false }: { gradient?: boolean } = {},
+): Promise<T> {
+  const packed: Linear[] = [];
   try {
     noGrad(() => {
-      for (const layer of packed) layer.pack();
+      for (const layer of layers) if (layer.pack(gradient)) packed.push(layer);
     });
     return await body();
   } finally {

@@ -3,6 +3,7 @@
 import { noGrad, scope, type Tensor, uniform } from '@promot/torch';
 import type { Stage, TrainingConfig } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
+import { mostPacked } from './loop.js';
 
 /** Of numbers of tokens. */
 export interface LengthStatistics {
@@ -144,7 +145,10 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
   const seconds = (settings.steps * config.batchSize * passes * perExample) / (operationsPerSecond * efficiency);
 
   const bytes = config.precision === 'bf16' ? 2 : 4;
-  const weights = sizes.all * bytes + promptRows * sizes.width * 4;
+  // Frozen layers are laid out twice more for the processor's products.
+  const linear = (sizes.source + sizes.target) * bytes;
+  const packed = trainsModel || linear > mostPacked ? 0 : 2 * linear;
+  const weights = sizes.all * bytes + packed + promptRows * sizes.width * 4;
   const gradients = trainedParameters * (trainsModel ? bytes : 4);
   const moments = { adamw: 2, sgd: 0, adafactor: trainsModel ? 0.01 : 1 }[settings.optimizer];
   const masterCopy = trainsModel && bytes === 2 ? 1 : 0;
@@ -153,8 +157,8 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
   // attention weights for each head. The longest example is met sooner or later, and its pass is padded to it.
   const longSource = promptRows + inputLengths.longest + (seq2seq ? 0 : targetLengths.longest);
   const layer = (length: number) => length * (10 * sizes.width + 3 * sizes.inner + sizes.heads * length) * bytes;
-  // Logits, their float32 copy, log-probabilities and gradient.
-  const logits = targetLengths.longest * sizes.rows * (bytes + 12);
+  // Logits and their gradient.
+  const logits = targetLengths.longest * sizes.rows * 2 * bytes;
   const activations =
     Math.min(config.microBatchSize, config.batchSize) *
     (sizes.sourceLayers * layer(longSource) + sizes.targetLayers * layer(targetLengths.longest) + logits);

@@ -3,6 +3,7 @@ import {
   clipScale,
   deriveSeed,
   gradientNorm,
+  type Linear,
   type Optimizer,
   type Parameters,
   scope,
@@ -10,6 +11,7 @@ import {
   type Tensor,
   trimMemory,
   withDevice,
+  withPackedWeights,
 } from '@promot/torch';
 import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
@@ -68,7 +70,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   for (const parameter of trained.values()) parameter.requiresGrad = true;
   const sums = new Sums(trained);
   const table = TableGradient.of(model, trained.values());
-  try {
+  const run = async () => {
     while (optimizer.steps < steps) {
       const step = optimizer.steps + 1;
       const metrics = await withDevice(model.embedding.device, () => trainStep(model, step, options, sums, table));
@@ -76,6 +78,9 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       trimMemory();
     }
     return true;
+  };
+  try {
+    return await withPackedWeights(packedLayers(model, trained), run, { gradient: true });
   } finally {
     table?.dispose();
     for (const parameter of trained.values()) {
@@ -83,6 +88,18 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       parameter.requiresGrad = false;
     }
   }
+}
+
+/** More than so many bytes of weights are not laid out a second and third time. */
+export const mostPacked = 1e9;
+
+/** The linear layers that training lays out for the processor's products: all, where none of their weights is trained. */
+function packedLayers(model: LanguageModel, trained: Parameters): readonly Linear[] {
+  const layers = [...model.linears.values()];
+  const own = new Set(trained.values());
+  if (layers.some(({ weight, bias }) => own.has(weight) || (bias && own.has(bias)))) return [];
+  const bytes = layers.reduce((sum, { weight }) => sum + weight.numel * (weight.dtype === 'float32' ? 4 : 2), 0);
+  return bytes > mostPacked ? [] : layers;
 }
 
 async function trainStep(
