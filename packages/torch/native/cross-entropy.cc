@@ -26,7 +26,8 @@ struct CrossEntropy : torch::autograd::Function<CrossEntropy> {
     auto losses = at::empty_like(logZ);
     overPieces(logits, [&](int64_t at, int64_t count) {
       auto piece = logits.narrow(0, at, count).to(at::kFloat);
-      auto log = piece.logsumexp(1);
+      auto top = piece.amax(1, true);
+      auto log = (piece - top).exp_().sum(1).log_().add_(top.squeeze(1));
       auto target = piece.gather(1, targets.narrow(0, at, count).unsqueeze(1)).squeeze(1);
       auto loss = log - target * confidence;
       if (other != 0) loss.sub_(piece.sum(1).sub_(target), other);
