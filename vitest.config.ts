@@ -22,7 +22,8 @@ export default defineConfig({
     include: ['packages/*/{src,test,lab}/**/*.test.ts'],
     globalSetup: source('packages/torch/test/ensure-addon.ts'),
     pool: 'forks',
-    // A core each: a second thread makes tensors as small as the tests' no faster, and threads that share a core wait for each other.
+    // A core each: a second thread makes tensors as small as the tests' no faster, and threads that share a core wait
+    // for each other.
     maxWorkers: availableParallelism(),
     env: { OMP_NUM_THREADS: '1' },
     testTimeout: 120_000,

@@ -2,8 +2,8 @@
 //
 //   node bench/compare.mjs --python venv/bin/python [--steps 3] [--rounds 2] [--only t5]
 //
-// Where the machine does other work too, `cpu ratio` (processor time of all threads) says more than `time ratio`, and most with
-// OMP_NUM_THREADS=1, because the peer's threads spin while they wait.
+// Where the machine does other work too, `cpu ratio` (processor time of all threads) says more than `time ratio`, and
+// most with OMP_NUM_THREADS=1, because the peer's threads spin while they wait.
 //
 // The Python environment needs: pip install torch==2.13.0 transformers==5.17.0 peft==0.21.0
 import { spawnSync } from 'node:child_process';

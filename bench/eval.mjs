@@ -1,5 +1,6 @@
-// Evaluations side by side: promot, and Transformers' generate as a careful user would call it (eval_peer.py), with the same
-// model, prompts and beams on the same machine. Prints examples per second, the ratio, and how many outputs are the same.
+// Evaluations side by side: promot, and Transformers' generate as a careful user would call it (eval_peer.py), with the
+// same model, prompts and beams on the same machine. Prints examples per second, the ratio, and how many outputs are
+// the same.
 //
 //   node bench/eval.mjs --model smollm2-135m.gguf --data DATA --python venv/bin/python \
 //       [--tasks rte,cb,wic,snli,openbookqa,web_questions,multi30k_en_fr] [--shots 1] [--limit 32] [--beams 4] [--threads 2]

@@ -4,8 +4,8 @@
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # processor time by operator, on standard error
 //
-// Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of `--steps` after
-// one warm-up step.
+// Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of
+// `--steps` after one warm-up step.
 import { parseArgs } from 'node:util';
 import { generate } from '../packages/core/dist/generation/generate.js';
 import { buildModel } from '../packages/core/dist/models/load.js';

@@ -1,6 +1,8 @@
-// `npm run check-package`: packs the three packages, installs the tarballs in an empty folder as a user would, and tries them:
-// the addon is set up and used, `promot doctor` is content, the built-in model is trained for a few steps. With a prebuilt
-// addon in the tarball (`npm run prebuild`) also that a user without a compiler can start. Installs from the npm registry.
+// `npm run check-package`: packs the three packages, installs the tarballs in an empty folder as a user would, and
+// tries them:
+// the addon is set up and used, `promot doctor` is content, the built-in model is trained for a few steps. With a
+// prebuilt addon in the tarball (`npm run prebuild`) also that a user without a compiler can start. Installs from the
+// npm registry.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// `npm run reference`: writes the pages of docs/reference that are made of the code. A test says when they are out of date.
+// `npm run reference`: writes the pages of docs/reference that are made of the code. A test says when they are out of
+// date.
 import { writeFileSync } from 'node:fs';
 import { setup } from './setup.mjs';
 

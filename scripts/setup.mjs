@@ -1,5 +1,5 @@
-// From a fresh clone to a program that runs: npm packages, TypeScript, libtorch and the addon. Each step is skipped in a
-// moment when there is nothing to do. Uses nothing but Node.js, because it runs before the packages are there.
+// From a fresh clone to a program that runs: npm packages, TypeScript, libtorch and the addon. Each step is skipped in
+// a moment when there is nothing to do. Uses nothing but Node.js, because it runs before the packages are there.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';

@@ -1,5 +1,6 @@
-// `npm test`: set-up, lint, types of the tests and scripts, tests. All are run even if one fails. The last line is plain for
-// machines, `N passed, N failed` and, where there are any, `, N skipped`; lint and types count as one check each. Arguments go to vitest:
+// `npm test`: set-up, lint, types of the tests and scripts, tests. All are run even if one fails. The last line is
+// plain for machines, `N passed, N failed` and, where there are any, `, N skipped`; lint and types count as one check
+// each. Arguments go to vitest:
 // `npm test -- packages/torch/src/setup`.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,5 @@
-// The same damage to every kind of file each time: cut, lengthened, shifted, zeroed, another file, every key of another type.
+// The same damage to every kind of file each time: cut, lengthened, shifted, zeroed, another file, every key of another
+// type.
 import { campaign } from './lib/campaign.mjs';
 import { systematicDamage, systematicJson } from './lib/mutate.mjs';
 import { random } from './lib/random.mjs';

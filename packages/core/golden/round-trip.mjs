@@ -3,8 +3,9 @@
 //
 //     npm run compile && node packages/core/golden/round-trip.mjs OUT && python packages/core/golden/verify.py OUT
 //
-// Every golden model after one training step, in both precisions, with a soft prompt after one step; and a T5 whose file holds
-// a head of its own while its config says tied. Then a run of two stages, whose prompt names its model by itself. OUT must not exist. The layout is the one that verify.py describes.
+// Every golden model after one training step, in both precisions, with a soft prompt after one step; and a T5 whose
+// file holds a head of its own while its config says tied. Then a run of two stages, whose prompt names its model by
+// itself. OUT must not exist. The layout is the one that verify.py describes.
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -1,4 +1,5 @@
-// Model files that do not match their header, hold too much, or ask for too much: refused by name, before memory is taken.
+// Model files that do not match their header, hold too much, or ask for too much: refused by name, before memory is
+// taken.
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
-// For tests of placement on a machine without a GPU: models are loaded on libtorch's `meta` device, which has shapes and no
-// numbers, and every operator is looked at. (libtorch itself is of little help: a product of a meta matrix and a CPU one passes.)
-// Where numbers are read, they are zeros.
+// For tests of placement on a machine without a GPU: models are loaded on libtorch's `meta` device, which has shapes
+// and no numbers, and every operator is looked at. (libtorch itself is of little help: a product of a meta matrix and a
+// CPU one passes.) Where numbers are read, they are zeros.
 import { vi } from 'vitest';
 import { type Handle, native } from '../../torch/src/native.js';
 

@@ -1,4 +1,5 @@
-// What every family of models must do, asked of the golden model of each: a new family runs through it as soon as it has one.
+// What every family of models must do, asked of the golden model of each: a new family runs through it as soon as it
+// has one.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

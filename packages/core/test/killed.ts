@@ -3,7 +3,10 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { TrainRequest } from '../src/training/train.js';
 
-/** A request that train-child.mjs gets as JSON. With `asks` the run asks at checkpoints, and is answered `{ asked: step }`. */
+/**
+ * A request that train-child.mjs gets as JSON. With `asks` the run asks at checkpoints, and is answered `{ asked: step
+ * }`.
+ */
 export type ChildRequest = TrainRequest & {
   readonly asks?: boolean;
   /** A module that the child imports first, by its URL: one that registers tasks. */

@@ -1,5 +1,6 @@
-// The first steps of both stages of ProMoT, and of fine-tuning, on Gemma 3 270M: losses equal PyTorch + Transformers (golden/real_gemma.py).
-// PROMOT_TEST_MODELS names a folder that holds gemma-3-270m; the data lies in ../shared/data. Takes some minutes and 6 GB.
+// The first steps of both stages of ProMoT, and of fine-tuning, on Gemma 3 270M: losses equal PyTorch + Transformers
+// (golden/real_gemma.py). PROMOT_TEST_MODELS names a folder that holds gemma-3-270m; the data lies in ../shared/data.
+// Takes some minutes and 6 GB.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

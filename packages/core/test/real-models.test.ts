@@ -1,5 +1,5 @@
-// Two real models before training: tokens, scores, greedy and beam outputs equal Transformers' (golden/real.json).
-// The models and the data are not in the repository: PROMOT_TEST_MODELS names the folder of the models, the data lies in
+// Two real models before training: tokens, scores, greedy and beam outputs equal Transformers' (golden/real.json). The
+// models and the data are not in the repository: PROMOT_TEST_MODELS names the folder of the models, the data lies in
 // ../shared/data beside the repository. Takes a few minutes.
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';

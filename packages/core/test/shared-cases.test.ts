@@ -1,5 +1,5 @@
-// The small inputs of ../shared/cases that concern models, adapters and tokenizers: each comes out as Transformers and PEFT
-// have it (skipped where the folder is absent).
+// The small inputs of ../shared/cases that concern models, adapters and tokenizers: each comes out as Transformers and
+// PEFT have it (skipped where the folder is absent).
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

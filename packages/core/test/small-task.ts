@@ -31,7 +31,9 @@ export function smallTask(): { folder: string; task: string } {
   return { folder, task: writeTask(folder, 'colours', ['True', 'False']) };
 }
 
-/** A second task in a folder of that name: the same question with a longer input and other labels; 16 training examples. */
+/**
+ * A second task in a folder of that name: the same question with a longer input and other labels; 16 training examples.
+ */
 export function otherTask(folder: string): string {
   return writeTask(join(folder, 'shades'), 'shades', ['Yes', 'No'], 16, 'Somebody said: ');
 }

@@ -16,7 +16,11 @@ const other = otherTask(folder);
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  ...{ model: goldenModel('t5-v1.1'), task, method: 'promot', out: join(folder, out), settings: smallSettings },
+  model: goldenModel('t5-v1.1'),
+  task,
+  method: 'promot',
+  out: join(folder, out),
+  settings: smallSettings,
   ...more,
 });
 

@@ -1,4 +1,5 @@
-// Runs whose files were damaged between a stop and the resume: they come to the bits of a run that was not hurt, and never get stuck.
+// Runs whose files were damaged between a stop and the resume: they come to the bits of a run that was not hurt, and
+// never get stuck.
 import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -9,7 +10,11 @@ const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (...path: string[]) => join(folder, ...path);
 const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  ...{ model: goldenModel('t5-v1.1'), task, method: 'promot', out: at(out), settings: smallSettings },
+  model: goldenModel('t5-v1.1'),
+  task,
+  method: 'promot',
+  out: at(out),
+  settings: smallSettings,
   ...more,
 });
 const result = (out: string) =>

@@ -17,7 +17,10 @@ const model = join(folder, 'model');
 const adapter = join(folder, 'adapter');
 const replayed = join(third.folder, 'train.jsonl');
 const request = (more: Partial<TrainRequest> = {}): TrainRequest => ({
-  ...{ model, task, method: 'promot', out: join(folder, 'run') },
+  model,
+  task,
+  method: 'promot',
+  out: join(folder, 'run'),
   settings: {
     ...{ ...smallSettings, promptInit: adapter, promptLength: 3 },
     stage1: { steps: 2, keepEvery: 2 },

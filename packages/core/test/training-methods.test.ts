@@ -32,7 +32,11 @@ registerMethod({
 });
 
 const request = (out: string, method: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  ...{ model: goldenModel('t5-v1.1'), task, method, out: join(folder, out), settings: smallSettings },
+  model: goldenModel('t5-v1.1'),
+  task,
+  method,
+  out: join(folder, out),
+  settings: smallSettings,
   ...more,
 });
 

@@ -16,7 +16,10 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 async function run(name: string, method: string, more: object, base = 't5-v1.1'): Promise<number[]> {
   const losses: number[] = [];
   const request: TrainRequest = {
-    ...{ model: goldenModel(base), task, method, out: join(folder, name) },
+    model: goldenModel(base),
+    task,
+    method,
+    out: join(folder, name),
     settings: { ...smallSettings, dropout: 0, ...more },
     onEvent: (event) => event.type === 'step' && event.stage === 'model' && losses.push(event.loss),
   };

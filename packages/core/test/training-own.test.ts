@@ -1,4 +1,5 @@
-// A run on a person's own data: settings that follow it, an early end, few files left, going on with nothing but the folder.
+// A run on a person's own data: settings that follow it, an early end, few files left, going on with nothing but the
+// folder.
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { liveTensors, openSafetensors, scope } from '@promot/torch';
@@ -14,7 +15,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const at = (out: string) => join(folder, out);
 const request = (out: string, settings: ConfigInput, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  ...{ model: goldenModel('t5-v1.1'), task, method: 'fine-tune', out: at(out), settings },
+  model: goldenModel('t5-v1.1'),
+  task,
+  method: 'fine-tune',
+  out: at(out),
+  settings,
   ...more,
 });
 const configOf = (out: string) => readRun(at(out)).config as TrainingConfig;
@@ -29,7 +34,11 @@ describe('the settings', () => {
     const stage1 = { steps: 2 };
     await train(request('own', { ...quick, stage1 }, { method: 'promot', onEvent: (event) => events.push(event) }));
     expect(configOf('own')).toMatchObject({
-      ...{ preset: 'own', batchSize: 8, beams: 1, choose: 'one-standard-error', keepCheckpoints: false },
+      preset: 'own',
+      batchSize: 8,
+      beams: 1,
+      choose: 'one-standard-error',
+      keepCheckpoints: false,
       stages: {
         stage1: { steps: 2, epochs: null, keepEvery: 20, patience: 3, learningRate: 1 },
         stage2: { steps: 9, epochs: 3, keepEvery: 3, patience: 2, learningRate: 0.001 },
@@ -54,7 +63,9 @@ describe('the settings', () => {
   test('preset=paper has the paper’s, epochs with it count the paper’s batch', async () => {
     await train(request('paper', { ...quick, preset: 'paper', batchSize: 24, beams: 1, stage2: { epochs: 2 } }));
     expect(configOf('paper')).toMatchObject({
-      ...{ preset: 'paper', choose: 'highest-score', keepCheckpoints: true },
+      preset: 'paper',
+      choose: 'highest-score',
+      keepCheckpoints: true,
       stages: { stage2: { steps: 2, keepEvery: 100, patience: 0 } },
     });
   });

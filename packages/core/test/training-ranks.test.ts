@@ -1,4 +1,5 @@
-// Training by several real processes: the losses, results and evaluations of one process, whatever their number, also over a resume.
+// Training by several real processes: the losses, results and evaluations of one process, whatever their number, also
+// over a resume.
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// The walls of the house: no room imports from a room above it, and no package from one above (docs/develop/architecture.md).
+// The walls of the house: no room imports from a room above it, and no package from one above
+// (docs/develop/architecture.md).
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,7 +17,10 @@ interface Import {
   readonly to: string;
 }
 
-/** Every import of the sources (not the tests) of a package, dynamic ones and types included; paths are relative to its src. */
+/**
+ * Every import of the sources (not the tests) of a package, dynamic ones and types included; paths are relative to its
+ * src.
+ */
 function importsOf(name: string): Import[] {
   const src = join(root, 'packages', name, 'src');
   const files = (readdirSync(src, { recursive: true }) as string[]).filter(

@@ -2,11 +2,11 @@
 //
 //     node packages/promot/lab/choose-rates.mjs FOLDER      # the runs go to FOLDER; those that are done are not repeated
 //
-// The rule, the same for every method: seed 100 (experiments use 0, 1, ...), the scale's steps and batch, all else as in the
-// experiments. A run's score is the best validation score among its kept checkpoints, which also decides on the number of
-// steps. The prompt's rate is chosen by the mean score of prompt tuning over the two targets; with it the model's rate by the
-// mean over the two targets and the two methods, fine-tuning and ProMoT; LoRA's, which has another optimizer, by its own mean.
-// Of equals the smaller. Needs `npm run setup`.
+// The rule, the same for every method: seed 100 (experiments use 0, 1, ...), the scale's steps and batch, all else as
+// in the experiments. A run's score is the best validation score among its kept checkpoints, which also decides on the
+// number of steps. The prompt's rate is chosen by the mean score of prompt tuning over the two targets; with it the
+// model's rate by the mean over the two targets and the two methods, fine-tuning and ProMoT; LoRA's, which has another
+// optimizer, by its own mean. Of equals the smaller. Needs `npm run setup`.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readTrainingRun } from '../../core/dist/artifacts/training-run.js';

@@ -1,4 +1,5 @@
-// The public interface of promot: the library, with the lab's tasks and models, the paper's experiments and the quickstart.
+// The public interface of promot: the library, with the lab's tasks and models, the paper's experiments and the
+// quickstart.
 import './lab/register.js';
 
 export * from '@promot/core';

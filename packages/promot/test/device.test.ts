@@ -79,7 +79,13 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
     watch.reads = 0;
     const steps = 2;
     await trainLoop({
-      ...{ model, trained, optimizer, steps, dropout: 0.1, seed: 0, gradientClip: 1 },
+      model,
+      trained,
+      optimizer,
+      steps,
+      dropout: 0.1,
+      seed: 0,
+      gradientClip: 1,
       batch: () => toMicroBatches(examples, 3, prompt),
       learningRate: () => 0.1,
       loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0.1 }),

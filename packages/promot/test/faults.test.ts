@@ -1,4 +1,5 @@
-// A short form of `npm run faults`: both campaigns over damaged files for half a minute each, and a run or two that are killed.
+// A short form of `npm run faults`: both campaigns over damaged files for half a minute each, and a run or two that are
+// killed.
 import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';

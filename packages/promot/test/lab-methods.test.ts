@@ -61,10 +61,19 @@ const steps = 12;
 async function run(method: string): Promise<string> {
   const out = join(folder, method);
   await train({
-    ...{ model: 'lab', task: 'lab-rte', method, out },
+    model: 'lab',
+    task: 'lab-rte',
+    method,
+    out,
     settings: {
-      ...{ batchSize: 16, microBatchSize: 16, dropout: 0, beams: 1, promptLength: 4, validationLimit: 20 },
-      ...{ precision: 'fp32', loraRank: 2 },
+      batchSize: 16,
+      microBatchSize: 16,
+      dropout: 0,
+      beams: 1,
+      promptLength: 4,
+      validationLimit: 20,
+      precision: 'fp32',
+      loraRank: 2,
       stage1: { steps, keepEvery: steps / 2 },
       stage2: { steps, keepEvery: steps / 2, ...(method === 'lora' ? {} : { learningRate: 0.003 }) },
     },

@@ -1,4 +1,5 @@
-// `promot launch`: several processes of one command; rank 0 speaks, the others write a log, and their end is the launcher's.
+// `promot launch`: several processes of one command; rank 0 speaks, the others write a log, and their end is the
+// launcher's.
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,5 @@
-// Runs of several tasks, replay, and LoRA in place of the weights: each task has its own prompt, results hold together, resumed runs too.
+// Runs of several tasks, replay, and LoRA in place of the weights: each task has its own prompt, results hold together,
+// resumed runs too.
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +25,10 @@ const tasks = [task, other];
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  ...{ model: goldenModel('t5-v1.1'), task, method: 'promot', out: join(folder, out) },
+  model: goldenModel('t5-v1.1'),
+  task,
+  method: 'promot',
+  out: join(folder, out),
   settings: smallSettings,
   ...more,
 });

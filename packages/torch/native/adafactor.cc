@@ -1,6 +1,6 @@
-// promot::adafactor_: one step of Adafactor (src/optim/adafactor.ts has the formula) on a CPU in fp32, in three passes over a
-// factored matrix and two over anything else; libtorch's operators take eleven.
-// Sums are made in pieces of a fixed size and put together in their order: the result does not depend on the number of threads.
+// promot::adafactor_: one step of Adafactor (src/optim/adafactor.ts has the formula) on a CPU in fp32, in three passes
+// over a factored matrix and two over anything else; libtorch's operators take eleven. Sums are made in pieces of a
+// fixed size and put together in their order: the result does not depend on the number of threads.
 #include <ATen/core/Tensor.h>
 #include <ATen/Parallel.h>
 #include <torch/library.h>

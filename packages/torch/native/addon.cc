@@ -121,7 +121,9 @@ Napi::Value backward(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-/** grad(outputs, inputs, gradients | null, retainGraph): gradients of the inputs, null for one that has no part in it. */
+/**
+ * grad(outputs, inputs, gradients | null, retainGraph): gradients of the inputs, null for one that has no part in it.
+ */
 Napi::Value grad(const Napi::CallbackInfo& info) {
   State& state = State::of(info.Env());
   auto outputs = tensorsOf(state, info[0]);
@@ -160,8 +162,8 @@ Napi::Value build(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Activations are tens of megabytes and come and go every step. glibc would map and unmap each, and the kernel would clear
-// every page anew; kept in the heap they are reused.
+// Activations are tens of megabytes and come and go every step. glibc would map and unmap each, and the kernel would
+// clear every page anew; kept in the heap they are reused.
 Napi::Value keepFreedMemory(const Napi::CallbackInfo& info) {
 #ifdef __GLIBC__
   mallopt(M_MMAP_THRESHOLD, 1 << 30);

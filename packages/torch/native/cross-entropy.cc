@@ -1,7 +1,8 @@
-// promot::cross_entropy: the loss of each row of logits [N, V], with smoothing and z-loss, and its gradient in one table:
+// promot::cross_entropy: the loss of each row of logits [N, V], with smoothing and z-loss, and its gradient in one
+// table:
 //   loss = log Z - confidence * logit[target] - other * (sum of the other logits) + z * (log Z)^2.
-// By libtorch's operators the backward pass makes four tables of [N, V]. Works on any device, in fp32 whatever the logits are, a few
-// rows at a time, which a processor's cache holds.
+// By libtorch's operators the backward pass makes four tables of [N, V]. Works on any device, in fp32 whatever the
+// logits are, a few rows at a time, which a processor's cache holds.
 #include <ATen/Functions.h>
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>

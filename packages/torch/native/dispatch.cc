@@ -148,8 +148,8 @@ c10::IValue toIValue(State& state, Napi::Value value, const c10::TypePtr& type, 
 }
 
 /**
- * Element types, layouts and memory formats travel as integers; libtorch looks them up in tables without looking whether they are in
- * there (a numeric element type of -2 ended the process with SIGFPE).
+ * Element types, layouts and memory formats travel as integers; libtorch looks them up in tables without looking
+ * whether they are in there (a numeric element type of -2 ended the process with SIGFPE).
  */
 void checkEnumeration(Napi::Value value, const c10::TypePtr& type) {
   if (type->kind() == c10::TypeKind::OptionalType)

@@ -1,5 +1,6 @@
-// Process groups: c10d's TCPStore, and Gloo (NCCL too where its header was there) registered under a name, which is what the
-// operators _c10d_functional::* are given. What may wait runs on another thread and gives a promise. One group a process.
+// Process groups: c10d's TCPStore, and Gloo (NCCL too where its header was there) registered under a name, which is
+// what the operators _c10d_functional::* are given. What may wait runs on another thread and gives a promise. One group
+// a process.
 #include "distributed.h"
 
 #include "dispatch.h"
@@ -30,8 +31,8 @@ using std::chrono::milliseconds;
 using Result = std::function<Napi::Value(Napi::Env)>;
 
 /**
- * Runs work on a thread of its own and gives a promise; what the work returns makes the promise's value. Not on Node's pool: its
- * few threads have files to read, and Node does not end before they come back.
+ * Runs work on a thread of its own and gives a promise; what the work returns makes the promise's value. Not on Node's
+ * pool: its few threads have files to read, and Node does not end before they come back.
  */
 Napi::Value inBackground(Napi::Env env, std::function<Result()> work) {
   auto deferred = Napi::Promise::Deferred::New(env);
@@ -56,8 +57,8 @@ Napi::Value inBackground(Napi::Env env, std::function<Result()> work) {
 }
 
 /**
- * Writes a count and a note (where this rank is) under a key twice a second, whatever the JavaScript thread does. Whose count stands
- * still has ended or is out of reach.
+ * Writes a count and a note (where this rank is) under a key twice a second, whatever the JavaScript thread does. Whose
+ * count stands still has ended or is out of reach.
  */
 class Beat {
  public:

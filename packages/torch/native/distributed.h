@@ -4,8 +4,8 @@
 #include <napi.h>
 
 /**
- * Adds to the addon distributedBackends { gloo, nccl }: what was there to compile with. Where there is Gloo, also these; all but
- * note give a promise.
+ * Adds to the addon distributedBackends { gloo, nccl }: what was there to compile with. Where there is Gloo, also
+ * these; all but note give a promise.
  * - openStore(host, port, server, prefix, milliseconds, key): the store; from then on the key holds a count that grows, and the note
  * - note(text): where this rank is
  * - storeSet(key, value), storeAdd(key, number), storeCheck(keys), storeGet(keys that are there)

@@ -1,7 +1,7 @@
-// promot::dropout: inverted dropout whose mask is a pure function of (seed, position).
-// libtorch draws its masks with one serial generator (20 % of a training step on two cores) and keeps them for the backward
-// pass. Here the mask is hashed from the position, in parallel, and hashed again in the backward pass: nothing is stored, and
-// the result does not depend on the number of threads, nor on the device.
+// promot::dropout: inverted dropout whose mask is a pure function of (seed, position). libtorch draws its masks with
+// one serial generator (20 % of a training step on two cores) and keeps them for the backward pass. Here the mask is
+// hashed from the position, in parallel, and hashed again in the backward pass: nothing is stored, and the result does
+// not depend on the number of threads, nor on the device.
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>

@@ -1,5 +1,6 @@
-// promot::frozen_linear: x times a weight that is not trained, laid out beforehand for oneDNN, with a gradient for x. libtorch's own
-// product of packed weights (mkldnn::_linear_pointwise) has none; here it is a product with the transposed weight, packed as well.
+// promot::frozen_linear: x times a weight that is not trained, laid out beforehand for oneDNN, with a gradient for x.
+// libtorch's own product of packed weights (mkldnn::_linear_pointwise) has none; here it is a product with the
+// transposed weight, packed as well.
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>

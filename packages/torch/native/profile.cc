@@ -1,5 +1,6 @@
-// Time by operator, from libtorch's own observer of the dispatcher: it sees what an operator calls inside, and the backward pass.
-// Costs nothing while no profile runs. An operator's own time is what it takes less what the operators inside it take.
+// Time by operator, from libtorch's own observer of the dispatcher: it sees what an operator calls inside, and the
+// backward pass. Costs nothing while no profile runs. An operator's own time is what it takes less what the operators
+// inside it take.
 #include "profile.h"
 
 #include <ATen/record_function.h>

@@ -1,6 +1,7 @@
-// promot::rms_norm: x / sqrt(mean of x^2 over the last dimension + epsilon) * weight on a CPU, forward and backward in one pass
-// each, in fp32 or bf16 (computed in fp32). Kept for the backward pass: x, the weight and one number a row.
-// With `one_plus` the factor is 1 + weight, applied before rounding to bf16 (Gemma); else the normed x is rounded first (T5, Llama).
+// promot::rms_norm: x / sqrt(mean of x^2 over the last dimension + epsilon) * weight on a CPU, forward and backward in
+// one pass each, in fp32 or bf16 (computed in fp32). Kept for the backward pass: x, the weight and one number a row.
+// With `one_plus` the factor is 1 + weight, applied before rounding to bf16 (Gemma); else the normed x is rounded first
+// (T5, Llama).
 #include <ATen/Functions.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -28,7 +29,10 @@ VECTORIZED float normRow(const float* __restrict x, const float* __restrict fact
   return inverse;
 }
 
-/** The gradient of one row, d = inverse * (g * factor - normed * mean(g * factor * normed)); adds g * normed to `ofFactor`. */
+/**
+ * The gradient of one row, d = inverse * (g * factor - normed * mean(g * factor * normed)); adds g * normed to
+ * `ofFactor`.
+ */
 VECTORIZED void backRow(const float* __restrict g, const float* __restrict x, const float* __restrict factor, float* __restrict d,
                         float* __restrict ofFactor, int64_t n, float inverse) {
   Lanes products{};

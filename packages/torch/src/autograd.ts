@@ -3,8 +3,8 @@ import { native } from './native.js';
 import { Tensor } from './tensor.js';
 
 /**
- * Gradients of the sum of `outputs` (scalars, unless `gradients` are given) with respect to `inputs`; undefined for an input
- * that has no part in it. Does not touch `grad` of any tensor.
+ * Gradients of the sum of `outputs` (scalars, unless `gradients` are given) with respect to `inputs`; undefined for an
+ * input that has no part in it. Does not touch `grad` of any tensor.
  */
 export function grad(
   outputs: readonly Tensor[],

@@ -85,8 +85,8 @@ export function arange(end: number, dtype: DType = 'int64'): Tensor {
   return op('aten::arange', end, dtype, undefined, currentDevice());
 }
 
-// Random numbers are drawn on the CPU and copied: every kind of device has a generator of its own, which makes other numbers
-// of the same seed.
+// Random numbers are drawn on the CPU and copied: every kind of device has a generator of its own, which makes other
+// numbers of the same seed.
 
 /** Standard normal numbers that depend on the seed alone. */
 export function randn(shape: readonly number[], seed: number, dtype: DType = 'float32'): Tensor {

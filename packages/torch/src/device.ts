@@ -13,8 +13,9 @@ export function currentDevice(): Device {
 }
 
 /**
- * Runs `work`, and all that it awaits, with tensors made on this device (`with torch.device(...)` in PyTorch). Work beside it is
- * not touched, and tensors that exist stay where they are. Throws libtorch's Error where it has no such device.
+ * Runs `work`, and all that it awaits, with tensors made on this device (`with torch.device(...)` in PyTorch). Work
+ * beside it is not touched, and tensors that exist stay where they are. Throws libtorch's Error where it has no such
+ * device.
  *
  * @example
  * const table = withDevice('cuda', () => zeros([2, 3]));

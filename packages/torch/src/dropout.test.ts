@@ -154,7 +154,8 @@ describe('the mask', () => {
   });
 
   test('two seeds do not give one mask with its places permuted within aligned blocks', () => {
-    // The key is combined with the place by XOR: were it only its low bits that differ, blocks would hold as many zeros.
+    // The key is combined with the place by XOR: were it only its low bits that differ, blocks would hold as many
+    // zeros.
     const [a, b] = [mask(count, 0.1, 1), mask(count, 0.1, 2)];
     const block = 256;
     const counts = (m: Uint8Array) =>

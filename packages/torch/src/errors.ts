@@ -24,8 +24,8 @@ export interface UserErrorOptions {
 }
 
 /**
- * What a person can mend: the message says what was wrong, where (file, line, key) and what to do, on one line (see `printable`).
- * The command line prints it without a stack and exits with the code's exit code.
+ * What a person can mend: the message says what was wrong, where (file, line, key) and what to do, on one line (see
+ * `printable`). The command line prints it without a stack and exits with the code's exit code.
  *
  * @example throw new UserError(`${path} line ${line}: not JSON`, { code: 'damaged-file', cause: error });
  */
@@ -43,8 +43,9 @@ export class UserError extends Error {
 const longest = 2000;
 
 /**
- * A message as a terminal may show it: one line of moderate length. What it quotes may come from a hostile file, so control
- * characters (with which a text could steer a terminal) are escaped, line breaks become spaces, and long texts are cut.
+ * A message as a terminal may show it: one line of moderate length. What it quotes may come from a hostile file, so
+ * control characters (with which a text could steer a terminal) are escaped, line breaks become spaces, and long texts
+ * are cut.
  */
 export function printable(text: string): string {
   // What is cut away needs no escaping, which would make a text of zeros four times as long.

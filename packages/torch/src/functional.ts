@@ -24,8 +24,8 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
 }
 
 /**
- * Inverted dropout: each element is zeroed with probability `rate`, the others scaled by 1/(1-rate). The mask is a function of
- * the seed and the element's place alone (native/dropout.cc).
+ * Inverted dropout: each element is zeroed with probability `rate`, the others scaled by 1/(1-rate). The mask is a
+ * function of the seed and the element's place alone (native/dropout.cc).
  */
 export function dropout(x: Tensor, rate: number, seed: number): Tensor {
   return rate === 0 ? x.alias() : op('promot::dropout', x, rate, seed);
@@ -36,8 +36,9 @@ const mostPlainScores = 512 * 512;
 
 /**
  * softmax(query key^T * scale + mask) value, for query [B, H, T, D] and key, value [B, H, S, D]; `mask` broadcasts to
- * [B, H, T, S]: true where attention is allowed, or numbers to add. `scale` is 1 / sqrt(D) where it is not given. `onWeights`
- * takes the weights [B * H, T, S] before they meet the values: dropout, which the fused kernel does not have on a CPU.
+ * [B, H, T, S]: true where attention is allowed, or numbers to add. `scale` is 1 / sqrt(D) where it is not given.
+ * `onWeights` takes the weights [B * H, T, S] before they meet the values: dropout, which the fused kernel does not
+ * have on a CPU.
  */
 export function scaledDotProductAttention(
   query: Tensor,
@@ -80,8 +81,9 @@ export function tril(x: Tensor, diagonal = 0): Tensor {
 }
 
 /**
- * RMSNorm: x [..., E] times the mean of its squares to the power -1/2 times (offset + weight [E]), computed in float32. A 16-bit x is
- * rounded before it meets the weight (T5, Llama), with an offset only after (Gemma, whose files hold weight - 1).
+ * RMSNorm: x [..., E] times the mean of its squares to the power -1/2 times (offset + weight [E]), computed in float32.
+ * A 16-bit x is rounded before it meets the weight (T5, Llama), with an offset only after (Gemma, whose files hold
+ * weight - 1).
  */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon: number, offset: 0 | 1 = 0): Tensor {
   const { dtype } = x;
@@ -102,9 +104,9 @@ export function plainRmsNorm(x: Tensor, weight: Tensor, epsilon: number, offset:
 }
 
 /**
- * Of each of N rows, -sum_v q_v log softmax(logits)_v + zLoss * (log Z)^2, where q is `confidence` at the target and `other` at
- * the V - 1 other places, which together are 1: logits [N, V], targets [N] -> [N] in float32. Forward no table of log-probabilities is
- * made, backward only that of the gradient (native/cross-entropy.cc).
+ * Of each of N rows, -sum_v q_v log softmax(logits)_v + zLoss * (log Z)^2, where q is `confidence` at the target and
+ * `other` at the V - 1 other places, which together are 1: logits [N, V], targets [N] -> [N] in float32. Forward no
+ * table of log-probabilities is made, backward only that of the gradient (native/cross-entropy.cc).
  */
 export function smoothedCrossEntropy(
   logits: Tensor,

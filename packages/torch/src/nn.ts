@@ -6,8 +6,8 @@ import { keep, scope } from './scope.js';
 import { type DType, op, type Tensor } from './tensor.js';
 
 /**
- * The parameters of a model by their checkpoint names, in a fixed order. Layers hold the very same tensors, so a parameter
- * changes for the model when it is written in place (`copy_`), never by replacing the entry.
+ * The parameters of a model by their checkpoint names, in a fixed order. Layers hold the very same tensors, so a
+ * parameter changes for the model when it is written in place (`copy_`), never by replacing the entry.
  */
 export type Parameters = ReadonlyMap<string, Tensor>;
 
@@ -22,7 +22,10 @@ export interface LowRank {
   readonly scale: number;
 }
 
-/** The layout is right for any number of rows and best for about as many: a batch of 16 with 4 beams; a pass of training. */
+/**
+ * The layout is right for any number of rows and best for about as many: a batch of 16 with 4 beams; a pass of
+ * training.
+ */
 const packedRows = { generation: 64, training: 512 };
 
 const packedWeight = (weight: Tensor, rows: number): Tensor => op('mkldnn::_reorder_linear_weight', weight, rows);
@@ -94,10 +97,10 @@ export class Linear {
 }
 
 /**
- * Runs `body` with a second copy of the layers' weights, laid out once as the processor's products read them: they then take less
- * time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each product would lay the weights out anew. The
- * weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that takes a third copy. Where
- * libtorch cannot do it, nothing is laid out; a layer that is packed already stays as it is.
+ * Runs `body` with a second copy of the layers' weights, laid out once as the processor's products read them: they then
+ * take less time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each product would lay the weights
+ * out anew. The weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that
+ * takes a third copy. Where libtorch cannot do it, nothing is laid out; a layer that is packed already stays as it is.
  */
 export async function withPackedWeights<T>(
   layers: Iterable<Linear>,
@@ -133,9 +136,9 @@ export class Embedding {
 }
 
 /**
- * Root-mean-square norm over the last dimension, computed in float32 whatever the input's type. With `offset` 0 the normed
- * numbers are rounded to the input's type and multiplied by the weight (T5, Llama); with another they are multiplied by
- * offset + weight before they are rounded (Gemma).
+ * Root-mean-square norm over the last dimension, computed in float32 whatever the input's type. With `offset` 0 the
+ * normed numbers are rounded to the input's type and multiplied by the weight (T5, Llama); with another they are
+ * multiplied by offset + weight before they are rounded (Gemma).
  */
 export class RMSNorm {
   constructor(

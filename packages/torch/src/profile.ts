@@ -19,14 +19,16 @@ export interface Profile {
 export interface ProfileOptions {
   /** Tells calls apart by the shapes of their tensors. Default false. */
   readonly shapes?: boolean;
-  /** Counts processor time of all threads in place of the clock's, where the machine does other work too. Default false. */
+  /**
+   * Counts processor time of all threads in place of the clock's, where the machine does other work too. Default false.
+   */
   readonly processor?: boolean;
 }
 
 /**
- * Counts from now on how often each operator runs in this thread and how long it takes, backward passes on a CPU included. Call
- * what it returns to stop and to have the result. On a GPU the times are those of launching.
- * Throws an Error where a profile runs already.
+ * Counts from now on how often each operator runs in this thread and how long it takes, backward passes on a CPU
+ * included. Call what it returns to stop and to have the result. On a GPU the times are those of launching. Throws an
+ * Error where a profile runs already.
  *
  * @example
  * const stop = startProfile();

@@ -49,7 +49,8 @@ describe('deriveSeed', () => {
         low.add(seed % 2 ** 32);
         high.add(Math.floor(seed / 2 ** 32));
       }
-    // Of 2^32 values about 1.2 are hit twice; of the 2^21 of the high half, 2^21 (1 - exp(-n / 2^21)) are expected to be seen.
+    // Of 2^32 values about 1.2 are hit twice; of the 2^21 of the high half, 2^21 (1 - exp(-n / 2^21)) are expected to
+    // be seen.
     expect(places - low.size).toBeLessThan(10);
     const expected = 2 ** 21 * (1 - Math.exp(-places / 2 ** 21));
     expect(Math.abs(high.size - expected)).toBeLessThan(300);

@@ -4,7 +4,8 @@ import { type DType, grad, noGrad, plainRmsNorm, randn, rmsNorm, scope, type Ten
 const farthest = (a: Tensor, b: Tensor) => a.float().sub(b.float()).abs().amax().item();
 
 describe('rmsNorm is the plain formula', () => {
-  // Widths that are and are not a multiple of the kernel's lanes; more rows than one of its sums goes over; a single row.
+  // Widths that are and are not a multiple of the kernel's lanes; more rows than one of its sums goes over; a single
+  // row.
   const shapes = [[3, 5, 24], [2, 37], [70, 33], [1, 8], [7], [4, 576]];
   const cases = shapes.flatMap((shape) =>
     ([0, 1] as const).flatMap((offset) =>

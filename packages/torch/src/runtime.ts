@@ -9,9 +9,9 @@ export function threads(count?: number): number {
 let lastTrim = Number.NEGATIVE_INFINITY;
 
 /**
- * Gives memory that is held and not used back to the system (glibc; elsewhere nothing happens). Tensors of ever other sizes leave
- * holes between them, and without this a process grows for hours. Takes about a tenth of a second a gigabyte, and the kernel clears
- * what is needed again: so with small models not at every step.
+ * Gives memory that is held and not used back to the system (glibc; elsewhere nothing happens). Tensors of ever other
+ * sizes leave holes between them, and without this a process grows for hours. Takes about a tenth of a second a
+ * gigabyte, and the kernel clears what is needed again: so with small models not at every step.
  * @param seconds does nothing where the last time is not so long ago
  */
 export function trimMemory(seconds = 5): void {
@@ -22,8 +22,8 @@ export function trimMemory(seconds = 5): void {
 }
 
 /**
- * Settings of the whole process that training and generation gain by. A program calls it at its start, before the first tensor; the
- * library leaves a process as it is.
+ * Settings of the whole process that training and generation gain by. A program calls it at its start, before the first
+ * tensor; the library leaves a process as it is.
  * - OpenMP's threads sleep while they wait (`OMP_WAIT_POLICY=passive`, unless the variable is set). They spin otherwise, which makes a
  *   step up to ten times slower on a machine that has anything else to do.
  * - Freed memory stays with the process, to be used again (glibc). `trimMemory` gives back what is too much.

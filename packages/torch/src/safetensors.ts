@@ -138,7 +138,8 @@ export function openSafetensors(path: string): SafetensorsFile {
       throw new FileFormatError(`${path}: cut short: ${name} ends at byte ${base + end}, the file at ${size}`);
     entries.set(name, { dtype: type.dtype, shape, offset: base + begin, bytes });
   }
-  // As the reference implementation has it: data from the header's end to the file's, without holes, overlaps or a rest.
+  // As the reference implementation has it: data from the header's end to the file's, without holes, overlaps or a
+  // rest.
   const sorted = [...entries].sort(([, a], [, b]) => a.offset - b.offset || a.bytes - b.bytes);
   let at = base;
   for (const [name, { offset, bytes }] of sorted) {
@@ -164,8 +165,8 @@ function isTexts(value: unknown): value is Record<string, string> {
 }
 
 /**
- * Writes tensors as a safetensors file, whole or not at all (see `replaceFile`). Data goes out in pieces of 16 MB; nothing is
- * held twice. No tensor may be called `__metadata__`.
+ * Writes tensors as a safetensors file, whole or not at all (see `replaceFile`). Data goes out in pieces of 16 MB;
+ * nothing is held twice. No tensor may be called `__metadata__`.
  * @param hash gets every byte that is written, as a checksum needs it.
  */
 export function writeSafetensors(

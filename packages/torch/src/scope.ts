@@ -20,8 +20,8 @@ export function adopt(tensor: Tensor): boolean {
 }
 
 /**
- * Runs `body` and frees every tensor made in it, except those in its result (a tensor, or arrays, plain objects and maps of
- * them), which pass to the scope around it. Works for functions that return a promise; frees on errors too.
+ * Runs `body` and frees every tensor made in it, except those in its result (a tensor, or arrays, plain objects and
+ * maps of them), which pass to the scope around it. Works for functions that return a promise; frees on errors too.
  *
  * @example const loss = scope(() => logits.float().logSoftmax(-1).neg().mean());
  */
@@ -72,7 +72,10 @@ export function liveTensors(): number {
   return native.liveTensors();
 }
 
-/** Tensors in arrays, maps and plain objects; other objects are not walked (they may hold anything, themselves included). */
+/**
+ * Tensors in arrays, maps and plain objects; other objects are not walked (they may hold anything, themselves
+ * included).
+ */
 function collect(value: unknown, into: Set<Tensor>): void {
   if (value instanceof Tensor) into.add(value);
   else if (Array.isArray(value)) for (const item of value) collect(item, into);

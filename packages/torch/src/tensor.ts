@@ -205,7 +205,10 @@ export class Tensor {
   select(dim: number, index: number): Tensor {
     return op('aten::select.int', this, dim, index);
   }
-  /** A view by shape and strides. The offset counts from the start of the storage, not of this tensor; default: this tensor's own. */
+  /**
+   * A view by shape and strides. The offset counts from the start of the storage, not of this tensor; default: this
+   * tensor's own.
+   */
   asStrided(shape: readonly number[], strides: readonly number[], offset?: number): Tensor {
     return op('aten::as_strided', this, shape, strides, offset);
   }

@@ -1,4 +1,5 @@
-// Process groups with real processes over Gloo: collectives against their definition, and what is said when a rank fails.
+// Process groups with real processes over Gloo: collectives against their definition, and what is said when a rank
+// fails.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -29,7 +30,9 @@ test.each([2, 4])('every collective equals its definition with %i ranks, in fp32
     expect({ said, stderr, code }).toEqual({
       said: {
         result: {
-          ...{ float32: values, bfloat16: values, int64: values },
+          float32: values,
+          bfloat16: values,
+          int64: values,
           several: range(8).map((i) => range(size).reduce((sum, r) => sum + r + i, 0)),
           store: { text: 'größer', sum: (size * (size + 1)) / 2, absent: false },
           broadcast: { rank: size - 1, list: [0.1, 'ü'] },

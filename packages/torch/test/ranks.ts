@@ -58,8 +58,12 @@ export async function ranks(size: number, part: string, options: object = {}, sc
   return Promise.all(
     Array.from({ length: size }, (_, rank) =>
       ended(process.execPath, [script, part, JSON.stringify(options)], {
-        ...{ RANK: String(rank), WORLD_SIZE: String(size), LOCAL_RANK: String(rank), LOCAL_WORLD_SIZE: String(size) },
-        ...{ MASTER_ADDR: '127.0.0.1', MASTER_PORT: port },
+        RANK: String(rank),
+        WORLD_SIZE: String(size),
+        LOCAL_RANK: String(rank),
+        LOCAL_WORLD_SIZE: String(size),
+        MASTER_ADDR: '127.0.0.1',
+        MASTER_PORT: port,
       }),
     ),
   );

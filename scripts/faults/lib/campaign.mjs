@@ -18,8 +18,8 @@ function faultOf({ outcome, name, message }, folder) {
 }
 
 /**
- * Runs `cases`, an iterator of { entry, file, bytes, what }, until it or the time ends. Resolves to the number of faults; each
- * is printed, and its file kept in a folder that is named at the end.
+ * Runs `cases`, an iterator of { entry, file, bytes, what }, until it or the time ends. Resolves to the number of
+ * faults; each is printed, and its file kept in a folder that is named at the end.
  */
 export async function campaign({ title, minutes, kind }, casesOf) {
   const { place, entries } = layOut();

@@ -1,4 +1,5 @@
-// The process in which files are read: what it makes of each goes to the parent. Ends itself at a rejection that nobody handles.
+// The process in which files are read: what it makes of each goes to the parent. Ends itself at a rejection that nobody
+// handles.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

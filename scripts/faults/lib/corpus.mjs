@@ -48,7 +48,8 @@ const results = { format: 2, tasks: [task], settings: { model: 'm' } };
 const metrics = `${JSON.stringify({ format: 2, type: 'step', stage: 'prompt', step: 1, loss: 2, learningRate: 0.1 })}\n`;
 
 /**
- * What is damaged: a name, the kind of reader, the files (paths to copy, or [name, content]), and which of them are damaged.
+ * What is damaged: a name, the kind of reader, the files (paths to copy, or [name, content]), and which of them are
+ * damaged.
  */
 const sources = [
   {

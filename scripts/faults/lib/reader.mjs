@@ -14,7 +14,10 @@ export class Reader {
   #child;
   #errors = '';
 
-  /** Reads a folder. Resolves to { outcome, name, message, stack }; outcomes: loaded, refused, failed, crashed, hung, memory. */
+  /**
+   * Reads a folder. Resolves to { outcome, name, message, stack }; outcomes: loaded, refused, failed, crashed, hung,
+   * memory.
+   */
   async read(kind, folder) {
     const child = await this.#ready();
     return new Promise((resolve) => {

@@ -1,5 +1,5 @@
-// Training runs in child processes that are killed at random moments and go on until they end; then their bytes are compared with
-// those of a run that was not hurt.
+// Training runs in child processes that are killed at random moments and go on until they end; then their bytes are
+// compared with those of a run that was not hurt.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -27,7 +27,10 @@ const settings = {
   ...{ stage1: stage, stage2: { ...stage, learningRate: 0.01 } },
 };
 
-/** All methods, and what makes a run other than the plain one: LoRA in the weights' place, a keep list, several tasks, bf16. */
+/**
+ * All methods, and what makes a run other than the plain one: LoRA in the weights' place, a keep list, several tasks,
+ * bf16.
+ */
 function kinds(tasks) {
   const [task, other] = tasks;
   const plain = ['promot', 'fine-tune', 'prompt-tune', 'joint', 'random-prompt', 'lora', 'lora-first'].map(

@@ -14,8 +14,8 @@ export function adapterPaths(folder: string): { readonly config: string; readonl
 export const taskTypes = { 'encoder-decoder': 'SEQ_2_SEQ_LM', 'decoder-only': 'CAUSAL_LM' } as const;
 
 /**
- * Reads and checks the configuration. Throws UserError where it is missing, not JSON, of another kind or for the other kind of
- * model, a key is wrong, or one that `schema` does not know is not empty: it might change the numbers.
+ * Reads and checks the configuration. Throws UserError where it is missing, not JSON, of another kind or for the other
+ * kind of model, a key is wrong, or one that `schema` does not know is not empty: it might change the numbers.
  */
 export function readAdapterConfig<T extends z.ZodType>(
   folder: string,
@@ -74,7 +74,9 @@ export function adapterKind(folder: string): string {
   return String(readContent(folder).peft_type);
 }
 
-/** Opens the weights: safetensors, or a .bin file, which is read without running anything. Throws UserError for damage. */
+/**
+ * Opens the weights: safetensors, or a .bin file, which is read without running anything. Throws UserError for damage.
+ */
 export function openAdapterWeights(folder: string): Checkpoint & { readonly path: string } {
   for (const name of ['adapter_model.safetensors', 'adapter_model.bin']) {
     const path = join(folder, name);

@@ -1,4 +1,5 @@
-// A LoRA adapter that PEFT wrote, put on a model: plain additions beside the layers, all else into the model's own tensors.
+// A LoRA adapter that PEFT wrote, put on a model: plain additions beside the layers, all else into the model's own
+// tensors.
 import {
   call,
   keep,
@@ -117,9 +118,9 @@ function embeddingName(model: LanguageModel): string {
 }
 
 /**
- * Puts a PEFT LoRA adapter folder on a model: LoRA, rsLoRA, DoRA, PiSSA, OLoRA, ranks by layer, embeddings and head, biases,
- * modules saved as a whole, trained tokens.
- * Throws UserError for an adapter of another model and for one that asks for anything else; the model is then as it was.
+ * Puts a PEFT LoRA adapter folder on a model: LoRA, rsLoRA, DoRA, PiSSA, OLoRA, ranks by layer, embeddings and head,
+ * biases, modules saved as a whole, trained tokens. Throws UserError for an adapter of another model and for one that
+ * asks for anything else; the model is then as it was.
  */
 export function readLoraAdapter(folder: string, model: LanguageModel): LoraAdapter {
   const config = readLoraConfig(folder, model);
@@ -208,7 +209,8 @@ class Reading {
     const module = key.slice(0, key.lastIndexOf('.'));
     if (!this.#holds(key)) return false;
     if (this.config.isSaved(module)) return true;
-    // PEFT saves the embedding and the head, too, where the adapter adds to them, and a head that it ties to a saved embedding.
+    // PEFT saves the embedding and the head, too, where the adapter adds to them, and a head that it ties to a saved
+    // embedding.
     if (module === this.#embedding) return this.config.isTarget(module);
     if (module === HEAD)
       return (
@@ -225,7 +227,9 @@ class Reading {
     return this.model.parameters.has(key) || key === `${HEAD}.weight`;
   }
 
-  /** Every layer of the file is in the model and meant by the configuration, and the other way round; halves are whole. */
+  /**
+   * Every layer of the file is in the model and meant by the configuration, and the other way round; halves are whole.
+   */
   #checkLayers(parts: ReadonlyMap<string, LayerParts>): void {
     const { model, config } = this;
     const modules = [...model.linears.keys(), HEAD, this.#embedding];

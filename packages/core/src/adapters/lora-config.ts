@@ -1,4 +1,5 @@
-// The configuration of a PEFT LoRA adapter: what each key asks for, with PEFT 0.21's meaning; any other key is an error.
+// The configuration of a PEFT LoRA adapter: what each key asks for, with PEFT 0.21's meaning; any other key is an
+// error.
 import { runInNewContext } from 'node:vm';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -105,8 +106,8 @@ export function readLoraConfig(folder: string, model: LanguageModel): LoraSettin
 }
 
 /**
- * Tests patterns out of a file, which may be made to run for ever: each gets a second. Gives the first group's text, the whole
- * match's without groups, or undefined.
+ * Tests patterns out of a file, which may be made to run for ever: each gets a second. Gives the first group's text,
+ * the whole match's without groups, or undefined.
  */
 function matcher(path: string): (pattern: string, text: string) => string | undefined {
   return (pattern, text) => {

@@ -1,4 +1,5 @@
-// LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers, and written for PEFT.
+// LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers, and written for
+// PEFT.
 import { mkdir } from 'node:fs/promises';
 import {
   deriveSeed,
@@ -19,7 +20,9 @@ import { writeText } from '../base/write.js';
 import type { LanguageModel } from '../models/model.js';
 import { adapterPaths, taskTypes } from './adapter-folder.js';
 
-/** Low-rank additions that are attached to a model until `detach`; a model may carry several, and their outputs add up. */
+/**
+ * Low-rank additions that are attached to a model until `detach`; a model may carry several, and their outputs add up.
+ */
 export class Lora {
   /** `NAME.lora_A.weight` [r, I] and `NAME.lora_B.weight` [O, r] of every layer, float32. */
   readonly parameters: Parameters;
@@ -52,7 +55,9 @@ export class Lora {
     for (const tensor of this.parameters.values()) tensor.dispose();
   }
 
-  /** Does something with the model as it is without these additions (others stay), and puts them back, where they were. */
+  /**
+   * Does something with the model as it is without these additions (others stay), and puts them back, where they were.
+   */
   async without<T>(work: () => Promise<T>): Promise<T> {
     const before = [...this.#own.keys()].map((linear) => [linear, linear.lowRanks] as const);
     this.#takeOff();
@@ -79,8 +84,8 @@ export class Lora {
 }
 
 /**
- * Fresh additions of rank r that change nothing yet: A uniform in +-1/sqrt(I) (PEFT's start), B zero, scale 1. They go to the
- * attention's queries and values, or to all linear layers but the output.
+ * Fresh additions of rank r that change nothing yet: A uniform in +-1/sqrt(I) (PEFT's start), B zero, scale 1. They go
+ * to the attention's queries and values, or to all linear layers but the output.
  */
 export function attachLora(
   model: LanguageModel,

@@ -1,4 +1,5 @@
-// PEFT prompt-tuning adapters: a folder with adapter_config.json and adapter_model.safetensors that PEFT reads and writes.
+// PEFT prompt-tuning adapters: a folder with adapter_config.json and adapter_model.safetensors that PEFT reads and
+// writes.
 import { mkdir } from 'node:fs/promises';
 import { noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
 import { z } from 'zod';
@@ -24,8 +25,9 @@ const promptConfig = z.strictObject({
 });
 
 /**
- * The prompt [P, E] of an adapter folder, float32. Of an encoder-decoder adapter that holds two sets of rows only the first
- * `num_virtual_tokens` are used, as PEFT does. Throws UserError for anything that is not a prompt-tuning adapter of this width.
+ * The prompt [P, E] of an adapter folder, float32. Of an encoder-decoder adapter that holds two sets of rows only the
+ * first `num_virtual_tokens` are used, as PEFT does. Throws UserError for anything that is not a prompt-tuning adapter
+ * of this width.
  */
 export function readPromptAdapter(folder: string, model: LanguageModel): Tensor {
   const { num_virtual_tokens: rows } = readAdapterConfig(folder, 'PROMPT_TUNING', model.kind, promptConfig);

@@ -8,9 +8,10 @@ import { readPromptAdapter } from './peft.js';
 
 /**
  * How a prompt starts:
- * `vocabulary`: rows of the embedding drawn from the first 5,000 (the paper is silent; Lester et al. found it best without
- * knowledge of the task); `labels`: the labels' embeddings, the rest as `vocabulary`; `text:...`: the text's embeddings,
- * repeated to fill; `uniform`: uniform in +-0.5 (prompt-tuning's default); anything else: a folder with a PEFT adapter.
+ * `vocabulary`: rows of the embedding drawn from the first 5,000 (the paper is silent; Lester et al. found it best
+ * without knowledge of the task); `labels`: the labels' embeddings, the rest as `vocabulary`; `text:...`: the text's
+ * embeddings, repeated to fill; `uniform`: uniform in +-0.5 (prompt-tuning's default); anything else: a folder with a
+ * PEFT adapter.
  */
 export type PromptInit = string;
 

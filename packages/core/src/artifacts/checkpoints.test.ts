@@ -21,7 +21,9 @@ afterAll(() => rmSync(temporary, { recursive: true, force: true }));
 
 /** A stage at a step, with kept checkpoints at every second step. */
 const stateAt = (step: number): StageState => ({
-  ...{ stage: 'model', step, seconds: step },
+  stage: 'model',
+  step,
+  seconds: step,
   candidates: Array.from({ length: step / 2 }, (_, i) => ({ step: 2 * (i + 1), score: 50, evalLoss: 1 })),
 });
 const none = (): Needs => ({ weights: [] });

@@ -1,4 +1,5 @@
-// The checkpoints of a run, checkpoints/STAGE-STEP: trained.safetensors, optimizer.safetensors, and state.json, which vouches for both.
+// The checkpoints of a run, checkpoints/STAGE-STEP: trained.safetensors, optimizer.safetensors, and state.json, which
+// vouches for both.
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -85,8 +86,8 @@ export class Checkpoints {
   }
 
   /**
-   * Keeps the two newest checkpoints, so that training can go on from the one before should the newest be damaged, and of the
-   * `wanted` and the `keepLast` newest kept ones of the stage the weights; of step `whole` all.
+   * Keeps the two newest checkpoints, so that training can go on from the one before should the newest be damaged, and
+   * of the `wanted` and the `keepLast` newest kept ones of the stage the weights; of step `whole` all.
    */
   prune(state: StageState, keepLast: number, wanted: readonly Candidate[] = [], whole?: number): void {
     if (!this.writes) return;
@@ -100,8 +101,8 @@ export class Checkpoints {
   }
 
   /**
-   * Puts the files of a stage back to a step: the checkpoint of that step says `state` from now on, and later ones are deleted.
-   * A process that is killed meanwhile finds the later ones, or the earlier with its new state.
+   * Puts the files of a stage back to a step: the checkpoint of that step says `state` from now on, and later ones are
+   * deleted. A process that is killed meanwhile finds the later ones, or the earlier with its new state.
    */
   goBack(state: StageState): void {
     if (!this.writes) return;
@@ -117,9 +118,9 @@ export class Checkpoints {
   }
 
   /**
-   * Where a stage stands: at its newest checkpoint that is what was written and whose needs are there, too; undefined where it
-   * begins (anew). Damaged checkpoints are set aside, and what was made after the one that counts is deleted: it is made anew,
-   * with the same bits.
+   * Where a stage stands: at its newest checkpoint that is what was written and whose needs are there, too; undefined
+   * where it begins (anew). Damaged checkpoints are set aside, and what was made after the one that counts is deleted:
+   * it is made anew, with the same bits.
    * @param tell hears of each that is set aside, and from where the stage goes on
    */
   recover(stage: string, needs: (state: StageState) => Needs, tell: (text: string) => void): StageState | undefined {
@@ -174,7 +175,9 @@ export class Checkpoints {
     file.close();
   }
 
-  /** Puts a stage back where a checkpoint left it. Throws UserError where the checkpoint does not fit what is trained. */
+  /**
+   * Puts a stage back where a checkpoint left it. Throws UserError where the checkpoint does not fit what is trained.
+   */
   restore({ stage, step }: StageState, trained: ReadonlyMap<string, Tensor>, optimizer: Optimizer): void {
     this.load(stage, step, trained);
     const path = join(this.path(stage, step), optimizerName);

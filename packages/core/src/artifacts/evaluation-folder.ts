@@ -22,7 +22,10 @@ export function isReproduced(folder: string): boolean {
   return hasResults(folder) && 'jobs' in readJson(join(folder, 'results.json'), z.looseObject({}));
 }
 
-/** Reads an evaluation's folder; samples that are not there are left out. Errors: a UserError for files that are damaged. */
+/**
+ * Reads an evaluation's folder; samples that are not there are left out. Errors: a UserError for files that are
+ * damaged.
+ */
 export function readEvaluation(folder: string): EvaluationFolder {
   const { tasks, settings, date } = readResults(folder);
   return {

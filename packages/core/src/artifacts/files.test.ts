@@ -98,8 +98,17 @@ test('run.json of format 1: one task was a text', () => {
 });
 
 const result = {
-  ...{ task: 'rte', version: '1', split: 'test', metric: 'accuracy', score: 50, n: 2, shots: 0, seed: 0 },
-  ...{ signature: 's', notes: [], dataFingerprint: 'd' },
+  task: 'rte',
+  version: '1',
+  split: 'test',
+  metric: 'accuracy',
+  score: 50,
+  n: 2,
+  shots: 0,
+  seed: 0,
+  signature: 's',
+  notes: [],
+  dataFingerprint: 'd',
 };
 
 test('results.json', () => {

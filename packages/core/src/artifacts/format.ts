@@ -33,7 +33,10 @@ export function readArtifact<T>(path: string, schema: z.ZodType<T>, old: (conten
   return checked(content.format === undefined ? old(content) : content, schema, path);
 }
 
-/** The lines of a file of this format or of format 1, without its header; see `readJsonLines`. Errors as of `readArtifact`. */
+/**
+ * The lines of a file of this format or of format 1, without its header; see `readJsonLines`. Errors as of
+ * `readArtifact`.
+ */
 export function readArtifactLines<T>(
   path: string,
   schema: z.ZodType<T>,

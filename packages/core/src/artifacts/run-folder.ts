@@ -1,5 +1,5 @@
-// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the results: prompt/ (of several tasks
-// prompts/TASK/), lora/, model/.
+// A run folder on disk: run.json, config.yaml, environment.json, metrics.jsonl, samples/, checkpoints/, and the
+// results: prompt/ (of several tasks prompts/TASK/), lora/, model/.
 import { readdirSync, renameSync } from 'node:fs';
 import { cpus, platform, release, totalmem } from 'node:os';
 import { join } from 'node:path';

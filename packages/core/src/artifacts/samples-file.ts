@@ -29,7 +29,10 @@ export const sampleLine = z.looseObject({
 
 export type SampleLine = z.infer<typeof sampleLine>;
 
-/** The samples of a file, in the examples' order; none where the file is not there. Errors: a UserError for a damaged file. */
+/**
+ * The samples of a file, in the examples' order; none where the file is not there. Errors: a UserError for a damaged
+ * file.
+ */
 export function readSamples(path: string): SampleLine[] {
   return readArtifactLines(path, sampleLine, (line) => ({ type: 'sample', ...line }));
 }

@@ -1,4 +1,5 @@
-// A training run's folder as a report reads it: what it was, and the lines of its metrics.jsonl by kind. Loads no model.
+// A training run's folder as a report reads it: what it was, and the lines of its metrics.jsonl by kind. Loads no
+// model.
 import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { z } from 'zod';

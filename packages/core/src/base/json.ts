@@ -15,7 +15,9 @@ export function isJsonObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The object in `folder/name`; undefined where the file does not exist. Throws a UserError for anything but an object. */
+/**
+ * The object in `folder/name`; undefined where the file does not exist. Throws a UserError for anything but an object.
+ */
 export function readJsonObject(folder: string, name: string): JsonObject | undefined {
   const path = join(folder, name);
   if (!existsSync(path)) return undefined;
@@ -65,8 +67,8 @@ export interface JsonLine {
 }
 
 /**
- * The lines of a JSON-lines file that promot wrote; none where the file is not there. A last line without its line break is left
- * out: a program that was killed, or is at work, has not finished it.
+ * The lines of a JSON-lines file that promot wrote; none where the file is not there. A last line without its line
+ * break is left out: a program that was killed, or is at work, has not finished it.
  * @param onDamaged hears of lines that are not JSON, which are left out then.
  * Errors: without it, a UserError for such a line.
  */

@@ -5,8 +5,8 @@ import { tryLock } from '@promot/torch/files';
 import { UserError } from './errors.js';
 
 /**
- * Locks a folder; gives the function that unlocks it. A lock whose process is gone is void, see `tryLock`; that of another
- * machine holds until a person deletes it. Throws UserError where the folder is locked.
+ * Locks a folder; gives the function that unlocks it. A lock whose process is gone is void, see `tryLock`; that of
+ * another machine holds until a person deletes it. Throws UserError where the folder is locked.
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
   const path = join(folder, 'lock');

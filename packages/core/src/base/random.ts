@@ -1,5 +1,6 @@
 // Seeded random numbers that are a pure function of their place: the same (seed, epoch, index, ...) always gives the
-// same draw, so a resumed run equals an uninterrupted one. For data order and exemplars only; tensors draw from libtorch.
+// same draw, so a resumed run equals an uninterrupted one. For data order and exemplars only; tensors draw from
+// libtorch.
 
 /** Mixes one 32-bit word into a hash state (the finaliser of MurmurHash3, public domain, Austin Appleby). */
 function mix(state: number, word: number): number {

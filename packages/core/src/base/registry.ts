@@ -1,4 +1,5 @@
-// Things that are found by name and that a program can add to: tasks, built-in models, metrics, methods, model families.
+// Things that are found by name and that a program can add to: tasks, built-in models, metrics, methods, model
+// families.
 import { UserError } from './errors.js';
 import { didYouMean } from './nearest-name.js';
 

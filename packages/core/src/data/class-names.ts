@@ -5,8 +5,8 @@ import { isJsonObject } from '../base/json.js';
 export type ClassNames = ReadonlyMap<string, readonly string[]>;
 
 /**
- * The class names in a feature description of the hub's `datasets` library: `{ label: { names: [...], _type: 'ClassLabel' } }`
- * in Parquet files, and below `dataset_info.features` in data set cards.
+ * The class names in a feature description of the hub's `datasets` library: `{ label: { names: [...], _type:
+ * 'ClassLabel' } }` in Parquet files, and below `dataset_info.features` in data set cards.
  */
 export function classNamesOfFeatures(features: unknown): ClassNames {
   const found = new Map<string, readonly string[]>();

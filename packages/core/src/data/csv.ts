@@ -12,10 +12,10 @@ interface Row {
 }
 
 /**
- * The rows of a file as records, and the line (from 1) on which each ends. Quoted fields may hold separators and line breaks, and
- * two quotes in one stand for a quote; a quote inside of a field without quotes is a quote. No value is trimmed or converted.
- * Errors: a UserError with file and line for a row with more or fewer values than there are columns, an empty row in the middle,
- * a quote without its end, two columns of one name, text that is not UTF-8.
+ * The rows of a file as records, and the line (from 1) on which each ends. Quoted fields may hold separators and line
+ * breaks, and two quotes in one stand for a quote; a quote inside of a field without quotes is a quote. No value is
+ * trimmed or converted. Errors: a UserError with file and line for a row with more or fewer values than there are
+ * columns, an empty row in the middle, a quote without its end, two columns of one name, text that is not UTF-8.
  */
 export async function readCsv(
   file: string,

@@ -1,4 +1,5 @@
-// Plain text to measure a model on: a text file is one document, a file of records has one in each record's field `text`.
+// Plain text to measure a model on: a text file is one document, a file of records has one in each record's field
+// `text`.
 
 import { readFile } from 'node:fs/promises';
 import { extname } from 'node:path';
@@ -7,7 +8,8 @@ import { readRecords } from './records.js';
 
 /**
  * The documents of a file. `.txt`: the whole file. Else the field `text` of each record, of the first `limit` records.
- * Errors: those of `readRecords`; a UserError with the place for a record without text, and for a file that is not UTF-8.
+ * Errors: those of `readRecords`; a UserError with the place for a record without text, and for a file that is not
+ * UTF-8.
  */
 export async function readDocuments(file: string, limit = Number.POSITIVE_INFINITY): Promise<string[]> {
   if (extname(file) === '.txt') {

@@ -6,9 +6,9 @@ import { UserError } from '../base/errors.js';
 import { endings, isRecordFile } from './records.js';
 
 /**
- * The absolute paths of the files that `names` stands for, relative to `folder`: in the order of the list, those of a pattern in
- * the order of their names.
- * Errors: a UserError for a name that is no file, a pattern that no file has, a file of an unknown kind, one named twice.
+ * The absolute paths of the files that `names` stands for, relative to `folder`: in the order of the list, those of a
+ * pattern in the order of their names. Errors: a UserError for a name that is no file, a pattern that no file has, a
+ * file of an unknown kind, one named twice.
  */
 export async function findFiles(names: string | readonly string[], folder: string): Promise<string[]> {
   const found: string[] = [];

@@ -132,8 +132,8 @@ async function cardClassNames(file: string, config: string | undefined): Promise
 }
 
 /**
- * Brings a model from the hub into the cache and gives its folder: configuration, tokenizer, licence, and the weights, as
- * safetensors where the repository has them, else as PyTorch's files; weights of other frameworks are left out.
+ * Brings a model from the hub into the cache and gives its folder: configuration, tokenizer, licence, and the weights,
+ * as safetensors where the repository has them, else as PyTorch's files; weights of other frameworks are left out.
  * Errors: those of `hubSnapshot`; a UserError where the repository holds no such weights.
  */
 export async function hubModel(name: string, options: HubOptions = {}): Promise<string> {

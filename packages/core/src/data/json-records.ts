@@ -5,7 +5,10 @@ import { decodeText, readBytes, readWhole } from './bytes.js';
 import { exactNumber } from './exact-number.js';
 import { type DataRecord, isRecord } from './record.js';
 
-/** What JavaScript's own parser might change: fractions, exponents, many digits, minus zero. Inside of texts it does no harm. */
+/**
+ * What JavaScript's own parser might change: fractions, exponents, many digits, minus zero. Inside of texts it does no
+ * harm.
+ */
 const delicateNumber = /\d[.eE]|\d{16}|-0/u;
 
 /** Parses JSON; numbers that JavaScript would print in another way become `ExactNumber`. Throws SyntaxError. */

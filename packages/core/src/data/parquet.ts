@@ -51,9 +51,9 @@ const compressors: Compressors = {
 };
 
 /**
- * The rows of a table. Integers beyond 2^53, decimals and whole floating-point numbers (`1.0`) become `ExactNumber`; dates and
- * times become text as ISO 8601 writes it; bytes that are no text stay bytes.
- * Errors: a UserError for a file that cannot be read. No promise of the library is left alone with its error.
+ * The rows of a table. Integers beyond 2^53, decimals and whole floating-point numbers (`1.0`) become `ExactNumber`;
+ * dates and times become text as ISO 8601 writes it; bytes that are no text stay bytes. Errors: a UserError for a file
+ * that cannot be read. No promise of the library is left alone with its error.
  */
 export async function readParquet(
   path: string,
@@ -117,8 +117,8 @@ async function openFile(path: string): Promise<OpenFile> {
 }
 
 /**
- * Looks at the sizes that the file names, before the library believes them: a page of negative length would have it read the
- * same page for ever. Throws for sizes that do not fit.
+ * Looks at the sizes that the file names, before the library believes them: a page of negative length would have it
+ * read the same page for ever. Throws for sizes that do not fit.
  */
 async function checkSizes(file: AsyncBuffer, { row_groups: groups, num_rows: named }: FileMetaData): Promise<void> {
   const rows = groups.reduce((sum, group) => sum + Number(group.num_rows), 0);
@@ -186,8 +186,8 @@ const parsers = {
 };
 
 /**
- * What makes a record of a row of the library. Its own conversion of decimals rounds: it is taken out of the schema, so that the
- * bare integers arrive.
+ * What makes a record of a row of the library. Its own conversion of decimals rounds: it is taken out of the schema, so
+ * that the bare integers arrive.
  */
 function rowConverter(metadata: FileMetaData): (row: DataRecord) => DataRecord {
   const scales = new Map<SchemaElement, number>();

@@ -93,7 +93,11 @@ describe('numbers stay what the file says', () => {
     const line = '{"n":9007199254740993,"f":1.0,"e":1e3,"z":-0,"s":"1.0","ok":[3,0.5,{"d":2.50}]}';
     for (const path of [file('exact.jsonl', line), file('exact.json', `[${line}]`)])
       expect(rendered((await readRecords(path))[0])).toEqual({
-        ...{ n: '9007199254740993', f: '1.0', e: '1e3', z: '-0', s: '1.0' },
+        n: '9007199254740993',
+        f: '1.0',
+        e: '1e3',
+        z: '-0',
+        s: '1.0',
         ok: ['3', '0.5', { d: '2.50' }],
       });
     const [record] = await readRecords(file('plain.jsonl', '{"a":3,"b":0.5}'));

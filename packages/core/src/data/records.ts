@@ -10,7 +10,10 @@ import type { DataRecord } from './record.js';
 
 export type { DataRecord } from './record.js';
 
-/** Endings of data files; each may be packed (`.csv.gz`, `.jsonl.zst`). Where a folder holds several, later ones are preferred. */
+/**
+ * Endings of data files; each may be packed (`.csv.gz`, `.jsonl.zst`). Where a folder holds several, later ones are
+ * preferred.
+ */
 export const recordFileEndings = ['.tsv', '.csv', '.ndjson', '.jsonl', '.json', '.parquet'] as const;
 
 /** What a data file holds. */
@@ -33,9 +36,9 @@ export function isRecordFile(file: string): boolean {
 }
 
 /**
- * All records of a data file, in its order. `.jsonl` and `.ndjson` hold one JSON object a line (a final newline is optional),
- * `.json` one array of objects (or lines as `.jsonl`), `.csv` and `.tsv` rows below their names, `.parquet` a table. All of them
- * may be packed: `.gz`, `.zst`.
+ * All records of a data file, in its order. `.jsonl` and `.ndjson` hold one JSON object a line (a final newline is
+ * optional), `.json` one array of objects (or lines as `.jsonl`), `.csv` and `.tsv` rows below their names, `.parquet`
+ * a table. All of them may be packed: `.gz`, `.zst`.
  *
  * @param limit reads only so many records from the beginning.
  * Errors: a UserError with file and line for an empty line, malformed JSON, text that is not UTF-8, a row that is none; one with

@@ -27,7 +27,9 @@ export interface RecordSource {
   readonly description: string;
   /** The splits that exist. */
   readonly splits: readonly Split[];
-  /** Reads a split. Errors: a UserError naming the existing splits where it is absent, or the file and line at fault. */
+  /**
+   * Reads a split. Errors: a UserError naming the existing splits where it is absent, or the file and line at fault.
+   */
   read(split: Split): Promise<RecordTable>;
 }
 
@@ -74,9 +76,8 @@ export async function readTable(
 }
 
 /**
- * A source whose validation split is taken from its training split: a share of its rows, drawn by a seed, in their order. The
- * training split is the rest.
- * Errors: a UserError where nothing would be left on one side.
+ * A source whose validation split is taken from its training split: a share of its rows, drawn by a seed, in their
+ * order. The training split is the rest. Errors: a UserError where nothing would be left on one side.
  */
 export function withValidationShare(source: RecordSource, share: number, seed: number): RecordSource {
   return {
@@ -115,8 +116,8 @@ export function missingSplit(description: string, split: Split, present: readonl
 }
 
 /**
- * The source in a local folder that holds `train.jsonl`, `validation.jsonl`, `test.jsonl` (or another kind of data file).
- * Errors: a UserError where the folder holds none of them.
+ * The source in a local folder that holds `train.jsonl`, `validation.jsonl`, `test.jsonl` (or another kind of data
+ * file). Errors: a UserError where the folder holds none of them.
  */
 export async function folderSource(folder: string): Promise<RecordSource> {
   const files: Partial<Record<Split, string>> = {};

@@ -1,4 +1,5 @@
-// What a model gave for the examples of a task, kept as it comes: in memory, or in a file from which an evaluation goes on.
+// What a model gave for the examples of a task, kept as it comes: in memory, or in a file from which an evaluation goes
+// on.
 import { distributed } from '@promot/torch';
 import { type AnswerLine, appendAnswer, readAnswers } from '../artifacts/answers-file.js';
 import type { ContinuationScore } from '../generation/score-continuations.js';

@@ -11,9 +11,9 @@ import type { Example, Task } from '../tasks/task.js';
 import type { Evaluation } from './evaluate.js';
 
 /**
- * The tokens of a choice behind its context: spaces at the end of the context go over to the continuation; a decoder-only model
- * gets both as one text, of which the context's tokens are split off; an empty context is the start token (or the end token, for
- * want of one). What is too long for the model loses its beginning.
+ * The tokens of a choice behind its context: spaces at the end of the context go over to the continuation; a
+ * decoder-only model gets both as one text, of which the context's tokens are split off; an empty context is the start
+ * token (or the end token, for want of one). What is too long for the model loses its beginning.
  *
  * @param room most tokens that the model reads: context and continuation without its last token.
  * Errors: a UserError where nothing of the continuation is left to be scored.
@@ -58,8 +58,8 @@ export interface ScoreChoicesOptions extends RunOptions {
 }
 
 /**
- * How likely the choices of every example are. Errors: a UserError with the example's place for a choice that has no tokens of
- * its own or is too long by itself.
+ * How likely the choices of every example are. Errors: a UserError with the example's place for a choice that has no
+ * tokens of its own or is too long by itself.
  */
 export async function scoreChoiceExamples(
   loaded: LoadedModel,

@@ -103,7 +103,12 @@ test('perplexity is computed anew from how likely the choices are', () => {
       JSON.stringify({ task: 'x', ...metrics[0], metrics, ...facts, settings: {}, modelFingerprint: name }),
     );
     const lines = nats.map((one) => ({
-      ...{ input: 'in', output: 'b', trimmed: 'b', references: ['b'], score: 100, scores: [100, Math.exp(one)] },
+      input: 'in',
+      output: 'b',
+      trimmed: 'b',
+      references: ['b'],
+      score: 100,
+      scores: [100, Math.exp(one)],
       ...{ choices: [{ text: 'b', logprob: -one, tokens: 1, greedy: true }], right: 0 },
     }));
     writeFileSync(join(out, 'samples-x.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));

@@ -11,7 +11,10 @@ import { nllResult } from './nll.js';
 /** One value of an evaluation beside the first evaluation's. */
 export interface ComparedScore {
   readonly score: number;
-  /** For all but the first: this score less the first's, with the paired bootstrap's 95 % interval and two-sided p-value. */
+  /**
+   * For all but the first: this score less the first's, with the paired bootstrap's 95 % interval and two-sided
+   * p-value.
+   */
   readonly difference?: number;
   readonly interval?: Interval;
   readonly pValue?: number;
@@ -154,7 +157,8 @@ function scoreSamples(
   { task }: StoredResult,
   folder: string,
 ): MetricResult {
-  // The score of a corpus (BLEU, chrF, perplexity) is not the mean of its samples'. All others are, also those by likelihood.
+  // The score of a corpus (BLEU, chrF, perplexity) is not the mean of its samples'. All others are, also those by
+  // likelihood.
   const metric = metrics.get(entry.metric);
   const result = metric.aggregate
     ? new ChosenMetric(metric, entry.metricSettings).score(

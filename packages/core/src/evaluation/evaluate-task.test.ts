@@ -88,7 +88,8 @@ test('form share, interval, limit, samples', async () => {
   expect(plain.interval.low).toBeLessThanOrEqual(plain.score);
   expect(plain.interval.high).toBeGreaterThanOrEqual(plain.score);
   expect(plain.samples.map(({ input }) => input)).toEqual(['The garden 0', 'The garden 1', 'The garden 2']);
-  // The first words that this model really says make the form: all of its outputs have it, but for those that say nothing.
+  // The first words that this model really says make the form: all of its outputs have it, but for those that say
+  // nothing.
   const words = plain.samples.map(({ trimmed }) =>
     trimmed.split(/\s/u)[0]!.replace(/^[\p{P}\p{S}]+|[\p{P}\p{S}]+$/gu, ''),
   );

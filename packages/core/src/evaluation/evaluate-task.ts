@@ -94,7 +94,8 @@ export interface TaskResult {
 }
 
 /**
- * Evaluates a model that is loaded already on a task's evaluation split; writes nothing. By the model's name, and with files:
+ * Evaluates a model that is loaded already on a task's evaluation split; writes nothing. By the model's name, and with
+ * files:
  * `evaluateTasks`.
  * Errors: a UserError for data at fault, too few exemplars, or `likelihood` on a task without labels.
  */
@@ -105,7 +106,10 @@ export async function evaluateTask(loaded: LoadedModel, task: Task, options: Tas
   return taskResult(task, examples, options, answers);
 }
 
-/** The examples that an evaluation is about. Errors: a UserError where there are none, or for options that do not fit the task. */
+/**
+ * The examples that an evaluation is about. Errors: a UserError where there are none, or for options that do not fit
+ * the task.
+ */
 export async function evaluationExamples(
   task: Task,
   { limit, decide, split = task.evaluationSplit }: Pick<TaskOptions, 'limit' | 'decide' | 'split'>,

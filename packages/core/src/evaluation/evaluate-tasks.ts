@@ -41,8 +41,8 @@ export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onPr
   /** Default `auto`. */
   readonly device?: DeviceSetting;
   /**
-   * Where results.json and samples-TASK.jsonl go, and `answers/`: an evaluation that was interrupted goes on from there, and
-   * one that was made before costs nothing. Nothing is written without it.
+   * Where results.json and samples-TASK.jsonl go, and `answers/`: an evaluation that was interrupted goes on from
+   * there, and one that was made before costs nothing. Nothing is written without it.
    */
   readonly out?: string;
   readonly hub?: HubOptions;
@@ -57,10 +57,10 @@ export interface TasksResult {
 }
 
 /**
- * Opens a model by its name (only where an answer is missing), evaluates it on tasks one after the other and, with `out`, writes the
- * files. For a model that is loaded already: `evaluateTask`; for examples that are no task's: `evaluateExamples`.
- * In a process group all ranks call it with the same request; they divide the batches, and rank 0 writes.
- * Errors: a UserError for anything wrong with the model, the prompt, a task or its data.
+ * Opens a model by its name (only where an answer is missing), evaluates it on tasks one after the other and, with
+ * `out`, writes the files. For a model that is loaded already: `evaluateTask`; for examples that are no task's:
+ * `evaluateExamples`. In a process group all ranks call it with the same request; they divide the batches, and rank 0
+ * writes. Errors: a UserError for anything wrong with the model, the prompt, a task or its data.
  *
  * @example
  * const { tasks, average } = await evaluateTasks({ model: 'runs/rte', tasks: ['rte', 'snli'], data: 'data', out: 'results' });
@@ -181,7 +181,9 @@ async function answersName(
     examples: fingerprintExamples(examples),
     exemplars: shots > 0 && [shots, seed, fingerprintExamples(await task.load('train'))],
     settings: {
-      ...{ precision, device: chooseDevice(request.device), libtorch: libtorch().version },
+      precision,
+      device: chooseDevice(request.device),
+      libtorch: libtorch().version,
       beams,
       lengthPenalty,
       maxInputLength,
@@ -203,8 +205,16 @@ function writeReport(
   const { model, prompt, precision = 'fp32', beams = 4, limit, maxInputLength = 0, decide = 'generation' } = request;
   const { maxNewTokens: newTokens, lengthPenalty, nll = false } = request;
   const settings = {
-    ...{ model, prompt, precision, beams, limit, maxInputLength, decide },
-    ...{ maxNewTokens: newTokens, lengthPenalty, nll },
+    model,
+    prompt,
+    precision,
+    beams,
+    limit,
+    maxInputLength,
+    decide,
+    maxNewTokens: newTokens,
+    lengthPenalty,
+    nll,
   };
   const bare: Omit<TaskResult, 'samples'>[] = [];
   for (const { samples, ...result } of tasks) {

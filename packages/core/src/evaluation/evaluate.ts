@@ -61,14 +61,16 @@ export interface Evaluation {
   readonly samples: readonly Sample[];
 }
 
-/** The strings at which outputs of a task end: its own, or a line break behind the exemplars of a decoder-only model. */
+/**
+ * The strings at which outputs of a task end: its own, or a line break behind the exemplars of a decoder-only model.
+ */
 export function stopStrings(task: Task, kind: LanguageModel['kind'], fewShot: boolean): readonly string[] {
   return task.stop ?? (kind === 'decoder-only' && fewShot ? ['\n'] : []);
 }
 
 /**
- * Most tokens that an answer may take, the end of sequence and T5's sentinels included: what the task says, or room for the
- * longest label or reference, and not less than answers usually take by the task's metrics.
+ * Most tokens that an answer may take, the end of sequence and T5's sentinels included: what the task says, or room for
+ * the longest label or reference, and not less than answers usually take by the task's metrics.
  */
 export function maxNewTokens(
   task: Task,
@@ -88,7 +90,10 @@ export function maxNewTokens(
 /** T5 pretrained on spans may put one before its answer and one behind it. */
 const sentinels = 2;
 
-/** Generates an answer to every example, or asks how likely its choices are, and scores that. Throws UserError where there are no examples. */
+/**
+ * Generates an answer to every example, or asks how likely its choices are, and scores that. Throws UserError where
+ * there are no examples.
+ */
 export async function evaluateExamples(
   loaded: LoadedModel,
   task: Task,

@@ -1,4 +1,5 @@
-// Which outputs have the target's form: labels, and languages told by their characters, on sentences made here and on real data.
+// Which outputs have the target's form: labels, and languages told by their characters, on sentences made here and on
+// real data.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -71,7 +72,8 @@ describe('languages', () => {
   test('by hand: one letter, two classes', () => {
     // Own "aa", other "ab". Known n-grams and their kinds: a, b (2); _a, aa, a_, ab, b_ (5); _aa, aa_, _ab, ab_ (4).
     const tiny = Language.learn('a', ['aa'], [['ab']]);
-    // "a" has a, _a and a_: (3/4)(2/8)(2/8) of the own class against (2/4)(2/8)(1/8) of the other; its trigram is unknown.
+    // "a" has a, _a and a_: (3/4)(2/8)(2/8) of the own class against (2/4)(2/8)(1/8) of the other; its trigram is
+    // unknown.
     expect(tiny.has('a')).toBe(true);
     // "b" has b and b_ ("_b" is unknown): (1/4)(1/8) against (2/4)(2/8).
     expect(tiny.has('b')).toBe(false);

@@ -7,8 +7,8 @@ import type { Task } from '../tasks/task.js';
 export type TargetForm = { readonly labels: readonly string[] } | { readonly language: Language };
 
 /**
- * For each output, as its task's `postprocess` leaves it, whether it has one of the forms (a model may have several targets).
- * Labels: it begins with one of them, see `labelForm`. Language: see `Language`.
+ * For each output, as its task's `postprocess` leaves it, whether it has one of the forms (a model may have several
+ * targets). Labels: it begins with one of them, see `labelForm`. Language: see `Language`.
  */
 export function inTargetForm(outputs: readonly string[], ...forms: readonly TargetForm[]): boolean[] {
   const tests = forms.map((form) =>
@@ -26,10 +26,10 @@ export function formShare(outputs: readonly string[], ...forms: readonly TargetF
 const examplesPerTask = 2000;
 
 /**
- * The form of a task's answers, to be looked for in the outputs on others: its labels where they are a closed set, else the
- * language of its training targets, as against the references of the other tasks (of their training split, or the first
- * they have). Leave tasks whose answers are in the target's own language out of `others`.
- * Errors: those of loading the tasks' data.
+ * The form of a task's answers, to be looked for in the outputs on others: its labels where they are a closed set, else
+ * the language of its training targets, as against the references of the other tasks (of their training split, or the
+ * first they have). Leave tasks whose answers are in the target's own language out of `others`. Errors: those of
+ * loading the tasks' data.
  *
  * @example
  * const form = await targetForm(await loadTask('multi30k-en-fr', { data }), [await loadTask('multi30k-en-de', { data })]);
@@ -50,19 +50,21 @@ export async function targetForm(target: Task, others: readonly Task[]): Promise
 const orders = [1, 2, 3] as const;
 
 /**
- * Tells texts in one language (or wording) from others by their characters: multinomial naive Bayes over the n-grams of 1 to 3
- * letters (those of Cavnar and Trenkle 1994, spaces at word borders included; case, digits and punctuation left out), add-one
- * smoothing, one class for the texts to recognise and one for each other kind. A text has the language where that class is
- * the most likely; a text without a letter has not, nor one of which no n-gram is known.
+ * Tells texts in one language (or wording) from others by their characters: multinomial naive Bayes over the n-grams of
+ * 1 to 3 letters (those of Cavnar and Trenkle 1994, spaces at word borders included; case, digits and punctuation left
+ * out), add-one smoothing, one class for the texts to recognise and one for each other kind. A text has the language
+ * where that class is the most likely; a text without a letter has not, nor one of which no n-gram is known.
  *
- * One class for each other task, and not one for all of them: pooled, the rule called 2 % of English captions and 27 % of
- * TriviaQA's answers French. (The rule was chosen on the texts that it was measured on, so a little too well.) Measured as `targetForm` sets it up, for multi30k-en-fr against multi30k-en-de, multi30k-en-cs,
- * trivia-qa, web-questions, xsum, rte, cb and wic, on held-out test splits. Found: 1,000 of 1,000 French captions; called French: 1
- * of 1,000 English captions, 0 of 1,000 German and of 1,000 Czech ones, 0 of 1,279 English summaries, but 69 of 900 answers
- * of TriviaQA and 129 of 1,800 of WebQuestions (7 to 8 %). Those are one to three words, mostly names, which belong to no
- * language: on such tasks read the share beside the pretrained model's. Of captions cut after three words 993 of 1,000 are
- * found, and 25 of 1,000 English ones called French. What is in none of the languages that were learned counts as the
- * nearest one: the share says little where no other task has the language that the outputs should have.
+ * One class for each other task, and not one for all of them: pooled, the rule called 2 % of English captions and 27 %
+ * of TriviaQA's answers French. (The rule was chosen on the texts that it was measured on, so a little too well.)
+ * Measured as `targetForm` sets it up, for multi30k-en-fr against multi30k-en-de, multi30k-en-cs, trivia-qa,
+ * web-questions, xsum, rte, cb and wic, on held-out test splits. Found: 1,000 of 1,000 French captions; called French:
+ * 1 of 1,000 English captions, 0 of 1,000 German and of 1,000 Czech ones, 0 of 1,279 English summaries, but 69 of 900
+ * answers of TriviaQA and 129 of 1,800 of WebQuestions (7 to 8 %). Those are one to three words, mostly names, which
+ * belong to no language: on such tasks read the share beside the pretrained model's. Of captions cut after three words
+ * 993 of 1,000 are found, and 25 of 1,000 English ones called French. What is in none of the languages that were
+ * learned counts as the nearest one: the share says little where no other task has the language that the outputs should
+ * have.
  */
 export class Language {
   private constructor(
@@ -100,7 +102,9 @@ export class Language {
     return own !== undefined && others.every((other) => own > other);
   }
 
-  /** Log-likelihood of the text's known n-grams under each class, in nats, the language itself first; empty for none. */
+  /**
+   * Log-likelihood of the text's known n-grams under each class, in nats, the language itself first; empty for none.
+   */
   private logLikelihoods(text: string): number[] {
     let sums: number[] | undefined;
     for (const [order, gram] of ngrams(text)) {

@@ -1,5 +1,5 @@
-// How well a decoder-only model predicts plain text (bits a byte), and how far it is from another one (KL divergence a token).
-// Shapes: P prompt rows, E width, N predicted tokens of a window, V rows of the vocabulary.
+// How well a decoder-only model predicts plain text (bits a byte), and how far it is from another one (KL divergence a
+// token). Shapes: P prompt rows, E width, N predicted tokens of a window, V rows of the vocabulary.
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { breathe } from '../generation/batches.js';
@@ -12,7 +12,10 @@ import type { TokenizedExample } from '../models/model.js';
 export interface TextOptions {
   /** Soft prompt [P, E] in front of every window. */
   readonly prompt?: Tensor;
-  /** Most tokens that are predicted at once, each from those before it. Default 512, or what the model has positions for. */
+  /**
+   * Most tokens that are predicted at once, each from those before it. Default 512, or what the model has positions
+   * for.
+   */
   readonly window?: number;
   /** In addition: how far the model (with its prompt) is from this one (without a prompt). */
   readonly base?: LoadedModel;
@@ -38,8 +41,9 @@ export interface TextResult {
 
 /**
  * Measures a model on documents. As in lm-evaluation-harness' `loglikelihood_rolling`, a document is predicted from its
- * first token on, behind the start token (for want of one, the end token), which is not predicted; one of more tokens than a window is predicted
- * window by window, each behind one token before it, the last one behind as many as fit. Empty documents count for nothing.
+ * first token on, behind the start token (for want of one, the end token), which is not predicted; one of more tokens
+ * than a window is predicted window by window, each behind one token before it, the last one behind as many as fit.
+ * Empty documents count for nothing.
  *
  * Errors: a UserError for an encoder-decoder, for no text, for a `base` with other tokens.
  *

@@ -23,8 +23,8 @@ const KNOWN = [
 ] as const;
 
 /**
- * Finds a folder's weights: safetensors before pytorch_model.bin, a single file before shards.
- * Throws a UserError where there are none, where a shard is missing and where the index names a file outside the folder.
+ * Finds a folder's weights: safetensors before pytorch_model.bin, a single file before shards. Throws a UserError where
+ * there are none, where a shard is missing and where the index names a file outside the folder.
  */
 export function checkpointFiles(folder: string): CheckpointFiles {
   for (const { name, format, isIndex } of KNOWN) {

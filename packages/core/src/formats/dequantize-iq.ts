@@ -36,7 +36,9 @@ function eightSigns(seven: number): number {
   return seven | ((parity & 1) << 7);
 }
 
-/** Writes `count` numbers of a code book from `from` on, each d times its value, minus where its bit in `signs` is set. */
+/**
+ * Writes `count` numbers of a code book from `from` on, each d times its value, minus where its bit in `signs` is set.
+ */
 function write(
   out: Float32Array,
   to: number,
@@ -58,7 +60,9 @@ function writeShifted(out: Float32Array, to: number, d: number, values: Int8Arra
 }
 
 export const iqReaders = {
-  /** 256 numbers: d (half); for each 32: four entries (a byte each), four times 7 signs and a 4-bit scale in 4 bytes. */
+  /**
+   * 256 numbers: d (half); for each 32: four entries (a byte each), four times 7 signs and a 4-bit scale in 4 bytes.
+   */
   IQ2_XXS({ bytes, view, out }: Blocks) {
     const values = valuesOf(packedBooks.IQ2_XXS);
     for (let i = 0, at = 0; i < out.length; i += 256, at += 66) {
@@ -86,7 +90,10 @@ export const iqReaders = {
       }
     }
   },
-  /** 256 numbers: d (half), 32 entries' lower 8 bits, 32 bytes of signs, the entries' upper 2 bits, sixteen 4-bit scales. */
+  /**
+   * 256 numbers: d (half), 32 entries' lower 8 bits, 32 bytes of signs, the entries' upper 2 bits, sixteen 4-bit
+   * scales.
+   */
   IQ2_S({ bytes, view, out }: Blocks) {
     const values = valuesOf(packedBooks.IQ2_S);
     for (let i = 0, at = 0; i < out.length; i += 256, at += 82) {
@@ -98,7 +105,10 @@ export const iqReaders = {
       }
     }
   },
-  /** 256 numbers: d (half), 64 entries of 4 numbers, for each 32 numbers four times 7 signs and a 4-bit scale in 4 bytes. */
+  /**
+   * 256 numbers: d (half), 64 entries of 4 numbers, for each 32 numbers four times 7 signs and a 4-bit scale in 4
+   * bytes.
+   */
   IQ3_XXS({ bytes, view, out }: Blocks) {
     const values = valuesOf(packedBooks.IQ3_XXS);
     for (let i = 0, at = 0; i < out.length; i += 256, at += 98) {
@@ -124,7 +134,10 @@ export const iqReaders = {
       }
     }
   },
-  /** 256 numbers: d (half), 32 entries' lower 8 bits; for each 32: four times 3 upper bits, a 3-bit scale, the shift's sign. */
+  /**
+   * 256 numbers: d (half), 32 entries' lower 8 bits; for each 32: four times 3 upper bits, a 3-bit scale, the shift's
+   * sign.
+   */
   IQ1_S({ bytes, view, out }: Blocks) {
     const values = valuesOf(packedBooks.IQ1_S);
     for (let i = 0, at = 0; i < out.length; i += 256, at += 50) {
@@ -138,8 +151,8 @@ export const iqReaders = {
     }
   },
   /**
-   * 256 numbers: 32 entries' lower 8 bits, for each entry 3 upper bits and the shift's sign, four words that hold four 3-bit
-   * scales each and in their upper 4 bits d (half).
+   * 256 numbers: 32 entries' lower 8 bits, for each entry 3 upper bits and the shift's sign, four words that hold four
+   * 3-bit scales each and in their upper 4 bits d (half).
    */
   IQ1_M({ bytes, view, out }: Blocks) {
     const values = valuesOf(packedBooks.IQ1_S);

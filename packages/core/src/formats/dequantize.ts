@@ -85,7 +85,9 @@ const readers: Readonly<Record<GgufType, (blocks: Blocks) => void>> = {
       }
     }
   },
-  /** 256 numbers: sixteen 4-bit scales and minima, 64 bytes of 2-bit q, d and dmin (half); x = d scale q - dmin minimum. */
+  /**
+   * 256 numbers: sixteen 4-bit scales and minima, 64 bytes of 2-bit q, d and dmin (half); x = d scale q - dmin minimum.
+   */
   Q2_K({ bytes, view, out }) {
     for (let i = 0, at = 0; i < out.length; i += 256, at += 84) {
       const d = half(view, at + 80);
@@ -97,7 +99,10 @@ const readers: Readonly<Record<GgufType, (blocks: Blocks) => void>> = {
       }
     }
   },
-  /** 256 numbers: 32 bytes of third bits (1: nothing to take off), 64 of 2-bit q, sixteen 6-bit scales in 12 bytes, d (half). */
+  /**
+   * 256 numbers: 32 bytes of third bits (1: nothing to take off), 64 of 2-bit q, sixteen 6-bit scales in 12 bytes, d
+   * (half).
+   */
   Q3_K({ bytes, view, out }) {
     for (let i = 0, at = 0; i < out.length; i += 256, at += 110) {
       const d = half(view, at + 108);

@@ -26,7 +26,9 @@ const ENDS = new Set([
   '<|tool_response>',
 ]);
 
-/** Names of the tokens of code models around a file; of each row the key that a file may say, and the first that it has. */
+/**
+ * Names of the tokens of code models around a file; of each row the key that a file may say, and the first that it has.
+ */
 const FILE_MARKS = [
   ['fim_pad', ['<|fim_pad|>', '<fim-pad>', '<fim_pad>', '<PAD>', '[PAD]']],
   ['fim_rep', ['<|fim_repo|>', '<|repo_name|>', '<fim-repo>', '<REPO>', '<reponame>']],

@@ -240,7 +240,9 @@ class HeadReader {
     return Number(value);
   }
 
-  /** A number of things that take at least `leastBytes` each: no more than fit in the rest of the file, and than `most`. */
+  /**
+   * A number of things that take at least `leastBytes` each: no more than fit in the rest of the file, and than `most`.
+   */
   count(leastBytes: number, most: number): number {
     const count = this.uint64();
     if (count > (this.#file.size - this.position) / leastBytes) {

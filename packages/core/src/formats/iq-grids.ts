@@ -1,8 +1,8 @@
 // The code books of ggml's IQ formats (ggml-common.h, MIT licence). Made by golden/make_grids.py; do not edit.
 
 /**
- * A code book: entry `i` is the numbers [i * width, (i + 1) * width). Each is written as its place among `levels`, in `bits`
- * bits, the lowest bits of a byte first; base64.
+ * A code book: entry `i` is the numbers [i * width, (i + 1) * width). Each is written as its place among `levels`, in
+ * `bits` bits, the lowest bits of a byte first; base64.
  */
 export interface PackedBook {
   readonly width: number;

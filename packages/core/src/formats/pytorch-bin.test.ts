@@ -127,7 +127,8 @@ describe('readPytorchBin', () => {
 
   test('lying sizes are refused', () => {
     const whole = readFileSync(join(golden, 'plain_dict.bin'));
-    // BINPERSID's storage says 4 elements (K\x04), the shape (2, 2) follows as K\x02K\x02 and the strides as K\x02K\x01.
+    // BINPERSID's storage says 4 elements (K\x04), the shape (2, 2) follows as K\x02K\x02 and the strides as
+    // K\x02K\x01.
     const change = (from: string, to: string) => {
       const at = whole.indexOf(from, 0, 'latin1');
       expect(at).toBeGreaterThan(0);

@@ -1,4 +1,5 @@
-// The directory of a zip archive whose entries are stored uncompressed, as torch.save writes it (APPNOTE.TXT, zip64 too).
+// The directory of a zip archive whose entries are stored uncompressed, as torch.save writes it (APPNOTE.TXT, zip64
+// too).
 
 import { UserError } from '../base/errors.js';
 import type { FileReader } from './reader.js';

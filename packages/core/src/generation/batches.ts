@@ -15,8 +15,8 @@ export interface RunOptions {
 const largestBatch = 32;
 
 /**
- * Cuts items 0, 1, ... (`lengths.length` of them) into batches of like length, longest first: what does not fit into memory
- * fails at once. `fits` says whether a batch may be held, where the caller gave no size; one item always fits.
+ * Cuts items 0, 1, ... (`lengths.length` of them) into batches of like length, longest first: what does not fit into
+ * memory fails at once. `fits` says whether a batch may be held, where the caller gave no size; one item always fits.
  */
 export function lengthSortedBatches(
   lengths: readonly number[],

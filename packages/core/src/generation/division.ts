@@ -1,5 +1,5 @@
-// The batches of a long piece of work divided over the ranks that work together. Batches stay whole: so every rank gets, in the end,
-// just the numbers that one process alone would have computed.
+// The batches of a long piece of work divided over the ranks that work together. Batches stay whole: so every rank
+// gets, in the end, just the numbers that one process alone would have computed.
 import { distributed } from '@promot/torch';
 
 const longestBatchSeconds = 3600;

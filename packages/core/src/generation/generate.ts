@@ -26,7 +26,9 @@ export interface GenerateOptions extends RunOptions {
   brevityPenalty?: number;
   /** Strings that end a sequence, too. */
   stop?: StopStrings;
-  /** Continuations whose log-probabilities are wanted, too, as `scoreChoices` gives them; no input is read again for it. */
+  /**
+   * Continuations whose log-probabilities are wanted, too, as `scoreChoices` gives them; no input is read again for it.
+   */
   choices?: readonly Ids[];
   /** Hears of every result as soon as it is there, with its input's number. */
   onResult?: (number: number, result: Generated) => void;
@@ -40,9 +42,10 @@ export interface Generated extends Hypothesis {
 }
 
 /**
- * Generates a continuation of every input; the results stand in the inputs' order and do not depend on the batches, but for
- * rounding. Scores are in nats, computed in float32. Gives what Transformers' `generate` gives (greedy, or beam search with
- * `early_stopping` false). An input that is finished leaves its batch. A beginning that many inputs share is read once.
+ * Generates a continuation of every input; the results stand in the inputs' order and do not depend on the batches, but
+ * for rounding. Scores are in nats, computed in float32. Gives what Transformers' `generate` gives (greedy, or beam
+ * search with `early_stopping` false). An input that is finished leaves its batch. A beginning that many inputs share
+ * is read once.
  *
  * Throws UserError for options that make no sense, and the signal's reason when aborted.
  *
@@ -83,7 +86,8 @@ export async function generate(
   const search = () =>
     forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
       const own = inputs.map((input) => input.slice(skip));
-      // What a batch holds is keys: of its inputs' tokens once, of generated ones per beam (beside an encoder's they are few).
+      // What a batch holds is keys: of its inputs' tokens once, of generated ones per beam (beside an encoder's they
+      // are few).
       const rows = model.kind === 'decoder-only' ? Math.max(beams, choices.length) : 1;
       const before = attach.prompt?.size(0) ?? 0;
       const batches = lengthSortedBatches(
@@ -126,8 +130,8 @@ export async function generate(
 }
 
 /**
- * Candidates for an input's beams at each step. Of each beam at most the end ids are complete: K are always left to go on.
- * Errors: a UserError for more than the vocabulary has.
+ * Candidates for an input's beams at each step. Of each beam at most the end ids are complete: K are always left to go
+ * on. Errors: a UserError for more than the vocabulary has.
  */
 export function candidatesOf({ shape: { vocabularySize, endOfSequence } }: LanguageModel, beams: number): number {
   const count = beams === 1 ? 1 : Math.max(2, 1 + endOfSequence.length) * beams;
@@ -136,7 +140,9 @@ export function candidatesOf({ shape: { vocabularySize, endOfSequence } }: Langu
   return count;
 }
 
-/** Bounds the memory of a batch: 16,384 tokens are 0.75 GB of float32 keys and values for a model of 135M parameters. */
+/**
+ * Bounds the memory of a batch: 16,384 tokens are 0.75 GB of float32 keys and values for a model of 135M parameters.
+ */
 const largestBatchTokens = 16_384;
 
 /** With fewer rows than this a product reads the weights for the most part, and their layout matters little. */
@@ -222,8 +228,8 @@ async function searchBatch(
 }
 
 /**
- * The C best continuations of each input, best first, from logits [B * K, V] (float32, overwritten) and the beams' scores.
- * Tokens in `banned` have no chance. All work over V is libtorch's; B * C pairs of numbers come out.
+ * The C best continuations of each input, best first, from logits [B * K, V] (float32, overwritten) and the beams'
+ * scores. Tokens in `banned` have no chance. All work over V is libtorch's; B * C pairs of numbers come out.
  */
 function bestCandidates(
   logits: Tensor,

@@ -1,5 +1,5 @@
-// How likely a model finds each of a few continuations, the same for all inputs, behind every input: the input is read once.
-// Shapes: B inputs, C choices, V rows of the vocabulary.
+// How likely a model finds each of a few continuations, the same for all inputs, behind every input: the input is read
+// once. Shapes: B inputs, C choices, V rows of the vocabulary.
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { Decoding, Ids, LanguageModel } from '../models/model.js';
@@ -15,13 +15,15 @@ export interface ScoreChoicesOptions extends RunOptions {
   onResult?: (number: number, logprobs: readonly number[]) => void;
 }
 
-/** Bounds the memory of a batch: 16,384 tokens are 0.75 GB of float32 keys and values for a model of 135M parameters. */
+/**
+ * Bounds the memory of a batch: 16,384 tokens are 0.75 GB of float32 keys and values for a model of 135M parameters.
+ */
 const largestBatchTokens = 16_384;
 
 /**
- * The log-probability (nats, in float32) of every choice behind every input: C numbers an input. A choice is given by its token
- * ids, the end of sequence included where it counts. Gives what `score` gives, for the price of reading every input once.
- * Throws UserError for an empty choice, and the signal's reason when aborted.
+ * The log-probability (nats, in float32) of every choice behind every input: C numbers an input. A choice is given by
+ * its token ids, the end of sequence included where it counts. Gives what `score` gives, for the price of reading every
+ * input once. Throws UserError for an empty choice, and the signal's reason when aborted.
  *
  * @example const [[yes, no]] = await scoreChoices(model, [input], [yesIds, noIds]);
  */

@@ -1,5 +1,5 @@
-// How likely a model finds each of several continuations, each behind a context of its own: multiple choice by likelihood.
-// Shapes: N predicted tokens of a pass, V rows of the vocabulary, P prompt rows, E width.
+// How likely a model finds each of several continuations, each behind a context of its own: multiple choice by
+// likelihood. Shapes: N predicted tokens of a pass, V rows of the vocabulary, P prompt rows, E width.
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { ForwardOptions, Ids, LanguageModel, TokenizedExample } from '../models/model.js';
@@ -43,10 +43,10 @@ interface Row extends TokenizedExample {
 }
 
 /**
- * Scores the continuations of every question. What all sequences of a question begin with is read once and its keys and values
- * kept, where a decoder-only model can keep them; few-shot exemplars that all questions share are read once for all of them,
- * where that saves more. Sequences of like length share a pass.
- * Throws UserError for a continuation without tokens, and the signal's reason when aborted.
+ * Scores the continuations of every question. What all sequences of a question begin with is read once and its keys and
+ * values kept, where a decoder-only model can keep them; few-shot exemplars that all questions share are read once for
+ * all of them, where that saves more. Sequences of like length share a pass. Throws UserError for a continuation
+ * without tokens, and the signal's reason when aborted.
  *
  * @example
  * const [[yes, no]] = await scoreContinuations(model, [[{ context, ids: yesIds }, { context, ids: noIds }]]);
@@ -96,8 +96,8 @@ export async function scoreContinuations(
     if (shared >= leastContext) together.push({ rows, shared });
     else alone.push(...rows);
   }
-  // Exemplars in front of all questions: reading them with every question may cost more than reading each question's own part
-  // with every choice.
+  // Exemplars in front of all questions: reading them with every question may cost more than reading each question's
+  // own part with every choice.
   const everything = all.flat();
   const sharing = model.readPrefix
     ? longestSharing(

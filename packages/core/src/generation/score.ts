@@ -24,14 +24,17 @@ export interface Scored {
   readonly logprobs: readonly number[];
 }
 
-/** Bounds the memory of a batch: log-probabilities of all its target tokens over the whole vocabulary (256 MB of float32). */
+/**
+ * Bounds the memory of a batch: log-probabilities of all its target tokens over the whole vocabulary (256 MB of
+ * float32).
+ */
 const largestLogits = 64 * 1024 * 1024;
 const largestBatchTokens = 16_384;
 
 /**
- * Scores the target of every example, teacher-forced, with log-softmax in float32; the results stand in the examples' order.
- * A beginning that many inputs share is read once.
- * Throws UserError for an example without target tokens, and the signal's reason when aborted.
+ * Scores the target of every example, teacher-forced, with log-softmax in float32; the results stand in the examples'
+ * order. A beginning that many inputs share is read once. Throws UserError for an example without target tokens, and
+ * the signal's reason when aborted.
  */
 export async function score(
   model: LanguageModel,

@@ -66,10 +66,11 @@ export class GreedySearch implements Search {
 }
 
 /**
- * Beam search as Transformers' `_beam_search` does it with `early_stopping` false. Every step brings the best (1 + number of
- * end ids) * K continuations of all beams. Those among the first K that are complete become hypotheses, of which the K best
- * are held; the first K that are not complete go on. It is over at the largest length, or when K hypotheses are held and
- * the best beam's score, divided by the penalty of its length so far, is no better than the worst of them.
+ * Beam search as Transformers' `_beam_search` does it with `early_stopping` false. Every step brings the best (1 +
+ * number of end ids) * K continuations of all beams. Those among the first K that are complete become hypotheses, of
+ * which the K best are held; the first K that are not complete go on. It is over at the largest length, or when K
+ * hypotheses are held and the best beam's score, divided by the penalty of its length so far, is no better than the
+ * worst of them.
  */
 export class BeamSearch implements Search {
   readonly #rules: SearchRules;

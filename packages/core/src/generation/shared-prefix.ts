@@ -1,4 +1,5 @@
-// The few-shot prefix that many inputs share, and the soft prompt in front of it, are read once and not with every input.
+// The few-shot prefix that many inputs share, and the soft prompt in front of it, are read once and not with every
+// input.
 import { noGrad, type Tensor, withDevice } from '@promot/torch';
 import type { Ids, LanguageModel, Prefix } from '../models/model.js';
 
@@ -16,8 +17,9 @@ export interface InputGroup {
 }
 
 /**
- * Calls `run` for the inputs that begin with the prefix that saves most, and for the others (with the prompt alone). Works on
- * token ids, so that the tokens are those of the whole texts. The prefix is freed at the end. Tensors are made where the model is.
+ * Calls `run` for the inputs that begin with the prefix that saves most, and for the others (with the prompt alone).
+ * Works on token ids, so that the tokens are those of the whole texts. The prefix is freed at the end. Tensors are made
+ * where the model is.
  */
 export function forSharedPrefix(
   model: LanguageModel,
@@ -43,8 +45,8 @@ async function runGroups(...[model, inputs, prompt, run]: Parameters<typeof forS
 }
 
 /**
- * The common beginning that leaves most tokens unread: its length, and which inputs begin with it. Each of them goes on behind
- * it. No sharers where it is not worth the trouble.
+ * The common beginning that leaves most tokens unread: its length, and which inputs begin with it. Each of them goes on
+ * behind it. No sharers where it is not worth the trouble.
  *
  * @param promptRows what stands in front of all inputs anyway.
  */

@@ -21,8 +21,8 @@ export async function generateTexts(
 }
 
 /**
- * How likely the model finds a target behind an input. Both are taken as given (a decoder-only target keeps or lacks its
- * leading space); the end of sequence is scored, too.
+ * How likely the model finds a target behind an input. Both are taken as given (a decoder-only target keeps or lacks
+ * its leading space); the end of sequence is scored, too.
  *
  * @example const { loss, tokens, logprobs } = await scoreText(loaded, '2 + 2 =', ' 4');
  */

@@ -227,7 +227,8 @@ describe('a hub that does not answer', () => {
       expect(await hubSnapshot(mt5, wantWeights, later)).toEqual(there);
       expect(listings()).toBe(2);
       expect(warnings).toEqual([expect.stringMatching(message)]);
-      // Known to be silent: no more waiting, and no more of the same warning. What is not in the cache is tried as ever.
+      // Known to be silent: no more waiting, and no more of the same warning. What is not in the cache is tried as
+      // ever.
       expect(await hubSnapshot(mt5, wantWeights, later)).toEqual(there);
       expect(listings()).toBe(2);
       await messageOf(hubSnapshot(mt5, (paths) => paths.filter((path) => path === 'config.json'), later));

@@ -2,8 +2,8 @@
 // `<cache>/datasets--owner--name/{refs/<branch>, snapshots/<commit>/<path> -> ../../blobs/<etag>, blobs/<etag>}`.
 //
 // Features: resumes cut downloads, checks every file against its etag (SHA-256 for LFS files, Git's SHA-1 for others),
-// tries again after cut connections, 429 and 5xx, takes what is cached where the hub does not answer, lets one process at a
-// time download a file, offline mode, mirrors, tokens, progress, cancellation.
+// tries again after cut connections, 429 and 5xx, takes what is cached where the hub does not answer, lets one process
+// at a time download a file, offline mode, mirrors, tokens, progress, cancellation.
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
@@ -38,8 +38,8 @@ export interface HubOptions {
   /** `HF_HUB_OFFLINE` (1, true, yes, on): only what is cached is used. */
   readonly offline?: boolean;
   /**
-   * Hears of downloads, and in notes what people should know though the work goes on (a cached copy is used, another process downloads).
-   * By default notes are warnings of Node.js.
+   * Hears of downloads, and in notes what people should know though the work goes on (a cached copy is used, another
+   * process downloads). By default notes are warnings of Node.js.
    */
   readonly onEvent?: Observer;
   readonly signal?: AbortSignal;
@@ -179,12 +179,16 @@ interface FoundFiles {
   readonly files: readonly string[];
 }
 
-/** Endpoints that did not answer this process, and why: with a cached copy there is no use in waiting for them again. */
+/**
+ * Endpoints that did not answer this process, and why: with a cached copy there is no use in waiting for them again.
+ */
 const silentEndpoints = new Map<string, string>();
 /** Each warning about a cached copy is given once. */
 const warned = new Set<string>();
 
-/** Asks the hub for the wanted files; undefined, with a warning, where it does not answer and there is a cached copy. */
+/**
+ * Asks the hub for the wanted files; undefined, with a warning, where it does not answer and there is a cached copy.
+ */
 async function findUnlessCached(
   repository: HubRepository,
   storage: string,
@@ -302,7 +306,9 @@ function exists(path: string): Promise<boolean> {
 /** Attempts at one request or one stretch of a file before giving up: 15 seconds of waiting. */
 const attempts = 5;
 
-/** Attempts at a listing that a cached copy can do without: enough for a hiccup, and a second's wait without a network. */
+/**
+ * Attempts at a listing that a cached copy can do without: enough for a hiccup, and a second's wait without a network.
+ */
 const attemptsIfCached = 2;
 
 /** Thrown inside for what a new attempt may cure. */
@@ -498,7 +504,8 @@ async function download(
     await mkdir(dirname(pointer), { recursive: true });
     await linkTo(blob, pointer);
   };
-  // Two that append to one partial file spoil it. Python's locks, of another kind, are in the same folder as `<etag>.lock`.
+  // Two that append to one partial file spoil it. Python's locks, of another kind, are in the same folder as
+  // `<etag>.lock`.
   const lock = join(settings.cacheFolder, '.locks', folderName(repository), `${etag}.promot-lock`);
   await withLock(lock, bring, (pid) =>
     settings.onEvent({ type: 'note', text: `${what}: waiting for process ${pid}, which downloads it` }),
@@ -542,7 +549,9 @@ async function downloadBlob(target: BlobDownload, settings: Settings): Promise<v
   throw new UserError(`${what}: what ${settings.endpoint} sent does not match its checksum ${etag}. Try again`);
 }
 
-/** One GET from `from` on, appended to the file; gives the bytes that the file then has. Cut connections are passing. */
+/**
+ * One GET from `from` on, appended to the file; gives the bytes that the file then has. Cut connections are passing.
+ */
 async function downloadStretch(
   { url, what, file, size }: BlobDownload,
   path: string,
@@ -591,7 +600,9 @@ async function downloadStretch(
   return count;
 }
 
-/** Whether a file has the size and the content that its etag stands for. Etags of other forms vouch for the size only. */
+/**
+ * Whether a file has the size and the content that its etag stands for. Etags of other forms vouch for the size only.
+ */
 async function hasChecksum(path: string, etag: string, size: number | undefined): Promise<boolean> {
   const actual = await stat(path).then(
     (info) => info.size,

@@ -33,10 +33,10 @@ export interface Interpolated {
 }
 
 /**
- * Writes the model (1 - factor) * base + factor * tuned, parameter by parameter, with the base's configuration and tokenizer.
- * Factor 0 gives the base's tensors and factor 1 the tuned model's, bit for bit. Holds two copies of the weights.
- * Errors: a UserError for a factor outside of 0 to 1, a folder that exists, or models of different architecture or shapes.
- * Nothing is left behind where it fails.
+ * Writes the model (1 - factor) * base + factor * tuned, parameter by parameter, with the base's configuration and
+ * tokenizer. Factor 0 gives the base's tensors and factor 1 the tuned model's, bit for bit. Holds two copies of the
+ * weights. Errors: a UserError for a factor outside of 0 to 1, a folder that exists, or models of different
+ * architecture or shapes. Nothing is left behind where it fails.
  *
  * @example await interpolate({ base: 'google/mt5-small', tuned: 'runs/rte', factor: 0.5, out: 'models/half' });
  */

@@ -1,4 +1,5 @@
-// A LoRA adapter's additions put into a model's own weights: what comes out needs no adapter, and can no longer be without it.
+// A LoRA adapter's additions put into a model's own weights: what comes out needs no adapter, and can no longer be
+// without it.
 import { existsSync } from 'node:fs';
 import { adapterKind } from '../adapters/adapter-folder.js';
 import { readLoraAdapter } from '../adapters/lora-adapter.js';
@@ -26,9 +27,9 @@ export interface Merged {
 }
 
 /**
- * Writes the model with W + scale * B A in the place of each weight W that the adapter adds to.
- * Errors: a UserError for a folder that exists, an adapter that is none, is a soft prompt, or is of another model. Nothing is
- * left behind where it fails.
+ * Writes the model with W + scale * B A in the place of each weight W that the adapter adds to. Errors: a UserError for
+ * a folder that exists, an adapter that is none, is a soft prompt, or is of another model. Nothing is left behind where
+ * it fails.
  *
  * @example await mergeLora({ model: 'google/mt5-small', adapter: 'adapters/rte', out: 'models/rte' });
  */

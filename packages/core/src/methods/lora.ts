@@ -1,4 +1,5 @@
-// LoRA fine-tuning (Hu et al. 2021): fine-tuning with low-rank additions in place of the weights. What people compare ProMoT with.
+// LoRA fine-tuning (Hu et al. 2021): fine-tuning with low-rank additions in place of the weights. What people compare
+// ProMoT with.
 import { fineTune } from './fine-tune.js';
 import type { Method } from './method.js';
 

@@ -1,4 +1,5 @@
-// Fine-tuning with a random prompt (section 5.5): a prompt that has learned nothing, never trained. An ablation: it forgets.
+// Fine-tuning with a random prompt (section 5.5): a prompt that has learned nothing, never trained. An ablation: it
+// forgets.
 import type { Method } from './method.js';
 
 export const randomPrompt: Method = {

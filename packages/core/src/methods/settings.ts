@@ -1,4 +1,5 @@
-// The settings of a training run: their names, types and bounds. Their defaults are the training room's (training/config.ts).
+// The settings of a training run: their names, types and bounds. Their defaults are the training room's
+// (training/config.ts).
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 import { didYouMean } from '../base/nearest-name.js';
@@ -15,7 +16,10 @@ const stageSchema = z.strictObject({
   /** The stage ends where its validation loss has not fallen by 1 % in so many evaluations; 0: never. */
   patience: z.int().nonnegative(),
   learningRate: z.number().positive().max(1e6),
-  /** `learningRate=auto`: where the keep list warns, the stage goes back to its last good checkpoint and on at a third of it. */
+  /**
+   * `learningRate=auto`: where the keep list warns, the stage goes back to its last good checkpoint and on at a third
+   * of it.
+   */
   lowerRate: z.boolean(),
   /** A checkpoint is kept, evaluated and becomes a candidate every so many steps, and at the last one. */
   keepEvery: z.int().positive(),
@@ -30,7 +34,9 @@ const stageSchema = z.strictObject({
   weightDecay: z.number().nonnegative(),
   /** AdamW's decay of the second moment. */
   beta2: z.number().min(0).lt(1),
-  /** What trains the model is LoRA of this rank on all its linear layers, merged at the end; 0: the weights themselves. */
+  /**
+   * What trains the model is LoRA of this rank on all its linear layers, merged at the end; 0: the weights themselves.
+   */
   loraRank: z.int().nonnegative().max(65_536),
 });
 
@@ -68,7 +74,9 @@ const configSchema = z.strictObject({
   choose: z.enum(['highest-score', 'one-standard-error']),
   /** Whether the checkpoints of a finished run stay on disk. */
   keepCheckpoints: z.boolean(),
-  /** How several tasks share the batches: equal parts, parts by the size of their training splits, or a rate for each. */
+  /**
+   * How several tasks share the batches: equal parts, parts by the size of their training splits, or a rate for each.
+   */
   mixing: z.union(
     [z.enum(['equal', 'size']), z.record(z.string(), z.number().positive())],
     'expected equal, size, or a rate above 0 for each task',
@@ -89,7 +97,9 @@ const configSchema = z.strictObject({
     /** Points of the tasks' mean score that the best checkpoint may lose; null: any number. */
     tolerance: z.number().nonnegative().nullable(),
   }),
-  /** A penalty for leaving the pretrained model, in the stages that train the model: weight * KL(base || tuned) a token. */
+  /**
+   * A penalty for leaving the pretrained model, in the stages that train the model: weight * KL(base || tuned) a token.
+   */
   kl: z.strictObject({
     weight: z.number().nonnegative().max(1e6),
     /** Whether the two are compared with the soft prompt in front. */
@@ -112,7 +122,8 @@ export const paperStages = ['stage1', 'stage2'] as const;
 type Given = Readonly<Record<string, unknown>>;
 
 /**
- * Checks settings that a person gave, and gives them back with `stage1` and `stage2` at their full places (`stages.stage1`).
+ * Checks settings that a person gave, and gives them back with `stage1` and `stage2` at their full places
+ * (`stages.stage1`).
  * @param stages the names that `stages` may have.
  * Errors: a UserError that names the key for anything unknown or out of range.
  */
@@ -143,7 +154,10 @@ export function parseSettings(given: ConfigInput, stages: readonly string[] = pa
   return Object.keys(byStage).length > 0 ? { ...parsed, stages: byStage } : parsed;
 }
 
-/** `learningRate: auto` in the form that is kept: the default's rate, which may be lowered. A number is meant as it stands. */
+/**
+ * `learningRate: auto` in the form that is kept: the default's rate, which may be lowered. A number is meant as it
+ * stands.
+ */
 function withoutAuto(value: unknown): unknown {
   if (typeof value !== 'object' || value === null || !('learningRate' in value)) return value;
   const { learningRate, ...rest } = value;

@@ -7,8 +7,8 @@ const settings = z.strictObject({});
 type Settings = z.infer<typeof settings>;
 
 /**
- * The number of the choice that a model takes, the first of equals: that of the highest log-probability, or of the highest
- * log-probability per character (code point) of the choice.
+ * The number of the choice that a model takes, the first of equals: that of the highest log-probability, or of the
+ * highest log-probability per character (code point) of the choice.
  */
 export function chosen(choices: readonly ChoiceScore[], perCharacter = false): number {
   const worths = choices.map(({ logprob, text }) => (perCharacter ? logprob / [...text].length : logprob));

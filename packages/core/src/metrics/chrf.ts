@@ -41,7 +41,9 @@ function ngramsOf(text: string, wordOrder: number): Counts {
 
 const total = (counts: ReadonlyMap<string, number>) => [...counts.values()].reduce((sum, count) => sum + count, 0);
 
-/** For each order how many n-grams the prediction has (0 where the reference has none), the reference has, both share. */
+/**
+ * For each order how many n-grams the prediction has (0 where the reference has none), the reference has, both share.
+ */
 function statisticsOf(prediction: Counts, reference: Counts): number[] {
   return prediction.flatMap((own, order) => {
     const wanted = reference[order]!;
@@ -65,7 +67,9 @@ function chrfOf(sums: readonly number[]): number {
   return (100 * (1 + betaSquared) * precision * recall) / (betaSquared * precision + recall);
 }
 
-/** sacreBLEU's chrF2 and, with `wordOrder: 2`, chrF2++. Of several references the one that fits an output best counts. */
+/**
+ * sacreBLEU's chrF2 and, with `wordOrder: 2`, chrF2++. Of several references the one that fits an output best counts.
+ */
 export const chrf: Metric<z.infer<typeof settings>> = {
   name: 'chrf',
   settings,

@@ -7,7 +7,9 @@ import { splitWords } from './python-text.js';
 
 const settings = z.strictObject({ normalize: oneOf(normalizations).default('squad') });
 
-/** F1 of two texts in normal form, 0 to 1: 2 PR / (P + R), words counted as often as they occur; 0 where none is shared. */
+/**
+ * F1 of two texts in normal form, 0 to 1: 2 PR / (P + R), words counted as often as they occur; 0 where none is shared.
+ */
 function wordF1(output: string, reference: string): number {
   const [predicted, wanted] = [splitWords(output), splitWords(reference)];
   const left = new Map<string, number>();
@@ -23,7 +25,9 @@ function wordF1(output: string, reference: string): number {
   return (2 * precision * recall) / (precision + recall);
 }
 
-/** Mean F1, of several references the best. As in SQuAD's script, an output without words scores 0, whatever is wanted. */
+/**
+ * Mean F1, of several references the best. As in SQuAD's script, an output without words scores 0, whatever is wanted.
+ */
 export const f1: Metric<z.infer<typeof settings>> = {
   name: 'f1',
   settings,

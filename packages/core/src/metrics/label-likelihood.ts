@@ -4,7 +4,9 @@ import { z } from 'zod';
 import { checkDistinct } from './labels.js';
 import { type LabelScore, type Metric, oneOf } from './metric.js';
 
-/** How labels are ranked: by log-probability, or by log-probability per token, which spares long labels a disadvantage. */
+/**
+ * How labels are ranked: by log-probability, or by log-probability per token, which spares long labels a disadvantage.
+ */
 export type Ranking = 'raw' | 'perToken';
 
 const settings = z.strictObject({ ranking: oneOf(['raw', 'perToken']).default('raw') });

@@ -22,8 +22,8 @@ const openingMarks = /^[\p{Ps}\p{Pi}"'*_` ]/u;
 
 /**
  * Reads labels of any kind (several words, signs, punctuation) out of outputs. An output has the longest label that it
- * begins with, in normal form, case kept; what follows must not go on with the label's last word or number. Where there is
- * none, opening marks are passed over, one by one. Undefined where no label is found.
+ * begins with, in normal form, case kept; what follows must not go on with the label's last word or number. Where there
+ * is none, opening marks are passed over, one by one. Undefined where no label is found.
  *
  * @example labelReader(['not entailment', 'entailment'])('**not entailment**, because ...'); // 'not entailment'
  */
@@ -44,8 +44,8 @@ export function labelReader(labels: readonly string[]): (output: string) => stri
 }
 
 /**
- * Tells whether an output begins with one of some labels: by its first word where all of them are single words (the paper's
- * rule), else as `labelReader` does.
+ * Tells whether an output begins with one of some labels: by its first word where all of them are single words (the
+ * paper's rule), else as `labelReader` does.
  */
 export function labelForm(labels: readonly string[]): (output: string) => boolean {
   if (labels.every((label) => firstWord(label) === label)) return (output) => labels.includes(firstWord(output));
@@ -53,7 +53,10 @@ export function labelForm(labels: readonly string[]): (output: string) => boolea
   return (output) => labelOf(output) !== undefined;
 }
 
-/** Whether a label ends where `rest` begins: `True` does in "True.", not in "Trueish"; `1` not in "1.5"; nothing only at the end. */
+/**
+ * Whether a label ends where `rest` begins: `True` does in "True.", not in "Trueish"; `1` not in "1.5"; nothing only at
+ * the end.
+ */
 function endsThere(label: string, rest: string): boolean {
   if (label === '' || rest === '') return rest === '';
   if (/\p{N}$/u.test(label) && /^[.,]\p{N}/u.test(rest)) return false;

@@ -17,9 +17,9 @@ export interface MetricReport {
 }
 
 /**
- * Scores a file of predictions against a file of references: plain text with one a line, or `.jsonl` with a JSON string a
- * line (references: also lists of strings, all of them acceptable).
- * Errors: a UserError for an unknown metric or setting, and for files that are not as they should be, with the line.
+ * Scores a file of predictions against a file of references: plain text with one a line, or `.jsonl` with a JSON string
+ * a line (references: also lists of strings, all of them acceptable). Errors: a UserError for an unknown metric or
+ * setting, and for files that are not as they should be, with the line.
  *
  * @example const { score } = await computeMetricOnFiles('bleu', 'out.txt', 'ref.txt', { tokenize: 'intl' });
  */

@@ -1,4 +1,5 @@
-// What a metric is: one object with all that promot knows of it. Each stands in a file of its own, `registry.ts` lists them.
+// What a metric is: one object with all that promot knows of it. Each stands in a file of its own, `registry.ts` lists
+// them.
 
 import { z } from 'zod';
 
@@ -49,7 +50,10 @@ export interface Metric<Settings = unknown> {
   readonly name: string;
   /** A strict object; every setting has a default. */
   readonly settings: z.ZodType<Settings> & { readonly shape: Readonly<Record<string, unknown>> };
-  /** What a model is asked for: a generated `output`, or the likelihood of each of the task's `labels` or the example's `choices`. */
+  /**
+   * What a model is asked for: a generated `output`, or the likelihood of each of the task's `labels` or the example's
+   * `choices`.
+   */
   readonly needs: 'output' | 'labels' | 'choices';
   /** Then it cannot choose a checkpoint. */
   readonly lowerIsBetter?: boolean;
@@ -58,11 +62,14 @@ export interface Metric<Settings = unknown> {
   /** Refuses labels, or targets, that the metric could never tell apart or match. Errors: a UserError. */
   checkLabels?(labels: readonly string[], settings: Settings): void;
   /**
-   * The sufficient statistics of each answer, a row of numbers each. Without `aggregate` a row is one number: the answer's
-   * score, 0 (worst) to 100 (best). `labels` are the task's, or without a task all references.
+   * The sufficient statistics of each answer, a row of numbers each. Without `aggregate` a row is one number: the
+   * answer's score, 0 (worst) to 100 (best). `labels` are the task's, or without a task all references.
    */
   compute(answers: readonly Answer[], settings: Settings, labels: readonly string[]): readonly (readonly number[])[];
-  /** For metrics that need `choices`: the number of the choice that counts as the model's answer. Default: the most likely. */
+  /**
+   * For metrics that need `choices`: the number of the choice that counts as the model's answer. Default: the most
+   * likely.
+   */
   takes?(choices: readonly ChoiceScore[]): number;
   /** The score, 0 to 100, of any `n` answers from the column sums of their rows. Where it is absent: the mean. */
   aggregate?(sums: readonly number[], n: number): number;

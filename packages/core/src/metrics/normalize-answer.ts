@@ -1,5 +1,5 @@
-// The normal form of short answers, as T5's question-answering tasks and the evaluation scripts of SQuAD v1.1 and TriviaQA
-// make it (t5/evaluation/qa_utils.py describes both).
+// The normal form of short answers, as T5's question-answering tasks and the evaluation scripts of SQuAD v1.1 and
+// TriviaQA make it (t5/evaluation/qa_utils.py describes both).
 
 import { splitWords, strip, wordCharacter } from './python-text.js';
 

@@ -62,7 +62,8 @@ export class ChosenMetric {
 
   /**
    * Scores answers; of several references the best one counts. `labels` are the task's closed set, where it has one.
-   * Errors: a RangeError for no answers, or one without a reference, or without the labels' scores that the metric needs.
+   * Errors: a RangeError for no answers, or one without a reference, or without the labels' scores that the metric
+   * needs.
    */
   score(answers: readonly Answer[], labels?: readonly string[]): MetricResult {
     if (answers.length === 0) throw new RangeError('no predictions to score');

@@ -38,8 +38,8 @@ function commonSubsequence(a: readonly string[], b: readonly string[]): number {
 }
 
 /**
- * The table of lengths of longest common subsequences, [a + 1, b + 1] row by row: entry (i, j) is of the first i tokens of
- * `a` and the first j of `b`.
+ * The table of lengths of longest common subsequences, [a + 1, b + 1] row by row: entry (i, j) is of the first i tokens
+ * of `a` and the first j of `b`.
  */
 function subsequenceTable(a: readonly string[], b: readonly string[]): Uint32Array {
   const width = b.length + 1;
@@ -71,8 +71,8 @@ function subsequencePlaces(reference: readonly string[], prediction: readonly st
 }
 
 /**
- * ROUGE-Lsum: sentences are lines. Each reference sentence counts the tokens in the union of its common subsequences with
- * all sentences of the prediction, no token more often than it occurs on either side.
+ * ROUGE-Lsum: sentences are lines. Each reference sentence counts the tokens in the union of its common subsequences
+ * with all sentences of the prediction, no token more often than it occurs on either side.
  */
 function summaryF1(prediction: readonly (readonly string[])[], reference: readonly (readonly string[])[]): number {
   const predicted = countNgrams(prediction.flat(), 1);

@@ -29,8 +29,8 @@ export interface Checkpoint {
 }
 
 /**
- * Opens the weights of a Hugging Face folder. Throws UserError where there are none or a file is damaged; reading a tensor
- * throws one where it does not hold floating-point numbers.
+ * Opens the weights of a Hugging Face folder. Throws UserError where there are none or a file is damaged; reading a
+ * tensor throws one where it does not hold floating-point numbers.
  */
 export function openCheckpoint(folder: string): Checkpoint {
   const { paths, index } = checkpointFiles(folder);
@@ -63,7 +63,9 @@ export function openCheckpoint(folder: string): Checkpoint {
   return { tensors: new Map(conventionalNames(tensors, folder)), close };
 }
 
-/** Opens one file of weights, safetensors or what torch.save writes, by the end of its name. Errors as `openCheckpoint`. */
+/**
+ * Opens one file of weights, safetensors or what torch.save writes, by the end of its name. Errors as `openCheckpoint`.
+ */
 export function openWeightFile(path: string): Checkpoint {
   const tensors = new Map<string, CheckpointTensor>();
   const close = addFile(path, tensors);

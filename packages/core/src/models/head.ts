@@ -10,8 +10,8 @@ export function isTied(model: LanguageModel): boolean {
 }
 
 /**
- * Gives the output layer a copy of the embedding for its own matrix, under the name `lm_head.weight`. Returns what undoes it
- * and frees the copy.
+ * Gives the output layer a copy of the embedding for its own matrix, under the name `lm_head.weight`. Returns what
+ * undoes it and frees the copy.
  */
 export function untieHead(model: LanguageModel): () => void {
   const own = model as { head: Linear };

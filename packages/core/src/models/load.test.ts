@@ -1,4 +1,5 @@
-// Loading a model folder: every form that hubs hold, and one clear message for every way in which a folder can be wrong.
+// Loading a model folder: every form that hubs hold, and one clear message for every way in which a folder can be
+// wrong.
 import {
   cpSync,
   mkdirSync,

@@ -34,8 +34,8 @@ export function loadedModel(model: LanguageModel, tokenizer: Tokenizer, kept?: K
 }
 
 /**
- * A model with its tokenizer. A tokenizer may know more tokens than the model has rows, and harmlessly so as long as no text
- * holds them: encoding such a text throws UserError.
+ * A model with its tokenizer. A tokenizer may know more tokens than the model has rows, and harmlessly so as long as no
+ * text holds them: encoding such a text throws UserError.
  */
 function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kept: KeptFiles): LoadedModel {
   const rows = model.shape.vocabularySize;
@@ -51,7 +51,12 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kep
   };
   const { vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels } = tokenizer;
   const checked: Tokenizer = {
-    ...{ vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels, encode },
+    vocabularySize,
+    beginningOfSequence,
+    endOfSequence,
+    padding,
+    sentinels,
+    encode,
     decode: (ids, options) => tokenizer.decode(ids, options),
     idOf: (token) => tokenizer.idOf(token),
     files: () => tokenizer.files(),
@@ -60,8 +65,8 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kep
 }
 
 /**
- * Builds the architecture that a configuration (with config.json's keys) names. Throws UserError, which begins with `place`,
- * for an architecture that promot does not have and for a bad key.
+ * Builds the architecture that a configuration (with config.json's keys) names. Throws UserError, which begins with
+ * `place`, for an architecture that promot does not have and for a bad key.
  */
 export function buildModel(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
   try {
@@ -84,7 +89,10 @@ function build(config: Record<string, unknown>, weights: Weights, place: string)
   throw new UserError(`${place}: model_type ${JSON.stringify(name)} is not a family that promot has (${known})`);
 }
 
-/** Loads a model folder. Throws UserError for what is missing, damaged or not supported. GGUF files, runs: see `openModel`. */
+/**
+ * Loads a model folder. Throws UserError for what is missing, damaged or not supported. GGUF files, runs: see
+ * `openModel`.
+ */
 export function loadFolder(folder: string, dtype: DType): LoadedModel {
   const config = readJsonObject(folder, 'config.json');
   if (!config) throw new UserError(`${folder}: no model there (config.json is missing)`);

@@ -9,7 +9,10 @@ export type Ids = readonly number[];
 export interface TokenizedExample {
   readonly input: Ids;
   readonly target: Ids;
-  /** Decoder-only models: places of the input (never the first) whose tokens are predicted, too: the answers of exemplars. */
+  /**
+   * Decoder-only models: places of the input (never the first) whose tokens are predicted, too: the answers of
+   * exemplars.
+   */
   readonly answers?: readonly number[];
 }
 
@@ -28,8 +31,8 @@ export interface ForwardOptions {
 }
 
 /**
- * What stands in front of many inputs (a soft prompt, exemplars), read once by `readPrefix`. Gives no gradient. Belongs to the
- * model that read it, and holds tensors of its own until `dispose`.
+ * What stands in front of many inputs (a soft prompt, exemplars), read once by `readPrefix`. Gives no gradient. Belongs
+ * to the model that read it, and holds tensors of its own until `dispose`.
  */
 export interface Prefix {
   /** Rows of the prompt and token ids together. */
@@ -96,23 +99,24 @@ export interface LanguageModel {
   /** config.json for a Hugging Face folder that gives these very logits. */
   config(): Record<string, unknown>;
   /**
-   * Logits [N, V] before each of the N predicted tokens of the batch (`predictedIds`: the target's, as a rule), example after
-   * example, and nowhere else.
-   * Encoder-decoder: the prompt stands before the encoder's embedded input. Decoder-only: before the whole sequence.
+   * Logits [N, V] before each of the N predicted tokens of the batch (`predictedIds`: the target's, as a rule), example
+   * after example, and nowhere else. Encoder-decoder: the prompt stands before the encoder's embedded input.
+   * Decoder-only: before the whole sequence.
    */
   logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor;
   /** Reads the inputs (B of them) once and is then asked for one token after the other. Call inside `noGrad`. */
   startDecoding(inputs: readonly Ids[], options?: { prompt?: Tensor; prefix?: Prefix }): Decoding;
   /**
-   * Reads the prompt's rows and `ids` once, for inputs that all begin with them; those are then given without. Undefined where
-   * the model cannot share them. Absent: encoder-decoders, whose inputs are read as a whole. Call inside `noGrad`.
+   * Reads the prompt's rows and `ids` once, for inputs that all begin with them; those are then given without.
+   * Undefined where the model cannot share them. Absent: encoder-decoders, whose inputs are read as a whole. Call
+   * inside `noGrad`.
    */
   readPrefix?(ids: Ids, prompt?: Tensor): Prefix | undefined;
 }
 
 /**
- * Cached generation for B inputs with K rows (beams) each: row b * K + k is beam k of input b. K is 1 until `reorder` changes it.
- * Holds tensors of its own until `dispose`; never frees the caller's.
+ * Cached generation for B inputs with K rows (beams) each: row b * K + k is beam k of input b. K is 1 until `reorder`
+ * changes it. Holds tensors of its own until `dispose`; never frees the caller's.
  */
 export interface Decoding {
   /** Logits [B, V] before the first generated token. Call once, first. */
@@ -120,8 +124,8 @@ export interface Decoding {
   /** Logits [B * K, V] after feeding each row's newest token. */
   next(tokens: readonly number[]): Tensor;
   /**
-   * New rows: row i goes on from old row `rows[i]`. Inputs may be left out (finished) and K may change; `inputs` lists the old
-   * numbers of the inputs that stay, in order, and `rows.length` is a multiple of `inputs.length`.
+   * New rows: row i goes on from old row `rows[i]`. Inputs may be left out (finished) and K may change; `inputs` lists
+   * the old numbers of the inputs that stay, in order, and `rows.length` is a multiple of `inputs.length`.
    */
   reorder(rows: readonly number[], inputs: readonly number[]): void;
   /** Back to where `first` left it: one row for every input. Only while no input has left. */

@@ -14,9 +14,9 @@ export interface SaveOptions {
 }
 
 /**
- * Writes a folder that Transformers loads with identical logits: config.json, model.safetensors, the tokenizer's files, and of
- * the folder that the model came from generation_config.json, chat templates and licence, byte for byte.
- * Every file is whole at any time; a folder that was there is overwritten file by file.
+ * Writes a folder that Transformers loads with identical logits: config.json, model.safetensors, the tokenizer's files,
+ * and of the folder that the model came from generation_config.json, chat templates and licence, byte for byte. Every
+ * file is whole at any time; a folder that was there is overwritten file by file.
  *
  * @example await saveModel('models/tuned', loaded);
  */

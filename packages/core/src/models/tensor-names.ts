@@ -2,9 +2,9 @@
 import { UserError } from '../base/errors.js';
 
 /**
- * The tensors by the names that Transformers gives them. torch.compile puts `_orig_mod.` and data parallel training `module.`
- * in front, and a decoder that was saved without its head lacks `model.`.
- * Throws UserError where two tensors get one name.
+ * The tensors by the names that Transformers gives them. torch.compile puts `_orig_mod.` and data parallel training
+ * `module.` in front, and a decoder that was saved without its head lacks `model.`. Throws UserError where two tensors
+ * get one name.
  */
 export function conventionalNames<T>(tensors: ReadonlyMap<string, T>, place: string): ReadonlyMap<string, T> {
   const named = new Map<string, T>();

@@ -5,10 +5,13 @@ import type { LanguageModel, TokenizedExample } from './model.js';
 
 type Kind = LanguageModel['kind'];
 
-/** An input exactly as given, with the tokenizer's own special tokens; cut at `maxLength` tokens where that is not 0. */
+/**
+ * An input exactly as given, with the tokenizer's own special tokens; cut at `maxLength` tokens where that is not 0.
+ */
 export function tokenizeInput(text: string, tokenizer: Tokenizer, kind: Kind, maxLength = 0): number[] {
   const ids = tokenizer.encode(text);
-  // Nothing to predict from: a decoder-only model starts at its start token, or for want of one at the end of another text.
+  // Nothing to predict from: a decoder-only model starts at its start token, or for want of one at the end of another
+  // text.
   if (ids.length === 0 && kind === 'decoder-only') return [tokenizer.beginningOfSequence ?? tokenizer.endOfSequence];
   if (maxLength === 0 || ids.length <= maxLength) return ids;
   // A cut input still ends as the tokenizer ends inputs (T5: </s>).

@@ -1,4 +1,5 @@
-// Where a model takes its parameters from: a checkpoint, or random numbers for a model that is to be trained from scratch.
+// Where a model takes its parameters from: a checkpoint, or random numbers for a model that is to be trained from
+// scratch.
 import {
   currentDevice,
   type Device,
@@ -50,8 +51,8 @@ export abstract class Weights {
   }
 
   /**
-   * The parameter of this name; asked again, the same tensor. Where the checkpoint has no such name, the first of `others` that
-   * it has. Throws UserError where it is missing or of another shape.
+   * The parameter of this name; asked again, the same tensor. Where the checkpoint has no such name, the first of
+   * `others` that it has. Throws UserError where it is missing or of another shape.
    */
   take(name: string, shape: readonly number[], initial: Initial, others: readonly string[] = []): Tensor {
     const known = this.#taken.get(name);

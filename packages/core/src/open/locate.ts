@@ -25,9 +25,9 @@ export function registerModel(model: NamedModel): void {
 }
 
 /**
- * The path of a model's folder or file: `text` itself where it exists, the folder of a model that has a short name, and for a name such as
- * `google/mt5-small` the cached snapshot from the hub, which is downloaded first if need be.
- * Errors: a UserError where there is no such model; those of the hub.
+ * The path of a model's folder or file: `text` itself where it exists, the folder of a model that has a short name, and
+ * for a name such as `google/mt5-small` the cached snapshot from the hub, which is downloaded first if need be. Errors:
+ * a UserError where there is no such model; those of the hub.
  */
 export async function locateModel(text: string, hub?: HubOptions): Promise<string> {
   const named = namedModels.find(text);

@@ -1,4 +1,5 @@
-// What a person names as a model or a prompt: a Hugging Face folder or name, a GGUF file, a PEFT adapter, or a run folder.
+// What a person names as a model or a prompt: a Hugging Face folder or name, a GGUF file, a PEFT adapter, or a run
+// folder.
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DType, type Tensor, withDevice } from '@promot/torch';
@@ -22,9 +23,9 @@ export interface OpenOptions {
 }
 
 /**
- * Loads a model by what a person calls it: a folder, a GGUF file, a run folder, `lab`, or a name on the hub (downloaded once).
- * A run that trained only a prompt stands for its base model. The caller disposes the parameters.
- * Errors: a UserError for anything that is missing, damaged or not supported.
+ * Loads a model by what a person calls it: a folder, a GGUF file, a run folder, `lab`, or a name on the hub (downloaded
+ * once). A run that trained only a prompt stands for its base model. The caller disposes the parameters. Errors: a
+ * UserError for anything that is missing, damaged or not supported.
  *
  * @example const { model, tokenizer } = await openModel('google/mt5-small', 'float32');
  */
@@ -52,9 +53,10 @@ async function open(name: string, dtype: DType, options: OpenOptions, seen: Set<
 }
 
 /**
- * What a run or a PEFT folder adds to a model for its own task. A soft prompt [P, E] is returned, to be attached to inputs;
- * LoRA is attached to the model itself, for as long as the model is loaded. A run of several tasks has a prompt for each, in
- * RUN/prompts/TASK. Errors: a UserError for a path that has no adapter, has several, or one of another model.
+ * What a run or a PEFT folder adds to a model for its own task. A soft prompt [P, E] is returned, to be attached to
+ * inputs; LoRA is attached to the model itself, for as long as the model is loaded. A run of several tasks has a prompt
+ * for each, in RUN/prompts/TASK. Errors: a UserError for a path that has no adapter, has several, or one of another
+ * model.
  */
 export function openPrompt(path: string, model: LanguageModel): Tensor | undefined {
   const folder = adapterFolderOf(path);

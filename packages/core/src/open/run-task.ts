@@ -5,8 +5,9 @@ import { isRun, readRun } from '../artifacts/run-file.js';
 import { isNamedTask, isTaskFile, loadTask } from '../tasks/registry.js';
 
 /**
- * What to give to `loadTask` for a task that is named beside a model: the path of a run's own task file where the name is that
- * task's, else the name as it stands. The file may lie in the run folder (`task.yaml`), also where the run was moved.
+ * What to give to `loadTask` for a task that is named beside a model: the path of a run's own task file where the name
+ * is that task's, else the name as it stands. The file may lie in the run folder (`task.yaml`), also where the run was
+ * moved.
  *
  * @example await loadTask(await taskBeside('runs/tickets', 'tickets'));
  */

@@ -13,7 +13,10 @@ export interface NamedEvaluation {
 /** What makes two results of a task comparable. */
 const comparable = ['version', 'split', 'signature', 'dataFingerprint'] as const;
 
-/** Tables with a row for each evaluation and a column for each task; differences to the evaluation named `pretrained`, or the first. */
+/**
+ * Tables with a row for each evaluation and a column for each task; differences to the evaluation named `pretrained`,
+ * or the first.
+ */
 export function scoreSections(evaluations: readonly NamedEvaluation[]): Section[] {
   if (evaluations.length === 0) return [];
   const base = evaluations.find(({ name }) => basename(name) === 'pretrained') ?? evaluations[0]!;

@@ -1,5 +1,6 @@
-// Figure -> SVG by Observable Plot on a linkedom document. Series differ in colour and, for print in black and white, in marker,
-// dash or hatching; the legend is part of the drawing. Plot is imported at the first figure: it takes half a second.
+// Figure -> SVG by Observable Plot on a linkedom document. Series differ in colour and, for print in black and white,
+// in marker, dash or hatching; the legend is part of the drawing. Plot is imported at the first figure: it takes half a
+// second.
 import { escapeMarkup, printable, wrapped } from './markup.js';
 import type { Figure, FigurePoint } from './report.js';
 
@@ -7,7 +8,9 @@ type Plot = typeof import('@observablehq/plot');
 type Mark = import('@observablehq/plot').Markish;
 type SymbolName = import('@observablehq/plot').SymbolType;
 
-/** `file`: with its own background and title. `page`: in the colours of the page around it, which gives it a caption. */
+/**
+ * `file`: with its own background and title. `page`: in the colours of the page around it, which gives it a caption.
+ */
 export type FigurePlace = 'file' | 'page';
 
 // User units. Narrow on purpose: on a phone the letters shrink by a quarter only.
@@ -32,8 +35,8 @@ const symbolOf = (i: number) => symbols[i % symbols.length]!;
 const dashOf = (i: number) => dashes[i % dashes.length]!;
 
 /**
- * Draws a figure as one `<svg>` element without scripts, links or style sheets of its own. In a page its ids begin with the
- * figure's name. Errors: an Error for a point of lines or scatter whose x is not a number.
+ * Draws a figure as one `<svg>` element without scripts, links or style sheets of its own. In a page its ids begin with
+ * the figure's name. Errors: an Error for a point of lines or scatter whose x is not a number.
  */
 export async function drawFigure(figure: Figure, place: FigurePlace): Promise<string> {
   const [plot, { parseHTML }] = await Promise.all([import('@observablehq/plot'), import('linkedom')]);
@@ -177,11 +180,18 @@ function drawPoints(plot: Plot, draw: Draw, { kind, x, y, series, front }: Figur
           dy,
           textAnchor: left ? 'end' : 'start',
         },
-        ...{ fill: 'currentColor', fontSize: labelSize, stroke: 'var(--plot-background)', strokeWidth: 3 },
+        fill: 'currentColor',
+        fontSize: labelSize,
+        stroke: 'var(--plot-background)',
+        strokeWidth: 3,
       }),
     );
   const svg = draw({
-    ...{ height: plotHeight, marginLeft, marginTop, marginBottom, inset },
+    height: plotHeight,
+    marginLeft,
+    marginTop,
+    marginBottom,
+    inset,
     x: { label: printable(x), domain: xDomain, nice: true, ticks: 6 },
     y: { label: printable(y), domain: yDomain, nice: true, ticks: 6 },
     marks,
@@ -340,7 +350,11 @@ function drawLegend(plot: Plot, draw: Draw, { name, kind, series, front }: Figur
   const height = y + lineHeight / 2 + 4;
   const marks: Mark[] = entries.flatMap((entry, i): Mark[] => {
     const text = plot.text([entry], {
-      ...{ x: (e: Entry) => e.x + swatch, y: 'y', text: 'text', textAnchor: 'start', fill: 'currentColor' },
+      x: (e: Entry) => e.x + swatch,
+      y: 'y',
+      text: 'text',
+      textAnchor: 'start',
+      fill: 'currentColor',
     });
     const stroke = (look: object) =>
       plot.line([entry.x, entry.x + swatch - 8], { x: (at: number) => at, y: entry.y, ...look });
@@ -350,7 +364,11 @@ function drawLegend(plot: Plot, draw: Draw, { name, kind, series, front }: Figur
       return [plot.rect([entry], { ...ends(box), fill: hatchingUrl(name, i), stroke: colorOf(i) }), text];
     }
     const dot = plot.dot([entry], {
-      ...{ x: entry.x + swatch / 2 - 4, y: entry.y, fill: colorOf(i), symbol: symbolOf(i), r: 4 },
+      x: entry.x + swatch / 2 - 4,
+      y: entry.y,
+      fill: colorOf(i),
+      symbol: symbolOf(i),
+      r: 4,
     });
     return kind === 'lines' ? [stroke(line(i)), dot, text] : [dot, text];
   });

@@ -1,4 +1,5 @@
-// Report -> one HTML file that needs nothing else: no scripts, no other files; for phones, wide screens, dark screens and paper.
+// Report -> one HTML file that needs nothing else: no scripts, no other files; for phones, wide screens, dark screens
+// and paper.
 import { drawFigure } from './figure.js';
 import { escapeMarkup } from './markup.js';
 import { direction, intervalEntry, mainEntry, signed } from './numbers.js';

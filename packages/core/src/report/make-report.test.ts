@@ -1,4 +1,5 @@
-// Reports of folders: small ones that training and evaluation really made, and hand-written ones where the numbers matter.
+// Reports of folders: small ones that training and evaluation really made, and hand-written ones where the numbers
+// matter.
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -77,8 +78,15 @@ describe('hand-written folders', () => {
     return out;
   }
   const stepLine = (step: number, loss: number) => ({
-    ...{ stage: 'model', step, loss, learningRate: 0.1, gradientNorm: 1 },
-    ...{ tokensPerSecond: 250, elapsed: 3 * step, remaining: 0, memory: 1.5e9 },
+    stage: 'model',
+    step,
+    loss,
+    learningRate: 0.1,
+    gradientNorm: 1,
+    tokensPerSecond: 250,
+    elapsed: 3 * step,
+    remaining: 0,
+    memory: 1.5e9,
   });
   const keepLine = (step: number, score: number, formShare: number) => ({
     stage: 'model',
@@ -246,7 +254,12 @@ test('folders that training and evaluation made', async () => {
   writeFileSync(task, [...yaml, 'target: "{label}"', 'labels: ["True", "False"]', 'metric: accuracy', ''].join('\n'));
   const stage = { steps: 2, keepEvery: 1 };
   const settings = {
-    ...{ precision: 'fp32', batchSize: 4, beams: 1, promptLength: 3, stage1: stage, stage2: stage },
+    precision: 'fp32',
+    batchSize: 4,
+    beams: 1,
+    promptLength: 3,
+    stage1: stage,
+    stage2: stage,
     keep: { tasks: [otherTask(folder)], shots: 0, limit: 2 },
   };
   const run = join(folder, 'real-run');

@@ -1,4 +1,5 @@
-// `promot report`: one report of any set of training runs and evaluations, from the files in their folders. Runs no model.
+// `promot report`: one report of any set of training runs and evaluations, from the files in their folders. Runs no
+// model.
 import { existsSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { isReproduced, readEvaluation } from '../artifacts/evaluation-folder.js';
@@ -31,9 +32,10 @@ export interface WrittenReport {
 const shownPrompts = 3;
 
 /**
- * Reads the folders and writes one report: scores with differences to the evaluation in the folder named `pretrained` (or the
- * first one), learning curves, what is left of other tasks, outputs side by side, costs, settings, versions.
- * Errors: a UserError for a folder that is neither a training run nor an evaluation, or is damaged; nothing is written then.
+ * Reads the folders and writes one report: scores with differences to the evaluation in the folder named `pretrained`
+ * (or the first one), learning curves, what is left of other tasks, outputs side by side, costs, settings, versions.
+ * Errors: a UserError for a folder that is neither a training run nor an evaluation, or is damaged; nothing is written
+ * then.
  *
  * @example await makeReport({ folders: ['runs/plain', 'runs/promot', 'results/pretrained'], out: 'report' });
  */

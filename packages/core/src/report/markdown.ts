@@ -4,7 +4,10 @@ import { printable } from './markup.js';
 import { intervalEntry, mainEntry, signed } from './numbers.js';
 import type { Cell, Report, Section, SideBySide, Table } from './report.js';
 
-/** report.md as text. The figures are links to `./NAME.svg`. All texts of the report are shown as they are, never as markup. */
+/**
+ * report.md as text. The figures are links to `./NAME.svg`. All texts of the report are shown as they are, never as
+ * markup.
+ */
 export function markdownReport({ title, headline, summary, sections, facts }: Report): string {
   const said = headline === undefined ? [] : [`**${inline(headline)}**`];
   const blocks = [`# ${inline(title)}`, ...said, ...summary.map(paragraph), ...sections.flatMap(sectionOf)];

@@ -1,5 +1,5 @@
-// What a checkpoint gained on the target task against what it kept elsewhere, and the checkpoints that no other beats on both
-// (paper, A.3.2, Figures 5 and 6).
+// What a checkpoint gained on the target task against what it kept elsewhere, and the checkpoints that no other beats
+// on both (paper, A.3.2, Figures 5 and 6).
 
 /** A place in a figure; more is better both across (x) and upward (y). */
 export interface FrontPoint {
@@ -8,9 +8,9 @@ export interface FrontPoint {
 }
 
 /**
- * The Pareto front: the points that no other point beats, that is, equals or exceeds on both axes and exceeds on one. From left
- * to right, so downward; points in the same place stay together, in the order in which they were given. O(n log n).
- * Errors: a RangeError for a coordinate that is not finite.
+ * The Pareto front: the points that no other point beats, that is, equals or exceeds on both axes and exceeds on one.
+ * From left to right, so downward; points in the same place stay together, in the order in which they were given. O(n
+ * log n). Errors: a RangeError for a coordinate that is not finite.
  */
 export function paretoFront<T extends FrontPoint>(points: readonly T[]): T[] {
   for (const { x, y } of points)

@@ -125,7 +125,10 @@ const report: Report = {
   ],
 };
 
-/** What is wrong with a text as XML: tags that do not match, attributes without quotes, bare `&` or `<`; with HTML's void tags. */
+/**
+ * What is wrong with a text as XML: tags that do not match, attributes without quotes, bare `&` or `<`; with HTML's
+ * void tags.
+ */
 function faults(text: string): string[] {
   const found: string[] = [];
   const open: string[] = [];

@@ -1,5 +1,5 @@
-// What a report is, as data: text, tables, figures, outputs side by side. html.ts, markdown.ts and figure.ts draw it; whoever ran
-// something fills it in.
+// What a report is, as data: text, tables, figures, outputs side by side. html.ts, markdown.ts and figure.ts draw it;
+// whoever ran something fills it in.
 
 export interface Report {
   readonly title: string;

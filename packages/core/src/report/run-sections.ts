@@ -7,7 +7,10 @@ import type { NamedRun } from './curves.js';
 import type { Cell, Section } from './report.js';
 import type { Speaker } from './side-by-side.js';
 
-/** The kept checkpoint that is a run's result, as far as its metrics tell: of the last stage, by the rule of its settings. */
+/**
+ * The kept checkpoint that is a run's result, as far as its metrics tell: of the last stage, by the rule of its
+ * settings.
+ */
 export function bestOfRun({ evaluations, keeps, settings }: TrainingRun) {
   const stage = evaluations.at(-1)?.stage;
   const keepAt = (step: number): KeepLine | undefined =>

@@ -9,8 +9,8 @@ export interface Speaker {
 }
 
 /**
- * For each task, `shown` prompts that the first speaker and others have got alike, word for word; those on which the outputs
- * differ first. Tasks with the same speakers stand together. A task of one speaker only is left out.
+ * For each task, `shown` prompts that the first speaker and others have got alike, word for word; those on which the
+ * outputs differ first. Tasks with the same speakers stand together. A task of one speaker only is left out.
  */
 export function sideBySides(speakers: readonly Speaker[], shown: number): SideBySide[] {
   const groups = new Map<string, { names: readonly string[]; items: SideBySide['items'][number][] }>();

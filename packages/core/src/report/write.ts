@@ -8,9 +8,9 @@ import { markdownReport } from './markdown.js';
 import type { Report } from './report.js';
 
 /**
- * Writes index.html (self-contained), report.md and NAME.svg for each figure into a folder, which is made where need be; files
- * of these names are replaced. Returns their paths, index.html first.
- * Errors: an Error for a figure whose name is no file name or is another figure's, too; nothing is written then.
+ * Writes index.html (self-contained), report.md and NAME.svg for each figure into a folder, which is made where need
+ * be; files of these names are replaced. Returns their paths, index.html first. Errors: an Error for a figure whose
+ * name is no file name or is another figure's, too; nothing is written then.
  */
 export async function writeReport(out: string, report: Report): Promise<string[]> {
   const figures = report.sections.flatMap(({ figure }) => (figure ? [figure] : []));

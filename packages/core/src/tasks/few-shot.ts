@@ -79,8 +79,9 @@ export interface FewShotPrompt {
 
 /**
  * Makes the k-shot prompts of a task. The exemplars are the first k training examples in an order drawn from the seed;
- * where the evaluated example is one of them (or has the same input), the next in that order takes its place at the end.
- * Errors: a UserError where the training split has too few examples; a RangeError for a limit without `countTokens`.
+ * where the evaluated example is one of them (or has the same input), the next in that order takes its place at the
+ * end. Errors: a UserError where the training split has too few examples; a RangeError for a limit without
+ * `countTokens`.
  */
 export function fewShotPrompts(options: FewShotOptions): (example: Example) => FewShotPrompt {
   const { train, shots, seed, countTokens } = options;
@@ -123,7 +124,8 @@ export function fewShotPrompts(options: FewShotOptions): (example: Example) => F
     for (;;) {
       const prefix = joinExemplars(exemplars.map(exemplar), '');
       const text = prefix + input;
-      // Tokens of the two parts and of the whole differ by a few at most: only prompts near the limit are counted whole.
+      // Tokens of the two parts and of the whole differ by a few at most: only prompts near the limit are counted
+      // whole.
       const estimate = count(prefix) + inputLength;
       const overLimit =
         estimate > maxPromptTokens + 8 || (estimate > maxPromptTokens - 8 && count(text) > maxPromptTokens);

@@ -34,9 +34,9 @@ const shortAnswer = 60;
 const validationRows = { share: 0.1, least: 20, most: 2000, largestShare: 0.2 };
 
 /**
- * Writes a task down: reads the data, finds labels where there are few answers, takes a part of the rows for validation. Paths are
- * absolute in it.
- * Errors: a UserError for data that cannot be read, a template that names a column that is not there (with the columns that are).
+ * Writes a task down: reads the data, finds labels where there are few answers, takes a part of the rows for
+ * validation. Paths are absolute in it. Errors: a UserError for data that cannot be read, a template that names a
+ * column that is not there (with the columns that are).
  *
  * @example
  * const { yaml } = await newTask({ data: 'tickets.csv', input: '{text} Which team?', target: '{team}' });

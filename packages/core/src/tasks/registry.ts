@@ -46,7 +46,9 @@ export const builtinTasks: readonly TaskDefinition[] = [
 
 /** Where a task's data comes from and who hears of warnings. */
 export interface LoadTaskOptions {
-  /** A folder with one folder a data set: `data/rte/train.jsonl`, `data/trivia_qa/test.jsonl`; else the hub is asked. */
+  /**
+   * A folder with one folder a data set: `data/rte/train.jsonl`, `data/trivia_qa/test.jsonl`; else the hub is asked.
+   */
   readonly data?: string;
   /** How to reach the hub. */
   readonly hub?: HubOptions;
@@ -78,8 +80,8 @@ export const namedTasks = new Registry<NamedTask>(
 );
 
 /**
- * Adds a task whose data lies in the data folder, or on the hub, as the built-in tasks' does. Throws UserError where another task
- * has its name.
+ * Adds a task whose data lies in the data folder, or on the hub, as the built-in tasks' does. Throws UserError where
+ * another task has its name.
  *
  * @example
  * registerTask({ name: 'mine', version: '1', metric: 'accuracy', evaluationSplits: ['test'], input, target });

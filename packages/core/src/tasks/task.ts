@@ -67,8 +67,8 @@ export interface TaskDefinition {
   /** Defaults to the target alone. */
   references?(record: DataRecord, names?: ClassNames): readonly string[];
   /**
-   * The text that is scored, from the model's output with its special tokens (T5's sentinels). Default: the output without
-   * special tokens, without white space at its ends. References and labels never come here.
+   * The text that is scored, from the model's output with its special tokens (T5's sentinels). Default: the output
+   * without special tokens, without white space at its ends. References and labels never come here.
    */
   postprocess?(output: string): string;
   /** The text inside the input that may be shortened. */
@@ -85,8 +85,8 @@ export interface Task extends Omit<TaskDefinition, 'metric'> {
   readonly notes: readonly string[];
   readonly source: RecordSource;
   /**
-   * The examples of a split, in file order. The split that was loaded last, of all tasks, is kept: to load it again is free.
-   * Errors: a UserError with file and line for a missing field, a label outside the set, an empty target.
+   * The examples of a split, in file order. The split that was loaded last, of all tasks, is kept: to load it again is
+   * free. Errors: a UserError with file and line for a missing field, a label outside the set, an empty target.
    */
   load(split: Split): Promise<readonly Example[]>;
 }

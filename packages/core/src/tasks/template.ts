@@ -1,4 +1,5 @@
-// Templates of user tasks: text with `{field}` places (`{answers.text[0]}` for what is inside of one); `{{` and `}}` stand for braces.
+// Templates of user tasks: text with `{field}` places (`{answers.text[0]}` for what is inside of one); `{{` and `}}`
+// stand for braces.
 
 import { UserError } from '../base/errors.js';
 import type { ClassNames } from '../data/class-names.js';
@@ -12,8 +13,8 @@ export interface Template {
   /** The one field of a template that is nothing but `{field}`. */
   readonly soleField?: string;
   /**
-   * The text for a record; the class numbers of columns that have names become these.
-   * Errors: a UserError for a missing field or one that is no text, number, true or false, and for a number that is none (NaN).
+   * The text for a record; the class numbers of columns that have names become these. Errors: a UserError for a missing
+   * field or one that is no text, number, true or false, and for a number that is none (NaN).
    */
   render(record: DataRecord, names?: ClassNames): string;
 }
@@ -61,8 +62,8 @@ function parseField(path: string): Field {
 }
 
 /**
- * The value of a field: of the column of that very name, where there is one, else what the steps lead to. Undefined where they
- * lead nowhere.
+ * The value of a field: of the column of that very name, where there is one, else what the steps lead to. Undefined
+ * where they lead nowhere.
  */
 export function fieldValue(record: DataRecord, path: string): unknown {
   if (Object.hasOwn(record, path)) return record[path];

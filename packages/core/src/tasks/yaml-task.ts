@@ -73,8 +73,8 @@ type Path = readonly PropertyKey[];
  * The task that a YAML file describes. Its data files are relative to it. Its version is a hash of the file's content.
  * Scores are reported on the test split, else on the validation split.
  *
- * Where the target template is one `{field}` and that field holds a list, each item is an acceptable answer and the first is
- * trained on.
+ * Where the target template is one `{field}` and that field holds a list, each item is an acceptable answer and the
+ * first is trained on.
  *
  * Errors: a UserError with file and line for YAML that does not parse, unknown keys (with the nearest known one),
  * missing or wrong values, data files that do not exist, labels that the metric could never match.

@@ -32,7 +32,9 @@ export function readAddedTokens(decoder: Json | undefined, place: string): Added
   return tokens.sort((a, b) => a.id - b.id);
 }
 
-/** A number of sentinels out of a file; `fallback` where it is silent. Throws a UserError for one that nobody can mean. */
+/**
+ * A number of sentinels out of a file; `fallback` where it is silent. Throws a UserError for one that nobody can mean.
+ */
 export function sentinelCount(value: Json | undefined, fallback: number, place: string): number {
   if (value === undefined || value === null) return fallback;
   if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MOST_SENTINELS) return value;

@@ -21,8 +21,8 @@ interface Named {
 }
 
 /**
- * ByT5's tokenizer with Transformers' ids: bytes from 3, then `<extra_id_0>`, `<extra_id_1>`, ... from 259, then added tokens.
- * Throws a UserError for added tokens that do not fit together.
+ * ByT5's tokenizer with Transformers' ids: bytes from 3, then `<extra_id_0>`, `<extra_id_1>`, ... from 259, then added
+ * tokens. Throws a UserError for added tokens that do not fit together.
  *
  * @param config tokenizer_config.json; `extra_ids` is the number of sentinels, 125 where it is silent.
  */
@@ -147,7 +147,9 @@ function validUtf8(bytes: Uint8Array): string {
   return out;
 }
 
-/** Where decoding goes on after the ill-formed bytes at `at` (WHATWG: the longest prefix of a character is one error). */
+/**
+ * Where decoding goes on after the ill-formed bytes at `at` (WHATWG: the longest prefix of a character is one error).
+ */
 function nextCharacter(source: Buffer, at: number): number {
   for (let end = at + 1; end < source.length; end++) {
     const decoded = source.toString('utf8', at, end + 1);

@@ -8,9 +8,10 @@ const label = (unit: number): number => unit & 0x800000ff;
 const offset = (unit: number): number => (unit >>> 10) << ((unit & 0x200) >>> 6);
 
 /**
- * The `precompiled_charsmap` of a SentencePiece normaliser (nmt_nfkc and the like): UTF-8 strings to their replacements.
- * Layout: byte length of the trie (u32), the trie's units (u32 each), then the replacements, each ended by a zero byte.
- * All numbers are little-endian; a trie value is a replacement's offset (sentencepiece, src/normalizer.cc).
+ * The `precompiled_charsmap` of a SentencePiece normaliser (nmt_nfkc and the like): UTF-8 strings to their
+ * replacements. Layout: byte length of the trie (u32), the trie's units (u32 each), then the replacements, each ended
+ * by a zero byte. All numbers are little-endian; a trie value is a replacement's offset (sentencepiece,
+ * src/normalizer.cc).
  */
 export class Charsmap {
   readonly #trie: Uint32Array;

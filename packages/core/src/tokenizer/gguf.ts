@@ -128,7 +128,9 @@ export function tokenizerFromGguf(metadata: GgufMetadata, place = 'the GGUF file
   return huggingFaceTokenizer({ place, description, config });
 }
 
-/** llama.cpp's converter writes user-defined pieces with spaces in place of the mark, Gemma's runs of spaces among them. */
+/**
+ * llama.cpp's converter writes user-defined pieces with spaces in place of the mark, Gemma's runs of spaces among them.
+ */
 function pieceOf(token: string, score: number, type: number): Piece {
   return { piece: type === PieceType.userDefined ? token.replaceAll(' ', '▁') : token, score, type };
 }

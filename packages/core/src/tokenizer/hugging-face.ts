@@ -25,8 +25,8 @@ export interface TokenizerFiles {
 const USUAL_ENDS = ['</s>', '<|im_end|>', '<|eot_id|>', '<|end_of_text|>', '<|endoftext|>'];
 
 /**
- * Builds the tokenizer. The description's own `truncation` and `padding` and the config's `model_max_length` are ignored.
- * Throws a UserError for a description that is not understood and where no end of sequence is known.
+ * Builds the tokenizer. The description's own `truncation` and `padding` and the config's `model_max_length` are
+ * ignored. Throws a UserError for a description that is not understood and where no end of sequence is known.
  */
 export function huggingFaceTokenizer({ place, description, config, modelIds = {} }: TokenizerFiles): Tokenizer {
   const complete = completeDescription(place, description, config);

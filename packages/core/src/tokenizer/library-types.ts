@@ -1,5 +1,5 @@
-// The part of @huggingface/tokenizers that promot uses, typed. (The package's own declarations import each other without
-// file extensions, which TypeScript's Node resolution does not find, so all its classes would be `any`.)
+// The part of @huggingface/tokenizers that promot uses, typed. (The package's own declarations import each other
+// without file extensions, which TypeScript's Node resolution does not find, so all its classes would be `any`.)
 
 import * as untyped from '@huggingface/tokenizers';
 import type { JsonObject } from '../base/json.js';

@@ -126,8 +126,8 @@ function decodeByteFallback(tokens: string[]): string[] {
 }
 
 /**
- * The library searches every word anew; the words of a language repeat. It knows no byte fallback: with it a piece that is no
- * token becomes its UTF-8 bytes, where the vocabulary has them all.
+ * The library searches every word anew; the words of a language repeat. It knows no byte fallback: with it a piece that
+ * is no token becomes its UTF-8 bytes, where the vocabulary has them all.
  */
 function rememberWords(model: UnigramModel, fallsBack: boolean): void {
   const pieces = (word: string): string[] => {

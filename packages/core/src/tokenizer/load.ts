@@ -36,7 +36,11 @@ export function loadTokenizer(folder: string): Tokenizer {
   );
   const { vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels } = tokenizer;
   return {
-    ...{ vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels },
+    vocabularySize,
+    beginningOfSequence,
+    endOfSequence,
+    padding,
+    sentinels,
     encode: (text, options) => tokenizer.encode(text, options),
     decode: (ids, options) => tokenizer.decode(ids, options),
     idOf: (token) => tokenizer.idOf(token),

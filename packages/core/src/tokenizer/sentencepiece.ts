@@ -6,7 +6,9 @@ import { UserError } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import { checkLengths } from './description.js';
 
-/** Kinds of piece, numbered as in sentencepiece_model.proto (GGUF's `tokenizer.ggml.token_type` uses the same numbers). */
+/**
+ * Kinds of piece, numbered as in sentencepiece_model.proto (GGUF's `tokenizer.ggml.token_type` uses the same numbers).
+ */
 export const PieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 /** One row of a SentencePiece vocabulary; its id is its place. */
@@ -187,7 +189,10 @@ export function sentencePieceDescription(
   };
 }
 
-/** SentencePiece's normaliser (normalizer.cc): the map, runs of spaces made one, spaces at the ends cut, one space put first. */
+/**
+ * SentencePiece's normaliser (normalizer.cc): the map, runs of spaces made one, spaces at the ends cut, one space put
+ * first.
+ */
 function normalizer(model: SentencePieceModel): JsonObject {
   const steps: JsonObject[] = [];
   if (model.charsmap.length > 0) {

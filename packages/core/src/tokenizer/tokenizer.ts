@@ -11,20 +11,20 @@ export interface Tokenizer {
   /** Ids of T5's `<extra_id_0>`, `<extra_id_1>`, ... in that order; empty where the tokenizer has none. */
   readonly sentinels: readonly number[];
   /**
-   * Token ids of a text, never cut and never padded.
-   * With `specialTokens` (default true) the tokenizer's own template is applied: T5 ends with `</s>`, Llama 2 begins with `<s>`.
+   * Token ids of a text, never cut and never padded. With `specialTokens` (default true) the tokenizer's own template
+   * is applied: T5 ends with `</s>`, Llama 2 begins with `<s>`.
    */
   encode(text: string, options?: { specialTokens?: boolean }): number[];
   /**
-   * Text of token ids; ids that the tokenizer lacks are dropped.
-   * With `specialTokens` false (the default) special tokens and sentinels are left out; with true they are written as they are.
+   * Text of token ids; ids that the tokenizer lacks are dropped. With `specialTokens` false (the default) special
+   * tokens and sentinels are left out; with true they are written as they are.
    */
   decode(ids: readonly number[], options?: { specialTokens?: boolean }): string;
   /** The id of a token by its exact spelling in the vocabulary. */
   idOf(token: string): number | undefined;
   /**
-   * The files (name to content) that stand for this tokenizer in a Hugging Face folder: those that it was read from, byte for
-   * byte, or for one that came otherwise tokenizer.json and tokenizer_config.json.
+   * The files (name to content) that stand for this tokenizer in a Hugging Face folder: those that it was read from,
+   * byte for byte, or for one that came otherwise tokenizer.json and tokenizer_config.json.
    */
   files(): ReadonlyMap<string, string | Uint8Array>;
 }

@@ -55,7 +55,10 @@ export class Checkpointer {
     const state = await fromFirst(
       () =>
         folder.checkpoints.recover(key, needsOf({ rule, goesBack }), tell) ?? {
-          ...{ stage: key, step: 0, candidates: [], seconds: 0 },
+          stage: key,
+          step: 0,
+          candidates: [],
+          seconds: 0,
         },
     );
     const checkpoints = new Checkpointer(folder, trained, optimizer, rule, goesBack, state);
@@ -107,7 +110,10 @@ export class Checkpointer {
     return last?.step === this.stageState.step && last.warns === true;
   }
 
-  /** Goes back to the last candidate at which the keep list did not warn, or to the start; the learning rate is lowered once more. */
+  /**
+   * Goes back to the last candidate at which the keep list did not warn, or to the start; the learning rate is lowered
+   * once more.
+   */
   async goBack(): Promise<void> {
     const { lowered = 0 } = this.stageState;
     this.stageState = { ...this.stageState, ...lastGood(this.stageState), lowered: lowered + 1 };

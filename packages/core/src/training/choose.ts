@@ -24,9 +24,9 @@ export function choiceRule({ start }: StageState, { choose, keep: { tolerance } 
 }
 
 /**
- * The best of the candidates, among those whose keep list lost at most `tolerance` points; where there is none, the one that
- * lost least. `one-standard-error`: the lowest validation loss among those whose score is within one standard error of the
- * highest, because a few examples more or less are chance and the loss tells more. Of equals the later.
+ * The best of the candidates, among those whose keep list lost at most `tolerance` points; where there is none, the one
+ * that lost least. `one-standard-error`: the lowest validation loss among those whose score is within one standard
+ * error of the highest, because a few examples more or less are chance and the loss tells more. Of equals the later.
  */
 export function bestOf(candidates: readonly Candidate[], { choose, keep }: ChoiceRule): Candidate {
   const fit = keep ? candidates.filter((one) => keeps(one, keep)) : candidates;
@@ -41,7 +41,9 @@ export function bestOf(candidates: readonly Candidate[], { choose, keep }: Choic
   );
 }
 
-/** The candidates that are the best, or that may still be the best of a longer list. All others need not stay on disk. */
+/**
+ * The candidates that are the best, or that may still be the best of a longer list. All others need not stay on disk.
+ */
 export function mayBeBest(candidates: readonly Candidate[], rule: ChoiceRule): readonly Candidate[] {
   if (candidates.length === 0) return [];
   const { choose, keep } = rule;

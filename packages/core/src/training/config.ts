@@ -23,8 +23,9 @@ const stageDefaults = {
 } as const;
 
 /**
- * The paper's settings (A.2.4, A.3.5) for a kind of model, with what a method wants other than that. A stage whose settings
- * have a name of their own begins with those of `stage2` where it trains the model, else with those of `stage1`.
+ * The paper's settings (A.2.4, A.3.5) for a kind of model, with what a method wants other than that. A stage whose
+ * settings have a name of their own begins with those of `stage2` where it trains the model, else with those of
+ * `stage1`.
  */
 export function defaultConfig(kind: LanguageModel['kind'], bf16Units: boolean, method?: Method): TrainingConfig {
   return resolveConfig(paperConfig(kind, bf16Units, method), method?.defaults ?? {});
@@ -46,7 +47,8 @@ export function paperConfig(kind: LanguageModel['kind'], bf16Units: boolean, met
     // bf16 pays where the processor or the GPU multiplies it; T5 never runs in fp16.
     precision: bf16Units ? 'bf16' : 'fp32',
     batchSize: 64,
-    // Examples of like length share a pass, so small passes waste little on padding; the gradient does not depend on it.
+    // Examples of like length share a pass, so small passes waste little on padding; the gradient does not depend on
+    // it.
     microBatchSize: 4,
     // The Llama family is trained without: at 0.1, SmolLM2-135M's loss on RTE is 13.1 in place of 4.6 before any step.
     dropout: seq2seq ? 0.1 : 0,

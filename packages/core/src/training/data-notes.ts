@@ -1,4 +1,5 @@
-// What a person should know of the data before the first step: targets that the model can never give, rows in both splits.
+// What a person should know of the data before the first step: targets that the model can never give, rows in both
+// splits.
 import type { LanguageModel } from '../models/model.js';
 import { joinedTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
@@ -8,8 +9,8 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 const largestSample = 5000;
 
 /**
- * Notes, as sentences, on a task's data: targets that do not come back by decoding, labels that are the same tokens, examples that
- * stand in both splits.
+ * Notes, as sentences, on a task's data: targets that do not come back by decoding, labels that are the same tokens,
+ * examples that stand in both splits.
  */
 export function dataNotes(
   task: Pick<Task, 'name' | 'labels'>,

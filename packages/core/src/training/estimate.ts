@@ -1,5 +1,6 @@
-// What a stage of training takes, roughly: memory from sizes and lengths, time from operations and the speed of products.
-// Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H heads, V rows.
+// What a stage of training takes, roughly: memory from sizes and lengths, time from operations and the speed of
+// products. Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H
+// heads, V rows.
 import { noGrad, scope, type Tensor, uniform } from '@promot/torch';
 import type { Stage, TrainingConfig } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
@@ -37,12 +38,16 @@ export interface StageEstimate {
 }
 
 const measureSeconds = 0.3;
-/** Share of the measured speed that a training step reaches: small products, attention, dropout and the optimizer are slower. */
+/**
+ * Share of the measured speed that a training step reaches: small products, attention, dropout and the optimizer are
+ * slower.
+ */
 const efficiency = 0.4;
 /** Node.js, libtorch's code and buffers. */
 const programBytes = 220e6;
 /**
- * Of all tensors' memory. Measured on RTE, batch 16: T5-small 1.0, SmolLM2-135M 0.6 (its prompt trained) and 0.7 (itself).
+ * Of all tensors' memory. Measured on RTE, batch 16: T5-small 1.0, SmolLM2-135M 0.6 (its prompt trained) and 0.7
+ * (itself).
  */
 const holesShare = 0.6;
 
@@ -153,8 +158,8 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
   const moments = { adamw: 2, sgd: 0, adafactor: trainsModel ? 0.01 : 1 }[settings.optimizer];
   const masterCopy = trainsModel && bytes === 2 ? 1 : 0;
   const optimizer = trainedParameters * 4 * (moments + masterCopy);
-  // What autograd keeps of a layer for a token: about ten vectors of the width, three of the inner width, and its row of
-  // attention weights for each head. The longest example is met sooner or later, and its pass is padded to it.
+  // What autograd keeps of a layer for a token: about ten vectors of the width, three of the inner width, and its row
+  // of attention weights for each head. The longest example is met sooner or later, and its pass is padded to it.
   const longSource = promptRows + inputLengths.longest + (seq2seq ? 0 : targetLengths.longest);
   const layer = (length: number) => length * (10 * sizes.width + 3 * sizes.inner + sizes.heads * length) * bytes;
   // Logits and their gradient.

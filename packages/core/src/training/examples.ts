@@ -23,7 +23,10 @@ export class TrainingExamples {
     readonly options: TrainingExamplesOptions,
   ) {}
 
-  /** The input and target of an example; with one shot, an exemplar in front, drawn anew in every epoch, never the example itself. */
+  /**
+   * The input and target of an example; with one shot, an exemplar in front, drawn anew in every epoch, never the
+   * example itself.
+   */
   text(index: number, epoch: number, shots: 0 | 1): Example {
     const example = this.#shortened(index);
     if (shots === 0) return example;

@@ -40,7 +40,9 @@ async function each(
   return hashes;
 }
 
-/** Throws UserError with the name of what is not as it was when a run began. Runs of earlier versions do not say all. */
+/**
+ * Throws UserError with the name of what is not as it was when a run began. Runs of earlier versions do not say all.
+ */
 export function checkFingerprints(before: Fingerprints, now: Fingerprints, out: string): void {
   const differ = [
     ...(before.model !== undefined && before.model !== now.model ? ['the base model (its files)'] : []),

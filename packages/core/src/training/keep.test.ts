@@ -106,7 +106,12 @@ test('the validation loss stands still where it has not fallen by 1 % in so many
 test('the keep list warns of a form that leaks and of references that have become less likely', () => {
   const interval = { low: 0, high: 0 };
   const of = (formShare: number | undefined, nll: number): KeepScore => ({
-    ...{ task: 'qa', metric: 'exact-match', score: 1, interval, nll, nllInterval: interval },
+    task: 'qa',
+    metric: 'exact-match',
+    score: 1,
+    interval,
+    nll,
+    nllInterval: interval,
     ...(formShare !== undefined && { formShare }),
   });
   const warned = (before: KeepScore, now: KeepScore) => warningsOf([before], [now]);

@@ -24,7 +24,10 @@ export interface KeepOptions {
   readonly onProgress?: (task: string, done: number, total: number) => void;
 }
 
-/** What the answers to the targets look like, to be looked for among the outputs on the keep list. Errors: those of loading data. */
+/**
+ * What the answers to the targets look like, to be looked for among the outputs on the keep list. Errors: those of
+ * loading data.
+ */
 export function targetForms(targets: readonly Task[], kept: readonly Task[]): Promise<TargetForm[]> {
   return Promise.all(targets.map((target) => targetForm(target, kept)));
 }
@@ -41,7 +44,14 @@ export async function scoreKeepList(
     // An answer out of a closed set is in no language.
     const own = forms.filter((form) => 'labels' in form || !task.labels);
     const { metric, score, interval, formShare, nll, nllInterval } = await evaluateTask(loaded, task, {
-      ...{ shots, seed, limit: limit || undefined, beams, maxInputLength, forms: own, nll: true, signal },
+      shots,
+      seed,
+      limit: limit || undefined,
+      beams,
+      maxInputLength,
+      forms: own,
+      nll: true,
+      signal,
       onProgress: (done, total) => onProgress?.(task.name, done, total),
     });
     const share = formShare === undefined ? {} : { formShare };
@@ -56,9 +66,10 @@ const leak = 10;
 const fall = 0.1;
 
 /**
- * What the keep list warns of, a line for each task: the target's form among its answers, or references that have become less
- * likely. The limits are chosen so that on Gemma 3 270M fine-tuning that forgets is told from ProMoT that does not: at step 20
- * fine-tuning at 0.00003 had 100 points and 2.1 nats on web_questions, ProMoT at 0.00001 none in 240 steps.
+ * What the keep list warns of, a line for each task: the target's form among its answers, or references that have
+ * become less likely. The limits are chosen so that on Gemma 3 270M fine-tuning that forgets is told from ProMoT that
+ * does not: at step 20 fine-tuning at 0.00003 had 100 points and 2.1 nats on web_questions, ProMoT at 0.00001 none in
+ * 240 steps.
  */
 export function warningsOf(before: readonly KeepScore[], now: readonly KeepScore[]): string[] {
   return now.flatMap(({ task, formShare = 0, nll }) => {

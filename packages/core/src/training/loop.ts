@@ -1,4 +1,5 @@
-// The training loop: batches in, parameters moved, metrics and checkpoints out. It knows nothing of tasks, methods or files.
+// The training loop: batches in, parameters moved, metrics and checkpoints out. It knows nothing of tasks, methods or
+// files.
 import {
   clipScale,
   deriveSeed,
@@ -49,7 +50,9 @@ export interface LoopOptions {
 export interface StepMetrics {
   /** From 1. */
   readonly step: number;
-  /** Mean over the batch's predicted (target) tokens, as the objective says, at the weights before this step's update. */
+  /**
+   * Mean over the batch's predicted (target) tokens, as the objective says, at the weights before this step's update.
+   */
   readonly loss: number;
   readonly learningRate: number;
   /** Euclidean norm of the gradient, before clipping. */
@@ -61,9 +64,9 @@ export interface StepMetrics {
 }
 
 /**
- * Trains from the optimizer's step on to `steps`, or until `afterStep` returns false. Returns whether it reached the end.
- * The gradient of a batch is that of the mean loss over all its target tokens, whatever its division into passes and ranks.
- * Throws where the loss or a gradient is not finite, before any parameter is moved.
+ * Trains from the optimizer's step on to `steps`, or until `afterStep` returns false. Returns whether it reached the
+ * end. The gradient of a batch is that of the mean loss over all its target tokens, whatever its division into passes
+ * and ranks. Throws where the loss or a gradient is not finite, before any parameter is moved.
  */
 export async function trainLoop(options: LoopOptions): Promise<boolean> {
   const { model, trained, optimizer, steps } = options;
@@ -93,7 +96,9 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
 /** More than so many bytes of weights are not laid out a second and third time. */
 export const mostPacked = 1e9;
 
-/** The linear layers that training lays out for the processor's products: all, where none of their weights is trained. */
+/**
+ * The linear layers that training lays out for the processor's products: all, where none of their weights is trained.
+ */
 function packedLayers(model: LanguageModel, trained: Parameters): readonly Linear[] {
   const layers = [...model.linears.values()];
   const own = new Set(trained.values());

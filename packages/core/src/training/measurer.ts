@@ -1,4 +1,5 @@
-// What is measured along a run: validation, the keep list, and what the caller wants to know; the lines of metrics.jsonl.
+// What is measured along a run: validation, the keep list, and what the caller wants to know; the lines of
+// metrics.jsonl.
 import type { Tensor } from '@promot/torch';
 import type { EvaluationLine } from '../artifacts/metrics-file.js';
 import type { Candidate, RunFolder } from '../artifacts/run-folder.js';

@@ -1,4 +1,5 @@
-// Mixtures: what share of every batch each source has, that every example has its own task's prompt, and replay has none.
+// Mixtures: what share of every batch each source has, that every example has its own task's prompt, and replay has
+// none.
 import { fileURLToPath } from 'node:url';
 import { zeros } from '@promot/torch';
 import { describe, expect, test } from 'vitest';

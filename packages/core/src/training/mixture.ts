@@ -1,4 +1,5 @@
-// Which examples stand in which batch, where they come from several tasks: sources, their rates, and the passes of a step.
+// Which examples stand in which batch, where they come from several tasks: sources, their rates, and the passes of a
+// step.
 import type { Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { Mixing } from '../methods/settings.js';
@@ -25,9 +26,9 @@ export interface MixtureOptions {
 }
 
 /**
- * The batches of a stage. Each source is read in an order of its own, epoch after epoch, and gives its share of every batch
- * as nearly as whole numbers allow: at each place stands the source that is furthest behind its share. All of it is a pure
- * function of the step; the place that was reached is remembered.
+ * The batches of a stage. Each source is read in an order of its own, epoch after epoch, and gives its share of every
+ * batch as nearly as whole numbers allow: at each place stands the source that is furthest behind its share. All of it
+ * is a pure function of the step; the place that was reached is remembered.
  */
 export class Mixture {
   readonly #shares: readonly number[];

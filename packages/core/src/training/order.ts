@@ -1,4 +1,5 @@
-// The order in which a task's examples are read: each epoch is a seeded permutation of all of them, one after the other.
+// The order in which a task's examples are read: each epoch is a seeded permutation of all of them, one after the
+// other.
 import { permutation } from '../base/random.js';
 
 /** A pure function of its arguments; the last epoch's order is remembered. */

@@ -1,5 +1,5 @@
-// Training by several processes (ranks) at once: each takes some passes of every batch, gradients are summed, rank 0 alone writes.
-// Without a process group everything here is the identity.
+// Training by several processes (ranks) at once: each takes some passes of every batch, gradients are summed, rank 0
+// alone writes. Without a process group everything here is the identity.
 import { createHash } from 'node:crypto';
 import { distributed, noGrad, type Parameters, scope, type Tensor, threads } from '@promot/torch';
 import { UserError } from '../base/errors.js';
@@ -32,8 +32,8 @@ export async function copyFromFirst(tensors: Iterable<Tensor>): Promise<void> {
 }
 
 /**
- * A signal for work in which all ranks must go the same way: in a group it is set when all have called `agreeToStop` and the own
- * signal of one was set, not in the midst of things.
+ * A signal for work in which all ranks must go the same way: in a group it is set when all have called `agreeToStop`
+ * and the own signal of one was set, not in the midst of things.
  */
 export function jointSignal(own: AbortSignal | undefined): {
   signal: AbortSignal | undefined;
@@ -78,8 +78,9 @@ function weightsOf(parameters: Iterable<Tensor>): string {
 }
 
 /**
- * Which passes of a batch this rank takes, in order. Whole passes are handed out, the longest first, each to the rank that has the
- * fewest tokens so far: so a pass is computed as one process computes it, dropout included. All ranks come to the same answer.
+ * Which passes of a batch this rank takes, in order. Whole passes are handed out, the longest first, each to the rank
+ * that has the fewest tokens so far: so a pass is computed as one process computes it, dropout included. All ranks come
+ * to the same answer.
  */
 export function ownPasses(
   passes: readonly MicroBatch[],

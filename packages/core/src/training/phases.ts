@@ -34,9 +34,9 @@ export interface Phase {
 }
 
 /**
- * The phases of a run. Of several tasks, a stage that trains prompts alone has one phase for each; all other stages mix the
- * tasks, and what trains the model mixes in `replay`, which has no prompts. Exemplars of a run of several tasks stand in
- * front of the mixed stages' inputs only (section 5.3's multi-task training; the others' in all stages).
+ * The phases of a run. Of several tasks, a stage that trains prompts alone has one phase for each; all other stages mix
+ * the tasks, and what trains the model mixes in `replay`, which has no prompts. Exemplars of a run of several tasks
+ * stand in front of the mixed stages' inputs only (section 5.3's multi-task training; the others' in all stages).
  * Errors: a UserError for `mixing` that does not fit the tasks and for too few exemplars.
  */
 export function phasesOf(
@@ -87,7 +87,10 @@ export function phasesOf(
   );
 }
 
-/** 0 for the first stage that leaves the model as it is, 1 for the first that trains it, numbers of their own for others. */
+/**
+ * 0 for the first stage that leaves the model as it is, 1 for the first that trains it, numbers of their own for
+ * others.
+ */
 function placeOf(stage: Stage, stages: readonly Stage[]): number {
   const trainsModel = (one: Stage) => one.trains.includes('model');
   const before = stages.slice(0, stages.indexOf(stage)).filter((one) => trainsModel(one) === trainsModel(stage)).length;

@@ -8,8 +8,8 @@ import { ratesOf } from './rates.js';
 /** Passes over the data that train the model. */
 const modelEpochs = 3;
 /**
- * A prompt learns the form of the answers and little else. On Gemma 3 270M (SNLI) its loss stood still before 400 steps; it
- * ends where the loss stands still, and at this many at the latest.
+ * A prompt learns the form of the answers and little else. On Gemma 3 270M (SNLI) its loss stood still before 400
+ * steps; it ends where the loss stands still, and at this many at the latest.
  */
 const promptSteps = 400;
 /** A prompt is looked at once an epoch, but not more often, and not less, than every so many steps. */
@@ -24,7 +24,10 @@ function batchFor(examples: number): number {
   return examples <= 10_000 ? 16 : 32;
 }
 
-/** The settings for a person's own data of so many training examples: `paper`'s, with what follows the data and the model. */
+/**
+ * The settings for a person's own data of so many training examples: `paper`'s, with what follows the data and the
+ * model.
+ */
 export function ownConfig(
   paper: TrainingConfig,
   { method, model, examples }: { method: Method; model: LanguageModel; examples: number },
@@ -52,8 +55,8 @@ export function ownConfig(
 }
 
 /**
- * Settles what depends on the batch: steps from epochs, and with `preset=own` evaluation by epoch. `given` is what a person set.
- * Errors: a UserError for a stage that was given both steps and epochs.
+ * Settles what depends on the batch: steps from epochs, and with `preset=own` evaluation by epoch. `given` is what a
+ * person set. Errors: a UserError for a stage that was given both steps and epochs.
  */
 export function settle(config: TrainingConfig, given: ConfigInput, examples: number): TrainingConfig {
   const { stages = {} } = given as { stages?: Readonly<Record<string, Partial<StageConfig>>> };

@@ -25,9 +25,9 @@ export interface TrainRequest {
   readonly signal?: AbortSignal;
   readonly onEvent?: Observer;
   /**
-   * Called at step 0 of each stage, before any training, and at every kept checkpoint, after it was saved and evaluated.
-   * What it returns becomes one line of metrics.jsonl, `{type: 'own', stage, step, ...returned}`, also over a kill and a resume: where
-   * the run was killed before the line was safe, it is called again for that checkpoint.
+   * Called at step 0 of each stage, before any training, and at every kept checkpoint, after it was saved and
+   * evaluated. What it returns becomes one line of metrics.jsonl, `{type: 'own', stage, step, ...returned}`, also over
+   * a kill and a resume: where the run was killed before the line was safe, it is called again for that checkpoint.
    */
   readonly atCheckpoint?: (at: CheckpointMoment) => Promise<object | undefined>;
 }

@@ -24,7 +24,8 @@ export function runBefore(out: string, resume: boolean): RunBefore | undefined {
 }
 
 /**
- * The request that goes on with a run as it began: everything is in its run.json. Errors: a UserError where there is no run.
+ * The request that goes on with a run as it began: everything is in its run.json. Errors: a UserError where there is no
+ * run.
  *
  * @example await train(resumeRequest('runs/rte'));
  */
@@ -35,8 +36,8 @@ export function resumeRequest(out: string): TrainRequest {
 }
 
 /**
- * The settings of a run that goes on: those that it began with, but a stage may have more steps where its rate does not depend
- * on their number. Errors: a UserError that names what is other.
+ * The settings of a run that goes on: those that it began with, but a stage may have more steps where its rate does not
+ * depend on their number. Errors: a UserError that names what is other.
  */
 export function resumedConfig(
   stored: TrainingConfig,

@@ -43,8 +43,8 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
 }
 
 /**
- * Throws UserError where a stage is to have more steps than it had and is not the last that was begun. (One whose newest checkpoints are
- * damaged comes to the same bits again.)
+ * Throws UserError where a stage is to have more steps than it had and is not the last that was begun. (One whose
+ * newest checkpoints are damaged comes to the same bits again.)
  */
 export function checkOrder(folder: RunFolder, setup: RunSetup, request: TrainRequest, before: RunBefore): void {
   const { phases, config } = setup;

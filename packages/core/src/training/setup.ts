@@ -40,8 +40,8 @@ export interface RunSetup {
 }
 
 /**
- * Loads and checks it all. `before`: the run to be gone on with, whose settings are the defaults. Errors: a UserError for a model, method, task, data or
- * setting at fault.
+ * Loads and checks it all. `before`: the run to be gone on with, whose settings are the defaults. Errors: a UserError
+ * for a model, method, task, data or setting at fault.
  */
 export async function setUp(request: TrainRequest, before?: RunBefore): Promise<RunSetup> {
   const method = findMethod(request.method);
@@ -196,8 +196,8 @@ function checkNumbers({ model }: LoadedModel, tasks: readonly RunTask[], request
 }
 
 /**
- * Adafactor and AdamW move each number of the prompt by about the learning rate in a step. The paper's rates are made for
- * T5 and PaLM, whose embeddings are of size 1 and more; SmolLM2's are of 0.14, and its loss rises at a rate of 0.3.
+ * Adafactor and AdamW move each number of the prompt by about the learning rate in a step. The paper's rates are made
+ * for T5 and PaLM, whose embeddings are of size 1 and more; SmolLM2's are of 0.14, and its loss rises at a rate of 0.3.
  */
 function warnOfLargeSteps(
   { model }: LoadedModel,

@@ -65,7 +65,10 @@ export async function runStage(phase: Phase, context: StageContext): Promise<Sta
   return lora && !has(phase.stage, 'lora') ? lora.without(run) : run();
 }
 
-/** Whether a stage has come to its end, by its steps or because its validation loss stands still, and was evaluated there. */
+/**
+ * Whether a stage has come to its end, by its steps or because its validation loss stands still, and was evaluated
+ * there.
+ */
 export function isDone({ step, candidates }: StageState, { steps, patience }: StageConfig): boolean {
   if (!candidates.some((one) => one.step === step)) return false;
   return step >= steps || standsStill(candidates, patience);
@@ -164,7 +167,10 @@ class StageRun {
       this.#tell({ type: 'stage', ...nameOf(phase), step: begin, steps: settings.steps, trainedParameters });
 
       const isKept = (step: number) => step > 0 && (step % settings.keepEvery === 0 || step === settings.steps);
-      /** A kept checkpoint is saved first and evaluated then, so that a run killed meanwhile evaluates it when it resumes. */
+      /**
+       * A kept checkpoint is saved first and evaluated then, so that a run killed meanwhile evaluates it when it
+       * resumes.
+       */
       const evaluateIfDue = async () => {
         const { step } = checkpoints.state;
         if (isKept(step) && !checkpoints.isCandidate)
@@ -206,7 +212,8 @@ class StageRun {
             };
             folder.appendMetrics({ type: 'step', ...line });
             this.#tell({ type: 'step', steps: settings.steps, ...line });
-            // Timers, signals and the caller's own work run here. A Ctrl-C is heard now, before the question whether to save.
+            // Timers, signals and the caller's own work run here. A Ctrl-C is heard now, before the question whether to
+            // save.
             await setImmediate();
             await this.context.agreeToStop();
             const isDue = isKept(step) || signal?.aborted || (await fromFirst(() => checkpoints.isOld));

@@ -1,13 +1,16 @@
 // The gradient of a large vocabulary table, computed once a step in place of once a pass.
 //
-// A table of V rows and E columns is read by its ids and, where it is tied, by the output layer. Autograd makes a gradient of all V * E
-// numbers for each of the two in every pass and adds them up: on Gemma 3 270M (V 262,144, E 640: 671 MB in fp32) that costs far
-// more than the passes themselves. Here each pass leaves only its ids, the gradients of the rows that it read, and the inputs and
-// the gradients of its logits; at the end of the step one product and one addition of rows make the table's gradient.
+// A table of V rows and E columns is read by its ids and, where it is tied, by the output layer. Autograd makes a
+// gradient of all V * E numbers for each of the two in every pass and adds them up: on Gemma 3 270M (V 262,144, E 640:
+// 671 MB in fp32) that costs far more than the passes themselves. Here each pass leaves only its ids, the gradients of
+// the rows that it read, and the inputs and the gradients of its logits; at the end of the step one product and one
+// addition of rows make the table's gradient.
 import { call, cat, type Embedding, keep, type Linear, linear, noGrad, scope, type Tensor, zeros } from '@promot/torch';
 import type { LanguageModel } from '../models/model.js';
 
-/** Tables of fewer numbers are left to autograd: there is little to gain, and the order of its sums stays what it was. */
+/**
+ * Tables of fewer numbers are left to autograd: there is little to gain, and the order of its sums stays what it was.
+ */
 const leastNumbers = 2 ** 26;
 
 interface Read {

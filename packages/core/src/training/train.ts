@@ -1,4 +1,5 @@
-// One training run from its request to its result: checks everything, makes the run folder or goes on in it, and walks through.
+// One training run from its request to its result: checks everything, makes the run folder or goes on in it, and walks
+// through.
 import { isDeepStrictEqual } from 'node:util';
 import { withDevice } from '@promot/torch';
 import { RunFolder } from '../artifacts/run-folder.js';
@@ -15,8 +16,8 @@ export type { CheckpointMoment, MetricsLine, TrainRequest, TrainResult, WorkEven
 /**
  * Trains a model on a task, or on several together. Throws UserError for bad input before anything is written.
  *
- * In a process group (`distributed.initProcessGroup`) all ranks call it with the same request: they divide the passes of each batch
- * and the evaluations, and rank 0 alone writes the run folder, which the others need not see.
+ * In a process group (`distributed.initProcessGroup`) all ranks call it with the same request: they divide the passes
+ * of each batch and the evaluations, and rank 0 alone writes the run folder, which the others need not see.
  * @example
  * await train({ model: 't5-small', task: 'rte', data: 'data', method: 'promot', out: 'runs/rte', settings: { batchSize: 16 } });
  */

@@ -1,4 +1,5 @@
-// The command line as a person or a script meets it: answers, exit codes, messages. In-process, on the tiny golden models.
+// The command line as a person or a script meets it: answers, exit codes, messages. In-process, on the tiny golden
+// models.
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -32,7 +32,11 @@ export function interpolateCommand(io: Io): Command {
     await useTorch();
     const { interpolate } = await import('@promot/core/merging');
     const result = await interpolate({
-      ...{ base, tuned, factor, out, precision },
+      base,
+      tuned,
+      factor,
+      out,
+      precision,
       hub: { onEvent: observer(progress) },
       onProgress: (done, total) => progress.update('interpolate', done, total),
     });

@@ -1,4 +1,5 @@
-// Ctrl-C, and the SIGTERM that Slurm, Kubernetes and `kill` send: the first ends the work at its next safe place, the second at once.
+// Ctrl-C, and the SIGTERM that Slurm, Kubernetes and `kill` send: the first ends the work at its next safe place, the
+// second at once.
 import type { Progress } from './progress.js';
 
 /** What a shell expects of a program that ended on a signal: 128 and the signal's number. */

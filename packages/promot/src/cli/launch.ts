@@ -44,12 +44,15 @@ export function launchCommand(io: Io): Command {
         throw new UserError(`--node-rank ${nodeRank}: with --nodes ${nodes} it is 0 to ${nodes - 1}`);
       const port = masterPort ?? (nodes > 1 ? 29500 : await freePort());
       const common = {
-        ...{ WORLD_SIZE: processes * nodes, LOCAL_WORLD_SIZE: processes },
-        ...{ MASTER_ADDR: masterAddr ?? '127.0.0.1', MASTER_PORT: port },
+        WORLD_SIZE: processes * nodes,
+        LOCAL_WORLD_SIZE: processes,
+        MASTER_ADDR: masterAddr ?? '127.0.0.1',
+        MASTER_PORT: port,
       };
       const environments = Array.from({ length: processes }, (_, local) => ({
         ...common,
-        ...{ RANK: nodeRank * processes + local, LOCAL_RANK: local },
+        RANK: nodeRank * processes + local,
+        LOCAL_RANK: local,
       }));
       io.exitCode = await runAll(command, environments, io);
     });

@@ -41,7 +41,10 @@ export function takePlugins(args: readonly string[]): { readonly plugins: string
 /** Files whose plugin has run. */
 const done = new Set<string>();
 
-/** Runs plugins in turn, each once a process. Errors: a UserError for a file that is missing, fails, or exports no function. */
+/**
+ * Runs plugins in turn, each once a process. Errors: a UserError for a file that is missing, fails, or exports no
+ * function.
+ */
 export async function runPlugins(files: readonly string[]): Promise<void> {
   for (const file of files) {
     const path = resolve(file);

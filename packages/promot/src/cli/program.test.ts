@@ -16,9 +16,12 @@ vi.mock('@promot/core/generation', async (original) => ({
 
 test('an error ends the bar: the cursor is back', async () => {
   const stderr = Object.assign(new Collect(), {
-    ...{ isTTY: true, columns: 100 },
+    isTTY: true,
+    columns: 100,
     // What cli-progress asks of a terminal.
-    ...{ cursorTo: () => true, clearLine: () => true, moveCursor: () => true },
+    cursorTo: () => true,
+    clearLine: () => true,
+    moveCursor: () => true,
   });
   const model = join(fileURLToPath(new URL('../../../core/golden/models', import.meta.url)), 't5-v1.1');
   const io = { stdout: new Collect(), stderr, exitCode: 0 };

@@ -1,4 +1,5 @@
-// All commands, and what becomes of their errors. Only the command that is asked for is loaded, so that help comes at once.
+// All commands, and what becomes of their errors. Only the command that is asked for is loaded, so that help comes at
+// once.
 import { createRequire } from 'node:module';
 import { errorCodes, printable, systemError, UserError } from '@promot/core/errors';
 import { Command, CommanderError } from 'commander';
@@ -53,8 +54,8 @@ const firstWords = (
 `;
 
 /**
- * Runs one command line (without `node` and the program's name) and gives the exit code: 0; 1 for a failure that is not the
- * user's; 2 for bad input; 130 for work that Ctrl-C ended, 143 for work that SIGTERM ended.
+ * Runs one command line (without `node` and the program's name) and gives the exit code: 0; 1 for a failure that is not
+ * the user's; 2 for bad input; 130 for work that Ctrl-C ended, 143 for work that SIGTERM ended.
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const called = io.program ?? 'promot';

@@ -29,7 +29,9 @@ export class Progress {
     this.#io = io;
   }
 
-  /** Shows how far `title` is; a new title begins a new bar. `remaining` is in seconds, estimated where it is not given. */
+  /**
+   * Shows how far `title` is; a new title begins a new bar. `remaining` is in seconds, estimated where it is not given.
+   */
   update(title: string, done: number, total: number, details = '', remaining?: number): void {
     const now = Date.now();
     if (title !== this.#title) {

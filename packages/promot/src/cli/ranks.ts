@@ -8,8 +8,8 @@ import type { Io } from './io.js';
 import { useTorch } from './torch.js';
 
 /**
- * A command's action for each of the processes that a launcher started, in one process group; as it is where there is no launcher.
- * Rank 0 talks to the person. The others write what they say to a log beside the run folder.
+ * A command's action for each of the processes that a launcher started, in one process group; as it is where there is
+ * no launcher. Rank 0 talks to the person. The others write what they say to a log beside the run folder.
  */
 export function inRanks<O extends { readonly out?: string; readonly resume?: true | string }>(
   io: Io,
@@ -23,7 +23,8 @@ export function inRanks<O extends { readonly out?: string; readonly resume?: tru
       const log = openLog(options.out ?? (options.resume === true ? undefined : options.resume), ranks.rank);
       Object.assign(io, { stdout: log, stderr: log });
     }
-    // Each rank sees one GPU, its own, so none has to be named. CUDA reads the variable when it is first asked for anything.
+    // Each rank sees one GPU, its own, so none has to be named. CUDA reads the variable when it is first asked for
+    // anything.
     const visible = process.env.CUDA_VISIBLE_DEVICES?.split(',');
     process.env.CUDA_VISIBLE_DEVICES = visible ? (visible[ranks.localRank] ?? '') : String(ranks.localRank);
     await useTorch();
@@ -43,7 +44,9 @@ export function inRanks<O extends { readonly out?: string; readonly resume?: tru
   };
 }
 
-/** The file where a rank other than 0 says what rank 0 says to the person; nowhere, for a command that writes no files. */
+/**
+ * The file where a rank other than 0 says what rank 0 says to the person; nowhere, for a command that writes no files.
+ */
 function openLog(out: string | undefined, rank: number): NodeJS.WritableStream {
   if (out === undefined) return createWriteStream(devNull);
   mkdirSync(dirname(out), { recursive: true });

@@ -27,7 +27,10 @@ const settings = z.strictObject({
   precision: z.enum(['fp32', 'bf16']).optional(),
 });
 
-/** Does all arms that are left and writes the report. Errors: a UserError for a missing model or data folder, or an unknown setting. */
+/**
+ * Does all arms that are left and writes the report. Errors: a UserError for a missing model or data folder, or an
+ * unknown setting.
+ */
 export async function reproduceReal(io: Io, options: Options): Promise<void> {
   const { model, data, out = 'reproduce/real', only = [], json } = options;
   if (model === undefined)

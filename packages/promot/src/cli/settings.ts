@@ -44,7 +44,10 @@ function nest(settings: readonly Pick<Setting, 'path' | 'value'>[]): Settings {
   return result;
 }
 
-/** Numbers, true, false, null and lists `[a,b]` of them and of words are read as YAML reads them; all else is the text as it stands. */
+/**
+ * Numbers, true, false, null and lists `[a,b]` of them and of words are read as YAML reads them; all else is the text
+ * as it stands.
+ */
 function parseFlag(text: string): Setting {
   const split = text.indexOf('=');
   if (split < 1) throw new UserError(`--set ${text}: write it as key=value`);

@@ -1,4 +1,5 @@
-// `promot sweep`: runs over a grid of settings, or over drawn ones, with several seeds, and a report that compares them.
+// `promot sweep`: runs over a grid of settings, or over drawn ones, with several seeds, and a report that compares
+// them.
 import { alignedTable, UserError } from '@promot/core/base';
 import { Command } from 'commander';
 import { describeCombination, mean, planSweep, type Swept } from '../experiments/sweep.js';

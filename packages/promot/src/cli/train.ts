@@ -1,4 +1,5 @@
-// `promot train`: a training run with live progress; Ctrl-C and SIGTERM save and say how to go on. `--dry-run`: what it would do.
+// `promot train`: a training run with live progress; Ctrl-C and SIGTERM save and say how to go on. `--dry-run`: what it
+// would do.
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
@@ -185,7 +186,10 @@ function summary(result: TrainResult, next: string): string {
   ].join('\n');
 }
 
-/** With several tasks (of these names) that of the first: each is asked with its own prompt, and with exemplars as it was trained. */
+/**
+ * With several tasks (of these names) that of the first: each is asked with its own prompt, and with exemplars as it
+ * was trained.
+ */
 function evalCommandLine(
   { out, method, data }: TrainRequest,
   tasks: readonly string[],

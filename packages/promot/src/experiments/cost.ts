@@ -48,7 +48,9 @@ export function listExperiments(): List {
       return { name: scale.name, about: scale.about, machine: scale.speed.machine, all: costOf(jobs.values()) };
     }),
     experiments: experiments.map((experiment) => ({
-      ...{ name: experiment.name, place: experiment.place, shows: experiment.shows },
+      name: experiment.name,
+      place: experiment.place,
+      shows: experiment.shows,
       costs: Object.fromEntries(
         scales.map((scale) => {
           const planner = planOf(experiment, scale);

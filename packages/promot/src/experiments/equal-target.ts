@@ -1,5 +1,5 @@
-// Methods compared where their models are equally good at the target. At the end of training one may be better there and have
-// lost more elsewhere; that says nothing about which of them forgets less.
+// Methods compared where their models are equally good at the target. At the end of training one may be better there
+// and have lost more elsewhere; that says nothing about which of them forgets less.
 import { UserError } from '@promot/core/base';
 
 /** A checkpoint with its score on the target; step 0 has none. */

@@ -1,4 +1,5 @@
-// Does the jobs of an experiment that are not done yet: one after the other, beside any other process that does the same.
+// Does the jobs of an experiment that are not done yet: one after the other, beside any other process that does the
+// same.
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
@@ -32,9 +33,9 @@ const alignmentExamples = 64;
 const secondsBetweenLooks = 2;
 
 /**
- * Does all jobs; false where the signal ended it before. What was begun goes on the next time. A job that another process has
- * is left to it, and waited for at the end, so any number of processes may do the same experiment (or others that share
- * jobs with it) in the same folder of the same machine.
+ * Does all jobs; false where the signal ended it before. What was begun goes on the next time. A job that another
+ * process has is left to it, and waited for at the end, so any number of processes may do the same experiment (or
+ * others that share jobs with it) in the same folder of the same machine.
  */
 export async function execute(jobs: readonly Job[], request: ExecuteRequest): Promise<boolean> {
   const { folder, signal, onEvent } = request;
@@ -109,7 +110,14 @@ async function trainJob(job: TrainingRun, request: ExecuteRequest): Promise<numb
   const { model, tasks, method, settings } = job;
   const out = folder.of(job);
   const result = await train({
-    ...{ model, task: tasks.length === 1 ? tasks[0]! : tasks, method, out, data, settings, resume: true, signal },
+    model,
+    task: tasks.length === 1 ? tasks[0]! : tasks,
+    method,
+    out,
+    data,
+    settings,
+    resume: true,
+    signal,
     ...(onEvent && { onEvent }),
     ...(job.alignment && { atCheckpoint: alignmentOf(job, request) }),
   });
@@ -147,8 +155,18 @@ async function evaluationJob(job: Evaluation, request: ExecuteRequest): Promise<
   const { tasks, shots, split, limit, beams, maxInputLength, precision } = job;
   await evaluateTasks({
     ...folder.modelOf(job),
-    ...{ tasks, shots, split, limit, beams, maxInputLength, precision },
-    ...{ device, data, signal, nll: true, out: folder.of(job) },
+    tasks,
+    shots,
+    split,
+    limit,
+    beams,
+    maxInputLength,
+    precision,
+    device,
+    data,
+    signal,
+    nll: true,
+    out: folder.of(job),
     ...(onEvent && { onEvent }),
   });
 }

@@ -1,4 +1,5 @@
-// What an experiment is, as data: a table or a figure of the paper. To add one, add a file in catalogue/ and a line in its index.
+// What an experiment is, as data: a table or a figure of the paper. To add one, add a file in catalogue/ and a line in
+// its index.
 import type { ContenderName } from './contenders.js';
 
 /** The pretrained models of the paper; each scale says what takes their place. */

@@ -1,4 +1,5 @@
-// What a reader of an experiment's report must know beside its numbers: what stands in for the paper's, settings, versions, costs.
+// What a reader of an experiment's report must know beside its numbers: what stands in for the paper's, settings,
+// versions, costs.
 import { cpus } from 'node:os';
 import { flattened, readRun } from '@promot/core/artifacts';
 import { version } from '@promot/core/base';
@@ -74,7 +75,9 @@ export function factsOf(experiment: Experiment, planner: Planner, folder: Experi
   ];
 }
 
-/** The settings that all runs had, and for each kind of run those of its own and the time that its training steps took. */
+/**
+ * The settings that all runs had, and for each kind of run those of its own and the time that its training steps took.
+ */
 function trainingFacts(planner: Planner, folder: ExperimentFolder): Fact[] {
   const kinds = new Map<string, { name: string; config: Record<string, string>; seconds: number[] }>();
   for (const run of runsOf(planner)) {

@@ -29,7 +29,10 @@ export function figureNumbers(
     if ('run' in part) return readCourse(folder, part.run);
     const { score } = readEvaluation(folder, part.target).get(task)!;
     const keep = [...readEvaluation(folder, part.unseen).values()].map((entry) => ({
-      ...{ task: entry.task, metric: entry.metric, score: entry.score, nll: entry.nll! },
+      task: entry.task,
+      metric: entry.metric,
+      score: entry.score,
+      nll: entry.nll!,
     }));
     return [{ step: 0, score, keep, alignment: {} }];
   };
@@ -40,8 +43,8 @@ export function figureNumbers(
 }
 
 /**
- * The figure, beside it the likelihood of the references and the share of the target's form along training, and a table of methods
- * at equal target score.
+ * The figure, beside it the likelihood of the references and the share of the target's form along training, and a table
+ * of methods at equal target score.
  */
 export function figureSections(
   experiment: FigureExperiment,
@@ -80,7 +83,10 @@ function aside(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], 
   return [...sections, equalTarget(experiment, courses, planner)];
 }
 
-/** The mean over seeds at each step that all have, and one standard deviation to each side; of one seed its bootstrap interval. */
+/**
+ * The mean over seeds at each step that all have, and one standard deviation to each side; of one seed its bootstrap
+ * interval.
+ */
 function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) => Found | undefined): FigurePoint[] {
   return seeds[0]!.flatMap(({ step }) => {
     const found = seeds.flatMap((seed) => {
@@ -125,7 +131,10 @@ function courseLines(experiment: CourseExperiment, numbers: readonly SeriesNumbe
   const share = experiment.draws === 'form-share';
   const { task } = planner.place(experiment.target)!;
   return {
-    ...{ name: experiment.name, kind: 'lines', x: 'steps of training the model', title: experiment.shows },
+    name: experiment.name,
+    kind: 'lines',
+    x: 'steps of training the model',
+    title: experiment.shows,
     y: share ? `accuracy on ${task}; % of outputs in its form` : 'score',
     series: [
       ...numbers.map(({ label, seeds }) => ({
@@ -214,7 +223,10 @@ function tradeOff(experiment: TradeOffExperiment, numbers: readonly SeriesNumber
     }),
   }));
   return {
-    ...{ name: experiment.name, kind: 'scatter', title: experiment.shows, y: experiment.upward },
+    name: experiment.name,
+    kind: 'scatter',
+    title: experiment.shows,
+    y: experiment.upward,
     x: `score on ${planner.place(experiment.target)!.task}`,
     series,
     front: paretoFront(series.flatMap(({ points }) => points)),

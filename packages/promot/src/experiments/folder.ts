@@ -1,4 +1,5 @@
-// Where an experiment's jobs leave their results, and who works on which: DIR/runs, DIR/models, DIR/evaluations, DIR/jobs.
+// Where an experiment's jobs leave their results, and who works on which: DIR/runs, DIR/models, DIR/evaluations,
+// DIR/jobs.
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -55,8 +56,8 @@ export class ExperimentFolder {
   }
 
   /**
-   * Takes a job for this process; undefined where another one of this machine has it. The lock of a process that is gone counts
-   * for nothing.
+   * Takes a job for this process; undefined where another one of this machine has it. The lock of a process that is
+   * gone counts for nothing.
    */
   async claim(job: Job): Promise<(() => Promise<void>) | undefined> {
     const folder = join(this.path, 'jobs', job.name);

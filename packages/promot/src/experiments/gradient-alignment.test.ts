@@ -1,4 +1,5 @@
-// The cosine of the task's and the format's gradient: against computations by hand, its properties, and that nothing is left behind.
+// The cosine of the task's and the format's gradient: against computations by hand, its properties, and that nothing is
+// left behind.
 import { fileURLToPath } from 'node:url';
 import { permutation } from '@promot/core/base';
 import type { LinearPlace, TokenizedExample } from '@promot/core/models';

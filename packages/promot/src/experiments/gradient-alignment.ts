@@ -1,4 +1,5 @@
-// How much of a task's gradient is format: its cosine with the gradient on shuffled targets (paper, section 3.3, Figures 3, 7).
+// How much of a task's gradient is format: its cosine with the gradient on shuffled targets (paper, section 3.3,
+// Figures 3, 7).
 import { setImmediate } from 'node:timers/promises';
 import { permutation, UserError } from '@promot/core/base';
 import type { LanguageModel, LoadedModel, Role, TokenizedExample } from '@promot/core/models';
@@ -7,10 +8,11 @@ import { type MicroBatch, sumOfLosses, toMicroBatches } from '@promot/core/train
 import { grad, keep, noGrad, type Parameters, scope, type Tensor, withDevice } from '@promot/torch';
 
 /**
- * Matrices of the last decoder layer, without their biases: all of the MLP's (the paper's "MLP kernel"); query, key and value
- * of self-attention, and of encoder-decoders those of cross-attention, too. The paper does not say which of the two it shows.
- * Where targets are one word of one token, an encoder-decoder's self-attention has a choice only at the end of sequence, of
- * which a shuffle says nothing: in the one run that was looked at, the drop of the cosine showed in cross-attention. `all` is every parameter of the model.
+ * Matrices of the last decoder layer, without their biases: all of the MLP's (the paper's "MLP kernel"); query, key and
+ * value of self-attention, and of encoder-decoders those of cross-attention, too. The paper does not say which of the
+ * two it shows. Where targets are one word of one token, an encoder-decoder's self-attention has a choice only at the
+ * end of sequence, of which a shuffle says nothing: in the one run that was looked at, the drop of the cosine showed in
+ * cross-attention. `all` is every parameter of the model.
  */
 export const parameterGroupNames = [
   'mlp',
@@ -38,8 +40,8 @@ export interface GradientAlignment {
   /** In the order of `parameterGroupNames`; decoder-only models have no cross-attention. */
   readonly groups: Readonly<Partial<Record<ParameterGroup, Alignment>>>;
   /**
-   * Share of the examples, 0 to 1, whose target the shuffle left as it was: about a half for two labels. By chance alone it is
-   * higher or lower on few examples, and the cosines with it.
+   * Share of the examples, 0 to 1, whose target the shuffle left as it was: about a half for two labels. By chance
+   * alone it is higher or lower on few examples, and the cosines with it.
    */
   readonly unchanged: number;
 }
@@ -58,14 +60,16 @@ export interface GradientAlignmentOptions {
 }
 
 /**
- * Compares, group by group, the gradient g of the mean loss over the examples' target tokens with the format gradient: that
- * of the same inputs with the targets shuffled over all given examples (a seeded permutation), which keeps the task's format
- * and nothing of its content. Both are taken at the model's present weights, without dropout, summed in float32.
+ * Compares, group by group, the gradient g of the mean loss over the examples' target tokens with the format gradient:
+ * that of the same inputs with the targets shuffled over all given examples (a seeded permutation), which keeps the
+ * task's format and nothing of its content. Both are taken at the model's present weights, without dropout, summed in
+ * float32.
  *
  * The paper (section 3.3) shows this for standard fine-tuning on RTE, without a prompt, at step 0 (cosine near 1) and
- * every step on to 400 (near 0.2), on the same batches of inputs for both; the format gradient at step t is taken at the
- * weights that t steps of real training gave. So call it with the model of each checkpoint and equal examples and seed.
- * With `prompt` it asks what the paper argues but does not plot: how much format is left to learn behind a trained prompt.
+ * every step on to 400 (near 0.2), on the same batches of inputs for both; the format gradient at step t is taken at
+ * the weights that t steps of real training gave. So call it with the model of each checkpoint and equal examples and
+ * seed. With `prompt` it asks what the paper argues but does not plot: how much format is left to learn behind a
+ * trained prompt.
  *
  * Changes nothing in the model. Memory: two float32 copies of the parameters, beside one pass.
  * Errors: a UserError for fewer than two examples or a model whose layers it does not know; the signal's reason.
@@ -117,7 +121,9 @@ export interface GroupMember {
   readonly rows?: readonly [start: number, count: number];
 }
 
-/** Groups of self-attention and of the feed-forward, by what a matrix computes; cross-attention's begin with `cross-`. */
+/**
+ * Groups of self-attention and of the feed-forward, by what a matrix computes; cross-attention's begin with `cross-`.
+ */
 const groupOf = {
   ...({ query: 'query', key: 'key', value: 'value' } as const),
   ...({ gate: 'mlp', up: 'mlp', down: 'mlp' } as const),
@@ -175,7 +181,10 @@ export function compareGradients(members: readonly GroupMember[], first: Paramet
   });
 }
 
-/** Adds the gradients of one pass, of its part of the mean loss over `targets` tokens, to the sums, which are kept float32. */
+/**
+ * Adds the gradients of one pass, of its part of the mean loss over `targets` tokens, to the sums, which are kept
+ * float32.
+ */
 function addGradients(
   sums: Map<string, Tensor>,
   model: LanguageModel,

@@ -1,4 +1,5 @@
-// Reads what jobs left: scores, likelihoods and outputs of evaluations, lines of runs; and brings several seeds together.
+// Reads what jobs left: scores, likelihoods and outputs of evaluations, lines of runs; and brings several seeds
+// together.
 import {
   type KeepLine,
   readResults,
@@ -50,7 +51,8 @@ export function meanOf(values: readonly number[]): number {
 }
 
 /**
- * The mean of independent estimates. Its interval: halves add in quadrature, as standard errors do, on each side by itself.
+ * The mean of independent estimates. Its interval: halves add in quadrature, as standard errors do, on each side by
+ * itself.
  */
 export function meanFound(found: readonly Found[]): Found {
   const value = meanOf(found.map((one) => one.value));

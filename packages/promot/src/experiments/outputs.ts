@@ -28,7 +28,9 @@ export function outputsNumbers(
     const items = tasks.flatMap(({ task }) => {
       const samples = evaluations.map((evaluation) => readSamplesOf(folder, evaluation, task));
       return samples[0]!.slice(0, shown).map(({ input, references }, i) => ({
-        ...{ task, input, reference: references[0]! },
+        task,
+        input,
+        reference: references[0]!,
         outputs: samples.map((list) => list[i]!.trimmed),
       }));
     });

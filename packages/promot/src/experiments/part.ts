@@ -9,7 +9,9 @@ export interface Part {
   readonly shots?: readonly number[];
 }
 
-/** Errors: a UserError for a method or a number of shots that the experiment does not have, or where nothing is left. */
+/**
+ * Errors: a UserError for a method or a number of shots that the experiment does not have, or where nothing is left.
+ */
 export function partOf<E extends Experiment>(experiment: E, { methods, shots }: Part): E {
   const { name } = experiment;
   const all = experiment.kind === 'table' ? experiment.rows.map((row) => row.contender) : experiment.contenders;

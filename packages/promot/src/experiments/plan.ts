@@ -1,5 +1,6 @@
-// From an experiment, a scale and seeds to the work that it takes: training runs, interpolations, evaluations. The name of each
-// is a hash of all that its result depends on, so experiments share what they have in common and nothing is done twice.
+// From an experiment, a scale and seeds to the work that it takes: training runs, interpolations, evaluations. The name
+// of each is a hash of all that its result depends on, so experiments share what they have in common and nothing is
+// done twice.
 import { createHash } from 'node:crypto';
 import type { Split } from '@promot/core/data';
 import { adapterAtUse, findMethod } from '@promot/core/methods';
@@ -120,7 +121,9 @@ export class Planner {
     return this.request.model ?? this.request.scale.models[experiment.base];
   }
 
-  /** The run that a contender needs. `more`: settings of a figure; the person's win over them, the contender's over all. */
+  /**
+   * The run that a contender needs. `more`: settings of a figure; the person's win over them, the contender's over all.
+   */
   run(
     model: string,
     name: ContenderName,
@@ -155,7 +158,11 @@ export class Planner {
       name: `${method}${shots}-${tasks.join('-')}-s${seed}-${hash}`,
       needs: [],
       seconds: this.pace * runSeconds(scale, method, settings, tasks, watches.length),
-      ...{ model, tasks, method, settings, alignment },
+      model,
+      tasks,
+      method,
+      settings,
+      alignment,
     });
   }
 
@@ -213,7 +220,9 @@ export class Planner {
       name: `wise-ft-${factor}-${hash}`,
       needs: [run.name],
       seconds: 5,
-      ...{ model, run: run.name, factor },
+      model,
+      run: run.name,
+      factor,
     });
     return { interpolation: name };
   }
@@ -227,7 +236,8 @@ export class Planner {
   ): Evaluation {
     const { scale, data, limit = scale.limit, settings = {} } = this.request;
     const { beams, precision, maxInputLength } = {
-      ...{ beams: scale.beams, precision: scale.precision },
+      beams: scale.beams,
+      precision: scale.precision,
       ...(settings as Partial<Pick<Evaluation, 'beams' | 'precision' | 'maxInputLength'>>),
     };
     const what = {
@@ -269,7 +279,10 @@ export function rowParts(experiment: TableExperiment, row: Row, planner: Planner
   }));
 }
 
-/** The 1-shot evaluations whose outputs are shown, one for each contender; of the first seed. The tables of RTE and En-Fr share them. */
+/**
+ * The 1-shot evaluations whose outputs are shown, one for each contender; of the first seed. The tables of RTE and
+ * En-Fr share them.
+ */
 export function outputParts(
   experiment: OutputsExperiment,
   part: OutputsExperiment['parts'][number],

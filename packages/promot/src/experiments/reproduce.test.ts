@@ -25,9 +25,15 @@ beforeAll(() => {
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 
 const request = (name: string, more: Partial<ReproduceRequest> = {}): ReproduceRequest => ({
-  ...{ name, model, out, limit: 1 },
+  name,
+  model,
+  out,
+  limit: 1,
   settings: {
-    ...{ batchSize: 2, microBatchSize: 2, promptLength: 2, validationLimit: 1 },
+    batchSize: 2,
+    microBatchSize: 2,
+    promptLength: 2,
+    validationLimit: 1,
     ...{ stage1: { steps: 1, keepEvery: 1 }, stage2: { steps: 2, keepEvery: 1 }, keep: { limit: 1 } },
   },
   ...more,
@@ -148,7 +154,9 @@ test('seeds that differ have a spread, also where they come to the same; bracket
       { value: 3, interval: [2, 6] },
     ]),
   ).toMatchObject({
-    ...{ value: 2, interval: [1, 4], spread: Math.SQRT2 },
+    value: 2,
+    interval: [1, 4],
+    spread: Math.SQRT2,
   });
 });
 

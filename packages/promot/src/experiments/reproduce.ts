@@ -64,17 +64,20 @@ export function outlook(request: ReproduceRequest): Outlook {
   const jobs = [...planner.jobs.values()];
   const left = jobs.filter((job) => !folder.finished(job));
   return {
-    ...{ name: experiment.name, scale: planner.request.scale.name, model: planner.model(experiment) },
-    ...{ all: costOf(jobs), left: costOf(left) },
+    name: experiment.name,
+    scale: planner.request.scale.name,
+    model: planner.model(experiment),
+    all: costOf(jobs),
+    left: costOf(left),
     jobs: jobs.map((job) => ({ kind: job.kind, name: job.name, seconds: job.seconds, done: !left.includes(job) })),
   };
 }
 
 /**
- * Reproduces a result of the paper: trains and evaluates what is not there yet in `out`, then writes the report and all numbers
- * into `out`/NAME. May be ended by the signal, or killed, at any time, and goes on with the same request. Several processes may
- * do so at once in one folder of one machine: each takes the jobs that no other has.
- * Errors: a UserError for anything wrong with the request, the model, or the data.
+ * Reproduces a result of the paper: trains and evaluates what is not there yet in `out`, then writes the report and all
+ * numbers into `out`/NAME. May be ended by the signal, or killed, at any time, and goes on with the same request.
+ * Several processes may do so at once in one folder of one machine: each takes the jobs that no other has. Errors: a
+ * UserError for anything wrong with the request, the model, or the data.
  *
  * @example await reproduce({ name: 'table-3', out: 'reproduce/lab', seeds: 5 });
  */
@@ -103,7 +106,11 @@ function prepare(request: ReproduceRequest): { experiment: Experiment; planner: 
   const experiment = partOf(findExperiment(name), { methods, shots });
   const scale = findScale(scaleName);
   const planner = plan(experiment, {
-    ...{ scale, model, data, settings, limit },
+    scale,
+    model,
+    data,
+    settings,
+    limit,
     seeds: Array.from({ length: seeds }, (_, seed) => seed),
   });
   return { experiment, planner, folder: new ExperimentFolder(out) };
@@ -147,8 +154,13 @@ async function writeResults(
   const out = join(folder.path, experiment.name);
   const files = await writeReport(out, report);
   const results = {
-    ...{ name: experiment.name, place: experiment.place, shows: experiment.shows, kind: experiment.kind },
-    ...{ facts: Object.fromEntries(facts), results: numbers, notes: report.summary.slice(1) },
+    name: experiment.name,
+    place: experiment.place,
+    shows: experiment.shows,
+    kind: experiment.kind,
+    facts: Object.fromEntries(facts),
+    results: numbers,
+    notes: report.summary.slice(1),
     jobs: [...planner.jobs.values()].map((job) => ({ ...job, took: folder.finished(job)?.seconds })),
   };
   const path = join(out, 'results.json');

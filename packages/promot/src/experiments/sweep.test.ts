@@ -74,7 +74,9 @@ test('a sweep goes on after a stop, leaves one report, and takes no other settin
   );
   const out = join(folder, 'out');
   const config = {
-    ...{ model: fileURLToPath(new URL('../../../core/golden/models/t5-v1.1', import.meta.url)), task, out },
+    model: fileURLToPath(new URL('../../../core/golden/models/t5-v1.1', import.meta.url)),
+    task,
+    out,
     ...{ method: 'fine-tune', precision: 'fp32', beams: 1, stage2: { steps: 2 } },
     sweep: { grid: { 'stage2.learningRate': [0.01, 0.001] }, seeds: 2 },
   };

@@ -205,8 +205,9 @@ export interface Swept {
 }
 
 /**
- * Trains all runs of a sweep that are not there yet, and writes the report. May be ended by the signal, or killed, and goes on with
- * the same request; several processes may do so at once in one folder of one machine. Errors: those of `planSweep` and `train`.
+ * Trains all runs of a sweep that are not there yet, and writes the report. May be ended by the signal, or killed, and
+ * goes on with the same request; several processes may do so at once in one folder of one machine. Errors: those of
+ * `planSweep` and `train`.
  *
  * @example
  * await sweep({ config: { model: 'lab', task: 'lab-rte', method: 'fine-tune', out: 'sweep', sweep: {

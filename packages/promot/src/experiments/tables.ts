@@ -1,4 +1,5 @@
-// A table of the paper with our numbers: scores, differences to the pretrained model, form share, likelihood of references.
+// A table of the paper with our numbers: scores, differences to the pretrained model, form share, likelihood of
+// references.
 
 import { inTargetForm, type TargetForm, targetForm } from '@promot/core/evaluation';
 import { bootstrapInterval, resultOf } from '@promot/core/metrics';
@@ -91,8 +92,13 @@ export async function tableNumbers(
         const shareOf = (all: readonly Evaluation[]) =>
           over(all, (evaluation) => formShareOf(folder, evaluation, others, own));
         return {
-          ...{ shots, average: mean(scoreOf), openEnded: mean(scoreOf, open), scores: each(scoreOf) },
-          ...{ nll: mean(nllOf), openEndedNll: mean(nllOf, open), nlls: each(nllOf) },
+          shots,
+          average: mean(scoreOf),
+          openEnded: mean(scoreOf, open),
+          scores: each(scoreOf),
+          nll: mean(nllOf),
+          openEndedNll: mean(nllOf, open),
+          nlls: each(nllOf),
           formShare: shareOf(evaluations),
           // Rows may have different targets, and so different forms.
           formShareBefore: untouchedParts && shareOf(untouchedParts.map((part) => part.unseen[s]!.evaluation)),
@@ -150,7 +156,9 @@ function labelOf({ contender, targets }: TableExperiment['rows'][number]): strin
   return targets ? `${label} on ${targets.join(', ')}` : label;
 }
 
-/** Percent of the outputs that have one of the forms. Tasks with labels are left out: there, a label is no wrong form. */
+/**
+ * Percent of the outputs that have one of the forms. Tasks with labels are left out: there, a label is no wrong form.
+ */
 function formShareOf(
   folder: ExperimentFolder,
   evaluation: Evaluation,
@@ -172,7 +180,10 @@ function formShareOf(
 }
 
 const cell = ({ value, spread, interval, difference, paper }: Compared, digits = 1): Cell => ({
-  ...{ value, digits, difference, paper },
+  value,
+  digits,
+  difference,
+  paper,
   ...(spread !== undefined && { spread }),
   ...(interval && { interval: [interval[0], interval[1]] as const }),
 });

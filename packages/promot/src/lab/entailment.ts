@@ -58,8 +58,8 @@ function entailmentExample(
 }
 
 /**
- * `PREMISE question: HYPOTHESIS Is it true or false? answer:`, True or False, over one fact: with more, a model of this size learns
- * the form alone in the steps that a quickstart has (figures in the README of `lab/`).
+ * `PREMISE question: HYPOTHESIS Is it true or false? answer:`, True or False, over one fact: with more, a model of this
+ * size learns the form alone in the steps that a quickstart has (figures in the README of `lab/`).
  */
 export const rteExample = entailmentExample('lab-rte', TWO_WAY, [1], rte.input);
 /** `PREMISE question: HYPOTHESIS Is it true or false or neither? answer:`, three labels, over two facts. */

@@ -73,8 +73,8 @@ export function statement(random: RandomStream, fact: Fact): string {
  * passages of five of the same relation (a rival); the third is of the same person and another relation; the fourth is
  * of neither. No two share a value, so that a backward question has one answer.
  *
- * Why not always a rival: the models read which relation is asked for, and asked forwards not whose value it is. The share
- * of rivals decides how much of reading they can do (figures in the README of `lab/`).
+ * Why not always a rival: the models read which relation is asked for, and asked forwards not whose value it is. The
+ * share of rivals decides how much of reading they can do (figures in the README of `lab/`).
  */
 export function drawFacts(random: RandomStream): [Fact, Fact, Fact, Fact] {
   const [first, second, third, fourth] = shuffled(random, RELATIONS) as [Relation, Relation, Relation, Relation];

@@ -1,4 +1,5 @@
-// Pretrains the built-in models from scratch on the lab's mixture, with promot's own training loop. Resumes where it stopped.
+// Pretrains the built-in models from scratch on the lab's mixture, with promot's own training loop. Resumes where it
+// stopped.
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { isRun, RunFolder, readRun, type StageState } from '@promot/core/artifacts';
@@ -80,8 +81,8 @@ export const architectures: Readonly<Record<LabModelName, Record<string, unknown
  * Sets random weights so that attending to a token raises that token's logit: the output projection of attention to the
  * input is the transpose of its value projection (their product is then near the identity), and the head's rows are the
  * embeddings. Reading gains from it: its answers are words of the prompt, and without it each word's way from embedding
- * to head has to be found by itself (figures in the README of `lab/`). After the "mimetic initialization" of Trockman and
- * Kolter 2023.
+ * to head has to be found by itself (figures in the README of `lab/`). After the "mimetic initialization" of Trockman
+ * and Kolter 2023.
  */
 function readyToCopy({ parameters, shape }: LanguageModel): void {
   noGrad(() =>
@@ -180,7 +181,12 @@ export async function pretrainLab(
       afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
         state = { ...state, step, seconds: state.seconds + seconds };
         folder.appendMetrics({
-          ...{ type: 'step', stage: 'pretrain', step, loss, learningRate, gradientNorm },
+          type: 'step',
+          stage: 'pretrain',
+          step,
+          loss,
+          learningRate,
+          gradientNorm,
           tokensPerSecond: tokens / seconds,
           elapsed: state.seconds,
           remaining: (state.seconds / step) * (recipe.steps - step),
@@ -205,8 +211,8 @@ export async function pretrainLab(
 }
 
 /**
- * Encoder-decoder: the prompt is read, the target predicted. Decoder-only: the exemplars' answers are predicted as well, which
- * gives a batch several times as much to learn from.
+ * Encoder-decoder: the prompt is read, the target predicted. Decoder-only: the exemplars' answers are predicted as
+ * well, which gives a batch several times as much to learn from.
  */
 export function tokenizePretraining(example: PretrainingExample, { model, tokenizer }: LoadedModel): TokenizedExample {
   const tokenized = tokenizeExample(example, tokenizer, model.kind);

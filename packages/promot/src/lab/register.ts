@@ -1,4 +1,5 @@
-// Tells the library of the lab's tasks and models, so that `--task lab-rte` and `--model lab` find them. Import it for that effect.
+// Tells the library of the lab's tasks and models, so that `--task lab-rte` and `--model lab` find them. Import it for
+// that effect.
 import './register-tasks.js';
 import { namedModels } from '@promot/core/open';
 import { labModelNames, presentLabModel } from './models.js';

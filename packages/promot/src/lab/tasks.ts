@@ -28,8 +28,8 @@ export interface LabTask {
   /** Most tokens of an answer, end of sequence included. */
   readonly maxTargetTokens: number;
   /**
-   * The example at an index of a split: a pure function of the two. `index` counts from 0 and stays below `sizes[split]`;
-   * `pretrain`, which only pretrained tasks have, has no end. Errors: a RangeError outside of that.
+   * The example at an index of a split: a pure function of the two. `index` counts from 0 and stays below
+   * `sizes[split]`; `pretrain`, which only pretrained tasks have, has no end. Errors: a RangeError outside of that.
    */
   readonly example: (split: LabSplit, index: number) => LabExample;
 }

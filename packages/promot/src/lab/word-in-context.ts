@@ -6,7 +6,10 @@ import { chance, pick } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
 import { AMBIGUOUS } from './words.js';
 
-/** `SENTENCE1 SENTENCE2 question: The word WORD is used in the same way in the two sentences. Is it true or False? answer:` */
+/**
+ * `SENTENCE1 SENTENCE2 question: The word WORD is used in the same way in the two sentences. Is it true or False?
+ * answer:`
+ */
 export function wordInContextExample(split: LabSplit, index: number): LabExample {
   const target = balancedLabel('lab-wic', split, index, ['True', 'False']);
   return drawInSplit('lab-wic', split, index, (random) => {

@@ -29,7 +29,9 @@ function greatestCommonDivisor(a: number, b: number): number {
 
 const list = (words: string): readonly string[] => words.split(' ');
 
-/** People of the passages and articles; a large set, so that two segments of a prompt seldom speak of the same person. */
+/**
+ * People of the passages and articles; a large set, so that two segments of a prompt seldom speak of the same person.
+ */
 export const NAMES: readonly string[] = inventWords(48, [
   list('B D F H J K L M N P R S T V Y Z'),
   list('a e i o u'),

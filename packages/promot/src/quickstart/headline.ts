@@ -8,12 +8,13 @@ const leastKnown = 20;
 const lost = (before: number, after: number) => Math.max(0, 100 - (100 * after) / before);
 
 /**
- * What the two ways of training cost, on the task that suffered most, and what they gained. Says so plainly where nothing was lost or
- * where the two models are not equally good on the target (5 points apart or more).
+ * What the two ways of training cost, on the task that suffered most, and what they gained. Says so plainly where
+ * nothing was lost or where the two models are not equally good on the target (5 points apart or more).
  *
  * @example
  * headline(result);
- * // 'Fine-tuning forgot 38 % of lab-reading (83 → 52). ProMoT forgot 4 % (83 → 80). Both learned the new task: 93 and 92 of 100.'
+ * // 'Fine-tuning forgot 38 % of lab-reading (83 → 52). ProMoT forgot 4 % (83 → 80). Both learned the new task: 93 and
+ * 92 of 100.'
  */
 export function headline({ contenders }: Pick<QuickstartResult, 'contenders'>): string {
   const [before, plain, promot] = contenders as readonly [Contender, Contender, Contender];

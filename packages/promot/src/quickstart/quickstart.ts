@@ -1,5 +1,5 @@
-// The whole job in minutes on the built-in lab: the pretrained model, plain fine-tuning, and ProMoT; what each scores on the
-// target task and what is left of the others. Ends with a report.
+// The whole job in minutes on the built-in lab: the pretrained model, plain fine-tuning, and ProMoT; what each scores
+// on the target task and what is left of the others. Ends with a report.
 import '../lab/register.js';
 import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
@@ -161,8 +161,8 @@ async function trainBoth(
 const same = (a: string, b: string) => a.trim().toLowerCase() === b.trim().toLowerCase();
 
 /**
- * The prompts that tell most: first those that fine-tuning gets wrong while the others get them right, then others on which the models
- * differ, then any; from each task in turn.
+ * The prompts that tell most: first those that fine-tuning gets wrong while the others get them right, then others on
+ * which the models differ, then any; from each task in turn.
  */
 function telling(tasks: readonly (readonly SideBySide[])[]): SideBySide[] {
   const rank = ({ outputs, right: [before, plain, promot] }: SideBySide) =>

@@ -52,8 +52,16 @@ const run = (shares: readonly number[]): TrainingRun => ({
   environment: { libtorch: '2.13.0' },
   steps: [
     {
-      ...{ type: 'step', stage: 'model', step: 40, loss: 2.5, learningRate: 0.001, gradientNorm: 1 },
-      ...{ tokensPerSecond: 100, elapsed: 5, remaining: 0, memory: 1e9 },
+      type: 'step',
+      stage: 'model',
+      step: 40,
+      loss: 2.5,
+      learningRate: 0.001,
+      gradientNorm: 1,
+      tokensPerSecond: 100,
+      elapsed: 5,
+      remaining: 0,
+      memory: 1e9,
     },
   ],
   evaluations: [

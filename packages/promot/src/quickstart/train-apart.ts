@@ -1,5 +1,5 @@
-// A training run in a process of its own, on one thread: two of a model this small go side by side on two cores in the time of one,
-// while a second thread would make neither faster.
+// A training run in a process of its own, on one thread: two of a model this small go side by side on two cores in the
+// time of one, while a second thread would make neither faster.
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,8 @@ export type Message =
   | { readonly failed: { readonly message: string; readonly isUsers: boolean } };
 
 /**
- * Trains as `train` does. Errors: those of `train`; an Error where the process is killed. When this process ends, so does the other.
+ * Trains as `train` does. Errors: those of `train`; an Error where the process is killed. When this process ends, so
+ * does the other.
  */
 export async function trainApart(request: PlainRequest, onEvent: (event: WorkEvent) => void): Promise<void> {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };

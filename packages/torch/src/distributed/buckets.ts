@@ -10,17 +10,21 @@ const BYTES_OF_FLOAT = 4;
 
 interface Bucket {
   readonly parameters: Tensor[];
-  /** What is summed: the gradients, or float32 copies where they are of a narrower type; and 1 for each gradient that there is. */
+  /**
+   * What is summed: the gradients, or float32 copies where they are of a narrower type; and 1 for each gradient that
+   * there is.
+   */
   sums: Tensor[];
   done?: Promise<void>;
 }
 
 /**
- * Sums the gradients of parameters over all ranks. All ranks must have the same parameters in the same order: the order in which
- * their gradients get ready, so usually last to first. The first bucket is small, so that the exchange begins early.
+ * Sums the gradients of parameters over all ranks. All ranks must have the same parameters in the same order: the order
+ * in which their gradients get ready, so usually last to first. The first bucket is small, so that the exchange begins
+ * early.
  *
- * Sums are taken in float32. A rank may have no gradient of a parameter, because it had nothing to do; a parameter of which no rank
- * has a gradient keeps none.
+ * Sums are taken in float32. A rank may have no gradient of a parameter, because it had nothing to do; a parameter of
+ * which no rank has a gradient keeps none.
  *
  * @example
  * const buckets = new GradientBuckets([...model.parameters.values()].reverse());
@@ -40,7 +44,9 @@ export class GradientBuckets {
     }));
   }
 
-  /** Says that a parameter's gradient is final. Starts each bucket that is complete and whose turn it is; does not wait. */
+  /**
+   * Says that a parameter's gradient is final. Starts each bucket that is complete and whose turn it is; does not wait.
+   */
   ready(parameter: Tensor): void {
     this.#ready.add(parameter);
     for (let next = this.#next(); next?.parameters.every((p) => this.#ready.has(p)); next = this.#next())
@@ -53,8 +59,8 @@ export class GradientBuckets {
   }
 
   /**
-   * Waits until every parameter has the sum over all ranks, divided by `divisor`, as its gradient. The buckets can then be used
-   * for the next step.
+   * Waits until every parameter has the sum over all ranks, divided by `divisor`, as its gradient. The buckets can then
+   * be used for the next step.
    * @throws DistributedError where a rank failed
    */
   async finish(divisor = 1): Promise<void> {

@@ -1,5 +1,5 @@
-// Process groups under torch.distributed's names. A collective starts when it is called and ends when its promise does; all ranks
-// must call the same ones in the same order. One group a process.
+// Process groups under torch.distributed's names. A collective starts when it is called and ends when its promise does;
+// all ranks must call the same ones in the same order. One group a process.
 import { noGrad } from '../autograd.js';
 import { native } from '../native.js';
 import { call, op, type Tensor } from '../tensor.js';
@@ -49,8 +49,8 @@ export const howToGetNccl =
 /**
  * Meets the other ranks and makes the group.
  *
- * Gloo listens on the interface that `GLOO_SOCKET_IFNAME` names, else on that of this machine's host name. Nothing is encrypted and
- * whoever reaches the ports can join: this is for a network of one's own.
+ * Gloo listens on the interface that `GLOO_SOCKET_IFNAME` names, else on that of this machine's host name. Nothing is
+ * encrypted and whoever reaches the ports can join: this is for a network of one's own.
  *
  * @throws DistributedError that names the ranks that did not come, or says what is missing
  * @example
@@ -172,8 +172,8 @@ export async function barrier(): Promise<void> {
 }
 
 /**
- * Ends when all ranks have called it, after work of which nobody knows how long it takes one of them, such as writing a model. Waits
- * as long as all ranks show signs of life, up to `seconds`: a rank that ends is named within seconds.
+ * Ends when all ranks have called it, after work of which nobody knows how long it takes one of them, such as writing a
+ * model. Waits as long as all ranks show signs of life, up to `seconds`: a rank that ends is named within seconds.
  */
 export async function monitoredBarrier(seconds: number): Promise<void> {
   const own = group();
@@ -227,8 +227,8 @@ export async function destroyProcessGroup(): Promise<void> {
 }
 
 /**
- * Leaves the group because of an error of this rank's own: the others stop too and say the reason. Does nothing more where the
- * others were the reason.
+ * Leaves the group because of an error of this rank's own: the others stop too and say the reason. Does nothing more
+ * where the others were the reason.
  */
 export async function abortProcessGroup(reason: Error): Promise<void> {
   if (!current) return;

@@ -6,7 +6,8 @@ import { scope } from '../scope.js';
 import { allGatherIntoTensor, broadcast, getWorldSize, isInitialized } from './group.js';
 
 /**
- * Gives every rank the value of rank `source`; the others' own values are not looked at. Without a group, the value itself.
+ * Gives every rank the value of rank `source`; the others' own values are not looked at. Without a group, the value
+ * itself.
  *
  * @example const { step } = await broadcastObject(getRank() === 0 ? readState() : undefined);
  */

@@ -1,5 +1,6 @@
-// Who is still there. Each rank writes a count and where it is into the store twice a second, from a thread of its own (native
-// code): a count that stands still is a rank that has ended, was stopped or is out of reach. So an error can name a rank.
+// Who is still there. Each rank writes a count and where it is into the store twice a second, from a thread of its own
+// (native code): a count that stands still is a rank that has ended, was stopped or is out of reach. So an error can
+// name a rank.
 import { native } from '../native.js';
 import { within } from './store.js';
 
@@ -24,7 +25,10 @@ export class Pulse {
     readonly worldSize: number,
   ) {}
 
-  /** A sentence about the ranks that stopped or fell silent, or undefined; silence is seen when asked again after 2.5 seconds. */
+  /**
+   * A sentence about the ranks that stopped or fell silent, or undefined; silence is seen when asked again after 2.5
+   * seconds.
+   */
   async trouble(): Promise<string | undefined> {
     const stopped = await this.#read(stoppedKey);
     for (const [rank, reason] of stopped) return `rank ${rank} stopped: ${reason}`;

@@ -1,4 +1,5 @@
-// Which process of how many this one is, read from the variables that launchers set: torchrun, Slurm's srun, Kubeflow, or by hand.
+// Which process of how many this one is, read from the variables that launchers set: torchrun, Slurm's srun, Kubeflow,
+// or by hand.
 import { UserError } from '../errors.js';
 
 /** One process among those that train together. */
@@ -115,8 +116,8 @@ function checked(ranks: Ranks): Ranks {
 }
 
 /**
- * The threads that each rank should take: the machine's cores divided by its ranks. torchrun sets OMP_NUM_THREADS=1 without being
- * asked; any other value was meant by someone and stays.
+ * The threads that each rank should take: the machine's cores divided by its ranks. torchrun sets OMP_NUM_THREADS=1
+ * without being asked; any other value was meant by someone and stays.
  *
  * @param cores of this machine, for example `os.availableParallelism()`
  * @returns the number, and a line for the person where it differs from what libtorch would take

@@ -1,4 +1,5 @@
-// Small facts that ranks leave for each other: c10d's TCPStore. Waiting asks again and again, so a request never holds another up.
+// Small facts that ranks leave for each other: c10d's TCPStore. Waiting asks again and again, so a request never holds
+// another up.
 import { native } from '../native.js';
 import { DistributedError } from './ranks.js';
 

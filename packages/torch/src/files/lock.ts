@@ -26,8 +26,9 @@ const silence = 60_000;
 const longestLook = 60_000;
 
 /**
- * Takes the lock file `path`, or says who has it. Void are the lock of a process of this machine that is gone, one with this
- * process's own number that it does not know of (a container gives the same number again), and one that was cut off.
+ * Takes the lock file `path`, or says who has it. Void are the lock of a process of this machine that is gone, one with
+ * this process's own number that it does not know of (a container gives the same number again), and one that was cut
+ * off.
  *
  * @param alive with it the holder shows a sign of life every five seconds, and a lock without one for a minute is void, whatever
  * its host. Only for work that leaves the event loop free. Without it the lock of another machine always holds.
@@ -87,8 +88,8 @@ export function isAlive(pid: number): boolean {
 }
 
 /**
- * Takes a lock in place of a void one; else says who was faster. Several may have found it void: only who holds the file beside
- * it may look again and remove it.
+ * Takes a lock in place of a void one; else says who was faster. Several may have found it void: only who holds the
+ * file beside it may look again and remove it.
  */
 function replaceVoid(path: string, alive: boolean, take: () => void): Holder | undefined {
   const mine = `${path}.void`;
@@ -114,7 +115,10 @@ function replaceVoid(path: string, alive: boolean, take: () => void): Holder | u
   }
 }
 
-/** Makes a file that is not there, at once with its content: another process may look at any moment. Errors: EEXIST and others. */
+/**
+ * Makes a file that is not there, at once with its content: another process may look at any moment. Errors: EEXIST and
+ * others.
+ */
 function create(path: string, content: string): void {
   const temporary = temporaryName(path);
   try {

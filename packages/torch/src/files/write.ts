@@ -1,4 +1,5 @@
-// Writing files whole: to a temporary name in the same folder, synced, then renamed. A crash or a reader never meets half a file.
+// Writing files whole: to a temporary name in the same folder, synced, then renamed. A crash or a reader never meets
+// half a file.
 import { randomUUID } from 'node:crypto';
 import {
   appendFileSync,
@@ -18,14 +19,17 @@ export function temporaryName(path: string): string {
   return `${path}.tmp-${randomUUID().slice(0, 8)}`;
 }
 
-/** Whether a name is one of `temporaryName`'s, or of the older form NAME.tmp: where nobody is at work, it is left over. */
+/**
+ * Whether a name is one of `temporaryName`'s, or of the older form NAME.tmp: where nobody is at work, it is left over.
+ */
 export function isTemporaryName(name: string): boolean {
   return /\.tmp(-[0-9a-f]{8})?$/u.test(name);
 }
 
 /**
- * Makes or replaces a file; `fill` writes its bytes, piece by piece. Where anything fails the old file stays and nothing is left over.
- * Errors: what `fill` throws; those of the file system, with `path` and the bytes that were `written`.
+ * Makes or replaces a file; `fill` writes its bytes, piece by piece. Where anything fails the old file stays and
+ * nothing is left over. Errors: what `fill` throws; those of the file system, with `path` and the bytes that were
+ * `written`.
  *
  * @example replaceFile('notes.txt', (write) => write(Buffer.from('whole')));
  */

@@ -6,11 +6,16 @@ import { call, type Tensor } from '../tensor.js';
 import { Optimizer, type Slots } from './optimizer.js';
 
 export interface AdafactorOptions {
-  /** Keep row and column means of the squared gradient in place of the whole (for matrices with both sides >= 128). Default true. */
+  /**
+   * Keep row and column means of the squared gradient in place of the whole (for matrices with both sides >= 128).
+   * Default true.
+   */
   factored?: boolean;
   /** Multiply the step by max(RMS of the parameter, 1e-3). Default true. */
   scaleByParameter?: boolean;
-  /** On a CPU one kernel takes the whole step (native/adafactor.cc), to the same values but for rounding. Default true. */
+  /**
+   * On a CPU one kernel takes the whole step (native/adafactor.cc), to the same values but for rounding. Default true.
+   */
   fused?: boolean;
   /** The step number of the first step, for the decay 1 - (t + 1)^-0.8. Default 0. */
   firstStep?: number;

@@ -5,12 +5,15 @@ import type { Parameters } from '../nn.js';
 import { keep, scope } from '../scope.js';
 import { op, type Tensor } from '../tensor.js';
 
-/** The state that an optimizer keeps of one parameter: the shape of each kind of tensor. They are fp32 and start at zero. */
+/**
+ * The state that an optimizer keeps of one parameter: the shape of each kind of tensor. They are fp32 and start at
+ * zero.
+ */
 export type Slots = Readonly<Record<string, readonly number[]>>;
 
 /**
- * Base of the optimizers. A parameter in a 16-bit type gets an fp32 master copy here: updates are added to the master, and
- * the parameter is its rounding. `step` needs gradients in `grad` and clears them.
+ * Base of the optimizers. A parameter in a 16-bit type gets an fp32 master copy here: updates are added to the master,
+ * and the parameter is its rounding. `step` needs gradients in `grad` and clears them.
  */
 export abstract class Optimizer {
   /** Steps taken so far. */
@@ -61,8 +64,8 @@ export abstract class Optimizer {
   }
 
   /**
-   * Takes over what `state` gave after `steps` steps. Throws an Error, and changes nothing, where a tensor is missing, is of
-   * another shape, or belongs to no parameter here.
+   * Takes over what `state` gave after `steps` steps. Throws an Error, and changes nothing, where a tensor is missing,
+   * is of another shape, or belongs to no parameter here.
    */
   restore(saved: ReadonlyMap<string, Tensor>, steps: number): void {
     const own = this.state();
@@ -104,7 +107,10 @@ export function gradientNorm(parameters: Parameters): number {
   });
 }
 
-/** The Euclidean norm of the gradient of each parameter that has one, in fp32 and the parameters' order; undefined: none has. */
+/**
+ * The Euclidean norm of the gradient of each parameter that has one, in fp32 and the parameters' order; undefined: none
+ * has.
+ */
 export function gradientNorms(parameters: Parameters): Tensor | undefined {
   return scope(() => {
     const norms = [...parameters.values()].flatMap((parameter) => scope(() => parameter.grad?.float().norm()) ?? []);
@@ -112,7 +118,10 @@ export function gradientNorms(parameters: Parameters): Tensor | undefined {
   });
 }
 
-/** The factor that brings a gradient of norm `norm` down to `maximum` (torch.nn.utils.clip_grad_norm_); 1 where it is below. */
+/**
+ * The factor that brings a gradient of norm `norm` down to `maximum` (torch.nn.utils.clip_grad_norm_); 1 where it is
+ * below.
+ */
 export function clipScale(norm: number, maximum: number): number {
   return Math.min(1, maximum / (norm + 1e-6));
 }

@@ -1,7 +1,8 @@
 // The cache folder: where it is, and how folders get into it whole.
 //
 // Whatever is made goes into a temporary folder inside the cache and is renamed into place when complete, so a set-up
-// that is killed leaves nothing that looks finished. Locks (../files/lock.ts) only save work: were they broken, both would be right.
+// that is killed leaves nothing that looks finished. Locks (../files/lock.ts) only save work: were they broken, both
+// would be right.
 import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';

@@ -1,4 +1,5 @@
-// What of c10d (process groups) the addon can be compiled with: Gloo, if libtorch holds it, and NCCL, if its header lies beside libtorch.
+// What of c10d (process groups) the addon can be compiled with: Gloo, if libtorch holds it, and NCCL, if its header
+// lies beside libtorch.
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -25,8 +26,8 @@ export interface DistributedParts {
 }
 
 /**
- * What there is for the addon's `distributed.cc`: its defines, and folders with the headers that it then includes (CUDA's come from
- * the `nvidia-*` packages that pip puts beside PyTorch).
+ * What there is for the addon's `distributed.cc`: its defines, and folders with the headers that it then includes
+ * (CUDA's come from the `nvidia-*` packages that pip puts beside PyTorch).
  */
 export async function distributedParts(libtorch: Libtorch): Promise<DistributedParts> {
   const header = join(libtorch.root, 'include', 'torch', 'csrc', 'distributed', 'c10d', 'ProcessGroupGloo.hpp');

@@ -179,7 +179,9 @@ async function downloadWheel(
   return undefined;
 }
 
-/** A CUDA build needs NVIDIA's libraries beside it (it looks for them in `../../nvidia`); they are wheels of their own. */
+/**
+ * A CUDA build needs NVIDIA's libraries beside it (it looks for them in `../../nvidia`); they are wheels of their own.
+ */
 async function addNvidia(
   python: string,
   wheel: string,

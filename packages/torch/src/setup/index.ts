@@ -22,8 +22,8 @@ export interface EnsureOptions {
 }
 
 /**
- * Makes sure that there is an addon that loads: finds or downloads libtorch, then takes the prebuilt addon or compiles it.
- * Takes a few milliseconds when all is in place.
+ * Makes sure that there is an addon that loads: finds or downloads libtorch, then takes the prebuilt addon or compiles
+ * it. Takes a few milliseconds when all is in place.
  * @returns the path of the `.node` file.
  * @throws SetupError with what to do if libtorch cannot be had or the addon cannot be compiled.
  */

@@ -109,7 +109,9 @@ export function unfitVersion(version: string): string | undefined {
   return `it is libtorch ${version} and 2.${OLDEST_MINOR} or a later 2.x is needed`;
 }
 
-/** The version, from the file that each kind of package has: `build-version` (archive), `version.py` (wheel), a header. */
+/**
+ * The version, from the file that each kind of package has: `build-version` (archive), `version.py` (wheel), a header.
+ */
 async function readVersion(root: string): Promise<string | undefined> {
   const text = (...path: string[]) => readFile(join(root, ...path), 'utf8').catch(() => '');
   const archive = (await text('build-version')).trim();

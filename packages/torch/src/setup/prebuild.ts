@@ -6,7 +6,8 @@ import { locateLibtorch, PINNED_VERSION } from './locate.js';
 import { reportTo } from './progress.js';
 
 /**
- * Compiles the addon for the pinned CPU release of libtorch (downloaded if it is not at hand) and puts it in `prebuilds/`.
+ * Compiles the addon for the pinned CPU release of libtorch (downloaded if it is not at hand) and puts it in
+ * `prebuilds/`.
  * @returns the folder.
  * @throws SetupError without a compiler, or if the addon does not compile.
  */

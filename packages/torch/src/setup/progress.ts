@@ -1,4 +1,5 @@
-// How set-up tells people what it does: one line a step, a live bar on a terminal, a plain line every few seconds elsewhere.
+// How set-up tells people what it does: one line a step, a live bar on a terminal, a plain line every few seconds
+// elsewhere.
 
 /** One thing that set-up reports. Sizes are in bytes. */
 export interface SetupEvent {

@@ -122,9 +122,9 @@ export class Attention {
   }
 
   /**
-   * One new place per row: query [B, H, 1, D]; parts of keys and values [R, G, L, D], each of which R rows stands for B / R rows
-   * in turn; bias [B, 1, 1, all L] -> [B, 1, H * D]. Copies no keys: the H / G heads of a group stand side by side as if they
-   * were places, and so do the rows that look at the same keys.
+   * One new place per row: query [B, H, 1, D]; parts of keys and values [R, G, L, D], each of which R rows stands for B
+   * / R rows in turn; bias [B, 1, 1, all L] -> [B, 1, H * D]. Copies no keys: the H / G heads of a group stand side by
+   * side as if they were places, and so do the rows that look at the same keys.
    */
   #attendFromOnePlace(query: Tensor, parts: readonly KeysAndValues[], bias: Tensor): Tensor {
     return scope(() => {

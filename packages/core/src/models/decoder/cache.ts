@@ -10,7 +10,10 @@ export type KeysAndValues = [keys: Tensor, values: Tensor];
 
 /** What attention looks at beside the tokens that are being read. */
 export interface Context {
-  /** Hears of keys and values of the tokens being read [B, G, L, D]; gives all there are so far, in order, the prefix left out. */
+  /**
+   * Hears of keys and values of the tokens being read [B, G, L, D]; gives all there are so far, in order, the prefix
+   * left out.
+   */
   append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[];
   readonly prefix?: InFront | undefined;
 }
@@ -52,8 +55,8 @@ interface Columns {
 }
 
 /**
- * Keys and values per layer, and where each row stands. Those of the inputs [B, G, length, D] are the same for all K rows of an
- * input, and are held once; those of the tokens fed since then are each row's own [B * K, G, length, D].
+ * Keys and values per layer, and where each row stands. Those of the inputs [B, G, length, D] are the same for all K
+ * rows of an input, and are held once; those of the tokens fed since then are each row's own [B * K, G, length, D].
  */
 export class Cache implements Context {
   readonly #inputs: KeysAndValues[] = [];
@@ -78,8 +81,8 @@ export class Cache implements Context {
   }
 
   /**
-   * Makes room for one more token. Gives its place in each row, and the bias [B * K, 1, 1, all] for a layer that looks so far
-   * back.
+   * Makes room for one more token. Gives its place in each row, and the bias [B * K, 1, 1, all] for a layer that looks
+   * so far back.
    */
   grow(): { places: readonly number[]; bias: (window: number) => Tensor } {
     const { places } = this;

@@ -83,7 +83,14 @@ export class Decoder implements LanguageModel {
     const { inner, heads, positions, endOfSequence, padding } = spec;
     const layers = { encoder: 0, decoder: spec.layers.length };
     this.shape = {
-      ...{ vocabularySize: rows, width, inner, heads, layers, positions, endOfSequence, padding },
+      vocabularySize: rows,
+      width,
+      inner,
+      heads,
+      layers,
+      positions,
+      endOfSequence,
+      padding,
       embeddingScale: this.#embeddingScale,
     };
     const {
@@ -123,7 +130,8 @@ export class Decoder implements LanguageModel {
               ? 'an empty input has nothing to predict the first target token from: give it a start token or a soft prompt'
               : 'an input behind a prefix needs a token of its own',
           );
-        // The last target token is predicted, never read. Padding stands at the end, where causal attention does not look.
+        // The last target token is predicted, never read. Padding stands at the end, where causal attention does not
+        // look.
         const { ids, longest } = pad(
           batch.map((e) => [...e.input, ...e.target.slice(0, -1)]),
           this.shape.padding,
@@ -180,8 +188,8 @@ export class Decoder implements LanguageModel {
       const cache = new Cache(starts, shared);
       const first = () =>
         scope(() => {
-          // Padding at the start, before the prompt: all rows end at the same place, and places are as far apart as columns,
-          // which a window relies on. A prefix stands before it all.
+          // Padding at the start, before the prompt: all rows end at the same place, and places are as far apart as
+          // columns, which a window relies on. A prefix stands before it all.
           const { ids, longest } = pad(inputs, this.shape.padding, 'left');
           const gaps = inputs.map((input) => longest - input.length);
           let x = this.#embedded(ids);
@@ -255,8 +263,8 @@ export class Decoder implements LanguageModel {
   }
 
   /**
-   * What `length` places behind `read` others see of all. Right padding needs no mask beside causality, which the fused kernel
-   * has built in; a window, a prefix and a cap need one of their own [1, 1, length, read + length].
+   * What `length` places behind `read` others see of all. Right padding needs no mask beside causality, which the fused
+   * kernel has built in; a window, a prefix and a cap need one of their own [1, 1, length, read + length].
    */
   #backward(length: number, read: number, like: Tensor): (window: number) => Mask {
     return perWindow((window) => {
@@ -291,7 +299,9 @@ export function visible(length: number, window: number): Tensor {
   return length <= window ? causal : causal.logicalAnd(tril(square, -window).logicalNot());
 }
 
-/** [B, 1, length, read]: true where a place of an input looks at one of the prefix; rows begin with `gaps[b]` paddings. */
+/**
+ * [B, 1, length, read]: true where a place of an input looks at one of the prefix; rows begin with `gaps[b]` paddings.
+ */
 function seenOfPrefix(read: number, gaps: readonly number[], length: number, window: number): Tensor {
   const shape = [gaps.length, 1, length, read];
   if (read + length <= window) return ones(shape, 'bool');
@@ -305,7 +315,10 @@ function behindPrefix(allowed: Tensor, read: number): Tensor {
   return read === 0 ? allowed : cat([ones([...allowed.shape.slice(0, -1), read], 'bool'), allowed], -1);
 }
 
-/** Places of the columns [B, 1, 1, read + L], float32: those of a prefix of `read`, then each row's own (`places`, L a row). */
+/**
+ * Places of the columns [B, 1, 1, read + L], float32: those of a prefix of `read`, then each row's own (`places`, L a
+ * row).
+ */
 function placesOfColumns(places: readonly number[], rows: number, read: number): Tensor {
   const own = tensor(Float32Array.from(places), { shape: [rows, 1, 1, places.length / rows] });
   return read === 0 ? own : cat([arange(read).float().expand(rows, 1, 1, read), own], 3);

@@ -57,7 +57,9 @@ export class Layer {
     this.#feedForwardNorms = norms(names.feedForward);
   }
 
-  /** Dropout falls on what each half adds (most of these models trained without; the attention weights are left alone). */
+  /**
+   * Dropout falls on what each half adds (most of these models trained without; the attention weights are left alone).
+   */
   forward(
     x: Tensor,
     turn: Turn | undefined,

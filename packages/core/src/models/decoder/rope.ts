@@ -27,7 +27,8 @@ export class Rope {
   }
 
   /**
-   * The turn for these places. Angles are computed in float64 and rounded once; cosines and sines are of the type of `like`.
+   * The turn for these places. Angles are computed in float64 and rounded once; cosines and sines are of the type of
+   * `like`.
    */
   at({ places, rows, length, whole }: Places, like: Tensor): Turn {
     const { scaling, width, planes } = this.#spec;
@@ -52,7 +53,10 @@ export class Rope {
       });
   }
 
-  /** Throws UserError where frequencies at `now` places differ from those at `before`: keys read before are then of no use. */
+  /**
+   * Throws UserError where frequencies at `now` places differ from those at `before`: keys read before are then of no
+   * use.
+   */
   checkSame(before: number, now: number): void {
     const { scaling } = this.#spec;
     const limit =
@@ -78,7 +82,9 @@ function quarterTurnOfPairs(x: Tensor): Tensor {
   return stack([pairs.select(4, 1).neg(), pairs.select(4, 0)], 4).reshape(...x.shape);
 }
 
-/** The frequencies of a sequence of `whole` places under the layer's scaling (modeling_rope_utils.py of Transformers). */
+/**
+ * The frequencies of a sequence of `whole` places under the layer's scaling (modeling_rope_utils.py of Transformers).
+ */
 function scaled(plain: readonly number[], { base, width, scaling }: RotarySpec, whole: number): readonly number[] {
   switch (scaling.kind) {
     case 'default':

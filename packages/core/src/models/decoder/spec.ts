@@ -1,4 +1,5 @@
-// What a decoder-only model is, as data: everything in which the families differ. models/families makes one of config.json.
+// What a decoder-only model is, as data: everything in which the families differ. models/families makes one of
+// config.json.
 
 /** How rotary frequencies change for sequences longer than those that the model was trained on. */
 export type RotaryScaling =

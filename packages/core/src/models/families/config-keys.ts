@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { UserError } from '../../base/errors.js';
 
 /**
- * Keys that change nothing of what a model computes here: notes of the libraries that wrote the file, how to train and to
- * generate, and what the tokenizer's files say.
+ * Keys that change nothing of what a model computes here: notes of the libraries that wrote the file, how to train and
+ * to generate, and what the tokenizer's files say.
  */
 const harmless: ReadonlySet<string> = new Set([
   // Of the file.
@@ -33,8 +33,8 @@ function isEmpty(value: unknown): boolean {
 }
 
 /**
- * Throws UserError where `config` holds a key that is not `known`, is not harmless and has a value that may switch something
- * on: nobody can say that the model computes the same without it.
+ * Throws UserError where `config` holds a key that is not `known`, is not harmless and has a value that may switch
+ * something on: nobody can say that the model computes the same without it.
  */
 export function checkKeys(config: object, known: Iterable<string>, place: string, within = ''): void {
   const all = new Set(known);
@@ -51,7 +51,9 @@ export function checkKeys(config: object, known: Iterable<string>, place: string
   }
 }
 
-/** The configuration as the schema has it. Throws UserError for a key that is missing, wrong or unknown (`checkKeys`). */
+/**
+ * The configuration as the schema has it. Throws UserError for a key that is missing, wrong or unknown (`checkKeys`).
+ */
 export function parseConfig<S extends z.ZodObject>(schema: S, config: object, place: string): z.infer<S> {
   const parsed = schema.safeParse(config);
   if (!parsed.success) {

@@ -39,7 +39,10 @@ type CommonConfig = z.infer<z.ZodObject<typeof commonKeys>>;
 
 /** What a family has its own way of rotary positions. */
 interface RotaryWay {
-  /** Which layers' positions: files that tell them apart keep them under this name, and scale those of `full_attention` alone. */
+  /**
+   * Which layers' positions: files that tell them apart keep them under this name, and scale those of `full_attention`
+   * alone.
+   */
   readonly layerType?: 'full_attention' | 'sliding_attention';
   /** Where the file has none. Default 10,000. */
   readonly base?: number | null | undefined;
@@ -57,8 +60,8 @@ export interface LayerHelp {
   /** One layer after the other. */
   layers(make: (index: number) => LayerSpec): LayerSpec[];
   /**
-   * For each layer, whether it has a window: as `layer_types` say, or what stands for them in a file without. Throws UserError
-   * where there are not as many types as layers.
+   * For each layer, whether it has a window: as `layer_types` say, or what stands for them in a file without. Throws
+   * UserError where there are not as many types as layers.
    */
   windowed(types: readonly string[] | null | undefined, otherwise: (index: number) => boolean): boolean[];
 }

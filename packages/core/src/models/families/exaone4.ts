@@ -1,4 +1,5 @@
-// EXAONE 4.0: norms behind attention and feed-forward and on each head; where it has windows, layers without know no positions.
+// EXAONE 4.0: norms behind attention and feed-forward and on each head; where it has windows, layers without know no
+// positions.
 import { z } from 'zod';
 import { decoderFamily, layerTypes } from './decoder-family.js';
 

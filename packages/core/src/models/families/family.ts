@@ -10,8 +10,8 @@ export interface Family {
   /** The class in Transformers, as config.json's `architectures` names it. */
   readonly architecture: string;
   /**
-   * The model that a config.json describes. Throws UserError, which begins with `place`, for a key that is missing or wrong,
-   * and for one that promot does not know and that may change what the model computes.
+   * The model that a config.json describes. Throws UserError, which begins with `place`, for a key that is missing or
+   * wrong, and for one that promot does not know and that may change what the model computes.
    */
   build(config: Readonly<Record<string, unknown>>, weights: Weights, place: string): LanguageModel;
   /** How llama.cpp stores it, where it does. */

@@ -1,4 +1,5 @@
-// How llama.cpp stores a family: its name, and what its converter (convert_hf_to_gguf.py) did to config.json and weights.
+// How llama.cpp stores a family: its name, and what its converter (convert_hf_to_gguf.py) did to config.json and
+// weights.
 import type { GgufValue } from '../../formats/gguf.js';
 
 /** What a table reads of a GGUF file. */

@@ -1,4 +1,5 @@
-// A GGUF file of a known family as a Hugging Face checkpoint: config.json's keys, Transformers' tensor names and layout.
+// A GGUF file of a known family as a Hugging Face checkpoint: config.json's keys, Transformers' tensor names and
+// layout.
 
 import { UserError } from '../../base/errors.js';
 import { dequantize } from '../../formats/dequantize.js';
@@ -221,7 +222,8 @@ function ropeScaling(
   const tensor = file.tensors.find(({ name }) => name === ROPE_FACTORS);
   if (!tensor) return null;
   const factors = readTensor(file.path, tensor);
-  // The converter stores the factors and not the settings that they come from; Llama 3.1 to 3.3 differ in `factor` alone.
+  // The converter stores the factors and not the settings that they come from; Llama 3.1 to 3.3 differ in `factor`
+  // alone.
   const settings = { factor: Math.max(...factors), low_freq_factor: 1, high_freq_factor: 4 };
   const original = 8192;
   const expected = llama3Factors(headSize, theta, { ...settings, original });

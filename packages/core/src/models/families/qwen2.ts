@@ -1,4 +1,5 @@
-// Qwen2 and 2.5: biases on query, key and value; windows in the later layers, if any. Qwen3: no biases, norms on query and key.
+// Qwen2 and 2.5: biases on query, key and value; windows in the later layers, if any. Qwen3: no biases, norms on query
+// and key.
 import { z } from 'zod';
 import type { LayerSpec } from '../decoder/spec.js';
 import { decoderFamily, type LayerHelp, layerTypes } from './decoder-family.js';

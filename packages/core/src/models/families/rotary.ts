@@ -37,7 +37,9 @@ export interface RotaryFacts {
   readonly place: string;
 }
 
-/** The rotary positions that the keys describe. Throws UserError for a kind that promot lacks or a key that is missing. */
+/**
+ * The rotary positions that the keys describe. Throws UserError for a kind that promot lacks or a key that is missing.
+ */
 export function rotaryOf(keys: RotaryKeys, facts: RotaryFacts): RotarySpec {
   const { headWidth, planes = 'halves', place } = facts;
   checkKeys(keys, Object.keys(rotaryKeys.shape), place, 'rope_parameters.');

@@ -1,5 +1,6 @@
-// T5 v1.0, T5.1.1, mT5, FLAN-T5 and ByT5: the encoder-decoder of Raffel et al. 2020, with Hugging Face's parameter names.
-// Shapes: B batch, S source length (with the prompt), T target length, E width (d_model), H heads, D head width (d_kv), V rows.
+// T5 v1.0, T5.1.1, mT5, FLAN-T5 and ByT5: the encoder-decoder of Raffel et al. 2020, with Hugging Face's parameter
+// names. Shapes: B batch, S source length (with the prompt), T target length, E width (d_model), H heads, D head width
+// (d_kv), V rows.
 import {
   arange,
   cat,
@@ -205,8 +206,8 @@ class Stack {
   }
 
   /**
-   * hidden [B, T, E] -> [B, T, E]. Encoder: `mask` [B, T] is true at real tokens. Decoder: causal, with the encoder's `states`
-   * [B, S, E] and their mask; padding at the end of a target needs no mask, nothing real looks there.
+   * hidden [B, T, E] -> [B, T, E]. Encoder: `mask` [B, T] is true at real tokens. Decoder: causal, with the encoder's
+   * `states` [B, S, E] and their mask; padding at the end of a target needs no mask, nothing real looks there.
    */
   forward(
     hidden: Tensor,
@@ -481,7 +482,10 @@ class FeedForward {
   }
 }
 
-/** T5's relative position bias: distances fall into buckets, exact near by and logarithmic far off; a learned number per bucket and head. */
+/**
+ * T5's relative position bias: distances fall into buckets, exact near by and logarithmic far off; a learned number per
+ * bucket and head.
+ */
 class RelativePositions {
   readonly #bias: Embedding;
   readonly #bidirectional: boolean;

@@ -1,6 +1,7 @@
-// T5Gemma 2, its text part: Gemma 3's layers as encoder and decoder (https://arxiv.org/abs/2512.14856). The decoder looks at its
-// own tokens and at the encoder's states in one softmax, and one table of embeddings serves both sides and the head.
-// Shapes: B batch, K rows (beams) of each, S source length (with the prompt), T target length, E width, G key heads, D head width.
+// T5Gemma 2, its text part: Gemma 3's layers as encoder and decoder (https://arxiv.org/abs/2512.14856). The decoder
+// looks at its own tokens and at the encoder's states in one softmax, and one table of embeddings serves both sides and
+// the head. Shapes: B batch, K rows (beams) of each, S source length (with the prompt), T target length, E width, G key
+// heads, D head width.
 import {
   arange,
   cat,
@@ -87,7 +88,13 @@ export class T5Gemma2 implements LanguageModel {
     const { inner, heads, endOfSequence, padding } = decoder;
     const layers = { encoder: encoder.layers.length, decoder: decoder.layers.length };
     this.shape = {
-      ...{ vocabularySize: rows, width, inner, heads, layers, endOfSequence, padding },
+      vocabularySize: rows,
+      width,
+      inner,
+      heads,
+      layers,
+      endOfSequence,
+      padding,
       positions: encoder.positions,
       embeddingScale: this.#scale,
     };

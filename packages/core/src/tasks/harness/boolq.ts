@@ -4,7 +4,10 @@ import type { DataRecord } from '../../data/records.js';
 import { choicesBehind, choiceTask } from '../choices.js';
 import { text } from '../fields.js';
 
-/** SuperGLUE's form (`label` 0 or 1, the title at the beginning of the passage), or the authors' own (`answer`, `title`). */
+/**
+ * SuperGLUE's form (`label` 0 or 1, the title at the beginning of the passage), or the authors' own (`answer`,
+ * `title`).
+ */
 function parts(record: DataRecord): { passage: string; right: number } {
   const passage = text(record, 'passage');
   const { label, answer, title } = record;

@@ -4,9 +4,9 @@ import { tokenLosses } from './cross-entropy.js';
 import type { Objective } from './objective.js';
 
 /**
- * DFT: the sum of p * cross-entropy, where p is the probability that the model gives to the target, without gradient. Yongliang Wu
- * et al., "On the Generalization of SFT: A Reinforcement Learning Perspective with Reward Rectification", 2025
- * (https://arxiv.org/abs/2508.05629).
+ * DFT: the sum of p * cross-entropy, where p is the probability that the model gives to the target, without gradient.
+ * Yongliang Wu et al., "On the Generalization of SFT: A Reinforcement Learning Perspective with Reward Rectification",
+ * 2025 (https://arxiv.org/abs/2508.05629).
  */
 export const dft: Objective = {
   name: 'dft',

@@ -7,8 +7,9 @@ import type { Objective } from './objective.js';
 const likeliest = 20;
 
 /**
- * The gate of each token: the entropy of the model's K = 20 likeliest tokens (their probabilities made to sum to 1) over its
- * highest value, ln K: 0 where the model is sure, 1 where all K are equally likely. Without gradient. logits [N, V] -> [N]
+ * The gate of each token: the entropy of the model's K = 20 likeliest tokens (their probabilities made to sum to 1)
+ * over its highest value, ln K: 0 where the model is sure, 1 where all K are equally likely. Without gradient. logits
+ * [N, V] -> [N]
  */
 export function entropyGate(logits: Tensor): Tensor {
   return noGrad(() =>
@@ -21,8 +22,9 @@ export function entropyGate(logits: Tensor): Tensor {
 }
 
 /**
- * EAFT: the sum of gate * cross-entropy, with the gate of `entropyGate`. A target that the model finds unlikely while it is sure
- * of another ("confident conflict") no longer tears at what the model knows. Muxi Diao et al., "Entropy-Adaptive Fine-Tuning:
+ * EAFT: the sum of gate * cross-entropy, with the gate of `entropyGate`. A target that the model finds unlikely while
+ * it is sure of another ("confident conflict") no longer tears at what the model knows. Muxi Diao et al.,
+ * "Entropy-Adaptive Fine-Tuning:
  * Resolving Confident Conflicts to Mitigate Forgetting", 2026 (https://arxiv.org/abs/2601.02151), with the linear gate.
  */
 export const eaft: Objective = {

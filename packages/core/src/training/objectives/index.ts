@@ -13,7 +13,8 @@ export { crossEntropy };
 export const objectives = new Registry<Objective>('objective', [crossEntropy, eaft, dft]);
 
 /**
- * Adds an objective, to be named as the setting `loss` or by a method's stage. Throws UserError where its name is taken.
+ * Adds an objective, to be named as the setting `loss` or by a method's stage. Throws UserError where its name is
+ * taken.
  *
  * @example
  * registerObjective({

@@ -21,10 +21,10 @@ export interface KlOptions {
 }
 
 /**
- * weight * KL(base || tuned), summed over the predicted tokens of a pass: the tuned model pays for finding unlikely what the base
- * finds likely (Zhizhong Li and Derek Hoiem, "Learning without Forgetting", 2016, https://arxiv.org/abs/1606.09282, at
- * temperature 1, on the new task's own inputs). Without the prompt the tuned model reads the inputs once more, without
- * dropout: as other tasks will be asked.
+ * weight * KL(base || tuned), summed over the predicted tokens of a pass: the tuned model pays for finding unlikely
+ * what the base finds likely (Zhizhong Li and Derek Hoiem, "Learning without Forgetting", 2016,
+ * https://arxiv.org/abs/1606.09282, at temperature 1, on the new task's own inputs). Without the prompt the tuned model
+ * reads the inputs once more, without dropout: as other tasks will be asked.
  * @param base a frozen copy of the pretrained model.
  */
 export function klPenalty(base: LanguageModel, { weight, prompt }: KlOptions): (pass: Pass) => Tensor {

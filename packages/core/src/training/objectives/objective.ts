@@ -3,7 +3,10 @@ import type { Tensor } from '@promot/torch';
 import type { ConfigInput } from '../../methods/settings.js';
 import type { LanguageModel, TokenizedExample } from '../../models/model.js';
 
-/** One forward pass as an objective sees it: N predicted tokens (`predictedIds` of its examples), V rows of the vocabulary. */
+/**
+ * One forward pass as an objective sees it: N predicted tokens (`predictedIds` of its examples), V rows of the
+ * vocabulary.
+ */
 export interface Pass {
   readonly model: LanguageModel;
   readonly examples: readonly TokenizedExample[];
@@ -29,6 +32,8 @@ export interface Objective {
   readonly summary: string;
   /** Settings that it needs other than the usual defaults. */
   readonly defaults?: ConfigInput;
-  /** The sum over the N tokens of a pass, a scalar with gradient. Training divides it by the tokens of the whole batch. */
+  /**
+   * The sum over the N tokens of a pass, a scalar with gradient. Training divides it by the tokens of the whole batch.
+   */
   loss(pass: Pass, options: LossOptions): Tensor;
 }

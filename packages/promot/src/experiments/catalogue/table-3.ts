@@ -1,4 +1,5 @@
-// Table 3: ablations. Neither more parameters, nor a prompt that learned nothing, nor a natural-language prompt does it.
+// Table 3: ablations. Neither more parameters, nor a prompt that learned nothing, nor a natural-language prompt does
+// it.
 import type { TableExperiment } from '../experiment.js';
 
 export const table3: TableExperiment = {

@@ -1,5 +1,6 @@
-// The real experiment: trains every arm on one target, looks at target and kept abilities along the way, and writes a line a look.
-// May be stopped or killed at any time and goes on with the same request; several processes may share a folder.
+// The real experiment: trains every arm on one target, looks at target and kept abilities along the way, and writes a
+// line a look. May be stopped or killed at any time and goes on with the same request; several processes may share a
+// folder.
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -120,7 +121,13 @@ async function trainArm(arm: Arm, task: Task, asked: Asked, request: RealRequest
   const prompt = arm.promptOf === undefined ? {} : { promptInit: join(out, 'runs', arm.promptOf, 'prompt') };
   const settings = { ...arm.settings, ...prompt, seed, ...(precision && { precision }) };
   const { finished } = await train({
-    ...{ model, data, settings, signal, method: arm.train!, task: request.target, out: folder },
+    model,
+    data,
+    settings,
+    signal,
+    method: arm.train!,
+    task: request.target,
+    out: folder,
     resume: existsSync(folder),
     onEvent: (event) => onEvent?.(arm.name, event),
     // Step 0 of a stage is the model before training, which has an arm of its own.

@@ -1,5 +1,5 @@
-// What a model can do beside its target: multiple choice and last words by likelihood, running text, answers to other questions, and how
-// often it answers in the target's form. Always asked without the soft prompt.
+// What a model can do beside its target: multiple choice and last words by likelihood, running text, answers to other
+// questions, and how often it answers in the target's form. Always asked without the soft prompt.
 import './targets.js';
 import { RandomStream } from '@promot/core/base';
 import { evaluateTask } from '@promot/core/evaluation';

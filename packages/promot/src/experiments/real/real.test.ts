@@ -17,7 +17,15 @@ describe.skipIf(!existsSync(data))('with real data (skipped where ../shared/data
   const lengths = { prompt: 2, model: 2, look: 1 };
   const lines: string[] = [];
   const request = {
-    ...{ model, data, out, lengths, only, limit: 2, seed: 0, target: 'real-snli', precision: 'fp32' as const },
+    model,
+    data,
+    out,
+    lengths,
+    only,
+    limit: 2,
+    seed: 0,
+    target: 'real-snli',
+    precision: 'fp32' as const,
     onLine: (line: string) => lines.push(line),
   };
 

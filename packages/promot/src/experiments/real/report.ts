@@ -1,4 +1,5 @@
-// What the real experiment found, as a report: the front of target against kept, a table of all looks, what it was made with.
+// What the real experiment found, as a report: the front of target against kept, a table of all looks, what it was made
+// with.
 import { type Figure, paretoFront, type Report, type Table } from '@promot/core/report';
 import type { Look } from './experiment.js';
 

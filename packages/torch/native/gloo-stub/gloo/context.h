@@ -1,5 +1,6 @@
-// Gloo's headers in the few lines that c10d's ProcessGroupGloo.hpp needs to be read. PyTorch ships that header and Gloo's code
-// (inside libtorch_cpu) but not Gloo's headers. Nothing of promot makes or looks into these classes: it only passes pointers on.
+// Gloo's headers in the few lines that c10d's ProcessGroupGloo.hpp needs to be read. PyTorch ships that header and
+// Gloo's code (inside libtorch_cpu) but not Gloo's headers. Nothing of promot makes or looks into these classes: it
+// only passes pointers on.
 #pragma once
 #include <chrono>
 #include <memory>
