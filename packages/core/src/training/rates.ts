@@ -40,7 +40,7 @@ const gemma: FamilyRates = {
   prompt: { optimizer: 'adamw', learningRate: 0.1 },
   model: { optimizer: 'adamw', learningRate: 0.00001 },
   labelSmoothing: 0,
-  measured: 'Gemma 3 270M on SNLI, batch 16',
+  measured: 'a try in PyTorch with Gemma 3 270M on SNLI, batch 16',
 };
 const smollm: FamilyRates = {
   families: ['llama'],

@@ -38,38 +38,22 @@ const pod = {
 };
 const byHand = { RANK: '1', WORLD_SIZE: '2', MASTER_ADDR: '10.0.0.1', MASTER_PORT: '29500' };
 
+const torchrunRanks: Ranks = {
+  rank: 3,
+  worldSize: 4,
+  localRank: 1,
+  localWorldSize: 2,
+  masterAddr: 'gpu1',
+  masterPort: 29500,
+  agentStore: true,
+  restart: 2,
+  launcher: 'torchrun',
+};
+
 describe('ranksFromEnvironment', () => {
   test.each<[string, Record<string, string>, Ranks]>([
-    [
-      'torchrun',
-      torchrun,
-      {
-        rank: 3,
-        worldSize: 4,
-        localRank: 1,
-        localWorldSize: 2,
-        masterAddr: 'gpu1',
-        masterPort: 29500,
-        agentStore: true,
-        restart: 2,
-        launcher: 'torchrun',
-      },
-    ],
-    [
-      'torchrun inside of a Slurm job',
-      { ...srun, ...torchrun },
-      {
-        rank: 3,
-        worldSize: 4,
-        localRank: 1,
-        localWorldSize: 2,
-        masterAddr: 'gpu1',
-        masterPort: 29500,
-        agentStore: true,
-        restart: 2,
-        launcher: 'torchrun',
-      },
-    ],
+    ['torchrun', torchrun, torchrunRanks],
+    ['torchrun inside of a Slurm job', { ...srun, ...torchrun }, torchrunRanks],
     [
       'srun',
       srun,
@@ -100,21 +84,7 @@ describe('ranksFromEnvironment', () => {
         launcher: 'Kubeflow',
       },
     ],
-    [
-      'torchrun in a pod of Kubeflow',
-      { ...pod, PET_NPROC_PER_NODE: '2', ...torchrun },
-      {
-        rank: 3,
-        worldSize: 4,
-        localRank: 1,
-        localWorldSize: 2,
-        masterAddr: 'gpu1',
-        masterPort: 29500,
-        agentStore: true,
-        restart: 2,
-        launcher: 'torchrun',
-      },
-    ],
+    ['torchrun in a pod of Kubeflow', { ...pod, PET_NPROC_PER_NODE: '2', ...torchrun }, torchrunRanks],
     [
       'variables set by hand',
       byHand,

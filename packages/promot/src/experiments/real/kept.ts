@@ -2,7 +2,7 @@
 // questions, and how often it answers in the target's form. Always asked without the soft prompt.
 import './targets.js';
 import { RandomStream } from '@promot/core/base';
-import { evaluateTask } from '@promot/core/evaluation';
+import { evaluateTask, evaluateText } from '@promot/core/evaluation';
 import { generate, score } from '@promot/core/generation';
 import type { LoadedModel, TokenizedExample } from '@promot/core/models';
 import { loadTask, type Task } from '@promot/core/tasks';
@@ -66,11 +66,6 @@ export async function measureKept(loaded: LoadedModel, asked: Asked, words: read
     input: [...start, ...ids(context)],
     target: ids(next),
   });
-  const total = async (pairs: readonly TokenizedExample[]) => {
-    const found = await score(model, pairs);
-    const tokens = found.reduce((sum, one) => sum + one.tokens, 0);
-    return { nats: found.reduce((sum, one) => sum + one.loss * one.tokens, 0), tokens };
-  };
   const form = new Set(words.flatMap((word) => [ids(` ${word}`)[0]!, ids(word)[0]!]));
   const formShare = async (texts: readonly string[]) => {
     const inputs = texts.map((text) => [...start, ...ids(text)]);
@@ -78,8 +73,9 @@ export async function measureKept(loaded: LoadedModel, asked: Asked, words: read
     return (100 * said.filter(({ ids: [first] }) => form.has(first!)).length) / said.length;
   };
   const nats = async (pairs: readonly TokenizedExample[]) => {
-    const found = await total(pairs);
-    return found.nats / found.tokens;
+    const found = await score(model, pairs);
+    const tokens = found.reduce((sum, one) => sum + one.tokens, 0);
+    return found.reduce((sum, one) => sum + one.loss * one.tokens, 0) / tokens;
   };
   const kept: Record<string, number> = {};
   for (const task of asked.tasks) {
@@ -87,9 +83,7 @@ export async function measureKept(loaded: LoadedModel, asked: Asked, words: read
     kept[task.name] = right;
   }
   const { articles, questions, sentences } = asked;
-  const text = await total(articles.map((article) => pair(article.slice(0, 20), article.slice(20))));
-  const bytes = articles.reduce((sum, article) => sum + Buffer.byteLength(article.slice(20)), 0);
-  kept['bits a byte'] = text.nats / Math.LN2 / bytes;
+  kept['bits a byte'] = (await evaluateText(loaded, articles)).bitsPerByte;
   kept['nats, questions'] = await nats(questions.map(({ alike, answer }) => pair(alike, ` ${answer}`)));
   kept['nats, En-Fr'] = await nats(sentences.map(({ asked: context, answer }) => pair(context, ` ${answer}`)));
   kept['form, questions ending in "Answer:"'] = await formShare(questions.map(({ alike }) => alike));
