@@ -46,7 +46,7 @@ const firstWords = (
   program: string,
 ) => `promot ${version} fine-tunes a language model on one task without making it forget the others.
 
-  ${program} quickstart                                    see what it does (two minutes)
+  ${program} quickstart                                    see what it does (minutes)
   ${program} train --model M --task T --method promot --out runs/x
   ${program} eval --model runs/x --prompt runs/x --task T
 

@@ -50,8 +50,7 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
     headline: headline(result),
     summary: [
       `Three models on the built-in lab: as pretrained, fine-tuned plainly on ${target}, and fine-tuned by ProMoT ` +
-        `(its soft prompt is attached for ${target} only). The last column is the share of outputs on the other tasks, in ` +
-        `percent, that begin with ${answers}: the answers of a model that has forgotten everything but its task's form.`,
+        `(its soft prompt is attached for ${target} only).`,
       ...(pretrainedInPlace ? [poorModel] : []),
     ],
     sections: [
@@ -80,6 +79,10 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
       },
       {
         heading: 'Scores',
+        text: [
+          `The last column is the share of outputs on the other tasks, in percent, that begin with ${answers}: the answers of a ` +
+            `model that has forgotten everything but its task's form.`,
+        ],
         table: {
           columns: ['model', ...columnsOf(result)],
           lowerIsBetter: [shareColumn(labels)],
