@@ -18,7 +18,7 @@ interface Import {
 }
 
 /**
- * Every import of the sources (not the tests) of a package, dynamic ones and types included; paths are relative to its
+ * Every import of the sources (not the tests) of a package, dynamic ones and types included, comments and lines of text left out; paths are relative to its
  * src.
  */
 function importsOf(name: string): Import[] {
@@ -27,7 +27,7 @@ function importsOf(name: string): Import[] {
     (file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.includes('fixtures'),
   );
   return files.flatMap((file) => {
-    const text = readFileSync(join(src, file), 'utf8').replaceAll(/^ *(\/\/|\*).*$/gmu, '');
+    const text = readFileSync(join(src, file), 'utf8').replaceAll(/^ *(\/\/|\*|['"`]).*$/gmu, '');
     const named = [...text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'([^']+)'/gu)].map(([, to]) => to!);
     return named.map((to) => ({
       from: file,
