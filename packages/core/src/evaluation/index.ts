@@ -1,6 +1,13 @@
 // What the room `evaluation` offers to the packages above.
 export { type ComparedScore, type ComparedTask, type Comparison, compareResults } from './compare.js';
-export { type EvaluateOptions, type Evaluation, evaluateExamples, maxNewTokens, type Sample } from './evaluate.js';
+export {
+  type EvaluateOptions,
+  type Evaluation,
+  evaluateExamples,
+  maxNewTokens,
+  type Sample,
+  stopStrings,
+} from './evaluate.js';
 export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluate-task.js';
 export { type EvaluateTasksRequest, evaluate, evaluateTasks, type TasksResult } from './evaluate-tasks.js';
 export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './form.js';

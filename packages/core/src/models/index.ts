@@ -15,5 +15,5 @@ export {
 } from './model.js';
 export { idTensor } from './padding.js';
 export { type SaveOptions, saveModel } from './save.js';
-export { tokenizeExample } from './tokenize.js';
+export { tokenizeExample, tokenizeInput } from './tokenize.js';
 export { RandomWeights } from './weights.js';

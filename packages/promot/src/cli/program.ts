@@ -16,6 +16,7 @@ const commands: readonly (readonly [name: string, summary: string, load: () => P
   ['compare', 'set evaluations side by side', async () => (await import('./compare.js')).compareCommand],
   ['report', 'make a page of training runs and evaluations', async () => (await import('./report.js')).reportCommand],
   ['generate', 'generate text', async () => (await import('./generate.js')).generateCommand],
+  ['serve', 'answer over HTTP', async () => (await import('./serve.js')).serveCommand],
   ['score', 'say how likely a target is', async () => (await import('./score.js')).scoreCommand],
   ['interpolate', 'mix a model with its tuned form', async () => (await import('./interpolate.js')).interpolateCommand],
   ['merge', 'add a LoRA adapter to the weights of its model', async () => (await import('./merge.js')).mergeCommand],
