@@ -8,6 +8,7 @@ import { samplesPath, writeSamples } from '../artifacts/samples-file.js';
 import { UserError } from '../base/errors.js';
 import type { Observer } from '../base/events.js';
 import { removeTemporaries } from '../base/write.js';
+import { draws, type SamplingSettings, samplingKeys } from '../generation/sampling.js';
 import type { HubOptions } from '../hub/snapshot.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
 import { chooseDevice, type DeviceSetting } from '../models/device.js';
@@ -189,10 +190,17 @@ async function answersName(
       maxInputLength,
       // Where it is not given, the model's tokenizer and the examples say.
       maxNewTokens: request.maxNewTokens ?? task.maxNewTokens,
+      ...samplingOf(request),
     },
   };
   const hash = createHash('sha256').update(JSON.stringify(dependsOn)).digest('hex');
   return `${task.name}-${hash.slice(0, 16)}.jsonl`;
+}
+
+/** The settings that choose tokens, where they are given; the seed only where it draws some. */
+function samplingOf(request: EvaluateTasksRequest): SamplingSettings {
+  const keys = samplingKeys.filter((key) => request[key] !== undefined && (key !== 'seed' || draws(request)));
+  return Object.fromEntries(keys.map((key) => [key, request[key]]));
 }
 
 /** results.json holds the report; fingerprints and settings stand beside it. */
@@ -202,7 +210,15 @@ function writeReport(
   request: EvaluateTasksRequest,
   fingerprints: Fingerprints,
 ): void {
-  const { model, prompt, precision = 'fp32', beams = 4, limit, maxInputLength = 0, decide = 'generation' } = request;
+  const {
+    model,
+    prompt,
+    precision = 'fp32',
+    beams = draws(request) ? 1 : 4,
+    limit,
+    maxInputLength = 0,
+    decide = 'generation',
+  } = request;
   const { maxNewTokens: newTokens, lengthPenalty, nll = false } = request;
   const settings = {
     model,
@@ -215,6 +231,7 @@ function writeReport(
     maxNewTokens: newTokens,
     lengthPenalty,
     nll,
+    ...samplingOf(request),
   };
   const bare: Omit<TaskResult, 'samples'>[] = [];
   for (const { samples, ...result } of tasks) {

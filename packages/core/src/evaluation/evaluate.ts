@@ -1,6 +1,7 @@
 // Scores a model on examples of a task: generate, post-process, compare.
 import type { Tensor } from '@promot/torch';
 import { generate } from '../generation/generate.js';
+import type { SamplingSettings } from '../generation/sampling.js';
 import { score } from '../generation/score.js';
 import type { ChoiceScore, LabelScore, MetricResult } from '../metrics/metric.js';
 import type { ChosenMetric } from '../metrics/registry.js';
@@ -11,10 +12,10 @@ import type { Example, Task } from '../tasks/task.js';
 import { scoreChoiceExamples, scoreChoiceResults } from './choices.js';
 import { labelTokens } from './likelihood.js';
 
-export interface EvaluateOptions {
+export interface EvaluateOptions extends Readonly<SamplingSettings> {
   /** Soft prompt [P, E] in front of every input. */
   readonly prompt?: Tensor;
-  /** Default 4, the paper's. */
+  /** Default 4, the paper's; where tokens are drawn 1. */
   readonly beams?: number;
   /** Most tokens of an answer; by default what the task needs. */
   readonly maxNewTokens?: number;

@@ -6,15 +6,16 @@ import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
 import { Division } from './division.js';
+import { checkSampling, drawn, draws, needsHistory, processed, type SamplingSettings, warped } from './sampling.js';
 import { choiceLogprobs } from './score-choices.js';
 import { BeamSearch, type Candidate, GreedySearch, type Hypothesis, type Search, type SearchRules } from './search.js';
 import { forSharedPrefix, type InputGroup } from './shared-prefix.js';
 import { cutAtStop, endsWithStop, type StopStrings } from './stop.js';
 
-export interface GenerateOptions extends RunOptions {
+export interface GenerateOptions extends RunOptions, SamplingSettings {
   /** Soft prompt [P, E], attached to every input. */
   prompt?: Tensor;
-  /** 1 is greedy search. Default 4. */
+  /** 1 is greedy search. Default 4; where tokens are drawn 1, and no other number. */
   beams?: number;
   /** Largest number of generated tokens, the end of sequence included. Default 128. */
   maxNewTokens?: number;
@@ -30,6 +31,8 @@ export interface GenerateOptions extends RunOptions {
    * Continuations whose log-probabilities are wanted, too, as `scoreChoices` gives them; no input is read again for it.
    */
   choices?: readonly Ids[];
+  /** Hears of every token that an input's text goes on by, with the input's number; for one beam alone. */
+  onToken?: (number: number, token: number) => void;
   /** Hears of every result as soon as it is there, with its input's number. */
   onResult?: (number: number, result: Generated) => void;
 }
@@ -44,8 +47,8 @@ export interface Generated extends Hypothesis {
 /**
  * Generates a continuation of every input; the results stand in the inputs' order and do not depend on the batches, but
  * for rounding. Scores are in nats, computed in float32. Gives what Transformers' `generate` gives (greedy, or beam
- * search with `early_stopping` false). An input that is finished leaves its batch. A beginning that many inputs share
- * is read once.
+ * search with `early_stopping` false). Draws come from the distribution that Transformers draws from, but from promot's
+ * own generator. An input that is finished leaves its batch. A beginning that many inputs share is read once.
  *
  * Throws UserError for options that make no sense, and the signal's reason when aborted.
  *
@@ -56,7 +59,9 @@ export async function generate(
   inputs: readonly Ids[],
   options: GenerateOptions = {},
 ): Promise<Generated[]> {
-  const { beams = 4, maxNewTokens = 128, minNewTokens = 0, prompt, stop, choices = [] } = options;
+  checkSampling(options);
+  const sampled = draws(options);
+  const { beams = sampled ? 1 : 4, maxNewTokens = 128, minNewTokens = 0, prompt, stop, choices = [] } = options;
   const whole = (name: string, value: number, least: number) => {
     if (!Number.isInteger(value) || value < least)
       throw new UserError(`${name} is ${value}: give a whole number of at least ${least}`);
@@ -64,6 +69,9 @@ export async function generate(
   whole('beams', beams, 1);
   whole('maxNewTokens', maxNewTokens, 1);
   whole('minNewTokens', minNewTokens, 0);
+  if (sampled && beams > 1)
+    throw new UserError(`beams is ${beams}: temperature, topK, topP and minP draw tokens, which goes with one beam`);
+  if (options.onToken && beams > 1) throw new UserError('onToken is for one beam: others may still be taken back');
   if (minNewTokens > maxNewTokens)
     throw new UserError(`minNewTokens ${minNewTokens} is more than maxNewTokens ${maxNewTokens}`);
   const { endOfSequence } = model.shape;
@@ -117,7 +125,10 @@ export async function generate(
           count,
           minNewTokens,
           choices,
+          sampling: options,
+          wholes: inputs,
           signal: options.signal,
+          onToken: options.onToken,
           finish,
         });
         trimMemory();
@@ -171,12 +182,19 @@ async function searchBatch(
     count: number;
     minNewTokens: number;
     choices: readonly Ids[];
+    sampling: SamplingSettings;
+    /** The inputs with what the prefix holds of them. */
+    wholes: readonly Ids[];
     signal: AbortSignal | undefined;
+    onToken: GenerateOptions['onToken'];
     finish: (searched: Searched) => void;
   },
 ): Promise<void> {
-  const { attach, count, minNewTokens, choices, signal, finish } = options;
+  const { attach, count, minNewTokens, choices, sampling, wholes, signal, onToken, finish } = options;
   const { endOfSequence } = model.shape;
+  // What a sequence holds already: of an encoder-decoder the generated side alone, as in Transformers.
+  const starts = needsHistory(sampling) ? searches.map(({ number }) => startOf(model, wholes[number]!)) : undefined;
+  const startsBy = new Map(starts?.map((start, i) => [searches[i]!.number, start]));
   await breathe(signal);
   const decoding = noGrad(() =>
     model.startDecoding(
@@ -200,7 +218,19 @@ async function searchBatch(
             });
             decoding.rewind();
           }
-          return bestCandidates(logits.float(), scores, live.length, count, step < minNewTokens ? endOfSequence : []);
+          const histories = live.flatMap(({ number, search }) => {
+            const start = startsBy.get(number);
+            return start ? search.running().map((ids) => [...start, ...ids]) : [];
+          });
+          return bestCandidates(logits.float(), {
+            scores,
+            numbers: live.map(({ number }) => number),
+            count,
+            banned: step < minNewTokens ? endOfSequence : [],
+            sampling,
+            histories,
+            step,
+          });
         }),
       );
       const beams = scores.length / live.length;
@@ -209,6 +239,8 @@ async function searchBatch(
       const chosen: Candidate[] = [];
       live.forEach((searched, i) => {
         const goOn = searched.search.advance(candidates[i]!);
+        const token = candidates[i]![0]!.token;
+        if (onToken && !endOfSequence.includes(token)) onToken(searched.number, token);
         if (goOn.length === 0) finish(searched);
         else {
           kept.push(i);
@@ -227,29 +259,53 @@ async function searchBatch(
   }
 }
 
+/** The ids in front of what is generated, where a setting looks back at them. */
+function startOf(model: LanguageModel, input: Ids): Ids {
+  return model.kind === 'decoder-only' ? input : [Number(model.config().decoder_start_token_id)];
+}
+
+/** What the candidates of a step follow from, beside the logits. */
+interface StepFacts {
+  /** Of the beams. */
+  readonly scores: readonly number[];
+  /** Of the inputs. */
+  readonly numbers: readonly number[];
+  /** C */
+  readonly count: number;
+  /** Tokens that have no chance. */
+  readonly banned: readonly number[];
+  readonly sampling: SamplingSettings;
+  /** What each beam holds already, where the settings look at it. */
+  readonly histories: readonly Ids[];
+  readonly step: number;
+}
+
 /**
  * The C best continuations of each input, best first, from logits [B * K, V] (float32, overwritten) and the beams'
- * scores. Tokens in `banned` have no chance. All work over V is libtorch's; B * C pairs of numbers come out.
+ * scores; or one that is drawn. All work over V is libtorch's; B * C pairs of numbers come out.
  */
 function bestCandidates(
   logits: Tensor,
-  scores: readonly number[],
-  inputs: number,
-  count: number,
-  banned: readonly number[],
+  { scores, numbers: { length: inputs }, numbers: inputNumbers, count, banned, sampling, histories, step }: StepFacts,
 ): Candidate[][] {
   const rows = logits.size(1);
   const before = tensor(scores, { shape: [scores.length, 1] });
+  const process = (x: Tensor) => (histories.length > 0 ? processed(x, histories, sampling) : x);
   const ban = (x: Tensor) =>
     banned.length > 0 ? op('aten::index_fill.int_Scalar', x, 1, idTensor(banned), -Infinity) : x;
   let values: Tensor;
   let indices: Tensor;
-  if (count === 1) {
+  if (draws(sampling)) {
+    const choice = warped(ban(process(logits)), sampling);
+    indices = drawn(choice, inputNumbers, step, sampling.seed ?? 0);
+    values = choice.logSoftmax(1).gather(1, indices).add(before);
+  } else if (count === 1) {
     // Greedy search compares logits, not their rounded log-probabilities, and takes the first of equal ones.
-    indices = ban(logits).argmax(1).unsqueeze(1);
-    values = logits.gather(1, indices).sub(logits.logsumexp(1, true)).add(before);
+    const choice = process(logits);
+    indices = ban(choice).argmax(1).unsqueeze(1);
+    values = choice.gather(1, indices).sub(choice.logsumexp(1, true)).add(before);
   } else {
-    const sums = ban(logits.logSoftmax(1)).add_(before);
+    const sums = ban(process(logits.logSoftmax(1))).add_(before);
     ({ values, indices } = sums.view(inputs, -1).topk(count));
   }
   // One tensor, so that only one copy leaves the device; float64 holds both exactly.

@@ -37,6 +37,8 @@ export interface Search {
    * (beam numbers of the next step are their places in the list).
    */
   advance(candidates: readonly Candidate[]): readonly Candidate[];
+  /** What each beam that goes on has generated so far, in the beams' order. */
+  running(): readonly (readonly number[])[];
   /** The best hypothesis, once the search is over. */
   best(): Hypothesis;
 }
@@ -58,6 +60,10 @@ export class GreedySearch implements Search {
     if (!ended && this.#ids.length < this.#rules.maxNewTokens) return [candidate];
     this.#best = hypothesis;
     return [];
+  }
+
+  running(): readonly (readonly number[])[] {
+    return [this.#ids];
   }
 
   best(): Hypothesis {
@@ -106,6 +112,10 @@ export class BeamSearch implements Search {
     while (goOn.length < this.#beams) goOn.push({ ...leader, candidate: { ...leader.candidate, score: impossible } });
     this.#running = goOn.map(({ ids }) => ids);
     return goOn.map(({ candidate }) => candidate);
+  }
+
+  running(): readonly (readonly number[])[] {
+    return this.#running;
   }
 
   best(): Hypothesis {

@@ -22,7 +22,7 @@ import {
 } from './options.js';
 import { Progress } from './progress.js';
 import { inRanks } from './ranks.js';
-import { readKnownSettings } from './settings.js';
+import { readKnownSettings, samplingSettings } from './settings.js';
 import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
@@ -48,7 +48,7 @@ const keys = [
   'maxNewTokens',
   'lengthPenalty',
   'maxInputLength',
-  'seed',
+  ...samplingSettings,
   'decide',
   'nll',
 ] as const;
@@ -70,7 +70,7 @@ export function evalCommand(io: Io): Command {
     .addOption(dataOption())
     .option('--out <DIR>', 'write results.json and samples-TASK.jsonl there; go on with what is there')
     .option('--beams <N>', 'beams; 1 is greedy search (default: 4)', wholeNumber(1))
-    .option('--seed <N>', 'draws the exemplars (default: 0)', wholeNumber(0))
+    .option('--seed <N>', 'draws the exemplars, and tokens where the settings say so (default: 0)', wholeNumber(0))
     .option('--labels <WORDS>', 'report the share of outputs that begin with one of these, e.g. True,False', wordList);
   return requireFlags(withCommonOptions(command), '--model').action(
     inRanks(io, async ({ task: names, text, base, ...given }: Options) => {

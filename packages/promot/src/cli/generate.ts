@@ -17,7 +17,7 @@ import {
   withCommonOptions,
 } from './options.js';
 import { Progress } from './progress.js';
-import { readKnownSettings } from './settings.js';
+import { readKnownSettings, samplingSettings } from './settings.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
@@ -38,11 +38,12 @@ const keys = [
   'minNewTokens',
   'lengthPenalty',
   'brevityPenalty',
+  ...samplingSettings,
 ] as const;
 
 export function generateCommand(io: Io): Command {
   const command = new Command('generate')
-    .description('Generate with beam search; the output is not trimmed.')
+    .description('Generate with beam search, or by drawing tokens; the output is not trimmed.')
     .addOption(modelOption())
     .addOption(promptOption())
     .option(

@@ -121,12 +121,29 @@ const known = {
   minNewTokens: number.natural,
   lengthPenalty: z.number(),
   brevityPenalty: z.number(),
+  temperature: z.number().nonnegative(),
+  topK: number.natural,
+  topP: z.number().gt(0).lte(1),
+  minP: z.number().gte(0).lte(1),
+  repetitionPenalty: z.number().positive(),
+  noRepeatNgram: number.natural,
   seed: number.natural,
   maxInputLength: number.natural,
   window: number.positive,
   decide: z.enum(['generation', 'likelihood']),
   nll: z.boolean(),
 };
+/** The settings that say how each token is chosen; see SamplingSettings. */
+export const samplingSettings = [
+  'temperature',
+  'topK',
+  'topP',
+  'minP',
+  'repetitionPenalty',
+  'noRepeatNgram',
+  'seed',
+] as const satisfies readonly (keyof typeof known)[];
+
 type Known = { [K in keyof typeof known]: z.infer<(typeof known)[K]> };
 
 /** A check for `readSettings` that knows only some of the keys. */
