@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { liveTensors } from '@promot/torch';
+import { watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../src/base/errors.js';
 import { readGguf } from '../src/formats/gguf.js';
@@ -29,11 +29,11 @@ function damaged(source: string, name: string, change: (bytes: Buffer) => Buffer
 }
 
 function refused(load: () => unknown, reason: RegExp, where: string): void {
-  const live = liveTensors();
+  const left = watchTensors();
   expect(load).toThrow(UserError);
   expect(load).toThrow(reason);
   expect(load).toThrow(where);
-  expect(liveTensors()).toBe(live);
+  expect(left()).toBe(0);
 }
 
 /** A safetensors file whose header was changed; the offsets stay as they are. */

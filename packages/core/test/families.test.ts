@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { keep, liveTensors, noGrad, scope, type Tensor } from '@promot/torch';
+import { keep, noGrad, scope, type Tensor, watchTensors } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readPromptAdapter } from '../src/adapters/peft.js';
 import { generate } from '../src/generation/generate.js';
@@ -52,16 +52,16 @@ describe.each(goldenModels)('%s', (name) => {
   let loaded: LoadedModel;
   let model: LanguageModel;
   let prompt: Tensor;
-  let before: number;
+  let left: () => number;
   beforeAll(() => {
-    before = liveTensors();
+    left = watchTensors();
     loaded = loadFolder(join(goldenFolder, name), 'float32');
     model = loaded.model;
     prompt = keep(readPromptAdapter(join(goldenFolder, name, 'prompt'), model));
   });
   afterAll(() => {
     for (const tensor of [prompt, ...model.parameters.values()]) tensor.dispose();
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
   });
   const logits = (of: LanguageModel, some: readonly TokenizedExample[], soft?: Tensor) =>
     noGrad(() => keep(of.logits(some, { prompt: soft })));

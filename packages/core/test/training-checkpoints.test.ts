@@ -1,7 +1,7 @@
 // What is measured at checkpoints: the caller's own questions, and the keep list.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { liveTensors, noGrad, scope } from '@promot/torch';
+import { noGrad, scope, watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readMetrics } from '../src/artifacts/metrics-file.js';
 import { evaluateTask } from '../src/evaluation/evaluate-task.js';
@@ -43,7 +43,7 @@ describe('atCheckpoint', () => {
   );
 
   test('is called at step 0 of each stage and at kept checkpoints, after their evaluation; each line stands once', async () => {
-    const before = liveTensors();
+    const left = watchTensors();
     const order: string[] = [];
     await train(
       request('asked', {
@@ -54,7 +54,7 @@ describe('atCheckpoint', () => {
         },
       }),
     );
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     expect(asked('asked')).toEqual(expected);
     expect(order.slice(0, 4)).toEqual(['prompt 0', 'evaluation', 'prompt 2', 'evaluation']);
   });

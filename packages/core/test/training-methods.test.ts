@@ -1,7 +1,7 @@
 // Methods of one's own: any number of stages with settings of their own, a soft prompt attached in some of them only.
 import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { liveTensors } from '@promot/torch';
+import { watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readRun } from '../src/artifacts/run-file.js';
 import type { TrainingConfig } from '../src/methods/index.js';
@@ -42,7 +42,7 @@ const request = (out: string, method: string, more: Partial<TrainRequest> = {}):
 
 describe('a method of three stages', () => {
   test('goes through them in turn; the prompt is there in those that train or attach it', async () => {
-    const before = liveTensors();
+    const left = watchTensors();
     const seen: [string, number, boolean][] = [];
     const atCheckpoint = async ({ stage, step, prompt }: CheckpointMoment) => {
       seen.push([stage, step, prompt !== undefined]);
@@ -55,7 +55,7 @@ describe('a method of three stages', () => {
       ...[0, 2].map((step) => ['bare', step, false]),
       ...[0, 2, 4, 6].map((step) => ['model', step, true]),
     ]);
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     const { stages } = readRun(join(folder, 'three')).config as TrainingConfig;
     expect([stages.bare!.steps, stages.stage2!.steps]).toEqual([2, 6]);
   });

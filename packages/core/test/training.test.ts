@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { liveTensors, noGrad, openSafetensors, scope, type Tensor, uniform, zeros } from '@promot/torch';
+import { noGrad, openSafetensors, scope, type Tensor, uniform, watchTensors, zeros } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readLoraAdapter } from '../src/adapters/lora-adapter.js';
 import { readMetrics } from '../src/artifacts/metrics-file.js';
@@ -66,10 +66,10 @@ const losses = (out: string) =>
 
 describe('the two stages', () => {
   test('move the prompt alone, then the model alone; no tensor is left behind', async () => {
-    const before = liveTensors();
+    const left = watchTensors();
     const events: WorkEvent[] = [];
     const result = await train(request('promot', { onEvent: (event) => events.push(event) }));
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     expect(result.finished).toBe(true);
     expect(result.stages.map((s) => s.stage)).toEqual(['prompt', 'model']);
 
@@ -283,10 +283,10 @@ describe('a refused run makes no folder and leaves no tensor behind', () => {
     ['batches beyond memory', { settings: { batchSize: 3e9 } }, /setting batchSize: .*65536/],
     ['tolerance of no tasks', { settings: { ...smallSettings, keep: { tolerance: 1 } } }, /keep\.tolerance/],
   ])('%s', async (name, more, message) => {
-    const before = liveTensors();
+    const left = watchTensors();
     await expect(train(request(name, more))).rejects.toThrow(message);
     expect(existsSync(join(folder, name))).toBe(false);
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
   });
 });
 

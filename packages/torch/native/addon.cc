@@ -88,8 +88,19 @@ Napi::Value dispose(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), State::of(info.Env()).drop(info.Env(), info[0].As<Napi::BigInt>().Int64Value(&lossless)));
 }
 
+/** newestTensor(): the handle that was given out last. */
+Napi::Value newestTensor(const Napi::CallbackInfo& info) {
+  return Napi::BigInt::New(info.Env(), State::of(info.Env()).next - 1);
+}
+
+/** liveTensors(after): how many handles given out after that one are in use. */
 Napi::Value liveTensors(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), static_cast<double>(State::of(info.Env()).tensors.size()));
+  if (!info[0].IsBigInt()) throw std::invalid_argument("expected a tensor");
+  bool lossless;
+  int64_t after = info[0].As<Napi::BigInt>().Int64Value(&lossless);
+  double live = 0;
+  for (const auto& [handle, entry] : State::of(info.Env()).tensors) live += handle > after;
+  return Napi::Number::New(info.Env(), live);
 }
 
 Napi::Value requiresGrad(const Napi::CallbackInfo& info) {
@@ -188,6 +199,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("device", guarded<device>);
   add("alias", guarded<alias>);
   add("dispose", guarded<dispose>);
+  add("newestTensor", guarded<newestTensor>);
   add("liveTensors", guarded<liveTensors>);
   add("requiresGrad", guarded<requiresGrad>);
   add("setRequiresGrad", guarded<setRequiresGrad>);

@@ -32,5 +32,5 @@ export {
   SafetensorsFile,
   writeSafetensors,
 } from './safetensors.js';
-export { keep, liveTensors, scope } from './scope.js';
+export { keep, scope, watchTensors } from './scope.js';
 export { type Argument, call, type DType, op, schema, Tensor } from './tensor.js';

@@ -18,7 +18,8 @@ export interface Native {
   device(tensor: Handle): string;
   alias(tensor: Handle): Handle;
   dispose(tensor: Handle): boolean;
-  liveTensors(): number;
+  newestTensor(): Handle;
+  liveTensors(after: Handle): number;
   requiresGrad(tensor: Handle): boolean;
   setRequiresGrad(tensor: Handle, on: boolean): void;
   gradOf(tensor: Handle): Handle | null;

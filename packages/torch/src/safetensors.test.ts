@@ -16,12 +16,12 @@ import { afterAll, describe, expect, test } from 'vitest';
 import {
   type DType,
   FileFormatError,
-  liveTensors,
   ones,
   openSafetensors,
   scope,
   type Tensor,
   tensor,
+  watchTensors,
   writeSafetensors,
   zeros,
 } from './index.js';
@@ -190,16 +190,16 @@ describe('reading', () => {
         ]),
       ),
     );
-    const before = liveTensors();
+    const left = watchTensors();
     const file = openSafetensors(path);
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     scope(() => {
       file.tensor('a');
       // The tensor and the map.
-      expect(liveTensors()).toBe(before + 2);
+      expect(left()).toBe(2);
     });
     file.close();
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
   });
 
   test('a tensor outlives its file, and writing into it does not reach the disk', () => {
@@ -393,7 +393,7 @@ describe('refused before any data is read', () => {
   };
   test.each(cases)('%s', (_, make, message) => {
     const path = make();
-    const before = liveTensors();
+    const left = watchTensors();
     let caught: unknown;
     try {
       openSafetensors(path);
@@ -404,7 +404,7 @@ describe('refused before any data is read', () => {
     expect((caught as Error).message).toContain(path);
     expect((caught as Error).message).toContain(message);
     expect((caught as Error).message).not.toContain('\n');
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
   });
 
   test('a missing file, and a folder', () => {

@@ -67,9 +67,18 @@ export function keep<T extends Tensor>(tensor: T): T {
   return tensor;
 }
 
-/** The number of live tensor handles in this thread, for tests of leaks. */
-export function liveTensors(): number {
-  return native.liveTensors();
+/**
+ * Looks for leaks: the function it returns says how many tensors made since in this thread are still there. Tensors
+ * from before do not count, since the garbage collector may free abandoned ones among them at any moment.
+ *
+ * @example
+ * const left = watchTensors();
+ * scope(() => tensor([1]).add(1).item());
+ * left(); // 0
+ */
+export function watchTensors(): () => number {
+  const newest = native.newestTensor();
+  return () => native.liveTensors(newest);
 }
 
 /**

@@ -1,5 +1,5 @@
 // One rank of distributed.test.ts: plays the part that is named and prints one line of JSON about it. Runs from dist/.
-import { distributed, full, linear, liveTensors, ones, randn, scope, tensor } from '../dist/index.js';
+import { distributed, full, linear, ones, randn, scope, tensor, watchTensors } from '../dist/index.js';
 
 const [part, options = '{}'] = process.argv.slice(2);
 const { seconds = 20, ...given } = JSON.parse(options);
@@ -91,12 +91,12 @@ const parts = {
         shared,
         examples.filter((_, i) => owner(i) === rank),
       );
-      const before = liveTensors();
+      const left = watchTensors();
       // The gradients get ready in another order than the buckets have, and not all are announced.
       buckets.ready(shared.outer);
       buckets.ready(shared.unused);
       await buckets.finish(total);
-      const leaked = liveTensors() - before;
+      const leaked = left();
       const differences = Object.entries(shared).map(([name, { grad }]) => [
         name,
         scope(() => {

@@ -3,7 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { liveTensors, noGrad, scope } from '@promot/torch';
+import { noGrad, scope, watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
 import { openCheckpoint } from '../models/checkpoint.js';
@@ -60,21 +60,21 @@ describe.each(Object.entries(expected.adapters))('%s', (name, { of, logits }) =>
   test("the logits are PEFT's; off again, the model is what it was", () => {
     const before = logitsOf(model);
     expect(apart(model, expected.plain[of]!)).toBeLessThan(2e-5);
-    const live = liveTensors();
+    const left = watchTensors();
     const adapter = readLoraAdapter(folder, model);
     expect(apart(model, expected.plain[of]!)).toBeGreaterThan(0.05);
     expect(apart(model, logits)).toBeLessThan(1e-4);
     adapter.detach();
     expect(logitsOf(model)).toEqual(before);
-    expect(liveTensors()).toBe(live);
+    expect(left()).toBe(0);
   });
 
   test('merged, the logits stay, and config.json says whether the head is tied', () => {
-    const live = liveTensors();
+    const left = watchTensors();
     const adapter = readLoraAdapter(folder, model);
     if (name === 'lora-bias') return expect(() => adapter.merge()).toThrow(/has no bias that the adapter's/);
     adapter.merge();
-    expect(liveTensors()).toBe(live + (isTied(model) === (of === 'tied') ? 0 : 1));
+    expect(left()).toBe(isTied(model) === (of === 'tied') ? 0 : 1);
     expect(apart(model, logits)).toBeLessThan(1e-4);
     expect(model.config().tie_word_embeddings).toBe(isTied(model));
     const untied = ['tied-head', 'tied-dora-head', 'tied-embedding', 'tied-save', 'tied-save-head'];
@@ -87,11 +87,11 @@ describe('what is refused, leaving the model as it was', () => {
   const model = load('untied');
   const before = logitsOf(model);
   const refused = (folder: string, reason: RegExp) => {
-    const live = liveTensors();
+    const left = watchTensors();
     expect(() => readLoraAdapter(folder, model)).toThrow(UserError);
     expect(() => readLoraAdapter(folder, model)).toThrow(reason);
     expect(logitsOf(model)).toEqual(before);
-    expect(liveTensors()).toBe(live);
+    expect(left()).toBe(0);
   };
   const set = (key: string, value: unknown, name = 'plain') => changed(name, (config) => (config[key] = value));
 

@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { liveTensors } from '@promot/torch';
+import { watchTensors } from '@promot/torch';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { Observer } from '../base/events.js';
 import { openModel } from '../open/open.js';
@@ -64,9 +64,9 @@ const read = (...path: string[]) => readFileSync(join(...path), 'utf8');
 
 test('several tasks: report, files, fingerprints; no tensor left', async () => {
   const out = join(folder, 'several');
-  const before = liveTensors();
+  const left = watchTensors();
   const report = await evaluateTasks(request({ out }));
-  expect(liveTensors()).toBe(before);
+  expect(left()).toBe(0);
   expect(report.tasks.map(({ task, n, shots }) => [task, n, shots])).toEqual([
     ['open', 5, 2],
     ['closed', 5, 2],

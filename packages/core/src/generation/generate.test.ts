@@ -1,6 +1,6 @@
 // Properties that hold for every model, on tiny ones with random weights: what the caches give is what the model gives
 // without them, and batching changes nothing. Equality with Transformers: golden.test.ts.
-import { keep, liveTensors, noGrad, randn, scope, type Tensor } from '@promot/torch';
+import { keep, noGrad, randn, scope, type Tensor, watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
 import { buildModel } from '../models/load.js';
@@ -189,9 +189,9 @@ describe.each(cases)('%s', (_, model) => {
 
   test('no tensor is left behind: after a run, an error on the way, an abort', async () => {
     await generate(model, inputs, { prompt, maxNewTokens: 4 });
-    const before = liveTensors();
+    const left = watchTensors();
     await generate(model, inputs, { prompt, maxNewTokens: 12, batchSize: 4 });
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     let asked = 0;
     const decode = () => {
       if (++asked > 20) throw new Error('cannot decode');
@@ -199,7 +199,7 @@ describe.each(cases)('%s', (_, model) => {
     };
     const broken = generate(model, inputs, { stop: { strings: ['x'], decode }, maxNewTokens: 12 });
     await expect(broken).rejects.toThrow('cannot decode');
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
 
     const controller = new AbortController();
     const aborted = generate(model, inputs, {
@@ -209,7 +209,7 @@ describe.each(cases)('%s', (_, model) => {
       onProgress: () => controller.abort(new Error('enough')),
     });
     await expect(aborted).rejects.toThrow('enough');
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
   });
 
   test('progress counts every input', async () => {
@@ -222,7 +222,7 @@ describe.each(cases)('%s', (_, model) => {
     const beginning = Array.from({ length: 20 }, (_, i) => 2 + ((7 * i) % 40));
     // One input does not share it, one is nothing but it.
     const some = [...inputs.map((input) => [...beginning, ...input]), [4, 4, 9], beginning];
-    const before = liveTensors();
+    const left = watchTensors();
     for (const attached of [undefined, prompt]) {
       const options = { beams, maxNewTokens: 12, prompt: attached };
       const seen: number[] = [];
@@ -231,14 +231,14 @@ describe.each(cases)('%s', (_, model) => {
       expectSame(together, await Promise.all(some.map((input) => one(input, options))));
       expect(seen.sort((a, b) => a - b)).toEqual(some.map((_, i) => i));
     }
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
   });
 
   test('a shared beginning changes no score; choices have the score of targets', async () => {
     const beginning = Array.from({ length: 20 }, (_, i) => 2 + ((7 * i) % 40));
     const some = inputs.map((input) => [...beginning, ...input]);
     const targets = [[3, 1], [8, 9, 10, 1], [40]];
-    const before = liveTensors();
+    const left = watchTensors();
     for (const attached of [undefined, prompt]) {
       const pairs = some.flatMap((input) => targets.map((target) => ({ input, target })));
       const together = await score(model, pairs, { prompt: attached });
@@ -250,7 +250,7 @@ describe.each(cases)('%s', (_, model) => {
         expect(choices[Math.floor(i / targets.length)]![i % targets.length]).toBeCloseTo(sum, 3);
       }
     }
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
   });
 
   test.each([1, 4])(
@@ -258,7 +258,7 @@ describe.each(cases)('%s', (_, model) => {
     async (beams) => {
       const choices = [[3, 1], [8, 9, 10, 1], [40]];
       const beginning = Array.from({ length: 20 }, (_, i) => 2 + ((7 * i) % 40));
-      const before = liveTensors();
+      const left = watchTensors();
       for (const some of [inputs, inputs.map((input) => [...beginning, ...input])])
         for (const attached of [undefined, prompt]) {
           const options = { beams, maxNewTokens: 12, prompt: attached };
@@ -271,7 +271,7 @@ describe.each(cases)('%s', (_, model) => {
             });
           });
         }
-      expect(liveTensors()).toBe(before);
+      expect(left()).toBe(0);
     },
   );
 

@@ -1,5 +1,5 @@
 // Scoring on a tiny model with random weights. Equality with Transformers: golden.test.ts.
-import { liveTensors, noGrad, randn, scope } from '@promot/torch';
+import { noGrad, randn, scope, watchTensors } from '@promot/torch';
 import { expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
 import { buildModel } from '../models/load.js';
@@ -49,10 +49,10 @@ test('every token has its log-softmax; the loss is their negative mean', async (
 
 test('batches of any size give the same, and leave no tensor behind', async () => {
   const singles = await score(model, examples, { prompt, batchSize: 1 });
-  const before = liveTensors();
+  const left = watchTensors();
   const seen: number[] = [];
   const together = await score(model, examples, { prompt, onProgress: (done) => seen.push(done) });
-  expect(liveTensors()).toBe(before);
+  expect(left()).toBe(0);
   expect(seen).toEqual([1, 2, 3, 4]);
   together.forEach(({ loss }, i) => {
     expect(loss).toBeCloseTo(singles[i]!.loss, 5);
@@ -60,11 +60,11 @@ test('batches of any size give the same, and leave no tensor behind', async () =
 });
 
 test('an example without a target, and one that has nothing to start from, are refused', async () => {
-  const before = liveTensors();
+  const left = watchTensors();
   await expect(score(model, [{ input: [3], target: [] }])).rejects.toThrow(UserError);
   await expect(score(model, examples)).rejects.toThrow(UserError);
   await expect(score(model, examples, { prompt, signal: AbortSignal.abort(new Error('no')) })).rejects.toThrow('no');
-  expect(liveTensors()).toBe(before);
+  expect(left()).toBe(0);
 });
 
 test('weights that are not numbers: no NaN comes out, but a UserError', async () => {

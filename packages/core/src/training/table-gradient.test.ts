@@ -1,6 +1,6 @@
 // The table's gradient, once a step, against autograd's, once a pass.
 import { fileURLToPath } from 'node:url';
-import { liveTensors, noGrad, scope, type Tensor } from '@promot/torch';
+import { noGrad, scope, type Tensor, watchTensors } from '@promot/torch';
 import { describe, expect, test } from 'vitest';
 import { loadFolder } from '../models/load.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
@@ -46,12 +46,12 @@ function gradients(model: LanguageModel, table: TableGradient | undefined): Map<
 describe.each(['t5-v1.0', 't5-v1.1', 'llama', 'qwen2'])('%s', (name) => {
   test('every parameter has the gradient that it has by autograd; no tensor is left behind', () => {
     const { model, dispose } = loadFolder(golden(name), 'float32');
-    const before = liveTensors();
+    const left = watchTensors();
     const plain = gradients(model, undefined);
     const table = TableGradient.of(model, model.parameters.values(), 1);
     expect(table).toBeDefined();
     const once = gradients(model, table);
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     for (const [key, values] of plain) {
       const other = once.get(key)!;
       const largest = Math.max(...values.map(Math.abs));
@@ -76,7 +76,7 @@ test('a small table, and one that is not trained, are left to autograd', () => {
 
 test('an error in a pass leaves the layers as they were and nothing behind', () => {
   const { model, dispose } = loadFolder(golden('llama'), 'float32');
-  const before = liveTensors();
+  const left = watchTensors();
   const table = TableGradient.of(model, model.parameters.values(), 1)!;
   for (const parameter of model.parameters.values()) parameter.requiresGrad = true;
   const work = () =>
@@ -88,6 +88,6 @@ test('an error in a pass leaves the layers as they were and nothing behind', () 
   table.finish();
   expect(model.embed.instead).toBeUndefined();
   expect(model.head.instead).toBeUndefined();
-  expect(liveTensors()).toBe(before);
+  expect(left()).toBe(0);
   dispose();
 });

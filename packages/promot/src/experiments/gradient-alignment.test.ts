@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { permutation } from '@promot/core/base';
 import type { LinearPlace, TokenizedExample } from '@promot/core/models';
 import { idTensor, type LoadedModel, loadFolder } from '@promot/core/models';
-import { liveTensors, noGrad, scope, type Tensor, tensor, uniform } from '@promot/torch';
+import { noGrad, scope, type Tensor, tensor, uniform, watchTensors } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compareGradients, gradientAlignment, parameterGroups } from './gradient-alignment.js';
 
@@ -172,7 +172,7 @@ describe('properties', () => {
     scope(() => first!.sum().backward());
     const bytes = () => [...loaded.model.parameters.values()].map((parameter) => Buffer.from(parameter.toBytes()));
     const weights = bytes();
-    const before = liveTensors();
+    const left = watchTensors();
     await gradientAlignment(loaded, examples, { seed });
     await expect(
       gradientAlignment(loaded, [...examples, { input: [1], target: [999_999] }], { seed, batchSize: 1 }),
@@ -182,7 +182,7 @@ describe('properties', () => {
     await expect(gradientAlignment(loaded, examples, { seed, signal: stop.signal, onProgress })).rejects.toThrow(
       /abort/u,
     );
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     bytes().forEach((now, i) => {
       expect(now.equals(weights[i]!)).toBe(true);
     });

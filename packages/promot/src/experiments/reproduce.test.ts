@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { liveTensors } from '@promot/torch';
+import { watchTensors } from '@promot/torch';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { findExperiment } from './catalogue/index.js';
 import { execute } from './execute.js';
@@ -42,7 +42,7 @@ const results = (name: string) =>
   JSON.parse(readFileSync(join(out, name, 'results.json'), 'utf8')) as { results: unknown; facts: object };
 
 test('a table: Ctrl-C in the middle of a run, then on to the report', async () => {
-  const before = liveTensors();
+  const left = watchTensors();
   const abort = new AbortController();
   const done: string[] = [];
   let isRandom = false;
@@ -66,7 +66,7 @@ test('a table: Ctrl-C in the middle of a run, then on to the report', async () =
   const whole = await reproduce(
     request('table-3', { onEvent: (event) => event.type === 'job-done' && rest.push(event.name) }),
   );
-  expect(liveTensors()).toBe(before);
+  expect(left()).toBe(0);
   expect(whole.finished).toBe(true);
   expect([...done, ...rest].sort()).toEqual(whole.jobs.map(({ name }) => name).sort());
   for (const file of whole.files) expect(existsSync(file)).toBe(true);
