@@ -12,7 +12,9 @@ export { evaluateText, type TextOptions, type TextResult } from './evaluation/te
 export { type Generated, type GenerateOptions, generate } from './generation/generate.js';
 export { type Scored, type ScoreOptions, score } from './generation/score.js';
 export { generateTexts, scoreText } from './generation/texts.js';
-export { type HubOptions, hubSnapshot, isHubName } from './hub/snapshot.js';
+export { isHubName } from './hub/repository.js';
+export type { HubOptions } from './hub/settings.js';
+export { hubSnapshot } from './hub/snapshot.js';
 export { type Interpolated, type InterpolateRequest, interpolate } from './merging/interpolate.js';
 export { type Merged, type MergeRequest, mergeLora } from './merging/merge.js';
 export { findMethod, type Method, methods, registerMethod, type Stage } from './methods/index.js';

@@ -9,7 +9,7 @@ import { UserError } from '../base/errors.js';
 import type { Observer } from '../base/events.js';
 import { removeTemporaries } from '../base/write.js';
 import { draws, type SamplingSettings, samplingKeys } from '../generation/sampling.js';
-import type { HubOptions } from '../hub/snapshot.js';
+import type { HubOptions } from '../hub/settings.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
 import { chooseDevice, type DeviceSetting } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';

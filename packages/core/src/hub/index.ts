@@ -1,2 +1,4 @@
 // What the room `hub` offers to the packages above.
-export { type HubOptions, hubSnapshot, isHubName } from './snapshot.js';
+export { isHubName } from './repository.js';
+export type { HubOptions } from './settings.js';
+export { hubSnapshot } from './snapshot.js';

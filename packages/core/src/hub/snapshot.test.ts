@@ -22,10 +22,13 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { UserError } from '../base/errors.js';
 import type { WorkEvent } from '../base/events.js';
-import { hubModel, hubSource, splitFiles } from '../data/hub-source.js';
+import { hubSource, splitFiles } from '../data/hub-source.js';
 import { loadTask } from '../tasks/registry.js';
 import { commitOf, type HubServer, type ServedRepository, startHubServer } from './fixtures/hub-server.js';
-import { type HubOptions, hubSnapshot, isHubName } from './snapshot.js';
+import { hubModel } from './model-files.js';
+import { isHubName } from './repository.js';
+import type { HubOptions } from './settings.js';
+import { hubSnapshot } from './snapshot.js';
 
 const weights = Buffer.alloc(3_000_000, 'weights');
 const sha256 = createHash('sha256').update(weights).digest('hex');

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
-import type { HubOptions } from '../hub/snapshot.js';
+import type { HubOptions } from '../hub/settings.js';
 import type { LoadedModel } from '../models/load.js';
 import { saveNewModel } from '../models/save.js';
 import { openModel } from '../open/open.js';

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { adapterKind } from '../adapters/adapter-folder.js';
 import { readLoraAdapter } from '../adapters/lora-adapter.js';
 import { UserError } from '../base/errors.js';
-import type { HubOptions } from '../hub/snapshot.js';
+import type { HubOptions } from '../hub/settings.js';
 import { saveNewModel } from '../models/save.js';
 import { adapterFolderOf, openModel } from '../open/open.js';
 

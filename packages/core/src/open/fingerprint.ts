@@ -3,7 +3,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { createReadStream, existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRun, readRun } from '../artifacts/run-file.js';
-import type { HubOptions } from '../hub/snapshot.js';
+import type { HubOptions } from '../hub/settings.js';
 import { locateModel } from './locate.js';
 import { adapterFolderOf } from './open.js';
 

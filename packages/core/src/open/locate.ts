@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs';
 import { UserError } from '../base/errors.js';
 import { Registry } from '../base/registry.js';
-import { hubModel } from '../data/hub-source.js';
-import { type HubOptions, isHubName } from '../hub/snapshot.js';
+import { hubModel } from '../hub/model-files.js';
+import { isHubName } from '../hub/repository.js';
+import type { HubOptions } from '../hub/settings.js';
 
 /** A model that is called by a short name: one that a package ships. */
 export interface NamedModel {

@@ -9,7 +9,7 @@ import { readPromptAdapter } from '../adapters/peft.js';
 import { isRun, readRun } from '../artifacts/run-file.js';
 import { RunFolder } from '../artifacts/run-folder.js';
 import { UserError } from '../base/errors.js';
-import type { HubOptions } from '../hub/snapshot.js';
+import type { HubOptions } from '../hub/settings.js';
 import { methods, uses } from '../methods/index.js';
 import { chooseDevice, type DeviceSetting } from '../models/device.js';
 import { type LoadedModel, loadFolder, loadGguf } from '../models/load.js';

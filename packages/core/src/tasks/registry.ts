@@ -7,7 +7,7 @@ import { nearestNames } from '../base/nearest-name.js';
 import { Registry } from '../base/registry.js';
 import { hubSource } from '../data/hub-source.js';
 import { folderSource, noSource, type RecordSource } from '../data/source.js';
-import { type HubOptions, notesTo } from '../hub/snapshot.js';
+import { type HubOptions, notesTo } from '../hub/settings.js';
 import { harnessTasks } from './harness/index.js';
 import { cb } from './paper/cb.js';
 import { multi30kEnCs, multi30kEnDe, multi30kEnFr } from './paper/multi30k.js';

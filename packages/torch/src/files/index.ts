@@ -1,3 +1,14 @@
-// Files shared by several processes: written whole, locked. Nothing here loads libtorch.
+// Files shared by several processes: written whole, locked, downloaded. Nothing here loads libtorch.
+export { download, type RemoteFile } from './download.js';
+export {
+  attempts,
+  checkPassing,
+  exchange,
+  NoAnswerError,
+  PassingError,
+  type Patience,
+  persist,
+  piecesOf,
+} from './http.js';
 export { type Holder, isAlive, type Lock, tryLock, withLock } from './lock.js';
 export { appendText, isTemporaryName, makeFolder, replaceFile, temporaryName, writeText } from './write.js';
