@@ -31,12 +31,17 @@ export interface ForwardOptions {
 }
 
 /**
- * What stands in front of many inputs (a soft prompt, exemplars), read once by `readPrefix`. Gives no gradient. Belongs
- * to the model that read it, and holds tensors of its own until `dispose`.
+ * What stands in front of many inputs (a soft prompt, exemplars), read once by `readPrefix`. Belongs to the model that
+ * read it, and holds tensors of its own until `dispose`.
  */
 export interface Prefix {
   /** Rows of the prompt and token ids together. */
   readonly length: number;
+  /**
+   * Of a prefix that was read with gradient: the same values as leaves, and what carries the leaves' gradients on to
+   * what the prefix was read from. So many passes share one reading, each with a backward pass of its own.
+   */
+  detach(): { readonly leaves: Prefix; readonly backward: () => void };
   dispose(): void;
 }
 
@@ -108,10 +113,10 @@ export interface LanguageModel {
   startDecoding(inputs: readonly Ids[], options?: { prompt?: Tensor; prefix?: Prefix }): Decoding;
   /**
    * Reads the prompt's rows and `ids` once, for inputs that all begin with them; those are then given without.
-   * Undefined where the model cannot share them. Absent: encoder-decoders, whose inputs are read as a whole. Call
-   * inside `noGrad`.
+   * Undefined where the model cannot share them. Absent: encoder-decoders, whose inputs are read as a whole. Outside of
+   * `noGrad` the reading can be gone back through (`Prefix.detach`).
    */
-  readPrefix?(ids: Ids, prompt?: Tensor): Prefix | undefined;
+  readPrefix?(ids: Ids, prompt?: Tensor, dropout?: Dropout): Prefix | undefined;
 }
 
 /**

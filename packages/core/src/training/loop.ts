@@ -19,6 +19,7 @@ import { type LanguageModel, predictedIds, type TokenizedExample } from '../mode
 import { idTensor } from '../models/padding.js';
 import type { Pass } from './objectives/objective.js';
 import { ownPasses, Sums } from './parallel.js';
+import { SharedPrompts } from './shared-prompts.js';
 import { TableGradient } from './table-gradient.js';
 
 /** Examples of one forward pass, with the soft prompt that stands in front of them. */
@@ -119,13 +120,20 @@ async function trainStep(
   const count = (length: (e: TokenizedExample) => number) =>
     passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
   const predicted = count((e) => predictedIds(e).length);
+  const own = ownPasses(passes);
+  const prompts = new SharedPrompts(
+    model,
+    passes,
+    own.map((pass) => passes[pass]!),
+    { rate: options.dropout, seed: deriveSeed(options.seed, step) },
+  );
   const partOf = (pass: number) => {
     const work = () =>
       scope(() => {
         const { examples, prompt } = passes[pass]!;
         const dropout =
           options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
-        const logits = model.logits(examples, { prompt, dropout });
+        const logits = model.logits(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
         const targets = idTensor(examples.flatMap(predictedIds));
         const mean = options.loss({ model, examples, prompt, logits, targets }).div(predicted);
         mean.backward();
@@ -133,9 +141,17 @@ async function trainStep(
       });
     return table ? table.pass(work) : work();
   };
-  // Read when all passes are under way: a GPU has to finish all its work before a reading.
-  const own = ownPasses(passes);
-  const ownLosses = own.length > 0 ? scope(() => stack(own.map(partOf)).toNumbers()) : [];
+  let ownLosses: readonly number[];
+  try {
+    ownLosses = scope(() => {
+      const parts = own.map(partOf);
+      prompts.backward();
+      // Read when all passes are under way: a GPU has to finish all its work before a reading.
+      return parts.length > 0 ? stack(parts).toNumbers() : [];
+    });
+  } finally {
+    prompts.dispose();
+  }
   table?.finish();
   const losses = await sums.add(new Map(own.map((pass, i) => [pass, ownLosses[i]!])));
   // In the passes' order, whoever computed them.

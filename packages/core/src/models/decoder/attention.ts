@@ -4,11 +4,17 @@ import { cat, type Linear, op, type RMSNorm, scaledDotProductAttention, scope, t
 import type { LinearPlace } from '../model.js';
 import type { Weights } from '../weights.js';
 import type { Context, KeysAndValues } from './cache.js';
+import type { Ragged } from './ragged.js';
 import type { Turn } from './rope.js';
 import type { DecoderSpec } from './spec.js';
 
-/** What attention may see: everything before (fused), or a bias added to the scores. */
-export type Mask = { causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor };
+/**
+ * What attention may see: everything before (fused), or a bias added to the scores. With `ragged`, what is read are
+ * sequences one after the other [1, N, E], each of which sees itself alone.
+ */
+export type Mask = ({ causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor }) & {
+  readonly ragged?: Ragged | undefined;
+};
 
 export class Attention {
   /** One layer each, or one of all three. */
@@ -61,20 +67,26 @@ export class Attention {
   forward(x: Tensor, turn: Turn | undefined, mask: Mask, context: Context | undefined, index: number): Tensor {
     return scope(() => {
       const [q, k, v] = this.#project(x);
-      const query = this.#placed(q, this.#heads, this.#queryNorm, turn);
-      const own: KeysAndValues = [this.#placed(k, this.#groups, this.#keyNorm, turn), this.#split(v, this.#groups)];
+      const rows = (t: Tensor) => mask.ragged?.toRows(t) ?? t;
+      const query = rows(this.#placed(q, this.#heads, this.#queryNorm, turn));
+      const own: KeysAndValues = [
+        rows(this.#placed(k, this.#groups, this.#keyNorm, turn)),
+        rows(this.#split(v, this.#groups)),
+      ];
       const parts = context ? context.append(index, ...own) : [own];
       const prefix = context?.prefix?.layers[index];
-      if (x.size(1) === 1 && mask.bias)
+      if (x.size(1) === 1 && mask.bias && !mask.ragged)
         return this.#output.forward(this.#attendFromOnePlace(query, prefix ? [prefix, ...parts] : parts, mask.bias));
       // Of more places than one only the first tokens are read.
       let [[keys, values]] = parts as [KeysAndValues];
       if (prefix) {
-        const [before, of] = prefix.map((t) => t.expand(x.size(0), -1, -1, -1)) as KeysAndValues;
+        const [before, of] = prefix.map((t) => t.expand(query.size(0), -1, -1, -1)) as KeysAndValues;
         [keys, values] = [cat([before, keys], 2), cat([of, values], 2)];
       }
       const mixed = this.#attend(query, this.#share(keys), this.#share(values), mask);
-      return this.#output.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
+      return this.#output.forward(
+        mask.ragged?.toTokens(mixed) ?? mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1),
+      );
     });
   }
 

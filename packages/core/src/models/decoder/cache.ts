@@ -1,7 +1,7 @@
 // Keys and values that a decoder's attention looks at beside the tokens that are being read: a prefix that many inputs
 // share, and what decoding has read and fed so far.
 // Shapes: B inputs, K rows (beams) of each, G key/value heads, D head width.
-import { cat, keep, type Tensor, tensor, zeros } from '@promot/torch';
+import { cat, keep, scope, stack, type Tensor, tensor, zeros } from '@promot/torch';
 import { never } from '../mask.js';
 import type { Prefix } from '../model.js';
 import { idTensor } from '../padding.js';
@@ -32,6 +32,26 @@ export class ReadPrefix implements Prefix, Context {
   append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
     this.layers[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
     return [[keys, values]];
+  }
+
+  detach(): { leaves: ReadPrefix; backward: () => void } {
+    const leaves = new ReadPrefix(this.length);
+    this.layers.forEach((layer, i) => {
+      leaves.layers[i] = layer.map((t) => keep(t.detach())) as KeysAndValues;
+      leaves.layers[i].forEach((leaf, j) => {
+        leaf.requiresGrad = layer[j]!.requiresGrad;
+      });
+    });
+    const backward = () =>
+      scope(() => {
+        const pairs = this.layers.flat().flatMap((of, i) => {
+          const { grad } = leaves.layers.flat()[i]!;
+          return grad && of.requiresGrad ? [of.mul(grad).sum()] : [];
+        });
+        // Its gradient with respect to each key and value is the leaf's.
+        if (pairs.length > 0) stack(pairs).sum().backward();
+      });
+    return { leaves, backward };
   }
 
   dispose(): void {

@@ -33,6 +33,7 @@ import type { Weights } from '../weights.js';
 import type { Mask } from './attention.js';
 import { Cache, type Context, contextOf, ReadPrefix } from './cache.js';
 import { Layer } from './layer.js';
+import { Ragged } from './ragged.js';
 import { type Places, Rope, type Turn } from './rope.js';
 import type { DecoderSpec, RotarySpec } from './spec.js';
 
@@ -130,12 +131,12 @@ export class Decoder implements LanguageModel {
               ? 'an empty input has nothing to predict the first target token from: give it a start token or a soft prompt'
               : 'an input behind a prefix needs a token of its own',
           );
-        // The last target token is predicted, never read. Padding stands at the end, where causal attention does not
-        // look.
-        const { ids, longest } = pad(
-          batch.map((e) => [...e.input, ...e.target.slice(0, -1)]),
-          this.shape.padding,
-        );
+        // The last target token is predicted, never read. Sequences of different lengths stand side by side without
+        // padding.
+        const sequences = batch.map((e) => [...e.input, ...e.target.slice(0, -1)]);
+        const lengths = sequences.map(({ length }) => length);
+        const longest = Math.max(...lengths);
+        const ragged = lengths.some((length) => length < longest) ? new Ragged(lengths) : undefined;
         const whole = read + longest;
         const before: Tensor[] = [];
         if (readPrompt) {
@@ -143,16 +144,16 @@ export class Decoder implements LanguageModel {
           before.push(this.#run(x, positions(rows, whole), this.#backward(rows, 0, x), dropout, readPrompt));
         }
         if (longest > 0) {
+          const ids = idTensor(sequences.flat()).view(ragged ? 1 : batch.length, -1);
           const x = maybe(dropout, this.#embedded(ids));
-          before.push(
-            this.#run(x, positions(longest, whole, read), this.#backward(longest, read, x), dropout, context),
-          );
+          const at = ragged ? positionsOfAll(lengths, whole, read) : positions(longest, whole, read);
+          before.push(this.#run(x, at, this.#backward(longest, read, x, ragged), dropout, context));
         }
         const hidden = cat(before.map((x) => x.reshape(-1, x.size(2))));
         // A token is predicted at the place before its own; before the first stands the prompt's last row.
         const places = batch.flatMap(({ input, target, answers = [] }, b) =>
           [...answers, ...target.map((_, j) => input.length + j)].map((place) =>
-            place === 0 ? rows - 1 : rows + b * longest + place - 1,
+            place === 0 ? rows - 1 : rows + (ragged?.starts[b] ?? b * longest) + place - 1,
           ),
         );
         return this.#toLogits(hidden.indexSelect(0, idTensor(places)));
@@ -162,16 +163,17 @@ export class Decoder implements LanguageModel {
     });
   }
 
-  readPrefix(ids: Ids, prompt?: Tensor): Prefix | undefined {
+  readPrefix(ids: Ids, prompt?: Tensor, dropout?: Dropout): Prefix | undefined {
     const length = (prompt?.size(0) ?? 0) + ids.length;
     // Where the length of the whole changes what is read, it cannot be read before the rest is known.
     if (length === 0 || [...this.#ropes.keys()].some(({ scaling }) => dependsOnLength.has(scaling.kind)))
       return undefined;
     return scope(() => {
       const embedded = ids.length > 0 ? [this.#embedded(idTensor(ids))] : [];
-      const x = cat(prompt ? [prompt.to(this.embedding.dtype), ...embedded] : embedded).unsqueeze(0);
+      const rows = cat(prompt ? [prompt.to(this.embedding.dtype), ...embedded] : embedded).unsqueeze(0);
+      const x = maybe(dropout, rows);
       const read = new ReadPrefix(length);
-      this.#run(x, positions(length, length), this.#backward(length, 0, x), undefined, read);
+      this.#run(x, positions(length, length), this.#backward(length, 0, x), dropout, read);
       return read;
     });
   }
@@ -266,11 +268,11 @@ export class Decoder implements LanguageModel {
    * What `length` places behind `read` others see of all. Right padding needs no mask beside causality, which the fused
    * kernel has built in; a window, a prefix and a cap need one of their own [1, 1, length, read + length].
    */
-  #backward(length: number, read: number, like: Tensor): (window: number) => Mask {
+  #backward(length: number, read: number, like: Tensor, ragged?: Ragged): (window: number) => Mask {
     return perWindow((window) => {
-      if (read === 0 && length <= window && this.#spec.scoreCap === undefined) return { causal: true };
+      if (read === 0 && length <= window && this.#spec.scoreCap === undefined) return { causal: true, ragged };
       const seen = visible(read + length, window).narrow(0, read, length);
-      return { bias: attentionBias(seen, like).unsqueeze(0).unsqueeze(0) };
+      return { bias: attentionBias(seen, like).unsqueeze(0).unsqueeze(0), ragged };
     });
   }
 }
@@ -340,6 +342,12 @@ function insertPrompt(prompt: Tensor, x: Tensor, gaps: readonly number[]): Tenso
       .indexSelect(0, idTensor(places))
       .view(batch, rows + length, width);
   });
+}
+
+/** Places of sequences of these lengths, one after the other, each of which begins at `start`. */
+function positionsOfAll(lengths: readonly number[], whole: number, start: number): Places {
+  const places = lengths.flatMap((length) => positions(length, whole, start).places);
+  return { places, rows: 1, length: places.length, whole };
 }
 
 export function positions(length: number, whole: number, start = 0): Places {
