@@ -22,6 +22,12 @@ const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const work = [
   ...['bare', '1', '2'].map((stage) => ['train-step', '--model', 't5-v1.1-small', '--stage', stage]),
   ...['1', '2'].map((stage) => ['train-step', '--model', 'smollm2-135m', '--stage', stage]),
+  ...['multi30k-en-fr', 'rte'].flatMap((task) =>
+    ['1', '2'].map((stage) => [
+      ...['train-step', '--model', 'smollm2-135m', '--stage', stage],
+      ...['--lengths', task, '--batch', '64'],
+    ]),
+  ),
   ['generate', '--model', 't5-v1.1-small', '--beams', '4', '--new-tokens', '32'],
 ].filter((args) => args.join(' ').includes(values.only));
 
@@ -33,20 +39,23 @@ function measure(command, script, args) {
   return JSON.parse(stdout.trim().split('\n').at(-1));
 }
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
+const mean = (numbers) => numbers.reduce((a, b) => a + b) / numbers.length;
 const gigabytes = (bytes) => (bytes / 1e9).toFixed(2);
 
 console.log(
   '| work | promot s | peer s | time ratio | cpu ratio | promot GB | peer GB |\n|---|---|---|---|---|---|---|',
 );
 for (const args of work) {
+  // Steps of real lengths differ, and the peer's differ from promot's: only all of them together hold the same examples.
+  const middle = args.includes('--lengths') ? mean : median;
   const ours = [];
   const theirs = [];
   for (let round = 0; round < Number(values.rounds); round++) {
     ours.push(measure(process.execPath, 'promot.mjs', args));
     theirs.push(measure(values.python, 'peer.py', args));
   }
-  const [a, b] = [ours, theirs].map((runs) => median(runs.flatMap((run) => run.seconds)));
-  const [c, d] = [ours, theirs].map((runs) => median(runs.flatMap((run) => run.cpuSeconds)));
+  const [a, b] = [ours, theirs].map((runs) => middle(runs.flatMap((run) => run.seconds)));
+  const [c, d] = [ours, theirs].map((runs) => middle(runs.flatMap((run) => run.cpuSeconds)));
   const [m, n] = [ours, theirs].map((runs) => Math.max(...runs.map((run) => run.peakRssBytes)));
   console.log(
     `| ${args.join(' ').replaceAll('--', '')} | ${a.toFixed(2)} | ${b.toFixed(2)} | ${(a / b).toFixed(2)} | ${(c / d).toFixed(2)} | ${gigabytes(m)} | ${gigabytes(n)} |`,

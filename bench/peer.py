@@ -82,7 +82,7 @@ def report(arguments, times, **more):
     seconds, cpu_seconds = times
     print(json.dumps({
         "peer": "pytorch+transformers+peft", **{k: v for k, v in vars(arguments).items() if v is not None}, **more,
-        "medianSeconds": round(statistics.median(seconds), 4), "seconds": [round(s, 4) for s in seconds],
+        "medianSeconds": round((statistics.mean if getattr(arguments, "lengths", None) else statistics.median)(seconds), 4), "seconds": [round(s, 4) for s in seconds],
         "cpuSeconds": [round(s, 4) for s in cpu_seconds],
         "peakRssBytes": peak_rss(), "threads": torch.get_num_threads(),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__}}))
@@ -120,28 +120,56 @@ def train_step(arguments):
     else:
         setting = dict(lr=1e-3, scale_parameter=True)
     optimizer = Adafactor(trained, relative_step=False, warmup_init=False, **setting)
-    source = torch.randint(3, vocabulary, (arguments.batch, arguments.source))
-    target = torch.randint(3, vocabulary, (arguments.batch, arguments.target))
-    if encoder_decoder:
-        decoder = torch.cat([torch.zeros(arguments.batch, 1, dtype=torch.long), target[:, :-1]], dim=1)
-        inputs = dict(input_ids=source, attention_mask=torch.ones_like(source), decoder_input_ids=decoder)
-    else:
-        whole = torch.cat([source, target], dim=1)
-        inputs = dict(input_ids=whole, attention_mask=torch.ones_like(whole), logits_to_keep=arguments.target + 1)
+    batches = real_batches(arguments) if arguments.lengths else [[(arguments.source, arguments.target)] * arguments.batch] * (arguments.steps + 1)
+    made = iter([make_batch(batch, vocabulary, encoder_decoder) for batch in batches])
 
     def step():
+        inputs, labels = next(made)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             logits = model(**inputs, use_cache=False).logits
         if not encoder_decoder:
             logits = logits[:, :-1]
-        assert logits.shape[1] == arguments.target
-        cross_entropy(logits.flatten(0, 1).float(), target.flatten(), label_smoothing=0.1).backward()
+        assert logits.shape[1] == labels.shape[1]
+        cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), label_smoothing=0.1).backward()
         optimizer.step()
 
     times = timed(step, arguments.steps)
     report(arguments, times, weights=str(dtype).removeprefix("torch."), autocast=autocast,
            attention=base.config._attn_implementation, trainedParameters=sum(p.numel() for p in trained))
+
+
+def real_batches(arguments):
+    """Batches of a real task's lengths: the first warms up, those after it hold the same examples as promot's, grouped by length
+    as Transformers' `group_by_length` does within 50 batches."""
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "lengths.json")) as file:
+        examples = json.load(file)[arguments.lengths]
+    size, steps = arguments.batch, arguments.steps
+    assert len(examples) >= size * (steps + 1), "not enough examples in lengths.json"
+    measured = sorted(examples[size:size * (steps + 1)], key=sum, reverse=True)
+    return [examples[:size]] + [measured[i:i + size] for i in range(0, len(measured), size)]
+
+
+def make_batch(lengths, vocabulary, encoder_decoder):
+    """Random ids of these lengths (input, target), padded: what the model reads, and the labels behind padding of -100. A decoder-only
+    batch stands at the right, so that its logits are asked for at the last places alone."""
+    rows, targets = len(lengths), max(t for _, t in lengths)
+    labels = torch.full((rows, targets), -100)
+    if encoder_decoder:
+        sources = max(s for s, _ in lengths)
+        ids, mask = torch.zeros(rows, sources, dtype=torch.long), torch.zeros(rows, sources, dtype=torch.long)
+        decoder = torch.zeros(rows, targets, dtype=torch.long)
+        for row, (s, t) in enumerate(lengths):
+            ids[row, :s], mask[row, :s] = torch.randint(3, vocabulary, (s,)), 1
+            labels[row, :t] = torch.randint(3, vocabulary, (t,))
+            decoder[row, 1:t] = labels[row, :t - 1]
+        return dict(input_ids=ids, attention_mask=mask, decoder_input_ids=decoder), labels
+    longest = max(s + t for s, t in lengths)
+    ids, mask = torch.zeros(rows, longest, dtype=torch.long), torch.zeros(rows, longest, dtype=torch.long)
+    for row, (s, t) in enumerate(lengths):
+        ids[row, -(s + t):], mask[row, -(s + t):] = torch.randint(3, vocabulary, (s + t,)), 1
+        labels[row, -t:] = ids[row, -t:]
+    return dict(input_ids=ids, attention_mask=mask, logits_to_keep=targets + 1), labels
 
 
 def generate(arguments):
@@ -179,6 +207,7 @@ def main():
         if name == "train-step":
             command.add_argument("--stage", choices=("1", "2", "bare"), required=True)
             command.add_argument("--target", type=int, help="target tokens; default 8")
+            command.add_argument("--lengths", help="lengths of a real task (bench/lengths.json) in place of --source and --target")
         else:
             command.add_argument("--beams", type=int, default=4)
             command.add_argument("--new-tokens", type=int, default=32)

@@ -1,11 +1,13 @@
 // promot's side of the benchmarks: the same work as peer.py, with the same options. One JSON line on standard output.
 //
 //   node bench/promot.mjs train-step --model t5-v1.1-small --stage 1 --steps 5
+//   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --lengths rte --batch 64   # real lengths (bench/lengths.json)
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # processor time by operator, on standard error
 //
 // Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of
-// `--steps` after one warm-up step.
+// `--steps` after one warm-up step; with `--lengths` their mean, because steps differ.
+import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { generate } from '../packages/core/dist/generation/generate.js';
 import { buildModel } from '../packages/core/dist/models/load.js';
@@ -73,6 +75,7 @@ const { values, positionals } = parseArgs({
     batch: { type: 'string' },
     source: { type: 'string' },
     target: { type: 'string', default: '8' },
+    lengths: { type: 'string' },
     prompt: { type: 'string' },
     precision: { type: 'string' },
     steps: { type: 'string', default: '5' },
@@ -114,15 +117,18 @@ if (positionals[0] === 'train-step') {
   const rows = values.stage === 'bare' ? 0 : Number(values.prompt ?? shape.prompt);
   const prompt = rows ? keep(randn([rows, model.shape.width], 1)) : undefined;
   const trained = promptStage ? new Map([['prompt', prompt]]) : model.parameters;
-  const examples = Array.from({ length: batch }, (_, row) => ({
-    input: ids(source, row),
-    target: ids(target, row + batch),
-  }));
+  const lengths = values.lengths && readLengths(values.lengths);
+  // The first batch warms up; those after it are what the peer sorts.
+  const examplesOf = (step) =>
+    Array.from({ length: batch }, (_, row) => {
+      const [inputs, targets] = lengths ? lengths[(step - 1) * batch + row] : [source, target];
+      return { input: ids(inputs, row), target: ids(targets, row + batch) };
+    });
   await trainLoop({
     model,
     trained,
     optimizer: new Adafactor(trained, promptStage ? { factored: false, scaleByParameter: false } : {}),
-    batch: () => toMicroBatches(examples, defaultConfig(model.kind, false).microBatchSize, prompt),
+    batch: (step) => toMicroBatches(examplesOf(step), defaultConfig(model.kind, false).microBatchSize, prompt),
     learningRate: () => (promptStage ? 0.3 : 0.001),
     steps: steps + 1,
     loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0 }),
@@ -149,10 +155,18 @@ if (positionals[0] === 'train-step') {
 } else throw new Error('name what to measure: train-step or generate');
 
 if (stopProfile) console.error(formatProfile(stopProfile(), 40));
+/** Tokens of inputs and targets of a real task. */
+function readLengths(task) {
+  const all = JSON.parse(readFileSync(new URL('lengths.json', import.meta.url), 'utf8'));
+  if (!all[task] || all[task].length < (steps + 1) * batch)
+    throw new Error(`lengths.json has not enough examples of ${task}`);
+  return all[task];
+}
+
 const median = (numbers) => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)];
 console.log(
   JSON.stringify({
-    medianSeconds: median(seconds),
+    medianSeconds: values.lengths ? seconds.reduce((a, b) => a + b) / seconds.length : median(seconds),
     seconds,
     cpuSeconds,
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
