@@ -1,6 +1,6 @@
 // A prompt read once for all passes of a step, against one that each pass reads anew.
 import { fileURLToPath } from 'node:url';
-import { keep, liveTensors, randn, scope, type Tensor } from '@promot/torch';
+import { keep, randn, scope, type Tensor, watchTensors } from '@promot/torch';
 import { describe, expect, test } from 'vitest';
 import { loadFolder } from '../models/load.js';
 import { type LanguageModel, predictedIds } from '../models/model.js';
@@ -45,7 +45,7 @@ describe.each(['llama', 'gemma3_text'])('%s', (name) => {
   test('all gradients are the same, and no tensor is left', () => {
     const { model, dispose } = loadFolder(golden(name), 'float32');
     const prompt = keep(randn([4, model.shape.width], 1));
-    const before = liveTensors();
+    const left = watchTensors();
     // The last pass has another prompt, as in a mixture of tasks: nobody shares it.
     const other = keep(randn([2, model.shape.width], 2));
     const passes = examples.map((of, i) => ({ examples: of, prompt: i === 2 ? other : prompt }));
@@ -56,7 +56,7 @@ describe.each(['llama', 'gemma3_text'])('%s', (name) => {
       expect(Math.max(...apart)).toBeLessThan(1e-4);
     });
     other.dispose();
-    expect(liveTensors()).toBe(before);
+    expect(left()).toBe(0);
     prompt.dispose();
     dispose();
   });
