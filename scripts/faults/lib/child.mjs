@@ -36,7 +36,8 @@ function base(name) {
   return models.get(name);
 }
 const speak = (tokenizer) => {
-  for (const text of ['the cat sees it', 'Ünïcode \u2603 <x>\n', '']) tokenizer.decode(tokenizer.encode(text));
+  for (const text of ['the cat sees it', 'Ünïcode \u2603 <x>\n', '', `${'a'.repeat(50)}b`])
+    tokenizer.decode(tokenizer.encode(text));
 };
 const first = (folder, extension) =>
   join(

@@ -9,6 +9,8 @@ const values = [
   'x',
   '\u0000\u001b[31m',
   'a'.repeat(5000),
+  '(a+)+$',
+  { Regex: '(?:a|aa)*$' },
   [],
   {},
   [null],

@@ -224,6 +224,16 @@ describe('Parquet', () => {
     }
     expect(unheard).toEqual([]);
   }, 60_000);
+
+  test.each([
+    ['none-page1', 98, 'takes too much memory'],
+    ['none-page2', 69, 'takes too long'],
+  ])('%s with a hostile run of values at %d is given up, and the next table is read', async (name, at, why) => {
+    const bytes = readFileSync(golden(`${name}.parquet`));
+    bytes.set([0xfe, 0xff, 0xff, 0xff, 0x07], at);
+    await expect(readRecords(file('hostile.parquet', bytes))).rejects.toThrow(why);
+    expect(await readRecords(golden(`${name}.parquet`))).toEqual(expected.table);
+  });
 });
 
 describe('several files', () => {

@@ -2,10 +2,11 @@
 
 import { UserError } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
-import { readAddedTokens } from './added-tokens.js';
+import { LONGEST_TOKEN, readAddedTokens } from './added-tokens.js';
 import { checkDescription } from './description.js';
 import { libraryTokenizer } from './library.js';
 import type { LibraryTokenizer } from './library-types.js';
+import { freeLength, patternsOf, withinTime } from './patterns.js';
 import { specialTokensTemplate } from './sentencepiece.js';
 import type { Tokenizer } from './tokenizer.js';
 
@@ -35,10 +36,14 @@ export function huggingFaceTokenizer({ place, description, config, modelIds = {}
   try {
     library = libraryTokenizer(complete);
     // What the library takes and cannot run comes out here, and not in the middle of the work.
-    library.decode(library.encode('A b1\u00e9 <x>\n', { add_special_tokens: true }).ids.concat(0), {
-      clean_up_tokenization_spaces: false,
-    });
+    const text = 'A b1\u00e9 <x>\n';
+    withinTime(place, text.length, () =>
+      library.decode(library.encode(text, { add_special_tokens: true }).ids.concat(0), {
+        clean_up_tokenization_spaces: false,
+      }),
+    );
   } catch (error) {
+    if (error instanceof UserError) throw error;
     throw new UserError(`${place}: the tokenizer is not understood: ${(error as Error).message}`);
   }
   const idOf = (token: string | undefined) => (token === undefined ? undefined : library.token_to_id(token));
@@ -49,7 +54,7 @@ export function huggingFaceTokenizer({ place, description, config, modelIds = {}
       `${place}: no end-of-sequence token is known. Name it as "eos_token" in tokenizer_config.json.`,
     );
   }
-  return new HuggingFaceTokenizer(library, complete, config, {
+  return new HuggingFaceTokenizer(place, library, complete, config, {
     // Qwen2's files say null: the tokenizer has none, whatever id the model's configuration gives.
     beginningOfSequence:
       config.bos_token === null ? undefined : (idOf(tokenName(config.bos_token)) ?? modelIds.beginningOfSequence),
@@ -64,7 +69,11 @@ class HuggingFaceTokenizer implements Tokenizer {
   readonly endOfSequence: number;
   readonly padding: number;
   readonly sentinels: readonly number[];
+  readonly #place: string;
   readonly #library: LibraryTokenizer;
+  /** Longer texts are encoded, and longer lists of ids decoded, with a limit of time. */
+  readonly #freeText: number;
+  readonly #freeIds: number;
   readonly #description: JsonObject;
   readonly #config: JsonObject;
   /** Ids that decoding leaves out unless asked for. */
@@ -72,12 +81,16 @@ class HuggingFaceTokenizer implements Tokenizer {
   readonly #cleansUp: boolean;
 
   constructor(
+    place: string,
     library: LibraryTokenizer,
     description: JsonObject,
     config: JsonObject,
     ids: { beginningOfSequence: number | undefined; endOfSequence: number; padding: number },
   ) {
+    this.#place = place;
     this.#library = library;
+    this.#freeText = freeLength(patternsOf([library.normalizer, library.pre_tokenizer]));
+    this.#freeIds = freeLength(patternsOf(library.decoder)) / LONGEST_TOKEN;
     this.#description = description;
     this.#config = config;
     this.beginningOfSequence = ids.beginningOfSequence;
@@ -104,7 +117,8 @@ class HuggingFaceTokenizer implements Tokenizer {
   }
 
   encode(text: string, { specialTokens = true }: { specialTokens?: boolean } = {}): number[] {
-    return this.#library.encode(text, { add_special_tokens: specialTokens }).ids;
+    const encode = () => this.#library.encode(text, { add_special_tokens: specialTokens }).ids;
+    return text.length <= this.#freeText ? encode() : withinTime(this.#place, text.length, encode);
   }
 
   decode(ids: readonly number[], { specialTokens = false }: { specialTokens?: boolean } = {}): string {
@@ -112,7 +126,8 @@ class HuggingFaceTokenizer implements Tokenizer {
       (id) => this.#library.id_to_token(id) !== undefined && (specialTokens || !this.#special.has(id)),
     );
     if (known.length === 0) return ''; // the library throws at an empty list
-    return this.#library.decode(known, { clean_up_tokenization_spaces: this.#cleansUp });
+    const decode = () => this.#library.decode(known, { clean_up_tokenization_spaces: this.#cleansUp });
+    return known.length <= this.#freeIds ? decode() : withinTime(this.#place, known.length, decode);
   }
 
   idOf(token: string): number | undefined {
