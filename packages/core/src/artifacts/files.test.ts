@@ -62,7 +62,7 @@ test.each([
   ['{"type":"step","stage":"model","step":"1"}', /line 2: .*step/],
   ['{"type":"other","stage":"model","step":1}', /line 2: type/],
   ['{"stage":"model","step":1,"evalLoss":2}', /line 2: an evaluation without a score/],
-  ['{]', /line 2: not JSON/],
+  ['{]', /line 2: malformed JSON/],
 ])('metrics.jsonl: the line %s is refused', (line, message) => {
   const path = put('metrics.jsonl', { ...step, ...clock });
   appendFileSync(join(path, 'metrics.jsonl'), `${line}\n`);

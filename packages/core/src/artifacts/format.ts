@@ -2,7 +2,8 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { checked, type JsonLine, readJson, readJsonLines } from '../base/json.js';
+import { checked, readJson } from '../base/json.js';
+import { readJsonLines } from '../base/json-lines.js';
 
 /** Of the files that this version writes. Format 1, which said no number, is still read. */
 export const format = 2;
@@ -43,7 +44,7 @@ export function readArtifactLines<T>(
   old: (line: Record<string, unknown>, where: string) => unknown,
   onDamaged?: (where: string) => void,
 ): T[] {
-  return readJsonLines(path, onDamaged).flatMap(({ value, where }: JsonLine, i) => {
+  return readJsonLines(path, onDamaged).flatMap(({ value, where }, i) => {
     const line = checked(value, z.looseObject({}), where);
     if (i === 0 && line.type === 'header') {
       refuseLater(line.format, path);

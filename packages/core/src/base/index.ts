@@ -2,7 +2,8 @@
 
 export { UserError } from './errors.js';
 export type { Observer, WorkEvent } from './events.js';
-export { checked, isJsonObject, type Json, type JsonLine, type JsonObject, readJson, readJsonLines } from './json.js';
+export { checked, isJsonObject, type Json, type JsonObject, readJson } from './json.js';
+export { type JsonLine, readJsonLines } from './json-lines.js';
 export { lockFolder } from './lock.js';
 export { didYouMean, nearestNames } from './nearest-name.js';
 export { permutation, RandomStream } from './random.js';

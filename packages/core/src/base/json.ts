@@ -59,34 +59,6 @@ export function checked<T>(value: unknown, schema: z.ZodType<T>, where: string):
   throw damaged(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`);
 }
 
-/** A line of a JSON-lines file. */
-export interface JsonLine {
-  readonly value: unknown;
-  /** For messages: `metrics.jsonl line 3`. */
-  readonly where: string;
-}
-
-/**
- * The lines of a JSON-lines file that promot wrote; none where the file is not there. A last line without its line
- * break is left out: a program that was killed, or is at work, has not finished it.
- * @param onDamaged hears of lines that are not JSON, which are left out then.
- * Errors: without it, a UserError for such a line.
- */
-export function readJsonLines(path: string, onDamaged?: (where: string) => void): JsonLine[] {
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
-  return lines.flatMap((line, i) => {
-    const where = `${path} line ${i + 1}`;
-    try {
-      return [{ value: JSON.parse(line) as unknown, where }];
-    } catch {
-      if (!onDamaged) throw damaged(`${where}: not JSON: the file is damaged`);
-      onDamaged(where);
-      return [];
-    }
-  });
-}
-
 function damaged(message: string, cause?: unknown): UserError {
   return new UserError(message, { code: 'damaged-file', cause });
 }

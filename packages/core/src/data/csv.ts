@@ -2,7 +2,8 @@
 import { Readable } from 'node:stream';
 import { type CsvError, parse } from 'csv-parse';
 import { UserError } from '../base/errors.js';
-import { decodeText, readBytes } from './bytes.js';
+import { decodeText } from '../base/text.js';
+import { readBytes } from './bytes.js';
 import type { DataRecord } from './record.js';
 
 /** A parsed row and what the parser says about it. */

@@ -5,3 +5,4 @@ export { findFiles } from './find-files.js';
 export { parseJson } from './json-records.js';
 export { type DataRecord, isRecordFile, readRecords } from './records.js';
 export { fileSource, folderSource, type RecordSource, readTable, type Split, withValidationShare } from './source.js';
+export { readSingleTexts } from './texts.js';

@@ -1,7 +1,9 @@
 // Records from JSON Lines and from one JSON array; numbers stay what the file says.
 import { parse as parseExactly } from 'lossless-json';
 import { UserError } from '../base/errors.js';
-import { decodeText, readBytes, readWhole } from './bytes.js';
+import { type JsonLine, JsonLines } from '../base/json-lines.js';
+import { decodeText } from '../base/text.js';
+import { readBytes, readWhole } from './bytes.js';
 import { exactNumber } from './exact-number.js';
 import { type DataRecord, isRecord } from './record.js';
 
@@ -17,52 +19,24 @@ export function parseJson(text: string): unknown {
   return delicateNumber.test(text) ? parseExactly(text, null, { parseNumber: exactNumber }) : value;
 }
 
-/** The records of `.jsonl`, with their line (from 1) each. Errors: a UserError with file and line. */
-export async function readJsonLines(file: string, limit: number): Promise<DataRecord[]> {
+/** The records of `.jsonl`, at most `limit` of them. Errors: a UserError with file and line. */
+export async function readRecordLines(file: string, limit: number): Promise<DataRecord[]> {
   const records: DataRecord[] = [];
-  let emptySince = 0;
-  let line = 0;
-  const readLine = (bytes: Buffer): void => {
-    line++;
-    const failure = (problem: string): UserError => new UserError(`${file} line ${line}: ${problem}`);
-    let text: string;
-    try {
-      text = decodeText(bytes).trim();
-    } catch (error) {
-      throw failure((error as Error).message);
+  const lines = new JsonLines(file, { parse: parseJson });
+  /** Whether there are enough. */
+  const take = (found: Iterable<JsonLine>): boolean => {
+    for (const { value, where, text } of found) {
+      if (!isRecord(value)) {
+        const kind = Array.isArray(value) ? 'an array' : text.slice(0, 40);
+        throw new UserError(`${where}: a JSON object is expected, not ${kind}`);
+      }
+      records.push(value);
+      if (records.length >= limit) return true;
     }
-    if (text === '') {
-      emptySince ||= line;
-      return;
-    }
-    // Empty lines are let pass at the end of the file only: in the middle they mean a damaged file.
-    if (emptySince > 0)
-      throw new UserError(`${file} line ${emptySince}: empty line; every line must hold a JSON object`);
-    let value: unknown;
-    try {
-      value = parseJson(text);
-    } catch (error) {
-      throw failure(`malformed JSON (${(error as Error).message})`);
-    }
-    if (!isRecord(value))
-      throw failure(`a JSON object is expected, not ${Array.isArray(value) ? 'an array' : text.slice(0, 40)}`);
-    records.push(value);
+    return false;
   };
-  // Split at newline bytes only: U+2028 and its like are legal inside a JSON string, and readline would split there.
-  let pending: Buffer[] = [];
-  for await (const bytes of readBytes(file)) {
-    let start = 0;
-    for (let end = bytes.indexOf(10); end !== -1; end = bytes.indexOf(10, start)) {
-      pending.push(bytes.subarray(start, end));
-      readLine(pending.length === 1 ? pending[0]! : Buffer.concat(pending));
-      if (records.length >= limit) return records;
-      pending = [];
-      start = end + 1;
-    }
-    pending.push(bytes.subarray(start));
-  }
-  const last = Buffer.concat(pending);
-  if (last.length > 0) readLine(last);
+  for await (const bytes of readBytes(file)) if (take(lines.read(bytes))) return records;
+  take(lines.end());
   return records;
 }
 

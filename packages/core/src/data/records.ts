@@ -5,7 +5,7 @@ import { UserError } from '../base/errors.js';
 import { packedEndings } from './bytes.js';
 import type { ClassNames } from './class-names.js';
 import { readCsv } from './csv.js';
-import { holdsArray, readJsonArray, readJsonLines } from './json-records.js';
+import { holdsArray, readJsonArray, readRecordLines } from './json-records.js';
 import type { DataRecord } from './record.js';
 
 export type { DataRecord } from './record.js';
@@ -66,11 +66,11 @@ async function readByEnding(file: string, limit: number): Promise<RecordFile> {
   switch (ending) {
     case '.jsonl':
     case '.ndjson':
-      return { records: await readJsonLines(file, limit), place: line, classNames: none };
+      return { records: await readRecordLines(file, limit), place: line, classNames: none };
     case '.json':
       return (await holdsArray(file))
         ? { records: (await readJsonArray(file)).slice(0, limit), place: row, classNames: none }
-        : { records: await readJsonLines(file, limit), place: line, classNames: none };
+        : { records: await readRecordLines(file, limit), place: line, classNames: none };
     case '.csv':
     case '.tsv': {
       const { records, lines } = await readCsv(file, ending === '.csv' ? ',' : '\t', limit);

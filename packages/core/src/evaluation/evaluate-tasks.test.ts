@@ -163,7 +163,7 @@ test('a damaged file of answers is refused, an empty one is not', async () => {
   const path = join(out, 'answers', name!);
   const content = read(path);
   writeFileSync(path, content.replace('\n{', '\n{{'));
-  await expect(evaluateTasks(request(one))).rejects.toThrow(/jsonl line 2: not JSON.*delete the file/u);
+  await expect(evaluateTasks(request(one))).rejects.toThrow(/jsonl line 2: malformed JSON.*delete the file/u);
   truncateSync(path, 0);
   await evaluateTasks(request(one));
   renameSync(path, `${path}.old`);

@@ -82,7 +82,7 @@ test.each<[string, Parameters<typeof computeMetricOnFiles>, string]>([
   [
     'array as a prediction',
     ['bleu', file('arrays.jsonl', '"a"\n["b"]\n'), r],
-    'arrays.jsonl line 2: a prediction is one',
+    'arrays.jsonl line 2: a JSON string is expected, not a list',
   ],
   ['number as a reference', ['bleu', p, file('numbers.jsonl', '"a"\n2\n')], 'numbers.jsonl line 2: a JSON string'],
   ['no references', ['bleu', p, file('none.jsonl', '"a"\n[]\n')], 'none.jsonl line 2: a JSON string'],

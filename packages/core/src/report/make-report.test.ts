@@ -224,7 +224,7 @@ describe('hand-written folders', () => {
     await expect(make(run('no-number', [{ ...stepLine(1, 1), loss: 'x' }]))).rejects.toThrow(
       /metrics\.jsonl line 1: loss: /u,
     );
-    await expect(make(run('no-json', [], {}, 'nonsense\n'))).rejects.toThrow('metrics.jsonl line 1: not JSON');
+    await expect(make(run('no-json', [], {}, 'nonsense\n'))).rejects.toThrow('metrics.jsonl line 1: malformed JSON');
     await expect(make(run('no-score', [{ stage: 'model', step: 1, evalLoss: 1 }]))).rejects.toThrow('without a score');
     await expect(
       make(evaluation('escapes', [{ task: 'a', score: 1, outputs: [], more: { task: '../a' } }])),

@@ -511,7 +511,7 @@ describe('bad input: one message of a line or two, exit 2', () => {
     await refusedRun(/no such data file/u, {
       '--task': writeTask('file', { files: '{ train: none.jsonl, validation: none.jsonl }' }),
     });
-    await refused(/cannot read the file of inputs/u, 'generate', '--model', t5, '--input', '@none.txt');
+    await refused(/cannot read none\.txt/u, 'generate', '--model', t5, '--input', '@none.txt');
     writeFileSync(join(folder, 'bad.jsonl'), '"fine"\n{}\n');
     await refused(
       /bad\.jsonl line 2: a JSON string/u,

@@ -1,8 +1,8 @@
 // `promot generate`: what a model makes of one input, or of each line of a file.
 import { existsSync, readFileSync } from 'node:fs';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import { UserError } from '@promot/core/base';
-import { type DataRecord, parseJson, readTable } from '@promot/core/data';
+import { type DataRecord, parseJson, readSingleTexts, readTable } from '@promot/core/data';
 import { isTaskOfRun, taskBeside } from '@promot/core/open';
 import { loadTask, type Task } from '@promot/core/tasks';
 import { Command } from 'commander';
@@ -95,7 +95,7 @@ async function readRequest({ model, input, task: name, record }: Options): Promi
   if (input !== undefined) {
     if (input === '-') return { inputs: [readFileSync(0, 'utf8').replace(/\r?\n$/u, '')], several: false };
     const isFile = input.startsWith('@');
-    return { inputs: isFile ? readInputs(input.slice(1)) : [input], several: isFile };
+    return { inputs: isFile ? await readSingleTexts(input.slice(1)) : [input], several: isFile };
   }
   const path = await taskBeside(model, name!);
   const task = await loadTask(path, { templatesOnly: true });
@@ -128,29 +128,4 @@ function oneRecord(text: string): DataRecord {
 /** Whether a model is a run with a soft prompt for this very task. */
 async function hasPromptFor(model: string, task: string): Promise<boolean> {
   return existsSync(join(model, 'prompt')) && (await isTaskOfRun(model, task));
-}
-
-/** The inputs in a file, one a line; empty lines are empty inputs. Errors: a UserError with file and line. */
-function readInputs(file: string): string[] {
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
-  } catch (error) {
-    throw new UserError(
-      error instanceof TypeError ? `${file} is not UTF-8 text` : `cannot read the file of inputs ${file}`,
-    );
-  }
-  if (text === '') throw new UserError(`${file} is empty: it should hold one input a line`);
-  const lines = text.replace(/\r?\n$/u, '').split(/\r?\n/u);
-  if (extname(file) !== '.jsonl') return lines;
-  return lines.map((line, i) => {
-    let value: unknown;
-    try {
-      value = JSON.parse(line);
-    } catch {
-      // Told below.
-    }
-    if (typeof value !== 'string') throw new UserError(`${file} line ${i + 1}: a JSON string is expected`);
-    return value;
-  });
 }
