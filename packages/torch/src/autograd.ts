@@ -21,6 +21,16 @@ export function grad(
     .map((handle) => (handle === null ? undefined : new Tensor(handle)));
 }
 
+/** Accumulates gradients into the leaves of several tensors at once, each of which has the given gradient. */
+export function backward(tensors: readonly Tensor[], gradients: readonly Tensor[]): void {
+  if (tensors.length === 0) return;
+  native.backward(
+    tensors.map((t) => t.handle),
+    gradients.map((t) => t.handle),
+    false,
+  );
+}
+
 /** Runs `body`, a synchronous function, without recording for gradients. */
 export function noGrad<T>(body: () => T): T {
   const before = native.setGradEnabled(false);

@@ -1,5 +1,5 @@
 // libtorch for Node.js: everything that the package offers.
-export { grad, noGrad } from './autograd.js';
+export { backward, grad, noGrad } from './autograd.js';
 export {
   arange,
   fromBytes,

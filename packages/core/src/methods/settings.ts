@@ -53,6 +53,11 @@ const configSchema = z.strictObject({
   batchSize: z.int().positive().max(65_536),
   /** Examples in one forward pass; the gradient of a batch is summed over its passes. */
   microBatchSize: z.int().positive().max(65_536),
+  /**
+   * on: a layer's intermediate values are computed anew in the backward pass, in place of kept: less memory, more time,
+   * the same bits. auto: where memory would not do.
+   */
+  activationCheckpointing: z.enum(['auto', 'on', 'off']),
   dropout: z.number().min(0).lt(1),
   /** What training makes small: the name of an objective. */
   loss: z.string(),

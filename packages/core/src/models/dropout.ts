@@ -3,14 +3,15 @@ import { deriveSeed, dropout, type Tensor } from '@promot/torch';
 
 /** Make one for every forward pass (with a seed derived from the run's seed, the step and the micro-batch). */
 export class Dropout {
-  #place = 0;
+  /** Of the next mask: who runs a part again goes back to where it stood. */
+  place = 0;
   constructor(
     /** Probability that an element is zeroed. */
     readonly rate: number,
     readonly seed: number,
   ) {}
   apply(x: Tensor): Tensor {
-    return dropout(x, this.rate, deriveSeed(this.seed, this.#place++));
+    return dropout(x, this.rate, deriveSeed(this.seed, this.place++));
   }
 }
 

@@ -1,5 +1,6 @@
 // What training, generation and scoring ask of a language model, whatever its architecture.
 import type { Embedding, Linear, Parameters, Tensor } from '@promot/torch';
+import type { Blocks } from './blocks.js';
 import type { Dropout } from './dropout.js';
 
 /** Token ids of the inputs of a batch, not padded. */
@@ -93,6 +94,8 @@ export interface LanguageModel {
   readonly linears: ReadonlyMap<string, Linear>;
   /** Where each of `linears`, and the head, stands and what it computes. */
   readonly places: ReadonlyMap<string, LinearPlace>;
+  /** What is run one after the other. */
+  readonly blocks: Blocks;
   /** The output layer, E -> V. */
   readonly head: Linear;
   /** The input embedding table [rows, E]. */

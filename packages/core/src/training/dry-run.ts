@@ -6,6 +6,7 @@ import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { estimateStage, type LengthStatistics, measureProducts, type StageEstimate, sizesOf } from './estimate.js';
 import type { TrainingExamples } from './examples.js';
+import { type Lengths, measureLengths, mixed, statistics } from './lengths.js';
 import type { TrainRequest } from './request.js';
 import { runBefore } from './resume.js';
 import { setUp, tearDown } from './setup.js';
@@ -47,8 +48,7 @@ export interface DryRun {
 }
 
 const shownExamples = 3;
-/** Lengths are measured on at most so many training examples of a task, evenly taken. */
-const measuredExamples = 2000;
+
 /**
  * Looks at a run without training it; writes nothing.
  * Errors: those that `train` has for a model, task, data, method or setting at fault.
@@ -101,6 +101,7 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
             sizes,
             operationsPerSecond,
             kind: model.kind,
+            checkpointing: config.activationCheckpointing === 'on',
           }),
           ...(task !== undefined && { task }),
         };
@@ -109,28 +110,6 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
   } finally {
     tearDown(setup);
   }
-}
-
-/** Lengths in tokens of a task's training examples as the first epoch sees them, and how many inputs are cut. */
-interface Lengths {
-  readonly inputs: readonly number[];
-  readonly targets: readonly number[];
-  readonly cut: number;
-}
-
-function measureLengths(examples: TrainingExamples, shots: 0 | 1, maxInputLength: number): Lengths {
-  const { model, tokenizer } = examples.options.loaded;
-  const every = Math.max(1, Math.ceil(examples.examples.length / measuredExamples));
-  const whole = examples.examples.flatMap((_, i) =>
-    i % every === 0 ? [tokenizeExample(examples.text(i, 0, shots), tokenizer, model.kind)] : [],
-  );
-  return {
-    inputs: whole.map(({ input }) => (maxInputLength ? Math.min(input.length, maxInputLength) : input.length)),
-    targets: whole.map(({ target }) => target.length),
-    cut: whole.filter(
-      ({ input }, n) => (maxInputLength > 0 && input.length > maxInputLength) || examples.isCut(n * every),
-    ).length,
-  };
 }
 
 type Measure = (examples: TrainingExamples, shots: 0 | 1) => Lengths;
@@ -144,14 +123,6 @@ function remember(measure: Measure): Measure {
     own[shots] ??= measure(examples, shots);
     return own[shots];
   };
-}
-
-/** Of a mixture: the mean by its rates, and for all else the source with the longest. */
-function mixed(parts: readonly { rate: number; lengths: LengthStatistics }[]): LengthStatistics {
-  const rates = parts.reduce((sum, { rate }) => sum + rate, 0);
-  const most = (key: keyof LengthStatistics) => Math.max(...parts.map(({ lengths }) => lengths[key]));
-  const mean = parts.reduce((sum, { rate, lengths }) => sum + (rate / rates) * lengths.mean, 0);
-  return { mean, median: most('median'), p95: most('p95'), longest: most('longest') };
 }
 
 function showExample(
@@ -171,11 +142,4 @@ function showExample(
     targetTokens: show(target),
     cutTokens: tokenizeInput(example.input, tokenizer, model.kind).length - input.length,
   };
-}
-
-function statistics(lengths: readonly number[]): LengthStatistics {
-  const sorted = [...lengths].sort((a, b) => a - b);
-  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
-  const mean = lengths.reduce((sum, n) => sum + n, 0) / lengths.length;
-  return { mean, median: at(0.5), p95: at(0.95), longest: sorted.at(-1)! };
 }

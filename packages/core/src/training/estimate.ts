@@ -126,11 +126,13 @@ export interface EstimateInput {
   readonly sizes: Sizes;
   readonly operationsPerSecond: number;
   readonly kind: LanguageModel['kind'];
+  /** Whether a layer's graph is made anew in the backward pass. */
+  readonly checkpointing: boolean;
 }
 
 export function estimateStage({ name, settings: stage, trains }: Stage, input: EstimateInput): StageEstimate {
   const { config, promptRows, prompts, loraParameters, inputLengths, targetLengths, sizes } = input;
-  const { operationsPerSecond, kind } = input;
+  const { operationsPerSecond, kind, checkpointing } = input;
   const settings = config.stages[stage]!;
   const seq2seq = kind === 'encoder-decoder';
   const { loraRank } = settings;
@@ -143,7 +145,7 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
     (trains.includes('lora') ? loraParameters : 0);
 
   // A matrix of N parameters costs 2N operations a token forward, 2N for the gradient of its input, 2N for its own.
-  const passes = trainsModel ? 6 : 4;
+  const passes = (trainsModel ? 6 : 4) + (checkpointing ? 2 : 0);
   const source = promptRows + inputLengths.mean + (seq2seq ? 0 : targetLengths.mean);
   const attention = 2 * sizes.sourceLayers * source * sizes.width;
   const perExample = source * (sizes.source + attention) + targetLengths.mean * (sizes.target + sizes.head);
@@ -164,9 +166,16 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
   const layer = (length: number) => length * (10 * sizes.width + 3 * sizes.inner + sizes.heads * length) * bytes;
   // Logits and their gradient.
   const logits = targetLengths.longest * sizes.rows * 2 * bytes;
-  const activations =
-    Math.min(config.microBatchSize, config.batchSize) *
-    (sizes.sourceLayers * layer(longSource) + sizes.targetLayers * layer(targetLengths.longest) + logits);
+  const stacks = [
+    { count: sizes.sourceLayers, length: longSource },
+    { count: sizes.targetLayers, length: targetLengths.longest },
+  ];
+  // With checkpointing the input of each layer is kept, and all of one layer.
+  const kept = checkpointing
+    ? stacks.reduce((sum, { count, length }) => sum + count * length * sizes.width * bytes, 0) +
+      Math.max(...stacks.map(({ count, length }) => (count > 0 ? layer(length) : 0)))
+    : stacks.reduce((sum, { count, length }) => sum + count * layer(length), 0);
+  const activations = Math.min(config.microBatchSize, config.batchSize) * (kept + logits);
   const tensors = weights + gradients + optimizer + activations;
   return {
     stage: name,

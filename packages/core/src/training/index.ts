@@ -1,4 +1,5 @@
 // What the room `training` offers to the packages above.
+export { type BlockHooks, type BlockwiseOptions, blockwise } from './blockwise.js';
 export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type TrainingConfig } from './config.js';
 export { type DryRun, dryRun, type ShownExample, type ShownToken } from './dry-run.js';
 export type { LengthStatistics } from './estimate.js';

@@ -14,9 +14,11 @@ import {
   withDevice,
   withPackedWeights,
 } from '@promot/torch';
+import type { Block } from '../models/blocks.js';
 import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
+import { blockwise } from './blockwise.js';
 import type { Pass } from './objectives/objective.js';
 import { ownPasses, Sums } from './parallel.js';
 import { SharedPrompts } from './shared-prompts.js';
@@ -44,6 +46,8 @@ export interface LoopOptions {
   readonly seed: number;
   /** Gradients longer than this are scaled down; 0: never. */
   readonly gradientClip: number;
+  /** Whether the layers' graphs are made anew in the backward pass: the same bits with less memory. Default false. */
+  readonly recompute?: boolean;
   /** Called after each step; the loop waits for it. Return false to stop after this step. */
   readonly afterStep: (metrics: StepMetrics) => Promise<boolean>;
 }
@@ -72,7 +76,7 @@ export interface StepMetrics {
 export async function trainLoop(options: LoopOptions): Promise<boolean> {
   const { model, trained, optimizer, steps } = options;
   for (const parameter of trained.values()) parameter.requiresGrad = true;
-  const sums = new Sums(trained);
+  const sums = new Sums(trained, model);
   const table = TableGradient.of(model, trained.values());
   const run = async () => {
     while (optimizer.steps < steps) {
@@ -121,31 +125,34 @@ async function trainStep(
     passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
   const predicted = count((e) => predictedIds(e).length);
   const own = ownPasses(passes);
+  const recompute = options.recompute ?? false;
   const prompts = new SharedPrompts(
     model,
     passes,
     own.map((pass) => passes[pass]!),
-    { rate: options.dropout, seed: deriveSeed(options.seed, step) },
+    { rate: options.dropout, seed: deriveSeed(options.seed, step), recompute },
   );
-  const partOf = (pass: number) => {
+  const partOf = (pass: number, isLast: boolean) => {
+    const { examples, prompt } = passes[pass]!;
+    const dropout =
+      options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
+    // Gradients are summed over the ranks while those of the blocks before are computed.
+    const done = (block: Block, last: boolean) => {
+      if (isLast && last && !prompts.uses(block)) sums.ready(block, table?.weight);
+    };
     const work = () =>
-      scope(() => {
-        const { examples, prompt } = passes[pass]!;
-        const dropout =
-          options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
+      blockwise(model, dropout, { recompute, hooks: { done } }, () => {
         const logits = model.logits(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
         const targets = idTensor(examples.flatMap(predictedIds));
-        const mean = options.loss({ model, examples, prompt, logits, targets }).div(predicted);
-        mean.backward();
-        return mean.detach();
+        return options.loss({ model, examples, prompt, logits, targets }).div(predicted);
       });
     return table ? table.pass(work) : work();
   };
   let ownLosses: readonly number[];
   try {
     ownLosses = scope(() => {
-      const parts = own.map(partOf);
-      prompts.backward();
+      const parts = own.map((pass, i) => partOf(pass, i === own.length - 1));
+      prompts.backward((block) => sums.ready(block, table?.weight));
       // Read when all passes are under way: a GPU has to finish all its work before a reading.
       return parts.length > 0 ? stack(parts).toNumbers() : [];
     });

@@ -4,6 +4,8 @@ import { createHash } from 'node:crypto';
 import { distributed, noGrad, type Parameters, scope, type Tensor, threads } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { version } from '../base/version.js';
+import { type Block, parametersOf } from '../models/blocks.js';
+import type { LanguageModel } from '../models/model.js';
 import { fingerprintExamples } from '../tasks/task.js';
 import type { MicroBatch } from './loop.js';
 import type { RunSetup } from './setup.js';
@@ -109,10 +111,22 @@ function tokensOf({ examples, prompt }: MicroBatch): number {
 /** Sums what the ranks' passes gave. */
 export class Sums {
   readonly #buckets: distributed.GradientBuckets | undefined;
+  readonly #trained: ReadonlySet<Tensor>;
 
-  constructor(trained: Parameters) {
-    // The last layers' gradients are ready first.
-    if (distributed.isInitialized()) this.#buckets = new distributed.GradientBuckets([...trained.values()].reverse());
+  constructor(trained: Parameters, { blocks }: LanguageModel) {
+    this.#trained = new Set(trained.values());
+    if (!distributed.isInitialized()) return;
+    // The last block's gradients are ready first; what belongs to no block waits for the end.
+    const inBlocks = new Set(blocks.list.flatMap(parametersOf).filter((one) => this.#trained.has(one)));
+    const others = [...this.#trained].filter((one) => !inBlocks.has(one));
+    this.#buckets = new distributed.GradientBuckets([...[...inBlocks].reverse(), ...others]);
+  }
+
+  /** Says that nothing more is added to a block's gradients in this step, but to that of `later`. Does not wait. */
+  ready(block: Block, later?: Tensor): void {
+    if (!this.#buckets) return;
+    for (const parameter of parametersOf(block))
+      if (parameter !== later && this.#trained.has(parameter)) this.#buckets.ready(parameter);
   }
 
   /** Adds the gradients of all ranks up, in place, and gives the losses of all passes, those of others included. */

@@ -51,7 +51,9 @@ export function resumedConfig(
     if (typeof epochs === 'number' && steps === undefined)
       config.stages[name]!.steps = Math.max(1, Math.ceil((epochs * examples) / config.batchSize));
   const [before, now] = [flattened(stored), flattened(config)];
-  const other = Object.keys(now).filter((key) => before[key] !== now[key] && !isLonger(key, stored, config));
+  const other = Object.keys(now).filter(
+    (key) => before[key] !== now[key] && !sameResult.has(key) && !isLonger(key, stored, config),
+  );
   if (other.length > 0) {
     const said = other.map(
       (key) => `${key.replace(/^stages\.(stage[12])\./u, '$1.')} was ${before[key]}, not ${now[key]}`,
@@ -63,6 +65,9 @@ export function resumedConfig(
   }
   return config;
 }
+
+/** Settings that change memory and speed, and no result. */
+const sameResult: ReadonlySet<string> = new Set(['activationCheckpointing']);
 
 /** Whether a setting makes a stage longer and nothing else. */
 function isLonger(key: string, { stages: before }: TrainingConfig, { stages: now }: TrainingConfig): boolean {

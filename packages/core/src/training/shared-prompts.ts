@@ -1,8 +1,10 @@
 // The soft prompt of a decoder-only model, read once a step in place of once a pass: no place sees what comes after it,
 // so that the prompt's keys and values are the same for every example of a batch.
 import { deriveSeed, type Tensor } from '@promot/torch';
+import type { Block } from '../models/blocks.js';
 import { Dropout } from '../models/dropout.js';
 import type { ForwardOptions, LanguageModel, Prefix } from '../models/model.js';
+import { BlockwisePass } from './blockwise.js';
 import type { MicroBatch } from './loop.js';
 
 /** Tells the dropout of prompts from that of passes, which are counted from 0. */
@@ -12,11 +14,14 @@ interface Shared {
   readonly read: Prefix;
   readonly leaves: Prefix;
   readonly backward: () => void;
+  readonly pass: BlockwisePass;
 }
 
 /** The prompts that several passes of a step have in common. Holds tensors until `dispose`. */
 export class SharedPrompts {
   readonly #shared = new Map<Tensor, Shared>();
+  #last: Tensor | undefined;
+  #ready: ((block: Block) => void) | undefined;
 
   /**
    * Reads, with gradient, each prompt that stands in front of more than one pass of the step and of one of `own`. What
@@ -26,7 +31,7 @@ export class SharedPrompts {
     model: LanguageModel,
     passes: readonly MicroBatch[],
     own: readonly MicroBatch[],
-    dropout: { rate: number; seed: number },
+    { rate, seed, recompute = false }: { rate: number; seed: number; recompute?: boolean },
   ) {
     const prompts = [...new Set(passes.flatMap(({ prompt }) => prompt ?? []))];
     try {
@@ -35,9 +40,13 @@ export class SharedPrompts {
         // The first token behind an empty input is predicted at the prompt's last row.
         const needsLastRow = behind.some(({ examples }) => examples.some(({ input }) => input.length === 0));
         if (behind.length < 2 || needsLastRow || !behind.some((pass) => own.includes(pass))) return;
-        const masks = new Dropout(dropout.rate, deriveSeed(dropout.seed, promptsSeed, i));
-        const read = model.readPrefix?.([], prompt, masks);
-        if (read) this.#shared.set(prompt, { read, ...read.detach() });
+        const masks = new Dropout(rate, deriveSeed(seed, promptsSeed, i));
+        const done = (block: Block, last: boolean) => {
+          if (this.#last === prompt && last) this.#ready?.(block);
+        };
+        const pass = new BlockwisePass(model, masks, { recompute, hooks: { done } });
+        const read = pass.forward(() => model.readPrefix?.([], prompt, masks));
+        if (read) this.#shared.set(prompt, { read, pass, ...read.detach() });
       });
     } catch (error) {
       this.dispose();
@@ -51,13 +60,27 @@ export class SharedPrompts {
     return shared ? { prefix: shared.leaves } : prompt ? { prompt } : {};
   }
 
-  /** Carries on what the backward passes left at the prompts' keys and values. Call once, after all passes. */
-  backward(): void {
-    for (const { backward } of this.#shared.values()) backward();
+  /** Whether the block adds to its gradients in `backward`, too. */
+  uses({ linears }: Block): boolean {
+    return this.#shared.size > 0 && linears.length > 0;
+  }
+
+  /**
+   * Carries on what the backward passes left at the prompts' keys and values. Call once, after all passes. `ready`
+   * hears of each block whose gradients are whole.
+   */
+  backward(ready?: (block: Block) => void): void {
+    this.#ready = ready;
+    this.#last = [...this.#shared.keys()].at(-1);
+    for (const { backward, pass } of this.#shared.values()) {
+      backward();
+      pass.backward();
+    }
   }
 
   dispose(): void {
-    for (const { read, leaves } of this.#shared.values()) {
+    for (const { read, leaves, pass } of this.#shared.values()) {
+      pass.dispose();
       leaves.dispose();
       read.dispose();
     }

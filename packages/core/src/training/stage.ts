@@ -11,6 +11,7 @@ import type { WorkEvent } from '../base/events.js';
 import { has, type StageConfig, type TrainingConfig } from '../methods/index.js';
 import type { ModelCard } from '../models/card.js';
 import { saveModel } from '../models/save.js';
+import { checkpointsActivations } from './activation.js';
 import { Checkpointer, type CheckpointRules } from './checkpointer.js';
 import { bestOf, choiceRule, keeps, standsStill } from './choose.js';
 import { trainLoop } from './loop.js';
@@ -197,6 +198,7 @@ class StageRun {
           dropout: config.dropout,
           seed: deriveSeed(phase.seed, phase.place),
           gradientClip: settings.gradientClip,
+          recompute: checkpointsActivations(phase, setup, (text) => this.#note(text)),
           afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
             checkpoints.advance(step, seconds);
             const elapsed = checkpoints.state.seconds;

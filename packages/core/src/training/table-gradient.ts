@@ -42,6 +42,11 @@ export class TableGradient {
     this.#head = head.weight === embed.weight ? head : undefined;
   }
 
+  /** The table, whose gradient comes at the end of a step. */
+  get weight(): Tensor {
+    return this.#embed.weight;
+  }
+
   /** For a model whose table is trained and large (of so many numbers); else undefined. */
   static of(model: LanguageModel, trained: Iterable<Tensor>, least = leastNumbers): TableGradient | undefined {
     const { weight } = model.embed;

@@ -125,6 +125,10 @@ export function getRank(): number {
 export function getWorldSize(): number {
   return current?.ranks.worldSize ?? 1;
 }
+/** The number of ranks on this machine; 1 where there is no group. */
+export function getLocalWorldSize(): number {
+  return current?.ranks.localWorldSize ?? 1;
+}
 /** The store that all ranks share. */
 export function getStore(): Store {
   return group().store;

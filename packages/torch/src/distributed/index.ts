@@ -10,6 +10,7 @@ export {
   barrier,
   broadcast,
   destroyProcessGroup,
+  getLocalWorldSize,
   getRank,
   getStore,
   getWorldSize,

@@ -4,8 +4,8 @@ import { cat, type Linear, op, type RMSNorm, scaledDotProductAttention, scope, t
 import type { LinearPlace } from '../model.js';
 import type { Weights } from '../weights.js';
 import type { Context, KeysAndValues } from './cache.js';
-import type { Ragged } from './ragged.js';
-import type { Turn } from './rope.js';
+import { type Ragged, toRows, toTokens } from './ragged.js';
+import { type Turn, turned } from './rope.js';
 import type { DecoderSpec } from './spec.js';
 
 /**
@@ -67,7 +67,7 @@ export class Attention {
   forward(x: Tensor, turn: Turn | undefined, mask: Mask, context: Context | undefined, index: number): Tensor {
     return scope(() => {
       const [q, k, v] = this.#project(x);
-      const rows = (t: Tensor) => mask.ragged?.toRows(t) ?? t;
+      const rows = (t: Tensor) => (mask.ragged ? toRows(t, mask.ragged) : t);
       const query = rows(this.#placed(q, this.#heads, this.#queryNorm, turn));
       const own: KeysAndValues = [
         rows(this.#placed(k, this.#groups, this.#keyNorm, turn)),
@@ -85,7 +85,7 @@ export class Attention {
       }
       const mixed = this.#attend(query, this.#share(keys), this.#share(values), mask);
       return this.#output.forward(
-        mask.ragged?.toTokens(mixed) ?? mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1),
+        mask.ragged ? toTokens(mixed, mask.ragged) : mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1),
       );
     });
   }
@@ -111,7 +111,7 @@ export class Attention {
   #placed(x: Tensor, heads: number, norm: RMSNorm | undefined, turn: Turn | undefined): Tensor {
     const split = this.#split(norm && this.#normsProjection ? norm.forward(x) : x, heads);
     const normed = norm && !this.#normsProjection ? norm.forward(split) : split;
-    return turn ? turn(normed) : normed;
+    return turn ? turned(normed, turn) : normed;
   }
 
   #attend(query: Tensor, keys: Tensor, values: Tensor, mask: Mask): Tensor {

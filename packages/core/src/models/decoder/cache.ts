@@ -30,7 +30,7 @@ export class ReadPrefix implements Prefix, Context {
   constructor(readonly length: number) {}
 
   append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
-    this.layers[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
+    this.layers[layer] = [keep(keys), keep(values)];
     return [[keys, values]];
   }
 

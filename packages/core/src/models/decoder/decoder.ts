@@ -5,6 +5,7 @@ import {
   cat,
   type DType,
   type Embedding,
+  keep,
   type Linear,
   ones,
   op,
@@ -16,6 +17,7 @@ import {
   tril,
 } from '@promot/torch';
 import { UserError } from '../../base/errors.js';
+import { Blocks } from '../blocks.js';
 import { type Dropout, maybe } from '../dropout.js';
 import { attentionBias } from '../mask.js';
 import type {
@@ -31,9 +33,9 @@ import type {
 import { idTensor, pad } from '../padding.js';
 import type { Weights } from '../weights.js';
 import type { Mask } from './attention.js';
-import { Cache, type Context, contextOf, ReadPrefix } from './cache.js';
+import { Cache, type Context, contextOf, type KeysAndValues, ReadPrefix } from './cache.js';
 import { Layer } from './layer.js';
-import { Ragged } from './ragged.js';
+import { type Ragged, raggedOf } from './ragged.js';
 import { type Places, Rope, type Turn } from './rope.js';
 import type { DecoderSpec, RotarySpec } from './spec.js';
 
@@ -52,6 +54,7 @@ export class Decoder implements LanguageModel {
   readonly parameters: Parameters;
   readonly linears: ReadonlyMap<string, Linear>;
   readonly places: ReadonlyMap<string, LinearPlace>;
+  readonly blocks = new Blocks();
   readonly head: Linear;
   readonly #spec: DecoderSpec;
   readonly #writer: ConfigWriter;
@@ -69,13 +72,19 @@ export class Decoder implements LanguageModel {
     this.#spec = spec;
     this.#writer = writer;
     const { width, vocabularySize: rows, initialDeviation: std, normEpsilon, normOffset } = spec;
-    this.#embed = weights.embedding('model.embed_tokens', rows, width, std);
+    const { blocks } = this;
+    this.#embed = blocks.make('embedding', weights, () => weights.embedding('model.embed_tokens', rows, width, std));
     this.#embeddingScale = roundedTo(weights.dtype, spec.embeddingScale);
-    this.#layers = spec.layers.map(
-      (_, i) => new Layer(spec, weights, `model.layers.${i}`, { stack: 'decoder', layer: i }),
+    this.#layers = spec.layers.map((_, i) =>
+      blocks.make(
+        `layer ${i}`,
+        weights,
+        () => new Layer(spec, weights, `model.layers.${i}`, { stack: 'decoder', layer: i }),
+      ),
     );
     this.#norm = weights.norm('model.norm', width, normEpsilon, normOffset);
     this.head = weights.head(this.#embed.weight, std, spec.tied);
+    blocks.add(blocks, { name: 'head', parameters: () => [this.head.weight], linears: [] });
     this.#ropes = new Map(spec.layers.flatMap(({ rotary }) => (rotary ? [[rotary, new Rope(rotary)]] : [])));
     this.#hasWindow = spec.layers.some(({ window }) => window < Infinity);
     this.parameters = new Map(weights.parameters);
@@ -136,7 +145,7 @@ export class Decoder implements LanguageModel {
         const sequences = batch.map((e) => [...e.input, ...e.target.slice(0, -1)]);
         const lengths = sequences.map(({ length }) => length);
         const longest = Math.max(...lengths);
-        const ragged = lengths.some((length) => length < longest) ? new Ragged(lengths) : undefined;
+        const ragged = lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
         const whole = read + longest;
         const before: Tensor[] = [];
         if (readPrompt) {
@@ -232,7 +241,7 @@ export class Decoder implements LanguageModel {
 
   /** ids [...] -> [..., E] */
   #embedded(ids: Tensor): Tensor {
-    const rows = this.#embed.forward(ids);
+    const rows = this.blocks.run(this.#embed, ids, (own) => this.#embed.forward(own));
     return this.#embeddingScale === 1 ? rows : rows.mul(this.#embeddingScale);
   }
 
@@ -251,7 +260,14 @@ export class Decoder implements LanguageModel {
       let y = inputScale === 1 ? x : x.mul(inputScale);
       this.#layers.forEach((layer, i) => {
         const { rotary, window } = layers[i]!;
-        y = layer.forward(y, turns.get(rotary), masks(window), dropout, context);
+        const prefix = context?.prefix?.layers[i];
+        const inputs = { x: y, turn: turns.get(rotary), mask: masks(window), prefix };
+        const run = this.blocks.run(layer, inputs, ({ x, turn, mask, prefix }) => {
+          const own = context && new LayerContext(context, i, prefix);
+          return { y: layer.forward(x, turn, mask, dropout, own), read: own?.taken() };
+        });
+        y = run.y;
+        if (run.read) context?.append(i, ...run.read);
       });
       return this.#norm.forward(y);
     });
@@ -259,7 +275,7 @@ export class Decoder implements LanguageModel {
 
   #toLogits(hidden: Tensor): Tensor {
     const { logitScale, logitCap } = this.#spec;
-    const logits = this.head.forward(hidden);
+    const logits = this.blocks.runLast(this.blocks, () => this.head.forward(hidden));
     const scaled = logitScale === 1 ? logits : logits.mul(logitScale);
     return logitCap === undefined ? scaled : op('aten::tanh', scaled.div(logitCap)).mul(logitCap);
   }
@@ -274,6 +290,36 @@ export class Decoder implements LanguageModel {
       const seen = visible(read + length, window).narrow(0, read, length);
       return { bias: attentionBias(seen, like).unsqueeze(0).unsqueeze(0), ragged };
     });
+  }
+}
+
+/** The context of one layer. What a prefix is to hold of it comes out as a result, and not by the way. */
+class LayerContext implements Context {
+  readonly prefix: Context['prefix'];
+  #read: KeysAndValues | undefined;
+  constructor(
+    private readonly whole: Context,
+    index: number,
+    prefix: KeysAndValues | undefined,
+  ) {
+    const layers: KeysAndValues[] = [];
+    if (prefix) layers[index] = prefix;
+    this.prefix = prefix && { layers, length: whole.prefix!.length };
+  }
+
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
+    if (!(this.whole instanceof ReadPrefix)) return this.whole.append(layer, keys, values);
+    this.#read = [keep(keys.contiguous()), keep(values.contiguous())];
+    return [[keys, values]];
+  }
+
+  /** The layer's keys and values, which now belong to the caller's scope. */
+  taken(): KeysAndValues | undefined {
+    return this.#read?.map((kept) => {
+      const own = kept.alias();
+      kept.dispose();
+      return own;
+    }) as KeysAndValues | undefined;
   }
 }
 

@@ -4,56 +4,56 @@ import { scope, type Tensor } from '@promot/torch';
 import { idTensor } from '../padding.js';
 
 /** How the tokens [1, N, ...] of B sequences, one after the other, are put into rows [B, ..., L, ...] and back. */
-export class Ragged {
+export interface Ragged {
   /** The number of the first token of each sequence. */
   readonly starts: readonly number[];
-  readonly #rows: number;
-  readonly #longest: number;
+  readonly rows: number;
+  readonly longest: number;
   /** [B * L]: the token at each place of the rows; behind a sequence's end any token, at which nothing looks. */
-  readonly #token: Tensor;
+  readonly token: Tensor;
   /** [N]: the place in the rows of each token. */
-  readonly #place: Tensor;
+  readonly place: Tensor;
+}
 
-  /** For sequences of these lengths, some of which differ. Its tensors belong to the caller's scope. */
-  constructor(lengths: readonly number[]) {
-    let tokens = 0;
-    this.starts = lengths.map((length) => {
-      tokens += length;
-      return tokens - length;
-    });
-    this.#rows = lengths.length;
-    this.#longest = Math.max(...lengths);
-    const places = Array.from({ length: this.#longest }, (_, i) => i);
-    this.#token = idTensor(lengths.flatMap((length, b) => places.map((i) => (i < length ? this.starts[b]! + i : 0))));
-    this.#place = idTensor(lengths.flatMap((length, b) => places.slice(0, length).map((i) => b * this.#longest + i)));
-  }
+/** For sequences of these lengths, some of which differ. */
+export function raggedOf(lengths: readonly number[]): Ragged {
+  let tokens = 0;
+  const starts = lengths.map((length) => {
+    tokens += length;
+    return tokens - length;
+  });
+  const longest = Math.max(...lengths);
+  const places = Array.from({ length: longest }, (_, i) => i);
+  return {
+    starts,
+    rows: lengths.length,
+    longest,
+    token: idTensor(lengths.flatMap((length, b) => places.map((i) => (i < length ? starts[b]! + i : 0)))),
+    place: idTensor(lengths.flatMap((length, b) => places.slice(0, length).map((i) => b * longest + i))),
+  };
+}
 
-  get rows(): number {
-    return this.#rows;
-  }
+/** [1, H, N, D] -> [B, H, L, D] */
+export function toRows(x: Tensor, { rows, longest, token }: Ragged): Tensor {
+  return scope(() => {
+    const [, heads, tokens, width] = x.shape as [number, number, number, number];
+    return x
+      .transpose(1, 2)
+      .reshape(tokens, heads * width)
+      .indexSelect(0, token)
+      .view(rows, longest, heads, width)
+      .transpose(1, 2);
+  });
+}
 
-  /** [1, H, N, D] -> [B, H, L, D] */
-  toRows(x: Tensor): Tensor {
-    return scope(() => {
-      const [, heads, tokens, width] = x.shape as [number, number, number, number];
-      return x
-        .transpose(1, 2)
-        .reshape(tokens, heads * width)
-        .indexSelect(0, this.#token)
-        .view(this.#rows, this.#longest, heads, width)
-        .transpose(1, 2);
-    });
-  }
-
-  /** [B, H, L, D] -> [1, N, H * D] */
-  toTokens(x: Tensor): Tensor {
-    return scope(() => {
-      const [, heads, , width] = x.shape as [number, number, number, number];
-      return x
-        .transpose(1, 2)
-        .reshape(this.#rows * this.#longest, heads * width)
-        .indexSelect(0, this.#place)
-        .unsqueeze(0);
-    });
-  }
+/** [B, H, L, D] -> [1, N, H * D] */
+export function toTokens(x: Tensor, { rows, longest, place }: Ragged): Tensor {
+  return scope(() => {
+    const [, heads, , width] = x.shape as [number, number, number, number];
+    return x
+      .transpose(1, 2)
+      .reshape(rows * longest, heads * width)
+      .indexSelect(0, place)
+      .unsqueeze(0);
+  });
 }

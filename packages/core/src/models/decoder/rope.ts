@@ -13,8 +13,25 @@ export interface Places {
   readonly whole: number;
 }
 
-/** Turns queries or keys [B, heads, L, D] to their places. */
-export type Turn = (x: Tensor) => Tensor;
+/** What turns queries or keys to their places; see `turned`. */
+export interface Turn {
+  /** [rows, 1, L, D or the part that turns] */
+  readonly cos: Tensor;
+  readonly sin: Tensor;
+  readonly planes: RotarySpec['planes'];
+}
+
+/** Queries or keys [B, heads, L, D] at their places. */
+export function turned(x: Tensor, { cos, sin, planes }: Turn): Tensor {
+  return scope(() => {
+    const quarter = planes === 'halves' ? quarterTurnOfHalves : quarterTurnOfPairs;
+    const turn = (part: Tensor) => part.mul(cos).add(quarter(part).mul(sin));
+    const width = cos.size(3);
+    const rest = x.size(3) - width;
+    if (rest === 0) return turn(x);
+    return cat([turn(x.narrow(3, 0, width)), x.narrow(3, width, rest)], 3);
+  });
+}
 
 export class Rope {
   readonly #spec: RotarySpec;
@@ -31,7 +48,7 @@ export class Rope {
    * `like`.
    */
   at({ places, rows, length, whole }: Places, like: Tensor): Turn {
-    const { scaling, width, planes } = this.#spec;
+    const { scaling, planes } = this.#spec;
     const frequencies = scaled(this.#plain, this.#spec, whole);
     const half = frequencies.length;
     const angles = new Float32Array(places.length * half);
@@ -42,15 +59,7 @@ export class Rope {
     const twice = planes === 'halves' ? cat([once, once], 3) : once.repeatInterleave(2, 3);
     const factor = 'attention' in scaling ? scaling.attention : 1;
     const ready = (t: Tensor) => (factor === 1 ? t : t.mul(factor)).to(like.dtype);
-    const [cos, sin] = [ready(twice.cos()), ready(twice.sin())];
-    const quarter = planes === 'halves' ? quarterTurnOfHalves : quarterTurnOfPairs;
-    const turn: Turn = (x) => x.mul(cos).add(quarter(x).mul(sin));
-    return (x) =>
-      scope(() => {
-        const rest = x.size(3) - width;
-        if (rest === 0) return turn(x);
-        return cat([turn(x.narrow(3, 0, width)), x.narrow(3, width, rest)], 3);
-      });
+    return { cos: ready(twice.cos()), sin: ready(twice.sin()), planes };
   }
 
   /**

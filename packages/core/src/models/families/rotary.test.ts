@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { zeros } from '@promot/torch';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../base/errors.js';
-import { Rope } from '../decoder/rope.js';
+import { Rope, turned } from '../decoder/rope.js';
 import { type RotaryKeys, rotaryOf } from './rotary.js';
 
 const golden = JSON.parse(readFileSync(new URL('../../../golden/rotary.json', import.meta.url), 'utf8')) as {
@@ -14,21 +14,16 @@ const golden = JSON.parse(readFileSync(new URL('../../../golden/rotary.json', im
 const facts = { headWidth: golden.headWidth, positions: golden.positions, base: 10_000, place: 'config.json' };
 
 /** What a head of ones becomes at a place: cos - sin in its first half, cos + sin in the second. */
-function turned(rope: Rope, place: number, whole: number): number[] {
+function onesTurned(rope: Rope, place: number, whole: number): number[] {
   const ones = zeros([1, 1, 1, golden.headWidth]).add(1);
-  return rope
-    .at(
-      { places: [place], rows: 1, length: 1, whole },
-      ones,
-    )(ones)
-    .toNumbers();
+  return turned(ones, rope.at({ places: [place], rows: 1, length: 1, whole }, ones)).toNumbers();
 }
 
 describe.each(golden.cases.map((one) => ({ ...one, title: JSON.stringify(one.keys) })))(
   '$title, $length places',
   ({ keys, length, attention, frequencies }) => {
     test('turns as Transformers does', () => {
-      const found = turned(new Rope(rotaryOf(keys, facts)), 7, length);
+      const found = onesTurned(new Rope(rotaryOf(keys, facts)), 7, length);
       const half = frequencies.length;
       const wanted = Array.from({ length: 2 * half }, (_, i) => {
         const angle = 7 * frequencies[i % half]!;
@@ -55,7 +50,7 @@ test('a scaling that follows the length refuses an answer that passes the limit'
 test('a part of a head is turned only where the family has it; the rest stays', () => {
   const keys = { partial_rotary_factor: 0.5 };
   expect(() => rotaryOf(keys, facts)).toThrow(/partial_rotary_factor is 0.5; models of this family turn whole heads/u);
-  const found = turned(new Rope(rotaryOf(keys, { ...facts, partial: true })), 7, 8);
+  const found = onesTurned(new Rope(rotaryOf(keys, { ...facts, partial: true })), 7, 8);
   expect(found.slice(8)).toEqual(Array(8).fill(1));
   expect(found.slice(0, 8)).not.toContain(1);
 });

@@ -17,6 +17,7 @@ import {
   tril,
 } from '@promot/torch';
 import { z } from 'zod';
+import { Blocks } from '../blocks.js';
 import { type Dropout, maybe } from '../dropout.js';
 import { attentionBias, never } from '../mask.js';
 import type {
@@ -60,6 +61,7 @@ export class T5 implements LanguageModel {
   readonly parameters: Parameters;
   readonly linears: ReadonlyMap<string, Linear>;
   readonly places: ReadonlyMap<string, LinearPlace>;
+  readonly blocks = new Blocks();
   readonly head: Linear;
   readonly #config: T5Config;
   readonly #shared: Embedding;
@@ -76,10 +78,12 @@ export class T5 implements LanguageModel {
     // Checkpoints that hold a shared tensor once may hold it under any of its names.
     const tied = config.tie_word_embeddings !== false;
     const otherNames = ['decoder.embed_tokens', 'encoder.embed_tokens', ...(tied ? ['lm_head'] : [])];
-    this.#shared = weights.embedding('shared', rows, width, 1, otherNames);
-    this.#encoder = new Stack(config, weights, 'encoder');
-    this.#decoder = new Stack(config, weights, 'decoder');
+    const { blocks } = this;
+    this.#shared = blocks.make('embedding', weights, () => weights.embedding('shared', rows, width, 1, otherNames));
+    this.#encoder = new Stack(config, weights, 'encoder', blocks);
+    this.#decoder = new Stack(config, weights, 'decoder', blocks);
     this.head = weights.head(this.#shared.weight, width ** -0.5, tied);
+    blocks.add(blocks, { name: 'head', parameters: () => [this.head.weight], linears: [] });
     // mT5 is T5.1.1, which does not scale; Transformers 5 calls every mT5 tied, and does not write the key.
     const scaled = config.scale_decoder_outputs ?? (tied && config.model_type !== 'mt5');
     this.#outputScale = scaled ? width ** -0.5 : 1;
@@ -140,7 +144,7 @@ export class T5 implements LanguageModel {
         batch.map((e) => [this.#start, ...e.target.slice(0, -1)]),
         this.shape.padding,
       );
-      const decoded = this.#decoder.forward(this.#shared.forward(shifted.ids), { states, statesMask: mask, dropout });
+      const decoded = this.#decoder.forward(this.#embedded(shifted.ids), { states, statesMask: mask, dropout });
       const places = batch.flatMap(({ target }, b) => target.map((_, i) => b * shifted.longest + i));
       return this.#toLogits(decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places)));
     });
@@ -152,7 +156,7 @@ export class T5 implements LanguageModel {
       const cache = this.#decoder.startCache(states, mask);
       const next = (tokens: readonly number[]) =>
         scope(() => {
-          const hidden = this.#shared.forward(idTensor(tokens).unsqueeze(1));
+          const hidden = this.#embedded(idTensor(tokens).unsqueeze(1));
           return this.#toLogits(this.#decoder.step(hidden, cache).squeeze(1));
         });
       return {
@@ -165,6 +169,11 @@ export class T5 implements LanguageModel {
     });
   }
 
+  /** ids [...] -> [..., E] */
+  #embedded(ids: Tensor): Tensor {
+    return this.blocks.run(this.#shared, ids, (own) => this.#shared.forward(own));
+  }
+
   /** Encoder states [B, S, E] and their mask [B, S], the prompt's rows included. */
   #encode(
     inputs: readonly Ids[],
@@ -172,7 +181,7 @@ export class T5 implements LanguageModel {
     dropout: Dropout | undefined,
   ): { states: Tensor; mask: Tensor } {
     const { ids, mask } = pad(inputs, this.shape.padding);
-    let hidden = this.#shared.forward(ids);
+    let hidden = this.#embedded(ids);
     let whole = mask;
     if (prompt) {
       const rows = prompt.to(hidden.dtype).unsqueeze(0).expand(inputs.length, -1, -1);
@@ -185,22 +194,30 @@ export class T5 implements LanguageModel {
 
   #toLogits(hidden: Tensor): Tensor {
     const scaled = this.#outputScale === 1 ? hidden : hidden.mul(this.#outputScale);
-    return this.head.forward(scaled);
+    return this.blocks.runLast(this.blocks, () => this.head.forward(scaled));
   }
 }
 
 /** Encoder or decoder: blocks, the relative position bias that they share, and the final norm. */
 class Stack {
-  readonly #blocks: Block[];
+  readonly #layers: Block[];
   readonly #norm: RMSNorm;
   readonly #positions: RelativePositions;
 
-  constructor(config: T5Config, weights: Weights, side: 'encoder' | 'decoder') {
+  constructor(
+    config: T5Config,
+    weights: Weights,
+    side: 'encoder' | 'decoder',
+    private readonly blocks: Blocks,
+  ) {
     const count = side === 'encoder' ? config.num_layers : (config.num_decoder_layers ?? config.num_layers);
     this.#positions = new RelativePositions(config, weights, side);
-    this.#blocks = Array.from(
-      { length: count },
-      (_, i) => new Block(config, weights, `${side}.block.${i}`, { stack: side, layer: i }),
+    this.#layers = Array.from({ length: count }, (_, i) =>
+      blocks.make(
+        `${side} layer ${i}`,
+        weights,
+        () => new Block(config, weights, `${side}.block.${i}`, { stack: side, layer: i }),
+      ),
     );
     this.#norm = weights.norm(`${side}.final_layer_norm`, config.d_model, config.layer_norm_epsilon);
   }
@@ -228,7 +245,10 @@ class Stack {
       const selfBias = position.maskedFill(blocked, never);
       const crossBias = statesMask && paddingBias(statesMask, hidden);
       let x = maybe(dropout, hidden);
-      for (const block of this.#blocks) x = block.forward(x, selfBias, states, crossBias, dropout);
+      for (const layer of this.#layers)
+        x = this.blocks.run(layer, { x, selfBias, states, crossBias }, (own) =>
+          layer.forward(own.x, own.selfBias, own.states, own.crossBias, dropout),
+        );
       return maybe(dropout, this.#norm.forward(x));
     });
   }
@@ -238,7 +258,9 @@ class Stack {
       () =>
         new Cache(
           keep(paddingBias(mask, states)),
-          this.#blocks.map((block) => block.crossKeysAndValues(states).map(keep) as KeysAndValues),
+          this.#layers.map((layer) => {
+            return this.blocks.run(layer, states, (own) => layer.crossKeysAndValues(own)).map(keep) as KeysAndValues;
+          }),
         ),
     );
   }
@@ -248,8 +270,8 @@ class Stack {
     return scope(() => {
       const bias = this.#positions.bias(1, cache.length + 1, cache.length);
       let x = hidden;
-      this.#blocks.forEach((block, i) => {
-        x = block.step(x, bias, cache, i);
+      this.#layers.forEach((layer, i) => {
+        x = this.blocks.run(layer, { x, bias }, (own) => layer.step(own.x, own.bias, cache, i));
       });
       cache.length++;
       return this.#norm.forward(x);

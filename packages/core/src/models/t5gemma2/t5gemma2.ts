@@ -16,6 +16,7 @@ import {
   type Tensor,
   tensor,
 } from '@promot/torch';
+import { Blocks } from '../blocks.js';
 import type { Mask } from '../decoder/attention.js';
 import { Cache, type Context, type InFront, type KeysAndValues } from '../decoder/cache.js';
 import { perWindow, positions, roundedTo, visible } from '../decoder/decoder.js';
@@ -58,6 +59,7 @@ export class T5Gemma2 implements LanguageModel {
   readonly parameters: Parameters;
   readonly linears: ReadonlyMap<string, Linear>;
   readonly places: ReadonlyMap<string, LinearPlace>;
+  readonly blocks = new Blocks();
   readonly head: Linear;
   readonly #embed: Embedding;
   readonly #scale: number;
@@ -77,11 +79,14 @@ export class T5Gemma2 implements LanguageModel {
     this.#logitCap = decoder.logitCap;
     const { width, vocabularySize: rows, initialDeviation: std } = decoder;
     const table = 'model.encoder.text_model.embed_tokens';
-    this.#embed = weights.embedding(table, rows, width, std, ['model.decoder.embed_tokens', 'lm_head.out_proj']);
+    const otherNames = ['model.decoder.embed_tokens', 'lm_head.out_proj'];
+    const { blocks } = this;
+    this.#embed = blocks.make('embedding', weights, () => weights.embedding(table, rows, width, std, otherNames));
     this.#scale = roundedTo(weights.dtype, decoder.embeddingScale);
-    this.#encoder = new Stack(encoder, weights, 'encoder', 'model.encoder.text_model');
-    this.#decoder = new Stack(decoder, weights, 'decoder', 'model.decoder');
+    this.#encoder = new Stack(encoder, weights, 'encoder', 'model.encoder.text_model', blocks);
+    this.#decoder = new Stack(decoder, weights, 'decoder', 'model.decoder', blocks);
     this.head = weights.head(this.#embed.weight, std, decoder.tied, 'lm_head.out_proj');
+    blocks.add(blocks, { name: 'head', parameters: () => [this.head.weight], linears: [] });
     this.parameters = new Map(weights.parameters);
     this.linears = new Map(weights.linears);
     this.places = new Map(weights.places);
@@ -122,16 +127,14 @@ export class T5Gemma2 implements LanguageModel {
         batch.map((e) => [this.#start, ...e.target.slice(0, -1)]),
         this.shape.padding,
       );
-      const cross = this.#decoder.read(states);
       const seen = attentionBias(mask, states).unsqueeze(1).unsqueeze(1).expand(-1, -1, longest, -1);
       const masks = perWindow((window): Mask => {
         // Padding at the end of a target needs no mask: nothing real looks there.
         const own = attentionBias(visible(longest, window), states).expand(batch.length, 1, -1, -1);
         return { bias: cat([seen, own], 3) };
       });
-      const context: Context = { prefix: cross, append: (_, keys, values) => [[keys, values]] };
       const x = maybe(dropout, this.#embedded(ids));
-      const decoded = this.#decoder.forward(x, positions(longest, longest), masks, dropout, context);
+      const decoded = this.#decoder.forward(x, positions(longest, longest), masks, dropout, { states });
       const places = batch.flatMap(({ target }, b) => target.map((_, i) => b * longest + i));
       return this.#toLogits(decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places)));
     });
@@ -159,7 +162,7 @@ export class T5Gemma2 implements LanguageModel {
           const at = { places, rows: tokens.length, length: 1, whole: Math.max(...places) + 1 };
           const masks = perWindow((window): Mask => ({ bias: bias(window) }));
           const x = this.#embedded(idTensor(tokens).unsqueeze(1));
-          return this.#toLogits(this.#decoder.forward(x, at, masks, undefined, cache).select(1, 0));
+          return this.#toLogits(this.#decoder.forward(x, at, masks, undefined, { context: cache }).select(1, 0));
         });
       return {
         first: () => {
@@ -189,7 +192,7 @@ export class T5Gemma2 implements LanguageModel {
 
   /** ids [...] -> [..., E] */
   #embedded(ids: Tensor): Tensor {
-    return this.#embed.forward(ids).mul(this.#scale);
+    return this.blocks.run(this.#embed, ids, (own) => this.#embed.forward(own)).mul(this.#scale);
   }
 
   /** Encoder states [B, S, E] and their mask [B, S], the prompt's rows included. */
@@ -217,7 +220,7 @@ export class T5Gemma2 implements LanguageModel {
   }
 
   #toLogits(hidden: Tensor): Tensor {
-    const logits = this.head.forward(hidden);
+    const logits = this.blocks.runLast(this.blocks, () => this.head.forward(hidden));
     const cap = this.#logitCap;
     return cap === undefined ? logits : op('aten::tanh', logits.div(cap)).mul(cap);
   }
@@ -230,22 +233,32 @@ class Stack {
   readonly #norm: RMSNorm;
   readonly #ropes: ReadonlyMap<RotarySpec, Rope>;
 
-  constructor(spec: DecoderSpec, weights: Weights, stack: 'encoder' | 'decoder', name: string) {
+  constructor(
+    spec: DecoderSpec,
+    weights: Weights,
+    stack: 'encoder' | 'decoder',
+    name: string,
+    private readonly blocks: Blocks,
+  ) {
     this.#spec = spec;
-    this.#layers = spec.layers.map(
-      (_, layer) => new Layer(spec, weights, `${name}.layers.${layer}`, { stack, layer }, normNames),
+    this.#layers = spec.layers.map((_, layer) =>
+      blocks.make(
+        `${stack} layer ${layer}`,
+        weights,
+        () => new Layer(spec, weights, `${name}.layers.${layer}`, { stack, layer }, normNames),
+      ),
     );
     this.#norm = weights.norm(`${name}.norm`, spec.width, spec.normEpsilon, spec.normOffset);
     this.#ropes = new Map(spec.layers.flatMap(({ rotary }) => (rotary ? [[rotary, new Rope(rotary)]] : [])));
   }
 
-  /** [B, T, E] -> [B, T, E] */
+  /** [B, T, E] -> [B, T, E]. The decoder looks at the encoder's states [B, S, E], or at what was read of them before. */
   forward(
     x: Tensor,
     at: Places,
     masks: (window: number) => Mask,
     dropout: Dropout | undefined,
-    context?: Context,
+    { context, states }: { context?: Context; states?: Tensor } = {},
   ): Tensor {
     return scope(() => {
       const turns = new Map<RotarySpec | undefined, Turn>();
@@ -253,7 +266,13 @@ class Stack {
       let y = x;
       this.#layers.forEach((layer, i) => {
         const { rotary, window } = this.#spec.layers[i]!;
-        y = layer.forward(y, turns.get(rotary), masks(window), dropout, context);
+        const inputs = { x: y, turn: turns.get(rotary), mask: masks(window), states };
+        y = this.blocks.run(layer, inputs, (own) =>
+          scope(() => {
+            const seen = own.states ? contextOf(layer, i, own.states) : context;
+            return layer.forward(own.x, own.turn, own.mask, dropout, seen);
+          }),
+        );
       });
       return maybe(dropout, this.#norm.forward(y));
     });
@@ -261,8 +280,18 @@ class Stack {
 
   /** What every layer's attention sees of the encoder's states [B, S, E]. */
   read(states: Tensor): InFront {
-    return { length: states.size(1), layers: this.#layers.map(({ attention }) => attention.read(states)) };
+    const layers = this.#layers.map((layer) => {
+      return this.blocks.run(layer, states, (own) => layer.attention.read(own));
+    });
+    return { length: states.size(1), layers };
   }
+}
+
+/** What layer `i` sees of the encoder's states [B, S, E]. */
+function contextOf(layer: Layer, i: number, states: Tensor): Context {
+  const layers: KeysAndValues[] = [];
+  layers[i] = layer.attention.read(states);
+  return { prefix: { length: states.size(1), layers }, append: (_, keys, values) => [[keys, values]] };
 }
 
 /** [S, S]: true where place t looks at place s: half of the window back, its own place included, and half of it on. */

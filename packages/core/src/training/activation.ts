@@ -1,0 +1,49 @@
+// Whether a stage makes its layers' graphs anew in the backward pass (activation checkpointing).
+import { distributed } from '@promot/torch';
+import { estimateStage, sizesOf } from './estimate.js';
+import { measureLengths, mixed, statistics } from './lengths.js';
+import type { Phase } from './phases.js';
+import type { RunSetup } from './setup.js';
+
+/** So many examples of a task tell how long they are. */
+const looked = 200;
+
+/**
+ * As `activationCheckpointing` says. `auto`: where the stage without it is estimated to need more than this machine has
+ * to give. Of a GPU's memory nothing is known: there it is `off`. Both ways give the same bits, so a run may change it.
+ * @param tell hears why, where `auto` turned it on
+ */
+export function checkpointsActivations(phase: Phase, setup: RunSetup, tell: (text: string) => void): boolean {
+  const { config, loaded, lora } = setup;
+  const { activationCheckpointing: wanted, maxInputLength } = config;
+  if (wanted !== 'auto') return wanted === 'on';
+  const { model } = loaded;
+  if (model.embedding.device !== 'cpu') return false;
+  const sources = phase.mixture.sources.map(({ examples, shots, rate }) => {
+    return { rate, ...measureLengths(examples, shots, maxInputLength, looked) };
+  });
+  const lengths = (of: 'inputs' | 'targets') =>
+    mixed(sources.map((one) => ({ rate: one.rate, lengths: statistics(one[of]) })));
+  const { memory } = estimateStage(phase.stage, {
+    config,
+    promptRows: Math.max(0, ...phase.tasks.map(({ prompt }) => prompt?.size(0) ?? 0)),
+    prompts: phase.tasks.length,
+    loraParameters: [...(lora?.parameters.values() ?? [])].reduce((n, { numel }) => n + numel, 0),
+    inputLengths: lengths('inputs'),
+    targetLengths: lengths('targets'),
+    sizes: sizesOf(model),
+    operationsPerSecond: 1,
+    kind: model.kind,
+    checkpointing: false,
+  });
+  // The weights are there already, and so is the program.
+  const needed = memory.gradients + memory.optimizer + memory.activations + memory.holes;
+  const free = process.availableMemory() / distributed.getLocalWorldSize();
+  if (needed <= free) return false;
+  const gb = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+  tell(
+    `about ${gb(needed)} are needed and ${gb(free)} are free: layers are computed anew in the backward pass ` +
+      '(activationCheckpointing=off keeps their values)',
+  );
+  return true;
+}

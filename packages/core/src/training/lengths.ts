@@ -1,0 +1,49 @@
+// How long the training examples of a task are, in tokens: measured, and of a mixture of tasks.
+import { tokenizeExample } from '../models/tokenize.js';
+import type { LengthStatistics } from './estimate.js';
+import type { TrainingExamples } from './examples.js';
+
+/** Lengths are measured on at most so many training examples of a task, evenly taken. */
+const measuredExamples = 2000;
+
+/** Lengths in tokens of a task's training examples as the first epoch sees them, and how many inputs are cut. */
+export interface Lengths {
+  readonly inputs: readonly number[];
+  readonly targets: readonly number[];
+  readonly cut: number;
+}
+
+export function measureLengths(
+  examples: TrainingExamples,
+  shots: 0 | 1,
+  maxInputLength: number,
+  most = measuredExamples,
+): Lengths {
+  const { model, tokenizer } = examples.options.loaded;
+  const every = Math.max(1, Math.ceil(examples.examples.length / most));
+  const whole = examples.examples.flatMap((_, i) =>
+    i % every === 0 ? [tokenizeExample(examples.text(i, 0, shots), tokenizer, model.kind)] : [],
+  );
+  return {
+    inputs: whole.map(({ input }) => (maxInputLength ? Math.min(input.length, maxInputLength) : input.length)),
+    targets: whole.map(({ target }) => target.length),
+    cut: whole.filter(
+      ({ input }, n) => (maxInputLength > 0 && input.length > maxInputLength) || examples.isCut(n * every),
+    ).length,
+  };
+}
+
+/** Of a mixture: the mean by its rates, and for all else the source with the longest. */
+export function mixed(parts: readonly { rate: number; lengths: LengthStatistics }[]): LengthStatistics {
+  const rates = parts.reduce((sum, { rate }) => sum + rate, 0);
+  const most = (key: keyof LengthStatistics) => Math.max(...parts.map(({ lengths }) => lengths[key]));
+  const mean = parts.reduce((sum, { rate, lengths }) => sum + (rate / rates) * lengths.mean, 0);
+  return { mean, median: most('median'), p95: most('p95'), longest: most('longest') };
+}
+
+export function statistics(lengths: readonly number[]): LengthStatistics {
+  const sorted = [...lengths].sort((a, b) => a - b);
+  const at = (share: number) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
+  const mean = lengths.reduce((sum, n) => sum + n, 0) / lengths.length;
+  return { mean, median: at(0.5), p95: at(0.95), longest: sorted.at(-1)! };
+}
