@@ -8,12 +8,17 @@ import { Reader } from './reader.mjs';
 function faultOf({ outcome, name, message }, folder) {
   if (outcome === 'loaded') return undefined;
   if (outcome !== 'refused') return `${outcome}: ${name} ${message.split('\n')[0]}`;
+  return lineFault(message, [folder]);
+}
+
+/** What is wrong with a message for people that must hold one of these places; undefined where nothing is. */
+export function lineFault(message, places) {
   if (message.includes('\n')) return `a message of several lines: ${message}`;
   if (message.length > 2000) return `a message of ${message.length} characters: ${message.slice(0, 200)}`;
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are looked for
   if (/[\u0000-\u0008\u000b-\u001f\u007f\u009b]/.test(message))
     return `control characters in the message: ${JSON.stringify(message)}`;
-  if (!message.includes(folder)) return `the message does not say where: ${message}`;
+  if (!places.some((place) => message.includes(place))) return `the message does not say where: ${message}`;
   return undefined;
 }
 

@@ -1,7 +1,7 @@
 // Reads files in a child process with limits of time and memory, and says what became of it.
 import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { megabytesOf } from './limited.mjs';
 
 const script = fileURLToPath(new URL('child.mjs', import.meta.url));
 /** Per file. Small files take milliseconds; a busy machine takes its time. */
@@ -76,14 +76,5 @@ export class Reader {
     child.removeAllListeners('exit');
     this.#child = child;
     return child;
-  }
-}
-
-/** Resident memory on Linux; 0 elsewhere. */
-function megabytesOf(pid) {
-  try {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
   }
 }

@@ -33,7 +33,7 @@ export async function bringFile(
   const linked = head.headers.get('x-linked-size');
   // A redirect's own content-length is not the file's.
   const length = linked ?? (head.status < 300 ? head.headers.get('content-length') : null);
-  const size = length === null ? undefined : Number(length);
+  const size = /^\d{1,15}$/u.test(length ?? '') ? Number(length) : undefined;
 
   const blob = join(storage, 'blobs', etag);
   const pointer = join(storage, 'snapshots', commit, file);

@@ -114,7 +114,8 @@ async function listing(
   if (typeof info?.sha !== 'string' || !commitPattern.test(info.sha) || siblings === undefined) {
     throw new UserError(`${api} gave no list of files: is ${settings.endpoint} a Hugging Face hub?`);
   }
-  const paths = siblings.flatMap((one) => (typeof one?.rfilename === 'string' ? [checkPath(one.rfilename)] : []));
+  const what = describe(repository);
+  const paths = siblings.flatMap((one) => (typeof one?.rfilename === 'string' ? [checkPath(one.rfilename, what)] : []));
   const found = { commit: info.sha, paths };
   listings.set(key, found);
   return found;

@@ -29,11 +29,11 @@ export function revisionsOf({ revision = 'main', fallback }: HubRepository): str
 /** The form of a commit id. */
 export const commitPattern = /^[0-9a-f]{40}$/u;
 
-/** No path of a repository may leave its folder. */
-export function checkPath(path: string): string {
+/** No path of a repository may leave its folder. `what` names it, for the message. */
+export function checkPath(path: string, what: string): string {
   const parts = path.split('/');
   if (/[\\\0:]/u.test(path) || parts.some((part) => part === '' || part === '.' || part === '..')) {
-    throw new UserError(`the hub names an unsafe file: ${JSON.stringify(path)}`);
+    throw new UserError(`${what}: the hub names an unsafe file: ${JSON.stringify(path)}`);
   }
   return path;
 }

@@ -20,6 +20,7 @@ export async function follow(
     const response = await exchange(current, { method: init.method ?? 'GET', headers, redirect: 'manual' }, settings);
     const location = response.headers.get('location');
     if (response.status < 300 || response.status >= 400 || location === null) return response;
+    if (!URL.canParse(location, current)) throw new UserError(`${current} redirects to no address: ${location}`);
     const next = new URL(location, current);
     // The answer to HEAD carries the file's etag when it points to another server: there it would have another one.
     if (init.method === 'HEAD' && response.headers.has('x-linked-etag')) return response;

@@ -34,7 +34,7 @@ export async function hubSnapshot(
   if (!/^[\w-][\w.-]*(?:\/[\w-][\w.-]*)?$/u.test(repository.name) || repository.name.includes('..')) {
     throw new UserError(`"${repository.name}" is not the name of a hub repository`);
   }
-  for (const revision of revisionsOf(repository)) checkPath(revision);
+  for (const revision of revisionsOf(repository)) checkPath(revision, describe(repository));
   const storage = join(settings.cacheFolder, folderName(repository));
   if (settings.offline) {
     const cached = await cachedSnapshot(repository, storage, wanted);
