@@ -11,11 +11,13 @@ const parts = {
   /** With `rank` and `step`, that rank is asked to stop there. */
   async train(rank) {
     const abort = new AbortController();
-    const onEvent = ({ type, stage, step }) => {
+    const held = [];
+    const onEvent = ({ type, stage, step, text = '' }) => {
       if (type === 'step' && stage === 'prompt' && step === at && rank === chosen) abort.abort();
+      if (/ held /.test(text)) held.push(text);
     };
     const { finished } = await train({ ...request, signal: abort.signal, onEvent });
-    return { finished };
+    return { finished, ...(held.length > 0 && { held }) };
   },
   async killed(rank) {
     const onEvent = ({ type, stage, step }) => {

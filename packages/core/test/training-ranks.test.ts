@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openSafetensors, scope } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ended, ranks } from '../../torch/test/ranks.js';
 import type { TasksResult } from '../src/evaluation/evaluate-tasks.js';
@@ -81,6 +82,48 @@ describe('training with several processes', { timeout: 400_000 }, () => {
     expect(zero?.error).toMatch(/rank 1 gives no sign of life/);
     await results(2, 'train', { request: request('hurt', { resume: true }) });
     expect(modelBits('hurt')).toBe(modelBits('of2'));
+  });
+
+  /** Megabytes of parameters, gradients and optimizer that a rank held, and the most that it gathered. */
+  const heldIn = (text: string) => [...text.matchAll(/([\d.]+) MB/g)].map(([, mb]) => Number(mb));
+
+  test.each([
+    { shard: true, model: 't5-v1.1', method: 'promot', size: 4 },
+    { shard: true, model: 'llama', method: 'promot', size: 2 },
+    { shard: 'optimizer', model: 't5-v1.1', method: 'fine-tune', size: 2 },
+  ])('shard=$shard, $model, $method: as one process; each of $size holds its part', async (one) => {
+    const { shard, model, method, size } = one;
+    const of = (out: string, more: object) =>
+      request(out, { model: goldenModel(model), method, settings: { ...settings, ...more } });
+    const [alike, out] = [`alone-${model}-${method}`, `shard-${model}-${method}`];
+    await alone('train', { request: of(alike, {}) });
+    const said = await results(size, 'train', { request: of(out, { shard }) });
+    expectSame(metricsOf(out), metricsOf(alike));
+    const whole = openSafetensors(join(folder, out, 'model/model.safetensors'));
+    const wanted = openSafetensors(join(folder, alike, 'model/model.safetensors'));
+    let bytes = 0;
+    for (const [name, entry] of wanted.entries) {
+      bytes += entry.bytes;
+      const apart = scope(() => whole.tensor(name).float().sub(wanted.tensor(name).float()).abs().amax().item());
+      expect(apart, name).toBeLessThan(1e-4);
+    }
+    for (const { result } of said as { result: { finished: boolean; held: string[] } }[]) {
+      expect(result.finished).toBe(true);
+      const [parameters, gradients, optimizer] = heldIn(result.held.at(-1)!) as [number, number, number, number];
+      // Rows do not divide evenly, and norms are whole.
+      if (shard === true) expect(parameters + gradients).toBeLessThan((2.2 / size) * (bytes / 1e6) + 0.02);
+      else expect(parameters).toBeGreaterThan(0.9 * (bytes / 1e6));
+      expect(optimizer).toBeLessThan((1.1 / size) * (bytes / 1e6) + 0.02);
+    }
+  });
+
+  test('a divided run stopped on one rank of 4, gone on with 2, ended alone: the same losses', async () => {
+    const sharded = { settings: { ...settings, shard: true } };
+    await results(4, 'train', { request: request('cut', sharded), rank: 3, step: 1 });
+    const on = { request: request('cut', { ...sharded, resume: true }) };
+    await results(2, 'train', { ...on, rank: 0, step: 3 });
+    expect(await alone('train', on)).toEqual({ result: { finished: true } });
+    expectSame(metricsOf('cut'), metricsOf('one'));
   });
 
   test('a rank with another seed is refused, and nothing is written', async () => {

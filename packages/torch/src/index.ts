@@ -16,7 +16,7 @@ export { currentDevice, type Device, withDevice } from './device.js';
 export * as distributed from './distributed/index.js';
 export * from './functional.js';
 export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
-export { Adafactor, type AdafactorOptions } from './optim/adafactor.js';
+export { Adafactor, type AdafactorOptions, type Pieces } from './optim/adafactor.js';
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
@@ -25,6 +25,7 @@ export { deriveSeed } from './random.js';
 export { libtorch, threads, trimMemory, tuneProcess } from './runtime.js';
 export {
   FileFormatError,
+  type LazyTensor,
   mapFile,
   mappedTensor,
   openSafetensors,

@@ -4,7 +4,7 @@ import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { UserError } from './errors.js';
 import { replaceFile } from './files/write.js';
 import { keep, scope } from './scope.js';
-import { type DType, op, type Tensor } from './tensor.js';
+import { type DType, op, Tensor } from './tensor.js';
 
 const dtypes = new Map<string, { dtype: DType; bytes: number }>([
   ['F64', { dtype: 'float64', bytes: 8 }],
@@ -164,6 +164,13 @@ function isTexts(value: unknown): value is Record<string, string> {
   );
 }
 
+/** A tensor that is not there yet: `read` gives it when its turn has come, in the scope of the caller. */
+export interface LazyTensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  read(): Tensor;
+}
+
 /**
  * Writes tensors as a safetensors file, whole or not at all (see `replaceFile`). Data goes out in pieces of 16 MB;
  * nothing is held twice. No tensor may be called `__metadata__`.
@@ -171,7 +178,7 @@ function isTexts(value: unknown): value is Record<string, string> {
  */
 export function writeSafetensors(
   path: string,
-  tensors: ReadonlyMap<string, Tensor>,
+  tensors: ReadonlyMap<string, Tensor | LazyTensor>,
   metadata: Record<string, string> = {},
   hash?: { update(bytes: Uint8Array): unknown },
 ): void {
@@ -182,7 +189,7 @@ export function writeSafetensors(
   let offset = 0;
   for (const [name, tensor] of tensors) {
     const dtype = names.get(tensor.dtype);
-    const bytes = tensor.numel * bytesOf(tensor.dtype);
+    const bytes = tensor.shape.reduce((product, side) => product * side, bytesOf(tensor.dtype));
     header[name] = { dtype, shape: tensor.shape, data_offsets: [offset, offset + bytes] };
     offset += bytes;
   }
@@ -199,7 +206,8 @@ export function writeSafetensors(
     };
     put(start);
     put(json);
-    for (const tensor of tensors.values()) writeData(put, tensor);
+    for (const tensor of tensors.values())
+      scope(() => writeData(put, tensor instanceof Tensor ? tensor : tensor.read()));
   });
 }
 

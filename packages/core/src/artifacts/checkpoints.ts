@@ -5,11 +5,12 @@ import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readSync, rena
 import { join } from 'node:path';
 import {
   allFinite,
+  type LazyTensor,
   noGrad,
   type Optimizer,
   openSafetensors,
   scope,
-  type Tensor,
+  Tensor,
   writeSafetensors,
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
@@ -24,6 +25,9 @@ export interface Needs {
   /** A step that the stage may go back to. */
   readonly whole?: number;
 }
+
+/** A tensor of a checkpoint, or one that all ranks give together. */
+export type Stored = Tensor | LazyTensor;
 
 /** What was found of a checkpoint. */
 interface Look {
@@ -52,13 +56,17 @@ export class Checkpoints {
   ) {}
 
   /** Writes a checkpoint under a temporary name and renames it: a checkpoint is whole or not there. */
-  save(state: StageState, trained: ReadonlyMap<string, Tensor>, optimizer: ReadonlyMap<string, Tensor>): void {
-    if (!this.writes) return;
+  save(state: StageState, trained: ReadonlyMap<string, Stored>, optimizer: ReadonlyMap<string, Stored>): void {
+    if (!this.writes) {
+      for (const one of [...trained.values(), ...optimizer.values()])
+        if (!(one instanceof Tensor)) scope(() => one.read());
+      return;
+    }
     this.#known.delete(state.stage);
     const final = this.path(state.stage, state.step);
     const temporary = temporaryName(final);
     mkdirSync(temporary);
-    const put = (name: string, tensors: ReadonlyMap<string, Tensor>): string => {
+    const put = (name: string, tensors: ReadonlyMap<string, Stored>): string => {
       const hash = createHash('sha256');
       noGrad(() => writeSafetensors(join(temporary, name), tensors, {}, hash));
       return hash.digest('hex');
@@ -189,6 +197,36 @@ export class Checkpoints {
     } finally {
       file.close();
     }
+  }
+
+  /**
+   * Gives the tensors of a checkpoint one after the other, by the names that are asked for. Throws UserError where the
+   * checkpoint does not hold just these.
+   */
+  read(
+    { stage, step }: Pick<StageState, 'stage' | 'step'>,
+    trained: ReadonlyMap<string, Stored>,
+    optimizer: ReadonlyMap<string, Stored> | undefined,
+    take: (stored: Stored, found: Tensor) => void,
+  ): void {
+    const readFile = (file: string, wanted: ReadonlyMap<string, Stored>) => {
+      const path = join(this.path(stage, step), file);
+      const opened = openSafetensors(path);
+      try {
+        const surplus = [...opened.entries.keys()].find((name) => !wanted.has(name));
+        if (surplus !== undefined) throw new UserError(`${path}: it does not fit this run: it has ${surplus}`);
+        for (const [name, stored] of wanted) {
+          const { shape } = opened.entries.get(name) ?? {};
+          if (shape?.join() !== stored.shape.join())
+            throw new UserError(`${path}: it does not fit this run: ${name} is ${shape ? `[${shape}]` : 'missing'}`);
+          noGrad(() => scope(() => take(stored, opened.tensor(name))));
+        }
+      } finally {
+        opened.close();
+      }
+    };
+    readFile(weightsName, trained);
+    if (optimizer) readFile(optimizerName, optimizer);
   }
 
   path(stage: string, step: number): string {

@@ -1,6 +1,7 @@
 // The batches of a long piece of work divided over the ranks that work together. Batches stay whole: so every rank
 // gets, in the end, just the numbers that one process alone would have computed.
 import { distributed } from '@promot/torch';
+import type { LanguageModel } from '../models/model.js';
 
 const longestBatchSeconds = 3600;
 
@@ -8,8 +9,14 @@ const longestBatchSeconds = 3600;
 export class Division<T> {
   #batches = 0;
   readonly #own: [number: number, result: T][] = [];
-  readonly #rank = distributed.getRank();
-  readonly #ranks = distributed.getWorldSize();
+  readonly #rank: number;
+  readonly #ranks: number;
+
+  /** All ranks run the blocks of a divided model together: each goes through all batches. */
+  constructor({ blocks }: LanguageModel) {
+    this.#rank = blocks.divided ? 0 : distributed.getRank();
+    this.#ranks = blocks.divided ? 1 : distributed.getWorldSize();
+  }
 
   /** Whether the next batch is this rank's to do. */
   takesNext(): boolean {

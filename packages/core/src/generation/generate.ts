@@ -90,7 +90,7 @@ export async function generate(
     options.onResult?.(number, result);
     options.onProgress?.(++done, inputs.length);
   };
-  const division = new Division<Generated>();
+  const division = new Division<Generated>(model);
   const search = () =>
     forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
       const own = inputs.map((input) => input.slice(skip));

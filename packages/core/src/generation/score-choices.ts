@@ -41,7 +41,7 @@ export async function scoreChoices(
     onResult?.(number, logprobs);
     onProgress?.(++done, inputs.length);
   };
-  const division = new Division<readonly number[]>();
+  const division = new Division<readonly number[]>(model);
   const longest = Math.max(0, ...choices.map((choice) => choice.length));
   await forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
     const own = numbers.map((number) => inputs[number]!.slice(skip));

@@ -51,7 +51,7 @@ export async function score(
     onResult?.(number, result);
     onProgress?.(++done, examples.length);
   };
-  const division = new Division<Scored>();
+  const division = new Division<Scored>(model);
   const inputs = examples.map(({ input }) => input);
   await forSharedPrefix(model, inputs, prompt, async ({ numbers, skip, attach }) => {
     const group = numbers.map((i) => ({ input: examples[i]!.input.slice(skip), target: examples[i]!.target }));

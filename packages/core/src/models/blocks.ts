@@ -1,6 +1,6 @@
 // A model as a list of blocks. Whoever trains or divides a model runs them: with or without a graph, with parameters
 // that are there only for the moment.
-import { type Linear, Tensor } from '@promot/torch';
+import { type LazyTensor, type Linear, Tensor } from '@promot/torch';
 import type { Weights } from './weights.js';
 
 /** A part of a model that is run as a whole: the table of embeddings, a layer, the output layer. */
@@ -31,9 +31,17 @@ export interface BlockExecutor {
   runLast<O>(block: Block, body: () => O): O;
 }
 
+/** A tensor that is divided over the ranks: all of them read it or set it together. */
+export interface Divided extends LazyTensor {
+  /** Keeps this rank's part of the whole. */
+  take(whole: Tensor): void;
+}
+
 export class Blocks {
   /** Runs the blocks, while it is set. */
   executor: BlockExecutor | undefined;
+  /** The parameters that are whole on no rank, while the model is divided. */
+  divided: ReadonlyMap<Tensor, Divided> | undefined;
   readonly #blocks = new Map<object, Block>();
 
   /** All blocks, in the order in which they were made: that of a forward pass. */

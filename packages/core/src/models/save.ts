@@ -1,7 +1,7 @@
 // A model back to a Hugging Face folder: weights, configuration, and what the folder that it came from had besides.
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { type DType, noGrad, scope, writeSafetensors } from '@promot/torch';
+import { type DType, type LazyTensor, noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
 import { replaceFile, writeText } from '../base/write.js';
 import { cardText, type ModelCard } from './card.js';
 import type { LoadedModel } from './load.js';
@@ -30,8 +30,14 @@ export async function saveModel(
   const stored = dtype ?? first!.dtype;
   noGrad(() =>
     scope(() => {
-      const rounded = [...model.parameters].map(([name, parameter]) => [name, parameter.to(stored)] as const);
-      writeSafetensors(join(folder, 'model.safetensors'), new Map(rounded), { format: 'pt' });
+      const rounded = [...model.parameters].map(([name, parameter]) => {
+        const divided = model.blocks.divided?.get(parameter);
+        if (!divided) return [name, parameter.to(stored)] as const;
+        return [name, { dtype: stored, shape: divided.shape, read: () => divided.read().to(stored) }] as const;
+      });
+      writeSafetensors(join(folder, 'model.safetensors'), new Map<string, Tensor | LazyTensor>(rounded), {
+        format: 'pt',
+      });
     }),
   );
   await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: stored }));
@@ -40,6 +46,11 @@ export async function saveModel(
     replaceFile(join(folder, name), (write) => write(Buffer.from(content)));
   }
   if (card) await writeText(join(folder, 'README.md'), cardText(card, kept?.license));
+}
+
+/** What the other ranks do while one of them saves a divided model: they give their parts, in order. */
+export function giveParts({ model }: Pick<LoadedModel, 'model'>): void {
+  for (const parameter of model.parameters.values()) scope(() => model.blocks.divided?.get(parameter)?.read());
 }
 
 /** As `saveModel`, whole or not at all, in a folder that is not there yet. */

@@ -11,8 +11,8 @@ import type { LanguageModel } from '../models/model.js';
 
 /** Who makes a block's parameters ready before it runs, and does something with their gradients afterwards. */
 export interface BlockHooks {
-  /** Before a block runs, forward or backward. */
-  before?(block: Block): void;
+  /** Before a block runs. Where it is there, no block's graph is kept but the last one's. */
+  before?(block: Block, direction: 'forward' | 'backward'): void;
   /** After it has run forward, and its graph is not kept. */
   after?(block: Block): void;
   /** After its backward pass; `last`: no other part of this pass adds to the gradients of its parameters. */
@@ -106,8 +106,8 @@ export class BlockwisePass implements BlockExecutor {
     const place = dropout?.place ?? 0;
     const has = [...tensorsIn(own), ...parametersOf(block)].some((tensor) => tensor.requiresGrad);
     // The graph of a table's rows holds nothing but their numbers.
-    const isAgain = recompute && has && block.linears.length > 0;
-    hooks?.before?.(block);
+    const isAgain = has && (hooks?.before !== undefined || (recompute && block.linears.length > 0));
+    hooks?.before?.(block, 'forward');
     const result = scope(() => (isAgain || !has ? noGrad(() => body(own)) : body(own)));
     if (!has || isAgain) hooks?.after?.(block);
     if (!has) return result;
@@ -135,7 +135,7 @@ export class BlockwisePass implements BlockExecutor {
   }
 
   runLast<O>(block: Block, body: () => O): O {
-    this.options.hooks?.before?.(block);
+    this.options.hooks?.before?.(block, 'forward');
     this.#open.push(block);
     return body();
   }
@@ -157,7 +157,7 @@ export class BlockwisePass implements BlockExecutor {
     for (let run = this.#runs.pop(); run; run = this.#runs.pop()) {
       const { block, leaves, sources, held, again, outputs } = run;
       try {
-        if (again) hooks?.before?.(block);
+        if (again) hooks?.before?.(block, 'backward');
         scope(() => {
           const gradients = leaves.map((leaf) => leaf.grad);
           if (gradients.some((gradient) => gradient !== undefined)) {

@@ -1,9 +1,11 @@
 // Where a phase stands on disk: the checkpoint that it goes on from, the new ones, and which of the old ones stay.
-import type { Optimizer, Parameters } from '@promot/torch';
+import { distributed, noGrad, type Optimizer, type Parameters, scope, Tensor, zeros } from '@promot/torch';
 import type { Needs } from '../artifacts/checkpoints.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
+import type { Divided } from '../models/blocks.js';
 import { type ChoiceRule, mayBeBest } from './choose.js';
 import { copyFromFirst, fromFirst, isFirst, waitForWriter } from './parallel.js';
+import type { Shards } from './shards.js';
 
 /** Checkpoints between the kept ones, so that little is lost when the machine goes down. */
 const minutesBetweenSaves = 10;
@@ -31,6 +33,41 @@ function lastGood({ candidates: all }: StageState): { step: number; candidates: 
   return { step: candidates.at(-1)?.step ?? 0, candidates };
 }
 
+/** What a checkpoint holds of what is trained and of the optimizer's state. */
+function storedOf(trained: Parameters, optimizer: Optimizer, shards: Shards | undefined) {
+  const state = optimizer.state();
+  if (!shards) return [trained, state] as const;
+  // Where the model is whole on all ranks, it is stored as it is.
+  const moved = shards.part === 'all' ? shards.stored(shards.piecesOf(trained)) : trained;
+  return [moved, shards.stored(state)] as const;
+}
+
+/** Puts a checkpoint's tensors in place, one after the other: rank 0 reads each, and every rank keeps its rows. */
+export async function readDivided(
+  folder: RunFolder,
+  state: Pick<StageState, 'stage' | 'step'>,
+  trained: ReadonlyMap<string, Tensor | Divided>,
+  optimizer?: ReadonlyMap<string, Tensor | Divided>,
+): Promise<void> {
+  const take = (stored: Tensor | Divided, found?: Tensor) => {
+    noGrad(() =>
+      scope(() => {
+        const whole = found ? found.to(stored.dtype).clone() : zeros(stored.shape, stored.dtype);
+        distributed.blocking.broadcast(whole)();
+        if (stored instanceof Tensor) stored.copy_(whole);
+        else stored.take(whole);
+      }),
+    );
+  };
+  try {
+    if (isFirst())
+      folder.checkpoints.read(state, trained, optimizer, (stored, found) => take(stored as Tensor | Divided, found));
+    else for (const stored of [...trained.values(), ...(optimizer?.values() ?? [])]) take(stored);
+  } catch (error) {
+    throw await distributed.explained(error);
+  }
+}
+
 export class Checkpointer {
   #lastSave = performance.now();
 
@@ -41,6 +78,7 @@ export class Checkpointer {
     private readonly rule: (state: StageState) => ChoiceRule,
     /** Whether the stage may go back to its last good checkpoint. */
     private readonly goesBack: boolean,
+    private readonly shards: Shards | undefined,
     private stageState: StageState,
   ) {}
 
@@ -50,7 +88,7 @@ export class Checkpointer {
     key: string,
     trained: Parameters,
     optimizer: Optimizer,
-    { rule, goesBack, tell }: CheckpointRules & { readonly tell: (text: string) => void },
+    { rule, goesBack, shards, tell }: CheckpointRules & { shards?: Shards | undefined; tell: (text: string) => void },
   ): Promise<Checkpointer> {
     const state = await fromFirst(
       () =>
@@ -61,7 +99,7 @@ export class Checkpointer {
           seconds: 0,
         },
     );
-    const checkpoints = new Checkpointer(folder, trained, optimizer, rule, goesBack, state);
+    const checkpoints = new Checkpointer(folder, trained, optimizer, rule, goesBack, shards, state);
     if (state.step > 0) await checkpoints.#restore();
     return checkpoints;
   }
@@ -86,7 +124,7 @@ export class Checkpointer {
   }
 
   async save(): Promise<void> {
-    this.folder.checkpoints.save(this.stageState, this.trained, this.optimizer.state());
+    this.folder.checkpoints.save(this.stageState, ...storedOf(this.trained, this.optimizer, this.shards));
     await waitForWriter();
     await this.#prune();
     this.#lastSave = performance.now();
@@ -123,8 +161,12 @@ export class Checkpointer {
 
   /** Puts what is trained to where the state says; rank 0 reads it for all. */
   async #restore(): Promise<void> {
-    if (isFirst()) this.folder.checkpoints.restore(this.stageState, this.trained, this.optimizer);
     this.optimizer.steps = this.stageState.step;
+    if (this.shards) {
+      const [trained, optimizer] = storedOf(this.trained, this.optimizer, this.shards);
+      return readDivided(this.folder, this.stageState, trained, optimizer);
+    }
+    if (isFirst()) this.folder.checkpoints.restore(this.stageState, this.trained, this.optimizer);
     await copyFromFirst([...this.trained.values(), ...this.optimizer.state().values()]);
   }
 

@@ -51,6 +51,7 @@ export function paperConfig(kind: LanguageModel['kind'], bf16Units: boolean, met
     // it.
     microBatchSize: 4,
     activationCheckpointing: 'auto',
+    shard: false,
     // The Llama family is trained without: at 0.1, SmolLM2-135M's loss on RTE is 13.1 in place of 4.6 before any step.
     dropout: seq2seq ? 0.1 : 0,
     loss: 'cross-entropy',

@@ -3,6 +3,7 @@
 import {
   clipScale,
   deriveSeed,
+  distributed,
   gradientNorm,
   type Linear,
   type Optimizer,
@@ -20,7 +21,8 @@ import { type LanguageModel, predictedIds, type TokenizedExample } from '../mode
 import { idTensor } from '../models/padding.js';
 import { blockwise } from './blockwise.js';
 import type { Pass } from './objectives/objective.js';
-import { ownPasses, Sums } from './parallel.js';
+import { type OwnPass, ownPasses, roundsOf, Sums } from './parallel.js';
+import type { Shards } from './shards.js';
 import { SharedPrompts } from './shared-prompts.js';
 import { TableGradient } from './table-gradient.js';
 
@@ -48,6 +50,8 @@ export interface LoopOptions {
   readonly gradientClip: number;
   /** Whether the layers' graphs are made anew in the backward pass: the same bits with less memory. Default false. */
   readonly recompute?: boolean;
+  /** Where the model or the optimizer is divided over the ranks; `trained` are then this rank's rows. */
+  readonly shards?: Shards | undefined;
   /** Called after each step; the loop waits for it. Return false to stop after this step. */
   readonly afterStep: (metrics: StepMetrics) => Promise<boolean>;
 }
@@ -74,10 +78,12 @@ export interface StepMetrics {
  * and ranks. Throws where the loss or a gradient is not finite, before any parameter is moved.
  */
 export async function trainLoop(options: LoopOptions): Promise<boolean> {
-  const { model, trained, optimizer, steps } = options;
-  for (const parameter of trained.values()) parameter.requiresGrad = true;
-  const sums = new Sums(trained, model);
-  const table = TableGradient.of(model, trained.values());
+  const { model, trained, optimizer, steps, shards } = options;
+  const moved = new Set([...trained.values(), ...optimizer.parameters.values()]);
+  for (const parameter of moved) parameter.requiresGrad = true;
+  const sums = new Sums(shards?.wholeOf(trained) ?? trained, model);
+  const isDivided = shards?.part === 'all';
+  const table = isDivided ? undefined : TableGradient.of(model, trained.values());
   const run = async () => {
     while (optimizer.steps < steps) {
       const step = optimizer.steps + 1;
@@ -88,10 +94,12 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
     return true;
   };
   try {
-    return await withPackedWeights(packedLayers(model, trained), run, { gradient: true });
+    return await withPackedWeights(isDivided ? [] : packedLayers(model, trained), run, { gradient: true });
+  } catch (error) {
+    throw await distributed.explained(error);
   } finally {
     table?.dispose();
-    for (const parameter of trained.values()) {
+    for (const parameter of moved) {
       parameter.clearGrad();
       parameter.requiresGrad = false;
     }
@@ -124,15 +132,17 @@ async function trainStep(
   const count = (length: (e: TokenizedExample) => number) =>
     passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
   const predicted = count((e) => predictedIds(e).length);
-  const own = ownPasses(passes);
-  const recompute = options.recompute ?? false;
-  const prompts = new SharedPrompts(
-    model,
-    passes,
-    own.map((pass) => passes[pass]!),
-    { rate: options.dropout, seed: deriveSeed(options.seed, step), recompute },
-  );
-  const partOf = (pass: number, isLast: boolean) => {
+  const { recompute = false, shards } = options;
+  const divided = shards?.part === 'all' ? shards : undefined;
+  // The ranks go through the blocks of a divided model together: each has as many passes, some of which count nothing.
+  const own = divided ? roundsOf(passes) : ownPasses(passes).map((pass) => ({ pass, counts: true }));
+  const prompts = new SharedPrompts(model, passes, divided ? passes : own.map(({ pass }) => passes[pass]!), {
+    rate: options.dropout,
+    seed: deriveSeed(options.seed, step),
+    recompute,
+    hooks: divided,
+  });
+  const partOf = ({ pass, counts }: OwnPass, isLast: boolean) => {
     const { examples, prompt } = passes[pass]!;
     const dropout =
       options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
@@ -141,17 +151,18 @@ async function trainStep(
       if (isLast && last && !prompts.uses(block)) sums.ready(block, table?.weight);
     };
     const work = () =>
-      blockwise(model, dropout, { recompute, hooks: { done } }, () => {
+      blockwise(model, dropout, { recompute, hooks: divided ?? { done } }, () => {
         const logits = model.logits(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
         const targets = idTensor(examples.flatMap(predictedIds));
-        return options.loss({ model, examples, prompt, logits, targets }).div(predicted);
+        const sum = options.loss({ model, examples, prompt, logits, targets });
+        return counts ? sum.div(predicted) : sum.mul(0);
       });
     return table ? table.pass(work) : work();
   };
   let ownLosses: readonly number[];
   try {
     ownLosses = scope(() => {
-      const parts = own.map((pass, i) => partOf(pass, i === own.length - 1));
+      const parts = own.map((one, i) => partOf(one, i === own.length - 1));
       prompts.backward((block) => sums.ready(block, table?.weight));
       // Read when all passes are under way: a GPU has to finish all its work before a reading.
       return parts.length > 0 ? stack(parts).toNumbers() : [];
@@ -160,16 +171,20 @@ async function trainStep(
     prompts.dispose();
   }
   table?.finish();
-  const losses = await sums.add(new Map(own.map((pass, i) => [pass, ownLosses[i]!])));
+  const counted = own.flatMap(({ pass, counts }, i) => (counts ? [[pass, ownLosses[i]!] as const] : []));
+  const losses = await sums.add(new Map(counted));
   // In the passes' order, whoever computed them.
   const loss = passes.reduce((sum, _, pass) => sum + losses.get(pass)!, 0);
-  const norm = gradientNorm(options.trained);
+  shards?.collect();
+  const { optimizer } = options;
+  const norm = shards ? shards.gradientNorm(optimizer.parameters) : gradientNorm(options.trained);
   if (!Number.isFinite(loss) || !Number.isFinite(norm))
     throw new Error(
       `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
     );
   const learningRate = options.learningRate(step);
-  options.optimizer.step(learningRate, options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1);
+  optimizer.step(learningRate, options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1);
+  shards?.publish(optimizer.parameters);
   return {
     step,
     loss,

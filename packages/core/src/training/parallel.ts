@@ -101,6 +101,35 @@ export function ownPasses(
   return own.sort((a, b) => a - b);
 }
 
+/** A pass that a rank goes through; one that does not count is there to go along with the others. */
+export interface OwnPass {
+  readonly pass: number;
+  readonly counts: boolean;
+}
+
+/**
+ * The passes of this rank where all ranks go through the blocks of a model together: as many on each, those of a round
+ * with the same blocks and of about the same size. A rank that has none left repeats the smallest, for nothing.
+ */
+export function roundsOf(
+  passes: readonly MicroBatch[],
+  rank = distributed.getRank(),
+  ranks = distributed.getWorldSize(),
+): OwnPass[] {
+  // What a decoder-only model does depends on whether there is a prompt, and tokens beside it.
+  const kindOf = ({ prompt, examples }: MicroBatch) =>
+    `${prompt !== undefined} ${examples.some(({ input, target }) => input.length + target.length > 1)}`;
+  const kinds = [...new Set(passes.map(kindOf))];
+  return kinds.flatMap((kind) => {
+    const own = passes.flatMap((pass, i) => (kindOf(pass) === kind ? [i] : []));
+    own.sort((a, b) => tokensOf(passes[b]!) - tokensOf(passes[a]!) || a - b);
+    return Array.from({ length: Math.ceil(own.length / ranks) }, (_, round) => {
+      const pass = own[round * ranks + rank];
+      return pass === undefined ? { pass: own.at(-1)!, counts: false } : { pass, counts: true };
+    });
+  });
+}
+
 /** What a pass costs: its places, padding and prompt included. */
 function tokensOf({ examples, prompt }: MicroBatch): number {
   const longest = (of: (example: MicroBatch['examples'][number]) => number) => Math.max(...examples.map(of));

@@ -67,7 +67,7 @@ export function resumedConfig(
 }
 
 /** Settings that change memory and speed, and no result. */
-const sameResult: ReadonlySet<string> = new Set(['activationCheckpointing']);
+const sameResult: ReadonlySet<string> = new Set(['activationCheckpointing', 'shard']);
 
 /** Whether a setting makes a stage longer and nothing else. */
 function isLonger(key: string, { stages: before }: TrainingConfig, { stages: now }: TrainingConfig): boolean {

@@ -1,5 +1,5 @@
 // Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
-import { allFinite, deriveSeed, noGrad, scope, type Tensor } from '@promot/torch';
+import { allFinite, deriveSeed, distributed, noGrad, scope, type Tensor } from '@promot/torch';
 import { cpuFeatures } from '@promot/torch/setup';
 import { attachLora, type Lora } from '../adapters/lora.js';
 import { initPrompt } from '../adapters/soft-prompt.js';
@@ -24,6 +24,7 @@ import { ownConfig, settle } from './presets.js';
 import { embeddingSize } from './rates.js';
 import type { TrainRequest } from './request.js';
 import { type RunBefore, resumedConfig } from './resume.js';
+import { Shards } from './shards.js';
 
 export interface RunSetup {
   readonly method: Method;
@@ -37,6 +38,8 @@ export interface RunSetup {
   readonly lora?: Lora;
   /** The pretrained model, where the tuned one is held to it (`kl`). */
   readonly base?: LoadedModel;
+  /** Where the model or the optimizer is divided over the ranks. */
+  readonly shards?: Shards | undefined;
 }
 
 /**
@@ -110,7 +113,10 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     for (const { stage } of phases) makeOptimizer(new Map(), config.stages[stage.settings]!);
     const base = config.kl.weight > 0 ? await openAs(loaded, request) : undefined;
     const lora = uses(method, 'lora') ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
-    return { method, loaded, config, tasks: runTasks, replayTasks, keepTasks, phases, lora, base };
+    // The last of all: what is above reads the model.
+    const isDivided = config.shard !== false && distributed.getWorldSize() > 1;
+    const shards = isDivided ? new Shards(loaded.model, config.shard === true ? 'all' : 'optimizer') : undefined;
+    return { method, loaded, config, tasks: runTasks, replayTasks, keepTasks, phases, lora, base, shards };
   } catch (error) {
     tearDown({ tasks: runTasks, loaded });
     throw error;
@@ -118,7 +124,14 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
 }
 
 /** Frees the model and all that was added to it. */
-export function tearDown({ tasks, lora, loaded, base }: Pick<RunSetup, 'tasks' | 'lora' | 'loaded' | 'base'>): void {
+export function tearDown({
+  tasks,
+  lora,
+  loaded,
+  base,
+  shards,
+}: Pick<RunSetup, 'tasks' | 'lora' | 'loaded' | 'base' | 'shards'>): void {
+  shards?.dispose();
   for (const { prompt } of tasks) prompt?.dispose();
   lora?.detach();
   loaded.dispose();
@@ -217,7 +230,15 @@ function warnOfLargeSteps(
 }
 
 /** Settings that only make sense together. */
-function checkTogether({ replay, keep, kl }: TrainingConfig, method: Method): void {
+function checkTogether({ replay, keep, kl, shard, stages }: TrainingConfig, method: Method): void {
+  if (shard === true && kl.weight > 0)
+    throw new UserError(
+      'setting shard: a divided model cannot be compared with another (kl.weight); take shard=optimizer',
+    );
+  if (shard === true && method.stages.some(({ settings }) => stages[settings]!.loraRank > 0))
+    throw new UserError(
+      'setting shard: LoRA of the whole model (loraRank) is merged in the end, which a divided model cannot do yet; take shard=optimizer',
+    );
   if (replay.share > 0 && replay.tasks.length === 0)
     throw new UserError('setting replay.share: replay.tasks names no task to take the examples from');
   if (replay.share === 0 && replay.tasks.length > 0)

@@ -4,7 +4,7 @@ import { deriveSeed, type Tensor } from '@promot/torch';
 import type { Block } from '../models/blocks.js';
 import { Dropout } from '../models/dropout.js';
 import type { ForwardOptions, LanguageModel, Prefix } from '../models/model.js';
-import { BlockwisePass } from './blockwise.js';
+import { type BlockHooks, BlockwisePass } from './blockwise.js';
 import type { MicroBatch } from './loop.js';
 
 /** Tells the dropout of prompts from that of passes, which are counted from 0. */
@@ -31,7 +31,7 @@ export class SharedPrompts {
     model: LanguageModel,
     passes: readonly MicroBatch[],
     own: readonly MicroBatch[],
-    { rate, seed, recompute = false }: { rate: number; seed: number; recompute?: boolean },
+    { rate, seed, recompute = false, hooks }: { rate: number; seed: number; recompute?: boolean; hooks?: BlockHooks },
   ) {
     const prompts = [...new Set(passes.flatMap(({ prompt }) => prompt ?? []))];
     try {
@@ -44,7 +44,7 @@ export class SharedPrompts {
         const done = (block: Block, last: boolean) => {
           if (this.#last === prompt && last) this.#ready?.(block);
         };
-        const pass = new BlockwisePass(model, masks, { recompute, hooks: { done } });
+        const pass = new BlockwisePass(model, masks, { recompute, hooks: hooks ?? { done } });
         const read = pass.forward(() => model.readPrefix?.([], prompt, masks));
         if (read) this.#shared.set(prompt, { read, pass, ...read.detach() });
       });

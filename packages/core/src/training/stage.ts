@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { deriveSeed, type Parameters, scope, type Tensor } from '@promot/torch';
+import { deriveSeed, distributed, type Parameters, scope, type Tensor } from '@promot/torch';
 import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
 import { writePromptAdapter } from '../adapters/peft.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
@@ -10,9 +10,9 @@ import { UserError } from '../base/errors.js';
 import type { WorkEvent } from '../base/events.js';
 import { has, type StageConfig, type TrainingConfig } from '../methods/index.js';
 import type { ModelCard } from '../models/card.js';
-import { saveModel } from '../models/save.js';
+import { giveParts, saveModel } from '../models/save.js';
 import { checkpointsActivations } from './activation.js';
-import { Checkpointer, type CheckpointRules } from './checkpointer.js';
+import { Checkpointer, type CheckpointRules, readDivided } from './checkpointer.js';
 import { bestOf, choiceRule, keeps, standsStill } from './choose.js';
 import { trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
@@ -23,6 +23,7 @@ import { nameOf, type Phase } from './phases.js';
 import type { MetricsLine, TrainRequest } from './request.js';
 import { learningRateAt } from './schedule.js';
 import type { RunSetup } from './setup.js';
+import type { Held } from './shards.js';
 import { metricOf } from './validation.js';
 
 /** The soft prompt's name among trained tensors; no model has a parameter of this name. */
@@ -78,6 +79,15 @@ export function isDone({ step, candidates }: StageState, { steps, patience }: St
 /** Which checkpoint is the best of a stage, and whether it goes back. */
 export function rulesOf(config: TrainingConfig, { lowerRate }: StageConfig): CheckpointRules {
   return { rule: (state) => choiceRule(state, config), goesBack: lowerRate };
+}
+
+/** What a rank of a divided run holds, for people. */
+function heldText({ parameters, gradients, optimizer, gathered }: Held): string {
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 2 : 0)} MB`;
+  return (
+    `rank ${distributed.getRank()} of ${distributed.getWorldSize()} held ${mb(parameters)} of parameters, ` +
+    `${mb(gradients)} of gradients, ${mb(optimizer)} of the optimizer, and gathered at most ${mb(gathered)} at once`
+  );
 }
 
 class StageRun {
@@ -148,14 +158,17 @@ class StageRun {
     const { config, loaded } = setup;
     const settings = this.#settings;
     const trained = this.#trained;
+    const { shards } = setup;
     const optimizer = makeOptimizer(
-      trained,
+      shards?.piecesOf(trained) ?? trained,
       settings,
       !stage.trains.includes('model') || this.#additions !== undefined,
+      shards,
     );
     try {
       const checkpoints = await Checkpointer.open(folder, key, trained, optimizer, {
         ...rulesOf(config, settings),
+        shards,
         tell: (text) => this.#tell({ type: 'note', text }),
       });
       const { step: begin } = checkpoints.state;
@@ -199,6 +212,7 @@ class StageRun {
           seed: deriveSeed(phase.seed, phase.place),
           gradientClip: settings.gradientClip,
           recompute: checkpointsActivations(phase, setup, (text) => this.#note(text)),
+          shards,
           afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
             checkpoints.advance(step, seconds);
             const elapsed = checkpoints.state.seconds;
@@ -228,6 +242,7 @@ class StageRun {
         // An evaluation that the signal cut short is done anew when the run resumes.
         if (!signal?.aborted) throw error;
       }
+      if (shards) this.#note(heldText(shards.held(optimizer)));
       return checkpoints.state;
     } finally {
       optimizer.dispose();
@@ -288,8 +303,14 @@ class StageRun {
     const { folder, request, setup } = this.context;
     const { loaded, lora, tasks } = setup;
     const { stage } = this.phase;
-    if (folder.writes) folder.checkpoints.load(this.phase.key, best.step, this.#trained);
-    await copyFromFirst(this.#trained.values());
+    const { shards } = setup;
+    if (shards?.part === 'all') {
+      const stored = shards.stored(shards.piecesOf(this.#trained));
+      await readDivided(folder, { stage: this.phase.key, step: best.step }, stored);
+    } else {
+      if (folder.writes) folder.checkpoints.load(this.phase.key, best.step, this.#trained);
+      await copyFromFirst(this.#trained.values());
+    }
     const isModelTrained = stage.trains.includes('model');
     // Whoever loads the adapter with PEFT alone gets the model that it belongs to, wherever they stand.
     const base = isModelTrained ? resolve(folder.modelPath) : namedBase(request.model);
@@ -306,6 +327,7 @@ class StageRun {
     this.#additions?.merge();
     this.#additions = undefined;
     if (isModelTrained && folder.writes) await saveModel(folder.modelPath, loaded, { card: this.#card(best) });
+    else if (isModelTrained) giveParts(loaded);
     await waitForWriter();
   }
 

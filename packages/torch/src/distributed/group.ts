@@ -2,6 +2,7 @@
 // all ranks must call the same ones in the same order. One group a process.
 import { noGrad } from '../autograd.js';
 import { native } from '../native.js';
+import { scope } from '../scope.js';
 import { call, op, type Tensor } from '../tensor.js';
 import { names, Pulse, pulseKey, sayStopped } from './pulse.js';
 import { DistributedError, type Ranks, ranksFromEnvironment } from './ranks.js';
@@ -158,6 +159,66 @@ export function reduceScatterTensor(output: Tensor, input: Tensor, reduce: Reduc
   const ranks = getWorldSize();
   const start = () => call('_c10d_functional::reduce_scatter_tensor_out', input, reduce, ranks, NAME, output);
   return collective('reduce_scatter', [output], start);
+}
+
+/**
+ * Collectives in the midst of synchronous work, such as a pass of a model whose weights are divided: each starts at
+ * once, and the function that it gives waits. That blocks Node.js, for no longer than the group's time limit, and
+ * throws where a rank failed; `explained` then finds out which.
+ */
+export const blocking = {
+  /** See `allGatherIntoTensor`. */
+  allGather(output: Tensor, input: Tensor): () => void {
+    const ranks = getWorldSize();
+    return started('all_gather', output, () =>
+      call('_c10d_functional::all_gather_into_tensor_out', input, ranks, NAME, output),
+    );
+  },
+  /** See `reduceScatterTensor`. */
+  reduceScatter(output: Tensor, input: Tensor): () => void {
+    const ranks = getWorldSize();
+    return started('reduce_scatter', output, () =>
+      call('_c10d_functional::reduce_scatter_tensor_out', input, 'sum', ranks, NAME, output),
+    );
+  },
+  /** See `allReduce`. */
+  allReduce(tensor: Tensor): () => void {
+    return started('all_reduce', tensor, () => call('_c10d_functional::all_reduce_', tensor, 'sum', NAME));
+  },
+  /** See `broadcast`. */
+  broadcast(tensor: Tensor, source = 0): () => void {
+    return started('broadcast', tensor, () => call('_c10d_functional::broadcast_', tensor, source, NAME));
+  },
+};
+
+/** A collective of `blocking` that failed. */
+class BlockingFailure extends Error {
+  constructor(
+    readonly label: string,
+    readonly reason: Error,
+  ) {
+    super(`${label} failed: ${reason.message}`);
+  }
+}
+
+function started(kind: string, tensor: Tensor, start: () => unknown): () => void {
+  const label = `${kind} ${++group().collectives}`;
+  const guarded = (work: () => unknown) => {
+    try {
+      noGrad(work);
+    } catch (error) {
+      throw new BlockingFailure(label, error as Error);
+    }
+  };
+  native.note(label);
+  guarded(start);
+  return () => guarded(() => scope(() => call('_c10d_functional::wait_tensor', tensor)));
+}
+
+/** Of an error, whether some rank is to blame and which: for what `blocking` threw; others stay as they are. */
+export async function explained(error: unknown): Promise<unknown> {
+  if (!(error instanceof BlockingFailure) || !current) return error;
+  return fail(current, error.label, error.reason).catch((found: unknown) => found);
 }
 
 /** Gives the tensor of rank `source` to all ranks, in place. */

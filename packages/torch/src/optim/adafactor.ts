@@ -1,6 +1,7 @@
 // Adafactor with T5X's semantics (t5x/adafactor.py; Shazeer and Stern 2018).
 
 import { full } from '../creation.js';
+import { cat } from '../functional.js';
 import type { Parameters } from '../nn.js';
 import { call, type Tensor } from '../tensor.js';
 import { Optimizer, type Slots } from './optimizer.js';
@@ -19,6 +20,16 @@ export interface AdafactorOptions {
   fused?: boolean;
   /** The step number of the first step, for the decay 1 - (t + 1)^-0.8. Default 0. */
   firstStep?: number;
+  /** Parameters of which this process has some rows only, and the others the rest. */
+  pieces?: Pieces;
+}
+
+/** Parameters that are divided over processes by rows. */
+export interface Pieces {
+  /** The shape of the whole of a parameter; undefined where it is not divided. */
+  shapeOf(name: string): readonly number[] | undefined;
+  /** Adds up, in place, what each process has found of its rows. */
+  sum(tensor: Tensor): void;
 }
 
 // T5X: min_dim_size_to_factor. Smaller matrices and vectors keep the whole second moment.
@@ -36,23 +47,29 @@ const decayExponent = 0.8;
  * The T5 setting is the default; prompts train with `{ factored: false, scaleByParameter: false }`.
  */
 export class Adafactor extends Optimizer {
-  readonly #options: Required<AdafactorOptions>;
+  readonly #options: Required<Omit<AdafactorOptions, 'pieces'>>;
+  readonly #pieces: Pieces | undefined;
 
   constructor(parameters: Parameters, options: AdafactorOptions = {}) {
     const factored = options.factored ?? true;
     super(
       parameters,
-      ({ shape }): Slots =>
-        factored && isFactorable(shape) ? { row: [shape[0]!], column: [shape[1]!] } : { moment: shape },
+      ({ shape }, name): Slots =>
+        factored && isFactorable(options.pieces?.shapeOf(name) ?? shape)
+          ? { row: [shape[0]!], column: [shape[1]!] }
+          : { moment: shape },
     );
-    this.#options = { factored: true, scaleByParameter: true, fused: true, firstStep: 0, ...options };
+    const { pieces, ...own } = options;
+    this.#pieces = pieces;
+    this.#options = { factored: true, scaleByParameter: true, fused: true, firstStep: 0, ...own };
   }
 
   protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
     const decay = 1 - (this.#options.firstStep + this.steps + 1) ** -decayExponent;
-    const shape = parameter.shape;
+    const divided = this.#pieces?.shapeOf(name);
+    const shape = divided ?? parameter.shape;
     const factored = this.#options.factored && isFactorable(shape);
-    if (this.#options.fused && parameter.device === 'cpu') {
+    if (this.#options.fused && !divided && parameter.device === 'cpu') {
       const kinds = factored ? ['row', 'column'] : ['moment'];
       const moments = kinds.map((kind) => this.slot(name, kind));
       call('promot::adafactor_', parameter, gradient, moments, decay, learningRate, this.#options.scaleByParameter);
@@ -65,8 +82,11 @@ export class Adafactor extends Optimizer {
       const row = this.slot(name, 'row');
       const column = this.slot(name, 'column');
       row.mul_(decay).add_(gradient.norm(1).square().div_(columns).add_(epsilonGradient), 1 - decay);
-      column.mul_(decay).add_(gradient.norm(0).square().div_(rows).add_(epsilonGradient), 1 - decay);
-      const rowFactor = row.div(row.mean()).rsqrt();
+      const squares = gradient.norm(0).square();
+      const rowSum = row.sum();
+      if (divided) this.#sum([squares, rowSum]);
+      column.mul_(decay).add_(squares.div_(rows).add_(epsilonGradient), 1 - decay);
+      const rowFactor = row.div(rowSum.div(rows)).rsqrt();
       update = gradient.mul(rowFactor.unsqueeze(1)).mul_(column.rsqrt());
     } else {
       const moment = this.slot(name, 'moment');
@@ -74,12 +94,26 @@ export class Adafactor extends Optimizer {
       update = gradient.mul(moment.rsqrt());
     }
     // float64 tensors of one element, because a GPU would have to finish all its work before a number can be read.
-    const rms = (x: Tensor) => x.norm().to('float64').div(Math.sqrt(x.numel));
+    const [ofParameter, ofUpdate] = [parameter, update].map((x) => x.norm().to('float64').square()) as [Tensor, Tensor];
+    if (divided) this.#sum([ofParameter, ofUpdate]);
+    const numel = shape.reduce((product, side) => product * side, 1);
+    const rms = (squares: Tensor) => squares.div(numel).sqrt();
     const rate = this.#options.scaleByParameter
-      ? rms(parameter).clamp(epsilonParameter).mul(learningRate)
+      ? rms(ofParameter).clamp(epsilonParameter).mul(learningRate)
       : full([], learningRate, 'float64');
-    const step = rate.div(rms(update).div(clippingThreshold).clamp(1));
+    const step = rate.div(rms(ofUpdate).div(clippingThreshold).clamp(1));
     parameter.add_(update.mul_(step), -1);
+  }
+
+  /** Adds tensors of one type up over the processes, in place and in one message. */
+  #sum(tensors: readonly Tensor[]): void {
+    const all = cat(tensors.map((tensor) => tensor.reshape(-1)));
+    this.#pieces!.sum(all);
+    let at = 0;
+    for (const tensor of tensors) {
+      tensor.copy_(all.narrow(0, at, tensor.numel).view(...tensor.shape));
+      at += tensor.numel;
+    }
   }
 }
 

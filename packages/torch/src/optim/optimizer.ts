@@ -23,12 +23,12 @@ export abstract class Optimizer {
 
   constructor(
     readonly parameters: Parameters,
-    slotsOf: (parameter: Tensor) => Slots,
+    slotsOf: (parameter: Tensor, name: string) => Slots,
   ) {
     noGrad(() => {
       for (const [name, parameter] of parameters) {
         if (parameter.dtype !== 'float32') this.#masters.set(name, keep(parameter.to('float32')));
-        for (const [kind, shape] of Object.entries(slotsOf(parameter)))
+        for (const [kind, shape] of Object.entries(slotsOf(parameter, name)))
           this.#state.set(`${kind}.${name}`, keep(op('aten::new_zeros', parameter, shape, 'float32')));
       }
     });

@@ -1,0 +1,384 @@
+// Parameters divided over the ranks by rows (ZeRO-3; Rajbhandari et al. 2020, https://arxiv.org/abs/1910.02054, and
+// PyTorch's FSDP). Of each parameter of a block a rank has its rows only: their values, their gradient and their
+// optimizer state. A block's parameters are gathered one block ahead, used, and let go; its gradients are summed, and
+// each rank keeps its rows. What belongs to no block (norms at the ends, position tables, a prompt, LoRA) stays whole.
+import {
+  call,
+  cat,
+  type DType,
+  distributed,
+  keep,
+  noGrad,
+  type Optimizer,
+  op,
+  type Parameters,
+  scope,
+  type Tensor,
+  zeros,
+} from '@promot/torch';
+import type { Block, BlockExecutor, Divided } from '../models/blocks.js';
+import type { LanguageModel } from '../models/model.js';
+
+const { blocking } = distributed;
+
+/** This rank's rows of a parameter. */
+interface Piece {
+  readonly name: string;
+  /** What the model's layers hold: empty while the block is not gathered. */
+  readonly parameter: Tensor;
+  /** The parameter's shape. */
+  readonly shape: readonly number[];
+  /** Rows of each rank; the last ranks may have fewer, or none. */
+  readonly rows: number;
+  /** Numbers of a row. */
+  readonly width: number;
+  /** [own rows, ...] */
+  readonly own: Tensor;
+}
+
+/** A block on its way: gathered, or being gathered. */
+interface Gathered {
+  readonly wait: () => void;
+  readonly whole: Tensor;
+  readonly flat: Tensor;
+  ready: boolean;
+}
+
+/** Bytes that a rank holds of what is trained and of the model. */
+export interface Held {
+  /** The model's parameters: this rank's rows, or all. */
+  readonly parameters: number;
+  readonly gradients: number;
+  readonly optimizer: number;
+  /** The most of the others' rows that was gathered at once. */
+  readonly gathered: number;
+}
+
+const bytesOf = (dtype: DType) => (dtype === 'float32' ? 4 : 2);
+const numelOf = (shape: readonly number[]) => shape.reduce((product, side) => product * side, 1);
+
+export class Shards implements BlockExecutor {
+  readonly #pieces = new Map<Tensor, Piece>();
+  readonly #byName = new Map<string, Piece>();
+  readonly #gathered = new Map<Block, Gathered>();
+  /** Which block came after which, in the forward and in the backward direction: those to come are gathered early. */
+  readonly #next = { forward: new Map<Block, Block>(), backward: new Map<Block, Block>() };
+  #before: Block | undefined;
+  readonly #rank = distributed.getRank();
+  readonly #ranks = distributed.getWorldSize();
+  #mostGathered = 0;
+  readonly #model: LanguageModel;
+
+  /**
+   * Divides a model that is whole on every rank. `all`: from now on its blocks run here, and it is whole nowhere;
+   * `optimizer`: the model stays as it is, and each rank moves its rows.
+   */
+  constructor(
+    model: LanguageModel,
+    readonly part: 'all' | 'optimizer',
+  ) {
+    this.#model = model;
+    const names = new Map([...model.parameters].map(([name, tensor]) => [tensor, name]));
+    for (const block of model.blocks.list)
+      for (const parameter of block.parameters())
+        if (!this.#pieces.has(parameter)) this.#divide(names.get(parameter)!, parameter);
+    if (part === 'optimizer') return;
+    model.blocks.executor = this;
+    model.blocks.divided = new Map(
+      [...this.#pieces].map(([parameter, piece]) => [parameter, this.divided(piece.name, piece.own)!]),
+    );
+  }
+
+  #divide(name: string, parameter: Tensor): void {
+    const { shape } = parameter;
+    const rows = Math.ceil(shape[0]! / this.#ranks);
+    const width = numelOf(shape.slice(1));
+    const [begin, end] = [0, 1].map((i) => Math.min(shape[0]!, (this.#rank + i) * rows)) as [number, number];
+    const own = keep(
+      noGrad(() =>
+        scope(() => {
+          const view = parameter.detach().narrow(0, begin, end - begin);
+          return this.part === 'all' ? view.clone() : view;
+        }),
+      ),
+    );
+    const piece = { name, parameter, shape, rows, width, own };
+    this.#pieces.set(parameter, piece);
+    this.#byName.set(name, piece);
+    if (this.part === 'all') noGrad(() => call('aten::set_', parameter));
+  }
+
+  /** What this rank holds while an optimizer moves what `piecesOf` gave. */
+  held(optimizer: Optimizer): Held {
+    const bytes = (tensors: Iterable<Tensor>) =>
+      [...tensors].reduce((sum, { numel, dtype }) => sum + numel * bytesOf(dtype), 0);
+    const isAll = this.part === 'all';
+    return {
+      parameters: bytes(
+        [...this.#model.parameters.values()].map((one) => (isAll && this.#pieces.get(one)?.own) || one),
+      ),
+      // Where the model is whole, so are the gradients until they are summed.
+      gradients: bytes(
+        [...optimizer.parameters].map(([name, own]) => {
+          const piece = this.#byName.get(name);
+          return !isAll && piece ? piece.parameter : own;
+        }),
+      ),
+      optimizer: bytes(optimizer.state().values()),
+      gathered: this.#mostGathered,
+    };
+  }
+
+  /** The same parameters with this rank's rows in place of what is divided: what an optimizer moves. */
+  piecesOf(trained: Parameters): Parameters {
+    return new Map([...trained].map(([name, tensor]) => [name, this.#pieces.get(tensor)?.own ?? tensor]));
+  }
+
+  /** Those of them that are not divided. */
+  wholeOf(trained: Parameters): Parameters {
+    return new Map([...trained].filter(([, tensor]) => this.part === 'optimizer' || !this.#pieces.has(tensor)));
+  }
+
+  /** Tensors of an optimizer or of what it moves, each as it is stored: under its parameter's name behind a kind's. */
+  stored(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor | Divided> {
+    return new Map(
+      [...tensors].map(([key, tensor]) => {
+        const name = this.#byName.has(key) ? key : key.slice(key.indexOf('.') + 1);
+        // A factored moment's columns are the same on all ranks.
+        const isWhole = !this.#byName.has(key) && key.startsWith('column.');
+        return [key, isWhole ? tensor : (this.divided(name, tensor) ?? tensor)];
+      }),
+    );
+  }
+
+  /** The Euclidean norm of the gradient of what `piecesOf` gave. */
+  gradientNorm(trained: Parameters): number {
+    return scope(() => {
+      const square = ([, tensor]: readonly [string, Tensor]) => tensor.grad?.float().norm().to('float64').square();
+      const add = (all: readonly (readonly [string, Tensor])[]) =>
+        all.reduce((sum, one) => sum.add(square(one) ?? 0), zeros([1], 'float64'));
+      const isPiece = ([name, tensor]: readonly [string, Tensor]) => this.#byName.get(name)?.own === tensor;
+      const divided = add([...trained].filter(isPiece));
+      this.sum(divided);
+      return Math.sqrt(divided.item() + add([...trained].filter((one) => !isPiece(one))).item());
+    });
+  }
+
+  /** Of whole gradients this rank's rows; where the model is divided, they are that already. */
+  collect(): void {
+    if (this.part === 'all') return;
+    for (const { parameter, own, rows } of this.#pieces.values())
+      scope(() => {
+        const gradient = parameter.grad;
+        if (gradient && own.numel > 0 && own.requiresGrad)
+          own.backward(noGrad(() => gradient.narrow(0, this.#rank * rows, own.shape[0]!)));
+        parameter.clearGrad();
+      });
+  }
+
+  /** After a step: all ranks hear of each other's rows, where the model is whole. */
+  publish(trained: Parameters): void {
+    this.settle();
+    if (this.part === 'all') return;
+    for (const [name, own] of trained) {
+      const piece = this.#byName.get(name);
+      if (piece?.own === own) noGrad(() => scope(() => piece.parameter.copy_(this.divided(name, own)!.read())));
+    }
+  }
+
+  /** Forgets what was gathered early. */
+  settle(): void {
+    for (const block of [...this.#gathered.keys()]) this.#drop(block);
+  }
+
+  /** The shape of the whole; undefined where it is not divided. */
+  shapeOf(name: string): readonly number[] | undefined {
+    return this.#byName.get(name)?.shape;
+  }
+
+  /** Adds up over the ranks, in place. */
+  sum(tensor: Tensor): void {
+    blocking.allReduce(tensor)();
+  }
+
+  /** A tensor of rows of this parameter (itself, a moment), as one that all ranks see and set together. */
+  divided(name: string, own: Tensor): Divided | undefined {
+    const piece = this.#byName.get(name);
+    if (!piece || own.shape[0] !== piece.own.shape[0]) return undefined;
+    const shape = [piece.shape[0]!, ...own.shape.slice(1)];
+    const width = numelOf(shape.slice(1));
+    return {
+      dtype: own.dtype,
+      shape,
+      read: () =>
+        noGrad(() =>
+          scope(() => {
+            const padded = zeros([piece.rows * width], own.dtype);
+            padded.narrow(0, 0, own.numel).copy_(own.detach().reshape(-1));
+            const all = zeros([this.#ranks * piece.rows * width], own.dtype);
+            blocking.allGather(all, padded)();
+            return all.narrow(0, 0, numelOf(shape)).view(...shape);
+          }),
+        ),
+      take: (whole) =>
+        noGrad(() => {
+          this.settle();
+          scope(() => own.copy_(whole.narrow(0, Math.min(shape[0]!, this.#rank * piece.rows), own.shape[0]!)));
+        }),
+    };
+  }
+
+  // --- a pass without gradients ---
+
+  run<I, O>(block: Block, inputs: I, body: (inputs: I) => O): O {
+    this.before(block);
+    try {
+      return body(inputs);
+    } finally {
+      this.after(block);
+    }
+  }
+
+  runLast<O>(block: Block, body: () => O): O {
+    return this.run(block, undefined, body);
+  }
+
+  // --- a pass with gradients: see BlockHooks ---
+
+  before(block: Block, direction: 'forward' | 'backward' = 'forward'): void {
+    const next = this.#next[direction];
+    if (this.#before) next.set(this.#before, block);
+    this.#before = block;
+    // What was gathered early and is not what comes goes.
+    for (const other of this.#gathered.keys()) if (other !== block) this.#drop(other);
+    this.#make(block);
+    const following = next.get(block);
+    if (following && following !== block) this.#start(following);
+  }
+
+  after(block: Block): void {
+    this.#drop(block);
+  }
+
+  /** Sums a block's gradients; each rank keeps its rows. */
+  done(block: Block): void {
+    const pieces = this.#trainedOf(block);
+    if (pieces.length > 0)
+      noGrad(() =>
+        scope(() => {
+          const padded = pieces.map(({ parameter, rows, width, shape }) => {
+            const found = parameter.grad;
+            const wide = found ? found.float().reshape(-1) : zeros([numelOf(shape)]);
+            const missing = this.#ranks * rows * width - wide.numel;
+            return (missing > 0 ? cat([wide, zeros([missing])]) : wide).view(this.#ranks * rows, width);
+          });
+          // [ranks, numbers of all pieces]: the rows of each rank side by side.
+          const all = op('aten::_chunk_cat', padded, 0, this.#ranks);
+          const sums = zeros([all.size(1)]);
+          blocking.reduceScatter(sums, all.reshape(-1))();
+          let at = 0;
+          for (const { own, parameter, rows, width } of pieces) {
+            parameter.clearGrad();
+            if (own.numel > 0)
+              own.backward(
+                sums
+                  .narrow(0, at, own.numel)
+                  .view(...own.shape)
+                  .to(own.dtype),
+              );
+            at += rows * width;
+          }
+        }),
+      );
+    this.#drop(block);
+  }
+
+  /** The divided parameters of a block that get a gradient. */
+  #trainedOf(block: Block): Piece[] {
+    return block.parameters().flatMap((parameter) => {
+      const piece = this.#pieces.get(parameter);
+      return piece && parameter.requiresGrad ? [piece] : [];
+    });
+  }
+
+  #start(block: Block): Gathered | undefined {
+    const known = this.#gathered.get(block);
+    if (known) return known;
+    const pieces = block.parameters().flatMap((parameter) => this.#pieces.get(parameter) ?? []);
+    const [first] = pieces;
+    if (!first) return undefined;
+    const { dtype } = first.own;
+    const numbers = pieces.reduce((sum, { rows, width }) => sum + rows * width, 0);
+    return noGrad(() =>
+      scope(() => {
+        const flat = keep(zeros([numbers], dtype));
+        let at = 0;
+        const slots = pieces.map(({ own, rows, width }) => {
+          const slot = flat.narrow(0, at, own.numel).view(...own.shape);
+          at += rows * width;
+          return slot;
+        });
+        call(
+          'aten::_foreach_copy_',
+          slots,
+          pieces.map(({ own }) => own.detach()),
+        );
+        const whole = keep(zeros([this.#ranks * numbers], dtype));
+        const gathered = { flat, whole, wait: blocking.allGather(whole, flat), ready: false };
+        this.#gathered.set(block, gathered);
+        return gathered;
+      }),
+    );
+  }
+
+  /** Waits for a block's parameters and puts them in place. */
+  #make(block: Block): void {
+    const gathered = this.#start(block);
+    if (!gathered || gathered.ready) return;
+    const pieces = block.parameters().flatMap((parameter) => this.#pieces.get(parameter) ?? []);
+    gathered.wait();
+    noGrad(() =>
+      scope(() => {
+        const { whole } = gathered;
+        const outs = pieces.map(({ rows, width }) => zeros([this.#ranks, rows * width], whole.dtype));
+        const sizes = pieces.map(({ rows, width }) => rows * width);
+        call('aten::split_with_sizes_copy.out', whole.view(this.#ranks, -1), sizes, 1, outs);
+        pieces.forEach(({ parameter, shape }, i) => {
+          const values = outs[i]!.reshape(-1)
+            .narrow(0, 0, numelOf(shape))
+            .view(...shape);
+          call('aten::set_.source_Tensor', parameter, values);
+        });
+        whole.dispose();
+        gathered.flat.dispose();
+      }),
+    );
+    gathered.ready = true;
+    const now = [...this.#gathered.keys()].flatMap((one) => one.parameters());
+    const bytes = now.reduce((sum, one) => sum + numelOf(this.#pieces.get(one)?.shape ?? [0]) * bytesOf(one.dtype), 0);
+    this.#mostGathered = Math.max(this.#mostGathered, bytes);
+  }
+
+  #drop(block: Block): void {
+    const gathered = this.#gathered.get(block);
+    if (!gathered) return;
+    this.#gathered.delete(block);
+    if (!gathered.ready) {
+      gathered.wait();
+      gathered.whole.dispose();
+      gathered.flat.dispose();
+      return;
+    }
+    noGrad(() => {
+      for (const parameter of block.parameters()) if (this.#pieces.has(parameter)) call('aten::set_', parameter);
+    });
+  }
+
+  /** Frees the rows. The model cannot be used after it, where it was divided. */
+  dispose(): void {
+    this.settle();
+    for (const { own } of this.#pieces.values()) own.dispose();
+    this.#model.blocks.executor = undefined;
+    this.#model.blocks.divided = undefined;
+  }
+}
