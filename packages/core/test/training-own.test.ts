@@ -177,3 +177,34 @@ test('an older run, whose settings stand without `stages` and `preset`, goes on 
 test('a folder without a run cannot go on', () => {
   expect(() => resumeRequest(at('nothing'))).toThrow(/nothing: there is no run to go on with/);
 });
+
+describe('tokens that the model lacks', () => {
+  const tokens = { addTokens: ['\n', '@@'], ...quick, stage1: { steps: 2 }, stage2: { steps: 3, keepEvery: 1 } };
+
+  test('are trained in the model’s stage alone, and a run that goes on knows them', async () => {
+    const events: WorkEvent[] = [];
+    const onEvent = (event: WorkEvent) => events.push(event);
+    const whole = request('tokens', tokens, { method: 'promot', onEvent });
+    await train(whole);
+    expect(events).toContainEqual({
+      type: 'note',
+      text: 'new tokens: "\\n" (in no training text), "@@" (in no training text); the model now has 302 rows',
+    });
+    const stopped = at('tokens-stopped');
+    const abort = new AbortController();
+    await train({
+      ...whole,
+      out: stopped,
+      signal: abort.signal,
+      onEvent: (event) => event.type === 'step' && event.stage === 'model' && abort.abort(),
+    });
+    await train(resumeRequest(stopped));
+    expect(weightsOf('tokens-stopped')).toEqual(weightsOf('tokens'));
+  });
+
+  test('are refused where their rows would not be trained', async () => {
+    const refused = train(request('tokens-prompt', tokens, { method: 'prompt-tune' }));
+    await expect(refused).rejects.toThrow(/addTokens: prompt-tune does not train the model's rows/u);
+    expect(existsSync(at('tokens-prompt'))).toBe(false);
+  });
+});

@@ -10,7 +10,7 @@ const page = readFileSync(join(root, 'docs/develop/architecture.md'), 'utf8');
 
 /** The rooms in the page's order: each may import from those before it. */
 const rooms = [...page.matchAll(/^\d+\. `([a-z]+)`:/gmu)].map(([, room]) => room!);
-const promotRooms = ['lab', 'experiments', 'quickstart', 'cli'];
+const promotRooms = ['lab', 'experiments', 'quickstart', 'serve', 'cli'];
 
 interface Import {
   readonly from: string;

@@ -67,6 +67,8 @@ const configSchema = z.strictObject({
   zLoss: z.number().nonnegative(),
   /** Longer inputs are cut at this many tokens; 0: never. */
   maxInputLength: z.int().nonnegative(),
+  /** Texts that become tokens of the model: rows of their own, trained with it. */
+  addTokens: z.array(z.string().min(1).max(100), 'expected a list of tokens, such as ["{","}"]').max(1000),
   promptLength: z.int().positive().max(10_000),
   promptInit: z.string().min(1),
   /** Rank of LoRA in the first stage (lora-first). */

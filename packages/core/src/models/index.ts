@@ -1,5 +1,6 @@
 // What the room `models` offers to the packages above.
 
+export { type AddedToken, addTokens } from './add-tokens.js';
 export { chooseDevice, type DeviceSetting } from './device.js';
 export type { Family } from './families/family.js';
 export { families } from './families/index.js';

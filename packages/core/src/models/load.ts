@@ -49,13 +49,15 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kep
       `${place}: the tokenizer has token ${beyond} ("${token}"), the model only ${rows} rows: they do not belong together`,
     );
   };
-  const { vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels } = tokenizer;
+  const { vocabularySize, beginningOfSequence, endOfSequence, padding, unknown, sentinels } = tokenizer;
   const checked: Tokenizer = {
     vocabularySize,
     beginningOfSequence,
     endOfSequence,
     padding,
+    unknown,
     sentinels,
+    ...(tokenizer.extended && { extended: (tokens: readonly string[]) => tokenizer.extended!(tokens) }),
     encode,
     decode: (ids, options) => tokenizer.decode(ids, options),
     idOf: (token) => tokenizer.idOf(token),

@@ -49,6 +49,7 @@ export function byT5Tokenizer(config: JsonObject, place = 'the tokenizer'): Toke
     beginningOfSequence: undefined,
     endOfSequence: 1,
     padding: 0,
+    unknown: undefined,
     sentinels: sentinels.filter((id) => id !== undefined),
     encode(text, { specialTokens = true } = {}) {
       const ids: number[] = [];

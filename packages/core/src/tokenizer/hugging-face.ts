@@ -4,6 +4,7 @@ import { UserError } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { LONGEST_TOKEN, readAddedTokens } from './added-tokens.js';
 import { checkDescription } from './description.js';
+import { checkNewTokens, withTokens } from './extend.js';
 import { libraryTokenizer } from './library.js';
 import type { LibraryTokenizer } from './library-types.js';
 import { freeLength, patternsOf, withinTime } from './patterns.js';
@@ -60,6 +61,7 @@ export function huggingFaceTokenizer({ place, description, config, modelIds = {}
       config.bos_token === null ? undefined : (idOf(tokenName(config.bos_token)) ?? modelIds.beginningOfSequence),
     endOfSequence,
     padding: idOf(tokenName(config.pad_token)) ?? modelIds.padding ?? idOf('<pad>') ?? endOfSequence,
+    unknown: unknownOf(complete.model as JsonObject, idOf),
   });
 }
 
@@ -68,6 +70,7 @@ class HuggingFaceTokenizer implements Tokenizer {
   readonly beginningOfSequence: number | undefined;
   readonly endOfSequence: number;
   readonly padding: number;
+  readonly unknown: number | undefined;
   readonly sentinels: readonly number[];
   readonly #place: string;
   readonly #library: LibraryTokenizer;
@@ -85,7 +88,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     library: LibraryTokenizer,
     description: JsonObject,
     config: JsonObject,
-    ids: { beginningOfSequence: number | undefined; endOfSequence: number; padding: number },
+    ids: Pick<Tokenizer, 'beginningOfSequence' | 'endOfSequence' | 'padding' | 'unknown'>,
   ) {
     this.#place = place;
     this.#library = library;
@@ -96,6 +99,7 @@ class HuggingFaceTokenizer implements Tokenizer {
     this.beginningOfSequence = ids.beginningOfSequence;
     this.endOfSequence = ids.endOfSequence;
     this.padding = ids.padding;
+    this.unknown = ids.unknown;
     const vocabulary = library.get_vocab();
     const sentinels: number[] = [];
     let highest = -1;
@@ -134,6 +138,39 @@ class HuggingFaceTokenizer implements Tokenizer {
     return this.#library.token_to_id(token);
   }
 
+  extended(tokens: readonly string[]): Tokenizer {
+    checkNewTokens(tokens, (token) => this.idOf(token) !== undefined);
+    const modelIds = {
+      ...(this.beginningOfSequence !== undefined && { beginningOfSequence: this.beginningOfSequence }),
+      endOfSequence: this.endOfSequence,
+      padding: this.padding,
+    };
+    // The description is complete: T5's class would build its own pipeline around the vocabulary.
+    const { extra_ids: _, added_tokens_decoder: __, ...rest } = this.#config;
+    const config = { ...rest, tokenizer_class: 'PreTrainedTokenizerFast' };
+    const build = (hidden: readonly string[]) =>
+      huggingFaceTokenizer({
+        place: this.#place,
+        description: withTokens(this.#description, tokens, new Set(hidden), this.vocabularySize),
+        config,
+        modelIds,
+      });
+    const isLost = (tokenizer: Tokenizer) => (token: string, i: number) => {
+      const ids = tokenizer.encode(`a${token}b`, { specialTokens: false });
+      return !ids.includes(this.vocabularySize + i) || tokenizer.decode(ids).trim() !== `a${token}b`;
+    };
+    const plain = build([]);
+    const lost = tokens.filter(isLost(plain));
+    if (lost.length === 0) return plain;
+    const tokenizer = build(lost);
+    const never = tokens.filter(isLost(tokenizer));
+    if (never.length > 0)
+      throw new UserError(
+        `addTokens: ${never.map((token) => JSON.stringify(token)).join(', ')}: this tokenizer cannot have them as tokens`,
+      );
+    return tokenizer;
+  }
+
   files(): ReadonlyMap<string, string> {
     const token = (id: number | undefined) => (id === undefined ? undefined : this.#library.id_to_token(id));
     const config: JsonObject = { ...this.#config };
@@ -151,6 +188,12 @@ class HuggingFaceTokenizer implements Tokenizer {
       ['tokenizer_config.json', `${JSON.stringify(config, null, 2)}\n`],
     ]);
   }
+}
+
+/** The id that stands for what a vocabulary lacks. */
+function unknownOf(model: JsonObject, idOf: (token: string | undefined) => number | undefined): number | undefined {
+  if (typeof model.unk_id === 'number') return model.unk_id;
+  return typeof model.unk_token === 'string' ? idOf(model.unk_token) : undefined;
 }
 
 /** A token's spelling: files hold a string or an object with `content`. */

@@ -34,13 +34,15 @@ export function loadTokenizer(folder: string): Tokenizer {
   const files = new Map(
     FILES.filter((name) => existsSync(join(folder, name))).map((name) => [name, readFileSync(join(folder, name))]),
   );
-  const { vocabularySize, beginningOfSequence, endOfSequence, padding, sentinels } = tokenizer;
+  const { vocabularySize, beginningOfSequence, endOfSequence, padding, unknown, sentinels } = tokenizer;
   return {
     vocabularySize,
     beginningOfSequence,
     endOfSequence,
     padding,
+    unknown,
     sentinels,
+    ...(tokenizer.extended && { extended: (tokens: readonly string[]) => tokenizer.extended!(tokens) }),
     encode: (text, options) => tokenizer.encode(text, options),
     decode: (ids, options) => tokenizer.decode(ids, options),
     idOf: (token) => tokenizer.idOf(token),

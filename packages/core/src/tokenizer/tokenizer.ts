@@ -8,6 +8,8 @@ export interface Tokenizer {
   readonly beginningOfSequence: number | undefined;
   readonly endOfSequence: number;
   readonly padding: number;
+  /** Stands for what cannot be written with the vocabulary; undefined where everything can, or where it is dropped. */
+  readonly unknown: number | undefined;
   /** Ids of T5's `<extra_id_0>`, `<extra_id_1>`, ... in that order; empty where the tokenizer has none. */
   readonly sentinels: readonly number[];
   /**
@@ -22,6 +24,11 @@ export interface Tokenizer {
   decode(ids: readonly number[], options?: { specialTokens?: boolean }): string;
   /** The id of a token by its exact spelling in the vocabulary. */
   idOf(token: string): number | undefined;
+  /**
+   * The same with these tokens added, at the next free ids in their order. Absent where every text can be written
+   * anyway (ByT5). Throws UserError for one that is a token already.
+   */
+  extended?(tokens: readonly string[]): Tokenizer;
   /**
    * The files (name to content) that stand for this tokenizer in a Hugging Face folder: those that it was read from,
    * byte for byte, or for one that came otherwise tokenizer.json and tokenizer_config.json.

@@ -58,6 +58,7 @@ export function paperConfig(kind: LanguageModel['kind'], bf16Units: boolean, met
     labelSmoothing: 0.1,
     zLoss: 0,
     maxInputLength: 0,
+    addTokens: [],
     promptLength: seq2seq ? 100 : 50,
     promptInit: 'vocabulary',
     // The paper tried 2 and 4 (A.3.6).

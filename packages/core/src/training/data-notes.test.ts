@@ -25,8 +25,19 @@ test('targets that T5 has no tokens for are counted and shown', () => {
   expect(note).toMatch(
     /^task x: 2 of 3 targets cannot be written with the model's tokens: "\{\\"a\\": 1\}" \(data line 8\) becomes "/,
   );
+  expect(note).toContain("Add what is missing: --add-tokens '");
+  expect(note).toContain('\\n');
   const llama = load('llama', 'decoder-only');
   expect(dataNotes({ name: 'x' }, train, [], llama)).toEqual([]);
+});
+
+test('inputs with characters that the model does not know are counted and shown', () => {
+  const t5 = load('t5-v1.1', 'encoder-decoder');
+  const [note, ...others] = dataNotes({ name: 'x' }, [example('the', 'a \u4e2d'), example('cat', 'the dog')], [], t5);
+  expect(others).toEqual([]);
+  expect(note).toMatch(
+    /^task x: 1 of 2 inputs hold characters that the model does not know, such as "\u4e2d" \(data line 3\)/u,
+  );
 });
 
 test('labels of the same tokens', () => {

@@ -4,13 +4,14 @@ import type { LanguageModel } from '../models/model.js';
 import { joinedTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { writeTokenList } from './token-list.js';
 
 /** At most so many targets are looked at, evenly taken: some hundred thousand tokens. */
 const largestSample = 5000;
 
 /**
- * Notes, as sentences, on a task's data: targets that do not come back by decoding, labels that are the same tokens,
- * examples that stand in both splits.
+ * Notes, as sentences, on a task's data: targets that do not come back by decoding, inputs with characters that the
+ * model does not know, labels that are the same tokens, examples that stand in both splits.
  */
 export function dataNotes(
   task: Pick<Task, 'name' | 'labels'>,
@@ -19,8 +20,11 @@ export function dataNotes(
   { tokenizer, model: { kind } }: { readonly tokenizer: Tokenizer; readonly model: Pick<LanguageModel, 'kind'> },
 ): string[] {
   const encode = (target: string) => tokenizer.encode(joinedTarget(target, kind), { specialTokens: false });
+  const every = Math.max(1, Math.ceil(train.length / largestSample));
+  const sample = train.filter((_, i) => i % every === 0);
   return [
-    ...lostTargets(train, encode, tokenizer),
+    ...lostTargets(sample, every > 1, encode, tokenizer),
+    ...unknownInInputs(sample, every > 1, tokenizer),
     ...sameLabels(task.labels ?? [], encode),
     ...commonExamples(train, validation),
   ].map((note) => `task ${task.name}: ${note}`);
@@ -28,9 +32,7 @@ export function dataNotes(
 
 type Encode = (target: string) => readonly number[];
 
-function lostTargets(train: readonly Example[], encode: Encode, tokenizer: Tokenizer): string[] {
-  const every = Math.max(1, Math.ceil(train.length / largestSample));
-  const sample = train.filter((_, i) => i % every === 0);
+function lostTargets(sample: readonly Example[], isPart: boolean, encode: Encode, tokenizer: Tokenizer): string[] {
   const known = new Map<string, string>();
   const comesBackAs = (target: string): string => {
     const text = known.get(target) ?? tokenizer.decode(encode(target)).trim();
@@ -41,11 +43,45 @@ function lostTargets(train: readonly Example[], encode: Encode, tokenizer: Token
   const [first] = lost;
   if (first === undefined) return [];
   const seen = tokenizer.decode(encode(first.target), { specialTokens: true }).trim();
+  const remedy = addable(
+    lost.map(({ target }) => target),
+    tokenizer,
+  );
   return [
-    `${lost.length} of ${sample.length} targets ${every > 1 ? 'looked at ' : ''}cannot be written with the model's tokens: ` +
+    `${lost.length} of ${sample.length} targets ${isPart ? 'looked at ' : ''}cannot be written with the model's tokens: ` +
       `${quoted(first.target)} (${first.location}) becomes ${quoted(seen)}. The model will never give them as they are. ` +
-      "Write them with characters that it has, or take a model whose tokenizer has these (ByT5's and most decoder-only ones do)",
+      `${remedy === undefined ? 'Write' : `Add what is missing: ${remedy}. Or write`} them ` +
+      "with characters that it has, or take a model whose tokenizer has these (ByT5's and most decoder-only ones do)",
   ];
+}
+
+function unknownInInputs(sample: readonly Example[], isPart: boolean, tokenizer: Tokenizer): string[] {
+  const { unknown } = tokenizer;
+  if (unknown === undefined) return [];
+  const holding = sample.filter(({ input }) => tokenizer.encode(input).includes(unknown));
+  const [first] = holding;
+  if (first === undefined) return [];
+  const characters = [...new Set(first.input)].filter((one) => tokenizer.encode(one).includes(unknown));
+  const shown = characters.slice(0, 10).map((one) => JSON.stringify(one));
+  return [
+    `${holding.length} of ${sample.length} inputs ${isPart ? 'looked at ' : ''}hold characters that the model does not know, ` +
+      `such as ${shown.join(', ')} (${first.location}): it cannot tell them apart`,
+  ];
+}
+
+/** More characters than this are another script, which needs another model. */
+const mostAdded = 50;
+
+/** The flag that adds the characters which texts lose; undefined where that is no help. */
+function addable(texts: readonly string[], tokenizer: Tokenizer): string | undefined {
+  if (!tokenizer.extended) return undefined;
+  const isLost = (one: string) => {
+    const text = `a${one}b`;
+    return tokenizer.decode(tokenizer.encode(text, { specialTokens: false })).trim() !== text;
+  };
+  const lost = [...new Set(texts.flatMap((text) => [...text]))].filter((one) => one !== ' ' && isLost(one));
+  if (lost.length === 0 || lost.length > mostAdded) return undefined;
+  return `--add-tokens '${writeTokenList(lost).replaceAll("'", "'\\''")}'`;
 }
 
 function sameLabels(labels: readonly string[], encode: Encode): string[] {

@@ -17,4 +17,5 @@ export {
 export type { CheckpointMoment, MetricsLine, Place, TrainRequest, TrainResult, WorkEvent } from './request.js';
 export { resumeRequest } from './resume.js';
 export { learningRateAt } from './schedule.js';
+export { readTokenList, writeTokenList } from './token-list.js';
 export { train } from './train.js';

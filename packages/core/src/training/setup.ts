@@ -8,6 +8,7 @@ import { evaluationExamples } from '../evaluation/evaluate-task.js';
 import { candidatesOf } from '../generation/generate.js';
 import { findMethod, type Method, stageNames, uses } from '../methods/index.js';
 import { type ConfigInput, overlay, overlayStages, parseSettings } from '../methods/settings.js';
+import { addTokens } from '../models/add-tokens.js';
 import { chooseDevice } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample } from '../models/tokenize.js';
@@ -57,7 +58,8 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     examples: sizes.reduce((sum, size) => sum + size, 0),
     paper: [request.task].flat().every(hasPaperSettings),
   };
-  const { loaded, config } = await openForTraining(request, method, data, before);
+  const { loaded: opened, config } = await openForTraining(request, method, data, before);
+  const loaded = config.addTokens.length > 0 ? await withNewTokens(opened, config, { method, tasks, request }) : opened;
   const runTasks: RunTask[] = [];
   try {
     checkTogether(config, method);
@@ -193,6 +195,37 @@ async function openForTraining(
     const defaults = resolveConfig(resolveConfig(start, method.defaults ?? {}), wants);
     const explicit = overlayStages(parseSettings(method.defaults ?? {}, names), parsed);
     return { loaded, config: settle(overlay(defaults, parsed), explicit, examples) };
+  } catch (error) {
+    loaded.dispose();
+    throw error;
+  }
+}
+
+/** At most so many texts of a task are read for the neighbours of new tokens. */
+const textsRead = 5000;
+
+/** The model with `addTokens`. Errors: a UserError for tokens that cannot be added, or would not be trained. */
+async function withNewTokens(
+  loaded: LoadedModel,
+  { addTokens: tokens, kl, stages }: TrainingConfig,
+  { method, tasks, request }: { method: Method; tasks: readonly Task[]; request: TrainRequest },
+): Promise<LoadedModel> {
+  try {
+    const trains = method.stages.some((stage) => stage.trains.includes('model') && !stages[stage.settings]!.loraRank);
+    if (!trains) throw new UserError(`setting addTokens: ${method.name} does not train the model's rows here`);
+    if (kl.weight > 0) throw new UserError('setting addTokens: not together with kl.weight: the base model lacks them');
+    const texts: string[] = [];
+    for (const task of tasks)
+      for (const { input, target } of (await task.load('train')).slice(0, textsRead)) texts.push(input, target);
+    const { loaded: grown, added } = addTokens(loaded, tokens, texts);
+    const said = added.map(({ token, neighbours }) =>
+      neighbours > 0 ? JSON.stringify(token) : `${JSON.stringify(token)} (in no training text)`,
+    );
+    request.onEvent?.({
+      type: 'note',
+      text: `new tokens: ${said.join(', ')}; the model now has ${grown.model.shape.vocabularySize} rows`,
+    });
+    return grown;
   } catch (error) {
     loaded.dispose();
     throw error;

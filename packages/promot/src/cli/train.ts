@@ -9,7 +9,7 @@ import type { Split } from '@promot/core/data';
 import { adapterAtUse, findMethod, methods } from '@promot/core/methods';
 import { loadTask, newTask, safeName } from '@promot/core/tasks';
 import type { TrainingConfig, TrainRequest, TrainResult } from '@promot/core/train';
-import { defaultConfig, resolveConfig, resumeRequest } from '@promot/core/train';
+import { defaultConfig, readTokenList, resolveConfig, resumeRequest } from '@promot/core/train';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { describeDryRun } from './dry-run.js';
@@ -33,6 +33,7 @@ interface Options extends CommonOptions {
   readonly dryRun?: boolean;
   readonly input?: string;
   readonly target?: string;
+  readonly addTokens?: string[];
 }
 
 export function trainCommand(io: Io): Command {
@@ -57,6 +58,11 @@ export function trainCommand(io: Io): Command {
     .option('--resume [DIR]', 'go on with the run in this folder (or in --out), from its last good checkpoint')
     .option('--input <TEMPLATE>', 'with --target and --data FILE in place of --task, such as "{text} Which team?"')
     .option('--target <TEMPLATE>', 'such as "{team}"')
+    .option(
+      '--add-tokens <A,B>',
+      "characters or words that the model lacks, such as '{,},\\n': they become tokens and are trained with it",
+      readTokenList,
+    )
     .option('--dry-run', 'show examples, sizes, memory and time, without training')
     .addHelpText('after', '\nA --config file may hold model, task, method, out and data, too; flags win over it.');
   return withCommonOptions(command).action(
@@ -130,14 +136,25 @@ async function writeTask({ input, target, ...options }: Options, progress: Progr
 }
 
 /** The request of a command line: its flags, over its config file, over the run that is to be gone on with. */
-function readRequest({ resume, dryRun: _, json: __, input: ___, target: ____, config: file, set, ...flags }: Options): {
+function readRequest({
+  resume,
+  dryRun: _,
+  json: __,
+  input: ___,
+  target: ____,
+  config: file,
+  set,
+  addTokens,
+  ...flags
+}: Options): {
   readonly request: TrainRequest;
   readonly tasks: readonly string[];
   readonly config: TrainingConfig;
 } {
   if (flags.task?.length === 0) throw new UserError('--task names no task');
   const source = { config: file, set };
-  const { model, task, method, out, data, ...settings } = readSettings(source, checkRunKey) as RunKeys & Settings;
+  const { model, task, method, out, data, ...given } = readSettings(source, checkRunKey) as RunKeys & Settings;
+  const settings = { ...given, ...(addTokens && { addTokens }) };
   if (typeof resume === 'string' && (flags.out ?? resume) !== resume)
     throw new UserError(`--resume ${resume} and --out ${flags.out} are two folders: name one`);
   const begun = typeof resume === 'string' ? resumeRequest(resume) : {};
