@@ -91,7 +91,8 @@ export function trainCommand(io: Io): Command {
       if (options.dryRun) {
         const { dryRun } = await import('@promot/core/train');
         const found = await dryRun({ ...request, onEvent: observer(progress) });
-        answer(io, json, found, () => describeDryRun(found));
+        const colours = (io.stdout as { isTTY?: boolean }).isTTY === true && !process.env.NO_COLOR;
+        answer(io, json, found, () => describeDryRun(found, colours));
         return;
       }
       const { train } = await import('@promot/core/train');
