@@ -1,7 +1,7 @@
 // What a person should know of the data before the first step: targets that the model can never give, rows in both
 // splits.
 import { chatEnds } from '../models/chat.js';
-import type { LanguageModel } from '../models/model.js';
+import type { LanguageModel, ModelShape } from '../models/model.js';
 import { joinedTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -22,7 +22,10 @@ export function dataNotes(
   {
     tokenizer,
     model: { kind, shape },
-  }: { readonly tokenizer: Tokenizer; readonly model: Pick<LanguageModel, 'kind' | 'shape'> },
+  }: {
+    readonly tokenizer: Tokenizer;
+    readonly model: Pick<LanguageModel, 'kind'> & { readonly shape: Pick<ModelShape, 'endOfSequence'> };
+  },
 ): string[] {
   const encode = (target: string) => tokenizer.encode(joinedTarget(target, kind), { specialTokens: false });
   const every = Math.max(1, Math.ceil(train.length / largestSample));
