@@ -30,9 +30,7 @@ export interface Native {
   threads(count?: number): number;
   trimMemory(): void;
   startProfile(withShapes: boolean, processor: boolean): void;
-  stopProfile(): { seconds: number; rows: [name: string, calls: number, seconds: number, module: string][] };
-  enterModule(name: string): void;
-  leaveModule(): void;
+  stopProfile(): { seconds: number; rows: [name: string, calls: number, seconds: number][] };
   keepFreedMemory(): void;
   build(): { version: string; cpuCapability: string; cuda: boolean };
   distributedBackends: { gloo: boolean; nccl: boolean };

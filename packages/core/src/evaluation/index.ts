@@ -12,4 +12,4 @@ export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from
 export { type EvaluateTasksRequest, evaluate, evaluateTasks, type TasksResult } from './evaluate-tasks.js';
 export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './form.js';
 export type { LikelihoodAccuracy } from './likelihood.js';
-export { evaluateText, type TextOptions, type TextResult } from './text.js';
+export { type DocumentResult, evaluateText, type TextOptions, type TextResult } from './text.js';

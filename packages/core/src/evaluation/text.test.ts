@@ -34,6 +34,11 @@ describe.each(Object.entries(golden.models))('%s', (name, wanted) => {
     expect(all.interval.low).toBeLessThanOrEqual(all.bitsPerByte);
     expect(all.interval.high).toBeGreaterThanOrEqual(all.bitsPerByte);
     expect(all.divergence).toBeUndefined();
+    expect(all.perDocument).toHaveLength(documents.length);
+    for (const [i, { nats, ...counts }] of all.perDocument.entries()) {
+      expect(nats / -wanted.logprobs[i]!).toBeCloseTo(1, 5);
+      expect(counts.bytes).toBe(bytes(documents[i]!));
+    }
   });
 
   test('the divergence of a changed model from the one it was made from equals PyTorch', async () => {

@@ -37,6 +37,16 @@ export interface TextResult {
   readonly tokens: number;
   /** Equal signatures mean comparable figures. */
   readonly signature: string;
+  /** Of each document that is not empty, in their order: nats, bytes, tokens, and with `base` the divergence in nats. */
+  readonly perDocument: readonly DocumentResult[];
+}
+
+export interface DocumentResult {
+  readonly nats: number;
+  readonly bytes: number;
+  readonly tokens: number;
+  /** KL(base || model), summed over its tokens. */
+  readonly divergence?: number;
 }
 
 /**
@@ -93,6 +103,7 @@ export async function evaluateText(
     bytes: bytes.reduce((sum, count) => sum + count, 0),
     tokens: tokens.reduce((sum, count) => sum + count, 0),
     signature,
+    perDocument: texts.map((_, i) => ({ nats: nats[i]!, bytes: bytes[i]!, tokens: tokens[i]! })),
   };
   if (!base) return result;
 
@@ -106,7 +117,12 @@ export async function evaluateText(
     texts.map((_, i) => [divergences[i]!, tokens[i]!]),
     { aggregate: ([sum, count]) => sum! / count!, signature: 'kl|nats per token' },
   );
-  return { ...result, divergence: divergence.score, divergenceInterval: bootstrapInterval(divergence) };
+  return {
+    ...result,
+    divergence: divergence.score,
+    divergenceInterval: bootstrapInterval(divergence),
+    perDocument: result.perDocument.map((one, i) => ({ ...one, divergence: divergences[i]! })),
+  };
 }
 
 /** The windows of a document: each has a context that is only read, and predicts at most `window` tokens. */

@@ -25,8 +25,6 @@ export interface GenerateOptions extends RunOptions, SamplingSettings {
   lengthPenalty?: number;
   /** Alpha of T5X's penalty, ((5 + length) / 6) ** alpha, in place of `lengthPenalty`; T5X's own default is 0.6. */
   brevityPenalty?: number;
-  /** Ids that end a sequence beside the model's own. */
-  moreEnds?: readonly number[];
   /** Strings that end a sequence, too. */
   stop?: StopStrings;
   /**
@@ -76,8 +74,8 @@ export async function generate(
   if (options.onToken && beams > 1) throw new UserError('onToken is for one beam: others may still be taken back');
   if (minNewTokens > maxNewTokens)
     throw new UserError(`minNewTokens ${minNewTokens} is more than maxNewTokens ${maxNewTokens}`);
-  const endOfSequence = [...new Set([...model.shape.endOfSequence, ...(options.moreEnds ?? [])])];
-  const count = candidatesOf(model, beams, endOfSequence.length);
+  const { endOfSequence } = model.shape;
+  const count = candidatesOf(model, beams);
   const rules: SearchRules = {
     maxNewTokens,
     ends: new Set(endOfSequence),
@@ -126,7 +124,6 @@ export async function generate(
           attach,
           count,
           minNewTokens,
-          endOfSequence,
           choices,
           sampling: options,
           wholes: inputs,
@@ -147,12 +144,8 @@ export async function generate(
  * Candidates for an input's beams at each step. Of each beam at most the end ids are complete: K are always left to go
  * on. Errors: a UserError for more than the vocabulary has.
  */
-export function candidatesOf(
-  { shape: { vocabularySize, endOfSequence } }: LanguageModel,
-  beams: number,
-  ends = endOfSequence.length,
-): number {
-  const count = beams === 1 ? 1 : Math.max(2, 1 + ends) * beams;
+export function candidatesOf({ shape: { vocabularySize, endOfSequence } }: LanguageModel, beams: number): number {
+  const count = beams === 1 ? 1 : Math.max(2, 1 + endOfSequence.length) * beams;
   if (count > vocabularySize)
     throw new UserError(`${beams} beams are too many for a vocabulary of ${vocabularySize} tokens`);
   return count;
@@ -188,7 +181,6 @@ async function searchBatch(
     attach: InputGroup['attach'];
     count: number;
     minNewTokens: number;
-    endOfSequence: readonly number[];
     choices: readonly Ids[];
     sampling: SamplingSettings;
     /** The inputs with what the prefix holds of them. */
@@ -198,7 +190,8 @@ async function searchBatch(
     finish: (searched: Searched) => void;
   },
 ): Promise<void> {
-  const { attach, count, minNewTokens, endOfSequence, choices, sampling, wholes, signal, onToken, finish } = options;
+  const { attach, count, minNewTokens, choices, sampling, wholes, signal, onToken, finish } = options;
+  const { endOfSequence } = model.shape;
   // What a sequence holds already: of an encoder-decoder the generated side alone, as in Transformers.
   const starts = needsHistory(sampling) ? searches.map(({ number }) => startOf(model, wholes[number]!)) : undefined;
   const startsBy = new Map(starts?.map((start, i) => [searches[i]!.number, start]));

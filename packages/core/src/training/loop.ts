@@ -5,7 +5,6 @@ import {
   deriveSeed,
   distributed,
   gradientNorm,
-  inModule,
   type Linear,
   type Optimizer,
   type Parameters,
@@ -155,7 +154,7 @@ async function trainStep(
       blockwise(model, dropout, { recompute, hooks: divided ?? { done } }, () => {
         const logits = model.logits(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
         const targets = idTensor(examples.flatMap(predictedIds));
-        const sum = inModule('loss', () => options.loss({ model, examples, prompt, logits, targets }));
+        const sum = options.loss({ model, examples, prompt, logits, targets });
         return counts ? sum.div(predicted) : sum.mul(0);
       });
     return table ? table.pass(work) : work();
@@ -184,8 +183,7 @@ async function trainStep(
       `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
     );
   const learningRate = options.learningRate(step);
-  const scale = options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1;
-  inModule('optimizer', () => optimizer.step(learningRate, scale));
+  optimizer.step(learningRate, options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1);
   shards?.publish(optimizer.parameters);
   return {
     step,

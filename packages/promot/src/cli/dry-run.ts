@@ -2,8 +2,7 @@
 import type { DryRun, LengthStatistics, ShownExample, ShownToken } from '@promot/core/train';
 import { duration, gigabytes } from './progress.js';
 
-/** @param colours whether what is learned of conversations is coloured, or stands between marks. */
-export function describeDryRun(found: DryRun, colours: boolean): string {
+export function describeDryRun(found: DryRun): string {
   const { config, cutInputs, trainExamples, inputLengths, targetLengths } = found;
   const share = ((100 * cutInputs) / trainExamples).toFixed(1);
   const stages = found.stages.flatMap(({ stage, task, steps, trainedParameters, memory, seconds }) => [
@@ -12,7 +11,7 @@ export function describeDryRun(found: DryRun, colours: boolean): string {
       `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}, holes between them ${gigabytes(memory.holes)}`,
   ]);
   return [
-    ...found.examples.flatMap((example, i) => describeExample(example, i, colours)),
+    ...found.examples.flatMap(describeExample),
     `${count(trainExamples)} training examples, ${count(found.validationExamples)} validation examples`,
     `Input tokens:  ${describeLengths(inputLengths)}`,
     `Target tokens: ${describeLengths(targetLengths)}`,
@@ -29,16 +28,9 @@ export function describeDryRun(found: DryRun, colours: boolean): string {
   ].join('\n');
 }
 
-function describeExample(example: ShownExample, index: number, colours: boolean): string[] {
+function describeExample(example: ShownExample, index: number): string[] {
   const { input, target, promptRows, inputTokens, targetTokens, cutTokens } = example;
   const rows = promptRows > 0 ? `[${promptRows} prompt rows] ` : '';
-  if (example.isChat)
-    return [
-      `Example ${index + 1}${example.task === undefined ? '' : ` (${example.task})`}, a conversation; ` +
-        `what carries loss is ${colours ? 'green' : 'between « and »'}`,
-      `${rows}${conversation(example, colours)}`,
-      '',
-    ];
   return [
     `Example ${index + 1}${example.task === undefined ? '' : ` (${example.task})`}`,
     `  input:   ${JSON.stringify(input)}`,
@@ -50,19 +42,6 @@ function describeExample(example: ShownExample, index: number, colours: boolean)
 }
 
 const tokens = (list: readonly ShownToken[]): string => list.map(({ id, text }) => `${text}|${id}`).join(' ');
-
-/** The text of a conversation, with its parts that carry loss marked. */
-function conversation({ inputTokens, targetTokens }: ShownExample, colours: boolean): string {
-  const all = [...inputTokens, ...targetTokens.map((token) => ({ ...token, learned: true }))];
-  const parts: { text: string; learned: boolean }[] = [];
-  for (const { text, learned = false } of all) {
-    const last = parts.at(-1);
-    if (last?.learned === learned) last.text += text;
-    else parts.push({ text, learned });
-  }
-  const [open, close] = colours ? ['\u001b[32m', '\u001b[39m'] : ['«', '»'];
-  return parts.map(({ text, learned }) => (learned ? `${open}${text}${close}` : text)).join('');
-}
 
 const count = (number: number): string => number.toLocaleString('en');
 

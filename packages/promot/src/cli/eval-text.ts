@@ -45,10 +45,12 @@ export async function evalText(io: Io, { text, base, limit, ...options }: TextOp
     io.exitCode = exitCode;
     return;
   }
-  answer(io, options.json, result, () => page(result));
+  // What each document has is for programs that use the library.
+  const { perDocument: _, ...whole } = result;
+  answer(io, options.json, whole, () => page(whole));
 }
 
-function page(result: TextResult): string {
+function page(result: Omit<TextResult, 'perDocument'>): string {
   const range = ({ low, high }: TextResult['interval']) => `(95 % interval ${low.toFixed(4)} to ${high.toFixed(4)})`;
   return alignedTable([
     ['text', `${result.documents} documents, ${result.bytes} bytes, ${result.tokens} tokens`],

@@ -39,10 +39,18 @@ export function reproduceCommand(io: Io): Command {
     .addOption(dataOption())
     .option('--methods <LIST>', 'only these rows or lines: pretrained,fine-tune,promot', wordList)
     .option('--shots <LIST>', 'other tasks only with so many exemplars: 1', (text) => wordList(text).map(Number))
-    .option('--only <LIST>', 'of `real`: only these targets (snli) and arms (promot-0.00001)', wordList)
+    .option(
+      '--only <LIST>',
+      'of `real`: only these targets (snli), groups (first, rivals, why) and arms (promot-0.00001)',
+      wordList,
+    )
     .option('--dry-run', 'say what would be done and how long it should take');
   return withCommonOptions(command).action(async (name: string | undefined, options: Options) => {
     const { scale, model, out = `reproduce/${scale}`, data, methods, shots, json } = options;
+    const foreign = name === 'real' ? (['scale', 'methods', 'shots'] as const) : (['only'] as const);
+    for (const option of foreign)
+      if (command.getOptionValueSource(option) === 'cli')
+        throw new UserError(`reproduce ${name ?? ''}: it has no --${option}`);
     if (name === 'real') {
       const { reproduceReal } = await import('./reproduce-real.js');
       return reproduceReal(io, options);

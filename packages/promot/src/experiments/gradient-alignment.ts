@@ -93,24 +93,52 @@ export async function gradientAlignment(
   const gradients: Map<string, Tensor>[] = [];
   let done = 0;
   try {
-    for (const set of [examples.map(({ input, target }) => ({ input, target })), shuffled]) {
-      const sum = new Map<string, Tensor>();
-      gradients.push(sum);
-      const targets = set.reduce((n, { target }) => n + target.length, 0);
-      for (const pass of toMicroBatches(set, batchSize, prompt)) {
-        signal?.throwIfAborted();
-        withDevice(model.embedding.device, () => addGradients(sum, model, pass, targets, labelSmoothing));
-        done += pass.examples.length;
+    for (const set of [examples, shuffled]) {
+      const onPass = (count: number) => {
+        done += count;
         onProgress?.(done, 2 * examples.length);
-        // Lets Ctrl-C and the progress bar have their turn.
-        await setImmediate();
-      }
+      };
+      gradients.push(await gradientOf(model, set, { prompt, batchSize, labelSmoothing, signal, onPass }));
     }
     const [task, format] = gradients as [Map<string, Tensor>, Map<string, Tensor>];
     const aligned = [...groups].map(([group, members]) => [group, compareGradients(members, task, format)] as const);
     return { groups: Object.fromEntries(aligned), unchanged: unchanged / examples.length };
   } finally {
     for (const sum of gradients) for (const gradient of sum.values()) gradient.dispose();
+  }
+}
+
+export interface GradientOptions
+  extends Pick<GradientAlignmentOptions, 'prompt' | 'batchSize' | 'labelSmoothing' | 'signal'> {
+  /** Hears of each pass, with its number of examples. */
+  readonly onPass?: (count: number) => void;
+}
+
+/**
+ * The gradient of the mean loss over the examples' target tokens in every parameter, without dropout, in float32. The
+ * caller disposes the tensors. Changes nothing in the model. Errors: the signal's reason.
+ */
+export async function gradientOf(
+  model: LanguageModel,
+  examples: readonly TokenizedExample[],
+  { prompt, batchSize = 4, labelSmoothing = 0.1, signal, onPass }: GradientOptions,
+): Promise<Map<string, Tensor>> {
+  const sum = new Map<string, Tensor>();
+  // Nothing but the targets is learned from.
+  const plain = examples.map(({ input, target }) => ({ input, target }));
+  const targets = plain.reduce((n, { target }) => n + target.length, 0);
+  try {
+    for (const pass of toMicroBatches(plain, batchSize, prompt)) {
+      signal?.throwIfAborted();
+      withDevice(model.embedding.device, () => addGradients(sum, model, pass, targets, labelSmoothing));
+      onPass?.(pass.examples.length);
+      // Lets Ctrl-C and the progress bar have their turn.
+      await setImmediate();
+    }
+    return sum;
+  } catch (error) {
+    for (const gradient of sum.values()) gradient.dispose();
+    throw error;
   }
 }
 

@@ -2,17 +2,25 @@
 // line a look. May be stopped or killed at any time and goes on with the same request; several processes may share a
 // folder.
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { lockFolder, readJsonLines, UserError, writeText } from '@promot/core/base';
+import { mkdir, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import { lockFolder, readJson, UserError, writeText } from '@promot/core/base';
 import { evaluateTask } from '@promot/core/evaluation';
+import { interpolate } from '@promot/core/merging';
 import type { LoadedModel } from '@promot/core/models';
-import { openModel } from '@promot/core/open';
+import { openModel, openPrompt } from '@promot/core/open';
 import { loadTask, type Task } from '@promot/core/tasks';
 import { train, type WorkEvent } from '@promot/core/train';
 import type { Tensor } from '@promot/torch';
-import { type Arm, arms, type Lengths } from './arms.js';
-import { type Asked, type Kept, loadAsked, measureKept } from './kept.js';
+import { z } from 'zod';
+import { type Arm, arms, chooseArms, type Lengths, mixFactors, needsOf } from './arms.js';
+import { type Asked, type KeptSize, loadAsked, measureDistance, measureKept } from './kept.js';
+import { earlyStopOf, type Look, type LookRecord, looksOfArm, looksPath, recordOf, recordsOf } from './looks.js';
+import { findTarget } from './targets.js';
+import { absorbedPath, measureAbsorbed } from './why.js';
+
+export type { Look } from './looks.js';
 
 export interface RealRequest {
   /** A pretrained decoder-only model that was not tuned to follow instructions. */
@@ -20,136 +28,258 @@ export interface RealRequest {
   /** Folder with the data sets. */
   readonly data: string;
   readonly out: string;
-  /** Name of a target: `real-snli`. */
+  /** Name of a target: `snli`. */
   readonly target: string;
   readonly lengths: Lengths;
-  /** Examples of each kept task, and validation examples of the target. */
+  /** Examples of each kept task; twice as many of the target. */
   readonly limit: number;
-  /** Only these arms, with those that they need. */
-  readonly only?: readonly string[];
+  readonly kept: KeptSize;
+  /** These arms, or groups of arms, are done, with those that they need. */
+  readonly only: readonly string[];
+  /** AdamW's for the prompt: 0.1 suits Gemma 3. */
+  readonly promptRate: number;
+  /** The first seed, and how many there are. */
   readonly seed: number;
-  readonly precision?: 'fp32' | 'bf16';
+  readonly seeds: number;
+  readonly precision: 'fp32' | 'bf16';
   readonly signal?: AbortSignal;
   readonly onLine?: (text: string) => void;
   readonly onEvent?: (arm: string, event: WorkEvent) => void;
 }
 
-/** One look at one model. */
-export interface Look {
-  readonly arm: string;
-  readonly method: Arm['method'];
-  readonly rate?: number;
-  readonly step: number;
-  /** Accuracy on the target's validation examples, with the soft prompt where the arm has one. */
-  readonly target: number;
-  /** The same without the prompt. */
-  readonly targetWithoutPrompt?: number;
-  readonly kept: Kept;
+/** What all arms of a request work with. */
+interface Work {
+  readonly request: RealRequest;
+  readonly task: Task;
+  readonly asked: Asked;
+  /** The model before training, to measure distances from: opened when it is first needed, and kept open. */
+  readonly base: () => Promise<LoadedModel>;
 }
 
-/** Does all arms; false where the signal ended it before, or another process still works on an arm. */
+/** Between two questions whether another process is done. */
+const waitMilliseconds = 5000;
+
+/** Does all arms; false where the signal ended it before. Waits for arms that another process has. */
 export async function runReal(request: RealRequest): Promise<boolean> {
-  const { out, data, signal, onLine } = request;
+  const { out, data, limit, kept, signal, onLine } = request;
+  const target = findTarget(request.target);
+  const all = armsOf(request);
+  const chosen = chooseArms(all, request.only);
   await mkdir(out, { recursive: true });
-  const task = await loadTask(request.target, { data });
-  const asked = await loadAsked(data, request.limit);
-  let complete = true;
-  for (const arm of wanted(request)) {
-    if (existsSync(donePath(out, arm))) continue;
-    const folder = join(out, 'jobs', arm.name);
-    await mkdir(folder, { recursive: true });
-    const release = await lockFolder(folder).catch((error) => {
-      if (error instanceof UserError) return undefined;
-      throw error;
-    });
-    if (!release) {
-      onLine?.(`${arm.name}: another process works on it`);
-      complete = false;
-      continue;
+  await checkSettings(request);
+  const task = await loadTask(target.task.name, { data });
+  const asked = await loadAsked(data, target, limit, kept);
+  let opened: LoadedModel | undefined;
+  const base = async () => {
+    opened ??= await openAs(request);
+    return opened;
+  };
+  const work: Work = { request, task, asked, base };
+  try {
+    const left = new Set(chosen);
+    let isWaiting = false;
+    while (left.size > 0) {
+      let progressed = false;
+      for (const arm of left) {
+        if (needsOf(arm).some((name) => !isDone(out, all.find((one) => one.name === name)!))) continue;
+        const done = isDone(out, arm) || (await claimAndDo(arm, work));
+        if (signal?.aborted) return false;
+        if (!done) continue;
+        left.delete(arm);
+        progressed = true;
+        await dropWeights(out, all);
+      }
+      if (progressed || left.size === 0) continue;
+      if (!isWaiting)
+        onLine?.(`waits for ${left.size} arms that another process works on (a lock below ${out}/jobs says which)`);
+      isWaiting = true;
+      await setTimeout(waitMilliseconds, undefined, { signal }).catch(() => {});
+      if (signal?.aborted) return false;
     }
-    try {
-      onLine?.(`${arm.name}: begins`);
-      const finished = await (arm.train === undefined
-        ? before(arm, task, asked, request)
-        : trainArm(arm, task, asked, request));
-      if (!finished) return false;
-      await writeText(donePath(out, arm), 'done\n');
-      onLine?.(`${arm.name}: done`);
-    } finally {
-      await release();
-    }
-    if (signal?.aborted) return false;
+    return true;
+  } finally {
+    opened?.dispose();
   }
-  return complete;
 }
 
-/** The looks that there are, of finished and of unfinished arms. */
-export function looksOf({ out, lengths }: Pick<RealRequest, 'out' | 'lengths'>): Look[] {
-  return arms(lengths).flatMap((arm) => {
-    const file = arm.train === undefined ? join(out, 'before.jsonl') : join(out, 'runs', arm.name, 'metrics.jsonl');
-    return readJsonLines(file).flatMap(({ value }) => {
-      const line = value as { look?: Omit<Look, 'arm' | 'method' | 'rate' | 'step'>; step?: number };
-      if (line.look === undefined) return [];
-      return [{ arm: arm.name, method: arm.method, rate: arm.rate, step: line.step ?? 0, ...line.look }];
-    });
-  });
+/** All arms of a request's target, whether they are wanted or not. */
+export function armsOf({
+  target,
+  ...request
+}: Pick<RealRequest, 'target' | 'lengths' | 'promptRate' | 'seeds'>): Arm[] {
+  return arms({ ...request, promptInit: findTarget(target).promptInit });
 }
 
-function wanted({ lengths, only }: RealRequest): Arm[] {
-  const all = arms(lengths);
-  if (!only) return all;
-  const unknown = only.find((name) => !all.some((arm) => arm.name === name));
-  if (unknown !== undefined)
-    throw new UserError(`there is no arm "${unknown}": the arms are ${all.map(({ name }) => name).join(', ')}`);
-  const needed = new Set(all.flatMap(({ name, promptOf }) => (only.includes(name) ? [name, promptOf] : [])));
-  return all.filter(({ name }) => needed.has(name));
+/** The looks that there are, of finished and of unfinished arms, with those that early stopping would have taken. */
+export function looksOf(request: Pick<RealRequest, 'out' | 'target' | 'lengths' | 'promptRate' | 'seeds'>): Look[] {
+  const { out } = request;
+  return armsOf(request).flatMap((arm) => [...looksOfArm(out, arm), ...earlyStopOf(out, arm)]);
 }
 
 const donePath = (out: string, { name }: Arm) => join(out, 'jobs', name, 'done');
 
-async function before(arm: Arm, task: Task, asked: Asked, request: RealRequest): Promise<boolean> {
-  const { model, out, precision } = request;
-  using loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
-  const look = await lookAt(loaded, undefined, arm, task, asked, request.limit);
-  await writeText(join(out, `${arm.name}.jsonl`), `${JSON.stringify({ type: 'look', step: 0, look })}\n`);
+export const isDone = (out: string, arm: Arm): boolean => existsSync(donePath(out, arm));
+
+/** What looks of one folder have in common; more seeds may come later. */
+async function checkSettings({ out, lengths, precision, ...request }: RealRequest): Promise<void> {
+  const { model, limit, kept, promptRate, seed } = request;
+  const place = existsSync(model) ? resolve(model) : model;
+  const { prompt: promptSteps, model: steps, look } = lengths;
+  const lasting = { model: place, promptRate, promptSteps, steps, look, limit, kept, seed };
+  const now: Record<string, unknown> = { ...lasting, precision };
+  const path = join(out, 'settings.json');
+  if (!existsSync(path)) return writeText(path, `${JSON.stringify(now, undefined, 2)}\n`);
+  const before = readJson(path, z.record(z.string(), z.unknown()));
+  const other = Object.keys(now).filter((key) => now[key] !== before[key]);
+  if (other.length > 0)
+    throw new UserError(
+      `${out} began with other settings (${other.map((key) => `${key} was ${before[key]}, not ${now[key]}`).join(', ')}): ` +
+        'go on with the same, or name another --out',
+    );
+}
+
+/** Whether the arm is done; false where another process has it or the signal ended it. */
+async function claimAndDo(arm: Arm, work: Work): Promise<boolean> {
+  const { out, signal, onLine } = work.request;
+  const folder = join(out, 'jobs', arm.name);
+  await mkdir(folder, { recursive: true });
+  const release = await lockFolder(folder).catch((error) => {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  });
+  if (!release) return false;
+  try {
+    // It may have been done between the question and the lock.
+    if (isDone(out, arm)) return true;
+    onLine?.(`${arm.name}: begins`);
+    if (!(await workOf(arm)(arm, work))) return false;
+    await writeText(donePath(out, arm), 'done\n');
+    onLine?.(`${arm.name}: done`);
+    return true;
+  } catch (error) {
+    // What the signal cut short is done anew.
+    if (signal?.aborted) return false;
+    throw error;
+  } finally {
+    await release();
+  }
+}
+
+function workOf({ train: method, mixOf, absorbs }: Arm): (arm: Arm, work: Work) => Promise<boolean> {
+  if (method !== undefined) return trainArm;
+  if (absorbs) return absorbed;
+  return mixOf === undefined ? before : mix;
+}
+
+function openAs({ model, precision }: Pick<RealRequest, 'model' | 'precision'>): Promise<LoadedModel> {
+  return openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32');
+}
+
+async function before(arm: Arm, work: Work): Promise<boolean> {
+  using loaded = await openAs(work.request);
+  const look = await lookAt(loaded, undefined, arm, work);
+  await writeLooks(work.request.out, arm, [look]);
   return true;
 }
 
-async function trainArm(arm: Arm, task: Task, asked: Asked, request: RealRequest): Promise<boolean> {
-  const { model, data, out, seed, precision, signal, onEvent } = request;
-  const folder = join(out, 'runs', arm.name);
-  const prompt = arm.promptOf === undefined ? {} : { promptInit: join(out, 'runs', arm.promptOf, 'prompt') };
-  const settings = { ...arm.settings, ...prompt, seed, ...(precision && { precision }) };
+async function trainArm(arm: Arm, work: Work): Promise<boolean> {
+  const { model, data, out, seed, precision, signal, onEvent } = work.request;
+  const folder = runFolder(out, arm.name);
+  const prompt = arm.promptOf === undefined ? {} : { promptInit: promptFolder(out, arm.promptOf) };
+  const settings = { ...arm.settings, ...prompt, seed: seed + arm.seed, precision };
   const { finished } = await train({
     model,
     data,
     settings,
     signal,
     method: arm.train!,
-    task: request.target,
+    task: work.task.name,
     out: folder,
     resume: existsSync(folder),
     onEvent: (event) => onEvent?.(arm.name, event),
     // Step 0 of a stage is the model before training, which has an arm of its own.
     atCheckpoint: async ({ step, loaded, prompt: attached }) =>
-      step === 0 || arm.method === 'prompt tuning'
-        ? undefined
-        : { look: await lookAt(loaded, attached, arm, task, asked, request.limit) },
+      step === 0 ? undefined : { look: await lookAt(loaded, attached, arm, work) },
   });
   return finished;
 }
 
-async function lookAt(
-  loaded: LoadedModel,
-  prompt: Tensor | undefined,
-  { method }: Arm,
-  task: Task,
-  asked: Asked,
-  limit: number,
-): Promise<Omit<Look, 'arm' | 'method' | 'rate' | 'step'>> {
-  const options = { limit: 2 * limit, beams: 1 };
-  const { score: target } = await evaluateTask(loaded, task, { ...options, prompt });
-  const without = method === 'ProMoT' ? await evaluateTask(loaded, task, options) : undefined;
-  const kept = await measureKept(loaded, asked, task.labels ?? []);
-  return { target, ...(without && { targetWithoutPrompt: without.score }), kept };
+async function absorbed(arm: Arm, { request, task }: Work): Promise<boolean> {
+  const { out, limit, signal } = request;
+  using loaded = await openAs(request);
+  const prompt = openPrompt(runFolder(out, arm.promptOf!), loaded.model)!;
+  try {
+    const found = await measureAbsorbed(loaded, task, prompt, { limit, signal });
+    await writeText(absorbedPath(out, arm.name), `${JSON.stringify(found, undefined, 2)}\n`);
+  } finally {
+    prompt.dispose();
+  }
+  return true;
+}
+
+/** A look at each mixture of the model before training with what an arm's run made of it (WiSE-FT). */
+async function mix(arm: Arm, work: Work): Promise<boolean> {
+  const { model, out, precision } = work.request;
+  const looks = recordsOf(out, arm).map(({ look }) => look);
+  const folder = join(out, 'jobs', arm.name, 'mixed');
+  for (const factor of mixFactors.slice(looks.length)) {
+    // A process that was killed may have left one.
+    await rm(folder, { recursive: true, force: true });
+    await interpolate({ base: model, tuned: runFolder(out, arm.mixOf!), factor, out: folder });
+    try {
+      using loaded = await openAs({ model: folder, precision });
+      const prompt = arm.promptOf === undefined ? undefined : openPrompt(runFolder(out, arm.promptOf), loaded.model);
+      looks.push({ ...(await lookAt(loaded, prompt, arm, work)), factor });
+      prompt?.dispose();
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+    await writeLooks(out, arm, looks);
+  }
+  return true;
+}
+
+/** Of an arm that trains nothing. */
+async function writeLooks(out: string, arm: Arm, looks: readonly LookRecord[]): Promise<void> {
+  const lines = looks.map((look) => `${JSON.stringify({ type: 'look', step: 0, look })}\n`);
+  await writeText(looksPath(out, arm), lines.join(''));
+}
+
+/**
+ * Frees the disk of finished runs: of each stay its metrics and its prompt, and its model where a mixture still needs
+ * it.
+ */
+async function dropWeights(out: string, all: readonly Arm[]): Promise<void> {
+  for (const arm of all) {
+    if (arm.train === undefined || !isDone(out, arm)) continue;
+    const folder = runFolder(out, arm.name);
+    await rm(join(folder, 'checkpoints'), { recursive: true, force: true });
+    const isMixed = all.some((other) => other.mixOf === arm.name);
+    if (!isMixed) await rm(join(folder, 'model'), { recursive: true, force: true });
+  }
+}
+
+const runFolder = (out: string, name: string) => join(out, 'runs', name);
+const promptFolder = (out: string, name: string) => join(runFolder(out, name), 'prompt');
+
+async function lookAt(loaded: LoadedModel, prompt: Tensor | undefined, arm: Arm, work: Work): Promise<LookRecord> {
+  const { asked, task, request } = work;
+  const { limit, kept: size, signal } = request;
+  const started = performance.now();
+  const options = { limit: 2 * limit, beams: 1, shots: arm.shots, signal };
+  const { score: target, samples } = await evaluateTask(loaded, task, { ...options, prompt });
+  const isPromptAlone = arm.train === 'prompt-tune';
+  const without =
+    prompt && !isPromptAlone ? { targetWithoutPrompt: (await evaluateTask(loaded, task, options)).score } : {};
+  const base = size === 'all' && arm.method !== 'before' ? await work.base() : undefined;
+  const kept = !isPromptAlone
+    ? await measureKept(loaded, asked, { base, prompt })
+    : base
+      ? await measureDistance(loaded, asked, base, prompt!)
+      : new Map();
+  const record = recordOf(
+    kept,
+    samples.map((one) => one.score),
+  );
+  return { target, ...without, ...record, seconds: Math.round((performance.now() - started) / 1000) };
 }

@@ -1,70 +1,308 @@
-// What the real experiment found, as a report: the front of target against kept, a table of all looks, what it was made
-// with.
-import { type Figure, paretoFront, type Report, type Table } from '@promot/core/report';
-import type { Look } from './experiment.js';
+// What the real experiment found, as a report: three sentences made of the numbers, the front of target against kept,
+// what is kept at equal target score, all looks, and what explains it. Works with few arms, too.
+import { type Cell, type Figure, paretoFront, type Report, type Section, type Table } from '@promot/core/report';
+import {
+  type AtScore,
+  atScore,
+  bestOfMethods,
+  type Course,
+  countedAbove,
+  countedTasks,
+  coursesOf,
+  type Difference,
+  differenceOf,
+  meanKept,
+  scoreToCompareAt,
+  valueAt,
+} from './equal.js';
+import { keepList } from './kept.js';
+import type { Look } from './looks.js';
+import type { Absorbed } from './why.js';
 
-/** Measures that are percent right: their mean is what is kept. */
-const percentRight = ['arc-easy', 'piqa', 'lambada'];
-const lowerIsBetter = (measure: string) => /^(bits|nats|form)/u.test(measure);
-
-/** The mean of the tasks that are scored in percent. */
-export function meanKept({ kept }: Pick<Look, 'kept'>): number {
-  const values = Object.entries(kept).flatMap(([name, value]) =>
-    percentRight.some((one) => name.startsWith(one)) ? [value] : [],
-  );
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+export interface Found {
+  /** Name of the target: `snli`. */
+  readonly target: string;
+  readonly looks: readonly Look[];
+  /** By what a report calls the prompt. */
+  readonly absorbed?: ReadonlyMap<string, Absorbed>;
+  readonly facts: Report['facts'];
 }
 
-/** One picture: the target across, what is kept upward, a series a method and rate. */
-export function frontFigure(looks: readonly Look[]): Figure {
+const lowerIsBetter = (measure: string) => /^(bits|nats|form|KL)/u.test(measure);
+const digitsOf = (measure: string) => (/^(bits|nats|KL)/u.test(measure) ? 3 : 1);
+const measuresOf = (looks: readonly Look[]) => [...new Set(looks.flatMap(({ kept }) => Object.keys(kept)))];
+
+/** All methods at one target score, the ones that are compared first. */
+export interface Compared {
+  readonly score: number;
+  /** Tasks that count. */
+  readonly tasks: readonly string[];
+  readonly before: Look;
+  readonly all: readonly AtScore[];
+  /** Of each method its best arm by the keep list. */
+  readonly best: readonly AtScore[];
+  readonly courses: readonly Course[];
+}
+
+/** What is to be compared; undefined without a look at the model before training, or with nothing beside it. */
+export function compare(looks: readonly Look[]): Compared | undefined {
   const before = looks.find(({ method }) => method === 'before');
+  const courses = coursesOf(looks);
+  const score = scoreToCompareAt(courses);
+  if (!before || score === undefined) return undefined;
+  const tasks = countedTasks(before);
+  if (tasks.length === 0) return undefined;
+  const all = atScore(courses, score, tasks);
+  const choosing = keepList.filter((task) => tasks.includes(task));
+  return { score, tasks, before, all, best: bestOfMethods(all, choosing.length > 0 ? choosing : tasks), courses };
+}
+
+/** One picture: the target across, what is kept upward. A series an arm, or a method where there are many. */
+export function frontFigure(looks: readonly Look[], target: string): Figure {
+  const before = looks.find(({ method }) => method === 'before');
+  const tasks = before ? countedTasks(before) : keepList;
+  const measured = looks.filter(({ kept }) => tasks.every((task) => kept[task] !== undefined));
+  const trained = measured.filter(({ method }) => method !== 'before');
+  const series = new Set(trained.map((look) => look.series));
+  const named = (look: Look) => (series.size <= mostSeries ? look.series : look.method);
   const lines = new Map<string, Look[]>();
-  for (const look of looks)
-    if (look.method !== 'before') lines.set(seriesOf(look), [...(lines.get(seriesOf(look)) ?? []), look]);
-  const point = (look: Look) => ({ x: look.target, y: meanKept(look), label: `step ${look.step}` });
+  for (const look of trained) lines.set(named(look), [...(lines.get(named(look)) ?? []), look]);
+  const point = (look: Look) => ({
+    x: look.target,
+    y: meanKept(look, tasks),
+    label: `${look.series}, ${placeOf(look)}${look.seed === 0 ? '' : `, seed ${look.seed}`}`,
+  });
   const all = [...lines].map(([name, own]) => ({ name, points: own.map(point) }));
   return {
     name: 'front',
     title: 'What is learned and what is kept',
-    x: 'target, percent right',
-    y: 'mean of ARC-easy, PIQA and LAMBADA, percent right',
+    x: `${target}: score on the target`,
+    y: `mean of ${tasks.join(', ')}: percent right`,
     kind: 'scatter',
-    series: [...(before ? [{ name: 'before', points: [{ x: before.target, y: meanKept(before) }] }] : []), ...all],
+    series: [
+      ...(before && tasks.length > 0
+        ? [{ name: 'before', points: [{ x: before.target, y: meanKept(before, tasks) }] }]
+        : []),
+      ...all,
+    ],
     front: paretoFront(all.flatMap(({ points }) => points)),
   };
 }
 
-/** A row a look. */
-export function looksTable(looks: readonly Look[]): Table {
-  const measures = Object.keys(looks[0]?.kept ?? {});
-  return {
-    columns: ['method, rate', 'step', 'target', ...measures],
-    lowerIsBetter: measures.filter(lowerIsBetter),
-    rows: looks.map((look) => ({
-      name: seriesOf(look),
+/** More series than this cannot be told apart. */
+const mostSeries = 10;
+
+/** A row an arm that reaches the score, its best arm marked; methods that do not reach it are named below. */
+export function equalTable({ score, tasks, before, all, best, courses }: Compared): Table {
+  const measures = measuresOf([before, ...courses.flatMap(({ seeds }) => seeds.flat())]);
+  const ours = best.find(({ course }) => course.method === 'ProMoT');
+  const missing = courses.filter((course) => !all.some((one) => one.course === course)).map(({ series }) => series);
+  const rowOf = (one: AtScore) => {
+    const less = ours && ours !== one ? differenceOf(ours.crossings, one.crossings, tasks) : undefined;
+    const cell = (measure: string): Cell => {
+      const values = one.crossings.flatMap((crossing) => valueAt(crossing, measure) ?? []);
+      return { value: mean(values), digits: digitsOf(measure) };
+    };
+    return {
+      name: `${one.course.series}${best.includes(one) ? ' *' : ''}`,
       cells: [
-        { value: look.step, digits: 0 },
-        { value: look.target },
-        ...measures.map((name) => ({ value: look.kept[name], digits: /^(bits|nats)/u.test(name) ? 3 : 1 })),
-      ],
-    })),
-    note: 'Kept abilities are asked without the soft prompt. Percent right; bits a byte of XSum articles; nats a token of references.',
+        { value: one.step, digits: 0 },
+        { value: one.kept, difference: one.kept - meanKept(before, tasks) },
+        less === undefined
+          ? { text: ours === one ? 'itself' : '-' }
+          : { value: less.value, interval: [less.low, less.high] },
+        ...measures.map(cell),
+      ] satisfies Cell[],
+    };
+  };
+  return {
+    columns: [`at ${score.toFixed(1)} on the target`, 'step', 'mean kept', 'ProMoT less it', ...measures],
+    lowerIsBetter: measures.filter(lowerIsBetter),
+    rows: [
+      {
+        name: 'before',
+        cells: [
+          {},
+          { value: meanKept(before, tasks) },
+          { text: '-' },
+          ...measures.map((name) => ({ value: before.kept[name], digits: digitsOf(name) })),
+        ],
+      },
+      ...all.map(rowOf),
+    ],
+    note:
+      `Between two looks values lie on a line. Mean kept: ${tasks.join(', ')}. *: of its method the arm that keeps most ` +
+      `by ${keepList.join(', ')}. ProMoT less it: with the paired bootstrap's 95 % interval over examples and seeds, ` +
+      'where the looks have examples.' +
+      (missing.length > 0 ? ` Not reached by ${missing.join('; ')}.` : ''),
   };
 }
 
-export function realReport(looks: readonly Look[], facts: Report['facts']): Report {
+/** What the numbers say, in at most three sentences. */
+export function sentences(compared: Compared, target: string): string[] {
+  const { score, tasks, before, best, all } = compared;
+  const first = meanKept(before, tasks);
+  const points = (value: number) => value.toFixed(1);
+  const ofMethod = (method: string) => best.find(({ course }) => course.method === method);
+  const [ours, plain] = [ofMethod('ProMoT'), ofMethod('fine-tuning')];
+  const at = `At ${points(score)} on ${target}`;
+  const said: string[] = [];
+  if (ours && plain) {
+    const twin = all.find(
+      ({ course }) =>
+        course.method === 'fine-tuning' && rateOf(course) === rateOf(ours.course) && course !== plain.course,
+    );
+    said.push(
+      `${at} ProMoT (${strengthOf(ours)}) keeps ${points(ours.kept)} of ${points(first)} percent right, fine-tuning ` +
+        `${points(plain.kept)} at its best rate (${strengthOf(plain)}): ${shownDifference(between(ours, plain, tasks), ours.kept - plain.kept)}` +
+        (twin ? `; at ProMoT's own rate fine-tuning keeps ${points(twin.kept)}.` : '.'),
+    );
+  } else if (ours ?? plain) {
+    const one = (ours ?? plain)!;
+    said.push(`${at} ${one.course.series} keeps ${points(one.kept)} of ${points(first)} percent right.`);
+  }
+  const rivals = ours ? best.filter((one) => one !== ours && one !== plain) : [];
+  if (ours && rivals.length > 0) {
+    const verdicts = rivals.map((one) => ({
+      one,
+      verdict: verdictOf(between(ours, one, tasks), ours.kept - one.kept),
+    }));
+    const listOf = (verdict: Verdict) =>
+      verdicts.flatMap((of) => (of.verdict === verdict ? [`${of.one.course.series} (${points(of.one.kept)})`] : []));
+    const parts = (['less', 'as much', 'more'] as const).flatMap((verdict) => {
+      const list = listOf(verdict);
+      return list.length === 0
+        ? []
+        : [`${verdict} than ProMoT keep ${list.join(', ')}`.replace('as much than', 'as much as')];
+    });
+    said.push(`Of the other methods, each at its best strength, ${parts.join('; ')}.`);
+  }
+  if (plain) {
+    const lost = differenceOf([{ from: before, to: before, part: 1 }], plain.crossings, tasks);
+    const points_ = first - plain.kept;
+    const isNone = lost === undefined ? points_ < nothing : lost.low <= 0;
+    said.push(
+      isNone
+        ? `Fine-tuning at ${strengthOf(plain)} loses nothing that these measures can tell (${shownDifference(lost, points_)}): there nothing else is needed.`
+        : `Even at its best rate fine-tuning loses ${shownDifference(lost, points_)} of what the model could do before.`,
+    );
+  }
+  return said;
+}
+
+type Verdict = 'less' | 'as much' | 'more';
+/** Points that count as nothing where there is no interval. */
+const nothing = 1;
+
+function verdictOf(difference: Difference | undefined, value: number): Verdict {
+  const { low, high } = difference ?? { low: value - nothing, high: value + nothing };
+  return low > 0 ? 'less' : high < 0 ? 'more' : 'as much';
+}
+
+function between(first: AtScore, second: AtScore, tasks: readonly string[]): Difference | undefined {
+  return differenceOf(first.crossings, second.crossings, tasks);
+}
+
+function shownDifference(difference: Difference | undefined, value: number): string {
+  if (!difference) return `${value.toFixed(1)} points (no interval: the looks have no examples)`;
+  return `${difference.value.toFixed(1)} points (95 % interval ${difference.low.toFixed(1)} to ${difference.high.toFixed(1)})`;
+}
+
+const rateOf = ({ seeds }: Course) => seeds[0]!.at(-1)!.rate;
+const strengthOf = ({ course }: AtScore) => course.series.slice(course.method.length + 2);
+
+/** A row a look. */
+export function looksTable(looks: readonly Look[]): Table {
+  const measures = measuresOf(looks);
+  const hasSeeds = looks.some(({ seed }) => seed > 0);
+  const hasWithout = looks.some(({ targetWithoutPrompt }) => targetWithoutPrompt !== undefined);
   return {
-    title: 'What a real model learns and what it keeps',
+    columns: [
+      'method',
+      'at',
+      ...(hasSeeds ? ['seed'] : []),
+      'target',
+      ...(hasWithout ? ['without prompt'] : []),
+      ...measures,
+    ],
+    lowerIsBetter: measures.filter(lowerIsBetter),
+    rows: looks.map((look) => ({
+      name: look.series,
+      cells: [
+        { text: placeOf(look) },
+        ...(hasSeeds ? [{ value: look.seed, digits: 0 }] : []),
+        { value: look.target },
+        ...(hasWithout ? [{ value: look.targetWithoutPrompt }] : []),
+        ...measures.map((name) => ({ value: look.kept[name], digits: digitsOf(name) })),
+      ],
+    })),
+    note:
+      'Percent right; bits a byte; nats a token of references; KL(before || tuned) in nats a token of XSum articles. ' +
+      'Where only a prompt was trained, everything else is as before.',
+  };
+}
+
+const placeOf = ({ factor, step }: Look) => (factor === undefined ? `step ${step}` : `factor ${factor}`);
+
+/** What each prompt absorbed. */
+export function absorbedTable(absorbed: ReadonlyMap<string, Absorbed>): Table {
+  return {
+    columns: [
+      'prompt',
+      'loss without',
+      'loss behind it',
+      'gradient without',
+      'gradient behind it',
+      'cosine of the two',
+      'format cosine without',
+      'format cosine behind it',
+      'nearest words',
+    ],
+    rows: [...absorbed].map(([name, { loss, gradients, format, nearest }]) => ({
+      name,
+      cells: [
+        { value: loss.without, digits: 3 },
+        { value: loss.behind, digits: 3 },
+        { value: mean(gradients.map((one) => one.without)), digits: 2 },
+        { value: mean(gradients.map((one) => one.behind)), digits: 2 },
+        { value: mean(gradients.flatMap((one) => one.cosine ?? [])), digits: 3 },
+        { value: format.without, digits: 3 },
+        { value: format.behind, digits: 3 },
+        { text: nearest.map(([first]) => JSON.stringify(first!.token)).join(' ') },
+      ],
+    })),
+    note:
+      'At the weights before training: nats a token of the validation answers; norms of the gradient over all parameters, ' +
+      'the mean of the first batches; the cosine of the gradient with that on shuffled answers; for each row of the ' +
+      'prompt the token whose embedding is nearest.',
+  };
+}
+
+export function realReport({ target, looks, absorbed, facts }: Found): Report {
+  const compared = compare(looks);
+  const said = compared ? sentences(compared, target) : [];
+  const counted = compared?.tasks ?? [];
+  const sections: Section[] = [{ heading: 'Gained and kept', figure: frontFigure(looks, target) }];
+  if (compared) sections.push({ heading: 'Kept at equal target score', table: equalTable(compared) });
+  sections.push({ heading: 'All looks', table: looksTable(looks) });
+  if (absorbed && absorbed.size > 0)
+    sections.push({ heading: 'What the prompt absorbed', table: absorbedTable(absorbed) });
+  return {
+    title: `What a real model learns of ${target} and what it keeps`,
+    ...(said[0] !== undefined && { headline: said[0] }),
     summary: [
-      'Each point is a model at one moment of its training. The target is asked with the soft prompt where the method has one, ' +
-        'everything else without it.',
+      ...said.slice(1),
+      'Each point is a model at one moment of its training. The target is asked with the soft prompt where the method has ' +
+        'one, everything else without it.',
+      `A task counts in the mean where the model before training is more than ${countedAbove} points above chance` +
+        `${counted.length > 0 ? `: ${counted.join(', ')}` : ''}. All are in the tables.`,
     ],
-    sections: [
-      { heading: 'Gained and kept', figure: frontFigure(looks) },
-      { heading: 'All looks', table: looksTable(looks) },
-    ],
+    sections,
     facts,
   };
 }
 
-const seriesOf = ({ method, rate }: Look) => (rate === undefined ? method : `${method}, rate ${rate}`);
+/** NaN of nothing would be drawn as a number: there it is absent. */
+function mean(values: readonly number[]): number | undefined {
+  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
+}
