@@ -43,14 +43,17 @@ export interface Spoken {
   /** As it was scored: trimmed. */
   readonly output: string;
   readonly reference: string;
+  /** 0 to 100. */
+  readonly score: number;
 }
 
 /** The samples of a file as they are shown to people. Errors as of `readSamples`. */
 export function readSpoken(path: string): Spoken[] {
-  return readSamples(path).map(({ input, trimmed, references }) => ({
+  return readSamples(path).map(({ input, trimmed, references, score }) => ({
     input,
     output: trimmed,
     reference: references[0]!,
+    score,
   }));
 }
 

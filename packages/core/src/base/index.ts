@@ -2,6 +2,7 @@
 
 export { UserError } from './errors.js';
 export type { Observer, WorkEvent } from './events.js';
+export { grouped } from './group.js';
 export { checked, isJsonObject, type Json, type JsonObject, readJson } from './json.js';
 export { type JsonLine, readJsonLines } from './json-lines.js';
 export { lockFolder } from './lock.js';

@@ -11,6 +11,8 @@ export interface NamedRun {
   readonly run: TrainingRun;
 }
 
+/** Points of a score that an axis shows at least. */
+const scoreSpan = 40;
 /** Points that a loss curve is thinned to. */
 const lossPoints = 60;
 
@@ -65,6 +67,7 @@ export function validationFigure(runs: readonly NamedRun[]): Figure {
     x: 'step of the stage',
     y: metrics.size === 1 ? [...metrics][0]! : 'score',
     kind: 'lines',
+    atLeast: { y: scoreSpan },
     series: seriesOf(
       runs,
       ({ evaluations }) => evaluations,
@@ -76,7 +79,7 @@ export function validationFigure(runs: readonly NamedRun[]): Figure {
 /** A value of the whole keep list over the steps; lines without it are left out. */
 function keepFigure(
   runs: readonly NamedRun[],
-  look: Pick<Figure, 'name' | 'title' | 'y'>,
+  look: Pick<Figure, 'name' | 'title' | 'y' | 'atLeast'>,
   valueAt: (line: KeepLine) => number | undefined,
 ): Figure {
   const points = (lines: readonly KeepLine[]) =>
@@ -102,6 +105,7 @@ export function formFigure(runs: readonly NamedRun[]): Figure {
     name: 'form-share',
     title: "Outputs on other tasks that have the target's form (its labels, or its language)",
     y: 'percent',
+    atLeast: { y: scoreSpan },
   };
   return keepFigure(runs, look, meanOf('formShare'));
 }
@@ -124,6 +128,7 @@ function keepTasksFigure({ name, run }: NamedRun): Figure {
     x: 'step of the stage',
     y: 'score',
     kind: 'lines',
+    atLeast: { y: scoreSpan },
     series,
   };
 }
@@ -148,6 +153,7 @@ function tradeOffFigure(runs: readonly NamedRun[]): Figure {
     x: 'target, validation score',
     y: 'other tasks, change of the mean score',
     kind: 'scatter',
+    atLeast: { x: scoreSpan, y: scoreSpan / 2 },
     series,
     front: paretoFront(series.flatMap(({ points }) => points)),
   };
@@ -159,7 +165,7 @@ export function curveSections(runs: readonly NamedRun[]): Section[] {
   const keeping = runs.filter(({ run }) => run.keeps.length > 0);
   const average = keepFigure(
     runs,
-    { name: 'keep-average', title: 'Other tasks, mean score', y: 'score' },
+    { name: 'keep-average', title: 'Other tasks, mean score', y: 'score', atLeast: { y: scoreSpan } },
     ({ keepAverage }) => keepAverage,
   );
   const nll = keepFigure(

@@ -10,6 +10,11 @@ export interface NamedEvaluation {
   readonly evaluation: EvaluationFolder;
 }
 
+/** What the others are compared with: the evaluation named `pretrained`, or the first. There is at least one. */
+export function baseOf(evaluations: readonly NamedEvaluation[]): NamedEvaluation {
+  return evaluations.find(({ name }) => basename(name) === 'pretrained') ?? evaluations[0]!;
+}
+
 /** What makes two results of a task comparable. */
 const comparable = ['version', 'split', 'signature', 'dataFingerprint'] as const;
 
@@ -19,7 +24,7 @@ const comparable = ['version', 'split', 'signature', 'dataFingerprint'] as const
  */
 export function scoreSections(evaluations: readonly NamedEvaluation[]): Section[] {
   if (evaluations.length === 0) return [];
-  const base = evaluations.find(({ name }) => basename(name) === 'pretrained') ?? evaluations[0]!;
+  const base = baseOf(evaluations);
   const everyTask = evaluations.flatMap(({ evaluation }) => evaluation.tasks);
   const shots = new Set(everyTask.map((task) => task.shots));
   const columnOf = ({ task, shots: k }: EvaluatedTask) => (shots.size > 1 ? `${task}, ${k}-shot` : task);
@@ -28,16 +33,16 @@ export function scoreSections(evaluations: readonly NamedEvaluation[]): Section[
     evaluation.tasks.find((task) => columnOf(task) === column);
   const notes: string[] = [];
   /** The same task of the base, where a difference to it means something. */
-  const baseOf = (own: NamedEvaluation, column: string): EvaluatedTask | undefined => {
-    const [task, before] = [find(own, column), find(base, column)];
-    if (own === base || !task || !before) return undefined;
-    const other = comparable.filter((key) => task[key] !== before[key]);
-    if (other.length === 0) return before;
+  const before = (own: NamedEvaluation, column: string): EvaluatedTask | undefined => {
+    const [task, first] = [find(own, column), find(base, column)];
+    if (own === base || !task || !first) return undefined;
+    const other = comparable.filter((key) => task[key] !== first[key]);
+    if (other.length === 0) return first;
     notes.push(`${column}: ${own.name} has another ${other.join(' and ')} than ${base.name}: not compared.`);
     return undefined;
   };
   const bases = new Map(
-    evaluations.map((own) => [own, new Map(columns.map((column) => [column, baseOf(own, column)]))]),
+    evaluations.map((own) => [own, new Map(columns.map((column) => [column, before(own, column)]))]),
   );
   const table = (head: (column: string) => string, cellOf: (task: EvaluatedTask, before?: EvaluatedTask) => Cell) => ({
     columns: ['evaluation', ...columns.map(head)],

@@ -124,13 +124,17 @@ function drawBody(plot: Plot, draw: Draw, figure: Figure): { svg: Drawn; height:
   return figure.kind === 'bars' ? drawBars(plot, draw, figure) : drawPoints(plot, draw, figure);
 }
 
-function drawPoints(plot: Plot, draw: Draw, { kind, x, y, series, front }: Figure): { svg: Drawn; height: number } {
+function drawPoints(
+  plot: Plot,
+  draw: Draw,
+  { kind, x, y, series, front, atLeast = {} }: Figure,
+): { svg: Drawn; height: number } {
   const all = series.map(({ name, points }) => ({ name, points: numeric(points, name) }));
   const marks: Mark[] = [plot.gridY({ strokeOpacity: 0.15 }), plot.frame({ strokeOpacity: 0.3 })];
   const every = all.flatMap(({ points }) => points);
   const xs = every.map((point) => point.x);
   const ys = every.flatMap((point) => [point.y, ...(point.interval ?? [])]);
-  const [xDomain, yDomain] = [domain(xs), domain(ys)];
+  const [xDomain, yDomain] = [domain(xs, atLeast.x), domain(ys, atLeast.y)];
   const [marginLeft, marginTop, marginBottom] = [52, 26, 44];
   // Lines begin at the axis; single points are whole.
   const inset = kind === 'scatter' ? 10 : 0;
@@ -234,11 +238,20 @@ function labelPlaces(
   });
 }
 
-/** From the smallest to the greatest, with room around a single value. */
-function domain(values: readonly number[]): [low: number, high: number] {
+/**
+ * From the smallest to the greatest, with room around a single value; at least `span` wide, and within 0 and 100 where
+ * the values are.
+ */
+function domain(values: readonly number[], span = 0): [low: number, high: number] {
   const finite = values.filter(Number.isFinite);
   if (finite.length === 0) return [0, 1];
   const [low, high] = [Math.min(...finite), Math.max(...finite)];
+  if (high - low < span) {
+    const middle = (low + high) / 2;
+    const [from, to] = [middle - span / 2, middle + span / 2];
+    if (low < 0 || high > 100) return [from, to];
+    return from < 0 ? [0, span] : to > 100 ? [100 - span, 100] : [from, to];
+  }
   if (low < high) return [low, high];
   // Shares and losses that stay 0 go nowhere below it.
   return low === 0 ? [0, 1] : [low - 1, high + 1];

@@ -48,31 +48,34 @@ async function sectionOf({ heading, text = [], table, figure, sideBySide }: Sect
 function tableOf({ columns, rows, lowerIsBetter = [], note }: Table, heading: string): string {
   const head = columns.map((column) => `<th scope="col">${escapeMarkup(column)}</th>`).join('');
   const body = rows.map(({ name, cells }) => {
-    const entries = cells.map((cell, i) => cellOf(cell, lowerIsBetter.includes(columns[i + 1]!)));
+    const entries = cells.map((cell, i) => cellOf(cell, columns[i + 1]!, lowerIsBetter));
     return `<tr><th scope="row">${escapeMarkup(name)}</th>${entries.join('')}</tr>`;
   });
   // A box that scrolls must be within reach of the keyboard.
   return (
-    `<div class="wide" tabindex="0" role="region" aria-label="${escapeMarkup(heading)}">\n<table>\n<thead><tr>${head}</tr></thead>\n` +
+    `<div class="wide${columns.length > mostOnPhone ? ' many' : ''}" tabindex="0" role="region" aria-label="${escapeMarkup(heading)}">\n<table>\n<thead><tr>${head}</tr></thead>\n` +
     `<tbody>\n${body.join('\n')}\n</tbody>\n</table>\n</div>${note === undefined ? '' : `\n<p class="note">${escapeMarkup(note)}</p>`}`
   );
 }
 
+/** Of more columns a phone shows one below the other. */
+const mostOnPhone = 3;
+
 const directions = { '1': 'better', '0': 'same', '-1': 'worse' } as const;
 
-function cellOf(cell: Cell, lowerIsBetter: boolean): string {
+function cellOf(cell: Cell, column: string, lowerIsBetter: readonly string[]): string {
   const { difference, digits, paper } = cell;
   const interval = intervalEntry(cell);
   const more = [
     difference === undefined
       ? ''
-      : `<span class="${directions[`${direction(difference, digits, lowerIsBetter)}`]}">${signed(difference, digits)}</span>`,
+      : `<span class="${directions[`${direction(difference, digits, lowerIsBetter.includes(column))}`]}">${signed(difference, digits)}</span>`,
     interval === undefined ? '' : `<span class="interval">${interval}</span>`,
     paper === undefined ? '' : `<span class="paper">paper ${paper}</span>`,
   ].filter((part) => part !== '');
   const main = escapeMarkup(mainEntry(cell));
   const kind = cell.value === undefined && cell.text !== undefined ? ' class="text"' : '';
-  return `<td${kind}>${main}${more.length > 0 ? `<small>${more.join(' ')}</small>` : ''}</td>`;
+  return `<td${kind} data-column="${escapeMarkup(column)}">${main}${more.length > 0 ? `<small>${more.join(' ')}</small>` : ''}</td>`;
 }
 
 async function figureOf(figure: Figure): Promise<string> {
@@ -129,6 +132,12 @@ dt { font-weight: 600; max-width: 12rem; overflow-wrap: anywhere } dd { margin: 
 .mark { font-family: system-ui }
 .facts { font-size: .875rem }
 @media (max-width: 30rem) { dt { max-width: 8rem } .facts dt { max-width: none } .facts { grid-template-columns: 1fr; gap: 0 } .facts dd { margin-bottom: .5rem } }
+@media screen and (max-width: 34rem) {
+  .many table, .many tbody, .many tr, .many td, .many th { display: block } .many thead { position: absolute; clip-path: inset(50%) }
+  .many tr { border-top: 2px solid var(--line); padding: .4rem 0 } .many td, .many tr > th:first-child { border: 0; padding: .12rem 0; max-width: none; position: static }
+  .many td { display: grid; grid-template-columns: 1fr auto; gap: 0 .8rem; white-space: normal } .many td.text { text-align: right }
+  .many td::before { content: attr(data-column); text-align: left; color: var(--faint); overflow-wrap: anywhere } .many td small { grid-column: 1 / -1 } .many td small span { display: inline; margin-left: .5rem }
+}
 @media print {
   body { font-size: 10.5pt } main { max-width: none; padding: 0 }
   .wide { overflow: visible } th, td { padding: .2rem .4rem } td { white-space: normal }

@@ -9,8 +9,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { otherTask } from '../../test/small-task.js';
 import { evaluateTasks } from '../evaluation/evaluate-tasks.js';
 import { train } from '../training/train.js';
+import { confusionSection } from './confusion.js';
+import type { NamedEvaluation } from './evaluation-sections.js';
 import { makeReport } from './make-report.js';
 import { sideBySides } from './side-by-side.js';
+import { headlineOf, titleOf } from './summary.js';
 
 let folder: string;
 beforeAll(() => {
@@ -124,7 +127,7 @@ describe('hand-written folders', () => {
     });
     const out = join(folder, 'report-scores');
     const { files } = await makeReport({ folders: [tuned, pretrained, part], out });
-    expect(files.map((path) => basename(path))).toEqual(['index.html', 'report.md']);
+    expect(files.map((path) => basename(path))).toEqual(['index.html', 'report.md', 'scores.svg']);
     const { table, section, texts } = open(out);
     expect(table('Scores')).toEqual({
       evaluation: ['a (accuracy)', 'b (accuracy)', 'c (accuracy)', 'average'],
@@ -195,7 +198,7 @@ describe('hand-written folders', () => {
       seed: ['0', '1'],
       'keep.tolerance': ['–', '5'],
     });
-    expect(texts('article dd')).toEqual(['True', 'False', 'False']);
+    expect(texts('article dd')).toEqual(['✗ True', '✗ False', 'False']);
     expect(texts('.facts dd')).toContain('stage1.steps 40');
     expect(texts('.facts dd')).toContain('libtorch 2.13.0, cores 2');
   });
@@ -280,19 +283,54 @@ test('folders that training and evaluation made', async () => {
     .split('\n')
     .flatMap((text) => (text.includes('"loss"') ? [JSON.parse(text) as { loss: number }] : []));
   expect(losses).toHaveLength(4);
-  for (const { loss } of losses) expect(texts('figure desc')[0]).toContain(String(Number(loss.toPrecision(6))));
+  for (const { loss } of losses) expect(texts('figure desc').join('\n')).toContain(String(Number(loss.toPrecision(6))));
   expect(texts('article h3')).toContain('odd');
 });
 
 test('outputs stand side by side where the prompts are the same', () => {
-  const said = (...inputs: string[]) => inputs.map((input) => ({ input, output: `${input}!`, reference: 'r' }));
+  const said = (...inputs: string[]) =>
+    inputs.map((input) => ({ input, output: `${input}!`, reference: 'r', score: input === '2' ? 0 : 50 }));
   const speaker = (name: string, task: string, ...inputs: string[]) => ({
     name,
     tasks: new Map([[task, said(...inputs)]]),
   });
   const found = sideBySides([speaker('a', 't', '1', '2'), speaker('b', 't', '2', '3'), speaker('c', 't', '4')], 5);
   expect(found).toEqual([
-    { names: ['a', 'b'], items: [{ task: 't', input: '2', reference: 'r', outputs: ['2!', '2!'] }] },
+    {
+      names: ['a', 'b'],
+      items: [{ task: 't', input: '2', reference: 'r', outputs: ['2!', '2!'], right: [false, false] }],
+    },
   ]);
-  expect(sideBySides([speaker('a', 't', '1'), speaker('b', 'u', '1')], 5)).toEqual([]);
+  // Who alone has a task shows its own outputs, the wrong ones first.
+  expect(sideBySides([speaker('a', 't', '1', '2'), speaker('b', 'u', '1')], 1)).toEqual([
+    { names: ['a'], items: [{ task: 't', input: '2', reference: 'r', outputs: ['2!'], right: [false] }] },
+    { names: ['b'], items: [{ task: 'u', input: '1', reference: 'r', outputs: ['1!'], right: undefined }] },
+  ]);
+});
+
+test('right and answered labels are counted', () => {
+  const sample = (reference: string, output: string) => ({ input: '', output, reference, score: 0 });
+  const samples = [sample('yes', 'yes'), sample('yes', 'no, never'), sample('no', 'no'), sample('no', 'maybe')];
+  const [section] = confusionSection('run', 'odd', samples);
+  expect(section!.table!.columns).toEqual(['right label', 'no', 'yes', 'none of them']);
+  const counts = section!.table!.rows.map(({ name, cells }) => [name, ...cells.map(({ value }) => value)]);
+  expect(counts).toEqual([
+    ['no', 1, 0, 1],
+    ['yes', 1, 1, 0],
+  ]);
+  const texts = ['a', 'b', 'c'].map((text) => sample(text, text));
+  expect(confusionSection('run', 'free', texts)).toEqual([]);
+});
+
+test('a title and a headline from the numbers', () => {
+  const task = (name: string, score: number) => ({ task: name, shots: 0, score });
+  const evaluation = (name: string, ...tasks: object[]) =>
+    ({ name, evaluation: { tasks } }) as unknown as NamedEvaluation;
+  const all = [
+    evaluation('pretrained', task('a', 0), task('b', 90)),
+    evaluation('tuned', task('a', 95), task('b', 60)),
+  ];
+  expect(titleOf([], all)).toBe('pretrained and tuned on a and b');
+  expect(headlineOf([], all)).toBe('tuned beside pretrained: most gained a (+95.0), most lost b (−30.0).');
+  expect(headlineOf([], all.slice(0, 1))).toBeUndefined();
 });

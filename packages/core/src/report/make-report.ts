@@ -8,11 +8,13 @@ import { isRun } from '../artifacts/run-file.js';
 import { readTrainingRun } from '../artifacts/training-run.js';
 import { UserError } from '../base/errors.js';
 import { version } from '../base/version.js';
+import { confusionSection } from './confusion.js';
 import { curveSections, type NamedRun } from './curves.js';
 import { type NamedEvaluation, saidInEvaluation, scoreSections } from './evaluation-sections.js';
 import type { Report, Section } from './report.js';
 import { costSection, runSection, saidInRun, versions } from './run-sections.js';
 import { type Speaker, sideBySides } from './side-by-side.js';
+import { barSections, headlineOf, titleOf } from './summary.js';
 import { writeReport } from './write.js';
 
 export interface ReportRequest {
@@ -77,18 +79,25 @@ export function runReport(runs: readonly NamedRun[]): Report {
 function reportOf(runs: readonly NamedRun[], evaluations: readonly NamedEvaluation[]): Report {
   const settings = runs.map(({ name, run }) => ({ name, values: run.settings }));
   const asked = evaluations.map(({ name, evaluation }) => ({ name, values: evaluation.settings }));
+  const headline = headlineOf(runs, evaluations);
+  const [evaluated, trained] = [evaluations.map(saidInEvaluation), runs.map(saidInRun)];
   return {
-    title: 'Report',
+    title: titleOf(runs, evaluations),
+    ...(headline !== undefined && { headline }),
     summary: [
       [counted(runs.length, 'training run'), counted(evaluations.length, 'evaluation')].filter(Boolean).join(', ') +
         '.',
     ],
     sections: [
+      ...barSections(evaluations),
       ...scoreSections(evaluations),
       ...(runs.length > 0 ? [runSection(runs)] : []),
       ...curveSections(runs),
-      ...outputSections('Outputs', evaluations.map(saidInEvaluation)),
-      ...outputSections('Outputs on the validation split', runs.map(saidInRun)),
+      ...outputSections('Outputs', evaluated),
+      ...outputSections('Outputs on the validation split', trained),
+      ...[...evaluated, ...trained].flatMap(({ name, tasks }) =>
+        [...tasks].flatMap(([task, samples]) => confusionSection(name, task, samples)),
+      ),
       ...(runs.length > 0 ? [costSection(runs)] : []),
       ...differingSettings('Settings of the training runs that differ', settings),
       ...differingSettings('Settings of the evaluations that differ', asked),
@@ -110,7 +119,11 @@ const counted = (n: number, what: string) => (n === 0 ? '' : `${n} ${what}${n ==
 function outputSections(heading: string, speakers: readonly Speaker[]): Section[] {
   return sideBySides(speakers, shownPrompts).map((sideBySide) => ({
     heading,
-    text: [`What ${sideBySide.names.join(', ')} say to the same prompts; those on which they differ first.`],
+    text: [
+      sideBySide.names.length === 1
+        ? `What ${sideBySide.names[0]} says; wrong answers first.`
+        : `What ${sideBySide.names.join(', ')} say to the same prompts; those on which they differ first.`,
+    ],
     sideBySide,
   }));
 }

@@ -58,6 +58,8 @@ export interface Figure {
   readonly kind: 'lines' | 'scatter' | 'bars';
   /** One colour each. For bars, x is a label. */
   readonly series: readonly { readonly name: string; readonly points: readonly FigurePoint[] }[];
+  /** The axes show at least so much, so that a single example is no cliff. */
+  readonly atLeast?: { readonly x?: number; readonly y?: number };
   /** Points that no other point beats on both axes, joined by a line (the Pareto front). */
   readonly front?: readonly FigurePoint[];
 }

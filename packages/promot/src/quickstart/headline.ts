@@ -13,26 +13,27 @@ const lost = (before: number, after: number) => Math.max(0, 100 - (100 * after) 
  *
  * @example
  * headline(result);
- * // 'Fine-tuning forgot 38 % of lab-reading (83 → 52). ProMoT forgot 4 % (83 → 80). Both learned the new task: 93 and
- * 92 of 100.'
+ * // 'Fine-tuning forgot 88 % of "Enlan to Rolan" (100 → 12). ProMoT forgot 0 % (100 → 100). Both learned "Enlan to
+ * Frelan": 100 and 100 of 100.'
  */
 export function headline({ contenders }: Pick<QuickstartResult, 'contenders'>): string {
   const [before, plain, promot] = contenders as readonly [Contender, Contender, Contender];
-  const known = before.others.flatMap(({ task, score }, i) => (score >= leastKnown ? [{ task, score, i }] : []));
+  const known = before.others.flatMap(({ title, score }, i) => (score >= leastKnown ? [{ title, score, i }] : []));
   const scores = `${plain.target.score.toFixed(0)} and ${promot.target.score.toFixed(0)} of 100`;
   const apart = Math.abs(plain.target.score - promot.target.score);
+  const learned = `"${before.target.title}"`;
   const gained =
     apart < 5
-      ? `Both learned the new task: ${scores}.`
-      : `On the new task they are not equal: ${scores}, so the comparison is not fair.`;
-  const losses = known.map(({ task, score, i }) => {
+      ? `Both learned ${learned}: ${scores}.`
+      : `On ${learned} they are not equal: ${scores}, so the comparison is not fair.`;
+  const losses = known.map(({ title, score, i }) => {
     const [byPlain, byPromot] = [plain, promot].map(({ others }) => others[i]!.score) as [number, number];
-    return { task, score, byPlain, byPromot, most: Math.max(lost(score, byPlain), lost(score, byPromot)) };
+    return { title, score, byPlain, byPromot, most: Math.max(lost(score, byPlain), lost(score, byPromot)) };
   });
   const worst = losses.sort((a, b) => b.most - a.most)[0];
   if (!worst || worst.most < 1) return `Neither model forgot anything that this page measures. ${gained}`;
-  const { task, score, byPlain, byPromot } = worst;
+  const { title, score, byPlain, byPromot } = worst;
   const of = (after: number) => `${lost(score, after).toFixed(0)} %`;
   const change = (after: number) => `(${score.toFixed(0)} → ${after.toFixed(0)})`;
-  return `Fine-tuning forgot ${of(byPlain)} of ${task} ${change(byPlain)}. ProMoT forgot ${of(byPromot)} ${change(byPromot)}. ${gained}`;
+  return `Fine-tuning forgot ${of(byPlain)} of "${title}" ${change(byPlain)}. ProMoT forgot ${of(byPromot)} ${change(byPromot)}. ${gained}`;
 }

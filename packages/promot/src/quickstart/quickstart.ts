@@ -6,36 +6,15 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRun, readTrainingRun } from '@promot/core/artifacts';
 import { UserError, writeText } from '@promot/core/base';
-import type { Sample } from '@promot/core/evaluation';
-import { evaluateTask, type TaskResult } from '@promot/core/evaluation';
-import { openModel, openPrompt } from '@promot/core/open';
+import type { TaskResult } from '@promot/core/evaluation';
 import { writeReport } from '@promot/core/report';
-import { loadTask } from '@promot/core/tasks';
 import { labModelFolder } from '../lab/models.js';
 import { pretrainLab } from '../lab/pretrain.js';
+import { type Message, workApart } from './apart.js';
 import { quickstartReport } from './report.js';
 import type { Contender, QuickstartResult, ScoreOf, SideBySide } from './result.js';
-import { trainApart } from './train-apart.js';
+import { language, others, settings, target, titles } from './setup.js';
 
-// What it does. Two cores with AVX-512 need two minutes for it, two with AVX2 alone eight.
-const targetTask = 'lab-rte';
-const otherTasks = ['lab-reading', 'lab-closed-book', 'lab-translation', 'lab-summary'];
-/** Exemplars in front of the other tasks' inputs; the target task is always asked without. */
-const shots = 1;
-const settings = {
-  batchSize: 32,
-  microBatchSize: 32,
-  // As in the experiments at scale `lab`: see there for the reasons.
-  dropout: 0,
-  beams: 1,
-  promptLength: 20,
-  validationLimit: 200,
-  stage1: { steps: 200, keepEvery: 100 },
-  stage2: { steps: 400, keepEvery: 100, learningRate: 0.003 },
-  // A few prompts of each other task, asked at the start and at every kept checkpoint of the model's stage.
-  keep: { tasks: otherTasks, shots, limit: 15 },
-} as const;
-const evaluation = { beams: 1, limit: 60 } as const;
 /** Prompts whose outputs the report shows. */
 const shownPrompts = 8;
 /** Seconds of pretraining in place, where the lab's model is not in this copy. */
@@ -60,28 +39,43 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
   await clear(out);
   const { model, pretrainedInPlace } = await ensureLabModel(out, say, tell);
 
-  const { labels = [] } = await loadTask(targetTask);
-  say('Training with the methods fine-tune and promot, side by side');
-  const [plain, promot] = await trainBoth(model, out, say, tell);
+  say('Training with fine-tune and with promot, side by side; then asking all three models');
+  const tally = new Tally(tell);
+  const tuned = async (method: 'fine-tune' | 'promot') => {
+    const folder = join(out, method);
+    const request = { model, task: target, method, out: folder, settings };
+    await workApart({ train: request }, (message) => {
+      tally.hear(method, message);
+      if ('event' in message && message.event.type === 'evaluation') {
+        const { stage, step, metric, score } = message.event;
+        say(`${method}, stage ${stage}, step ${step}: ${metric} ${score.toFixed(1)}`);
+      }
+    });
+    return folder;
+  };
+  const asked = (name: string, folder: string, prompt?: string) =>
+    workApart({ evaluate: { model: folder, ...(prompt !== undefined && { prompt }) } }, (message) =>
+      tally.hear(`${name} asked`, message),
+    );
+  // Fine-tuning has one stage and is done first: its process asks the pretrained model, too.
+  const short = async () => {
+    const folder = await tuned('fine-tune');
+    return { folder, results: [await asked('pretrained', model), await asked('fine-tuned', folder)] };
+  };
+  const long = async () => {
+    const folder = await tuned('promot');
+    return { folder, results: [await asked('ProMoT', folder, folder)] };
+  };
+  const [plain, promot] = await Promise.all([short(), long()]);
 
-  say('Evaluating');
-  const models = [
-    { name: 'pretrained', model },
-    { name: 'fine-tuned', model: plain },
-    { name: 'ProMoT', model: promot, prompt: promot },
-  ];
-  const contenders: Contender[] = [];
-  const samples: (readonly (readonly Sample[])[])[] = [];
-  for (const { name, model: path, prompt } of models) {
-    const results = await evaluateAll(name, path, prompt, labels, tell);
-    contenders.push(contenderOf(name, results));
-    samples.push(results.slice(1).map((result) => result.samples));
-  }
+  const results = [...plain.results, ...promot.results];
+  const names = ['pretrained', 'fine-tuned', 'ProMoT'];
+  const samples = results.map(([, ...rest]) => rest.map((result) => result.samples));
   const result = {
-    labels,
-    contenders,
+    language,
+    contenders: results.map((own, i) => contenderOf(names[i]!, own)),
     sideBySide: telling(
-      otherTasks.map((task, t) =>
+      others.map((task, t) =>
         samples[0]![t]!.map(({ input, references }, i) => {
           const outputs = samples.map((own) => own[t]![i]!.trimmed);
           const reference = references[0]!;
@@ -93,69 +87,36 @@ export async function quickstart({ out, onProgress, onLine }: QuickstartOptions)
     seconds: (performance.now() - started) / 1000,
   };
   const runs = [
-    { name: 'fine-tuned', run: readTrainingRun(plain) },
-    { name: 'ProMoT', run: readTrainingRun(promot) },
+    { name: 'fine-tuned', run: readTrainingRun(plain.folder) },
+    { name: 'ProMoT', run: readTrainingRun(promot.folder) },
   ];
   return { ...result, files: await writeReport(out, quickstartReport(result, runs)) };
 }
 
-/** The target task first, with the prompt where there is one; then the other tasks, without. */
-async function evaluateAll(
-  name: string,
-  path: string,
-  promptPath: string | undefined,
-  labels: readonly string[],
-  tell: (title: string, done: number, total: number) => void,
-): Promise<TaskResult[]> {
-  const loaded = await openModel(path, 'float32');
-  const prompt = promptPath === undefined ? undefined : openPrompt(promptPath, loaded.model);
-  try {
-    const results: TaskResult[] = [];
-    for (const taskName of [targetTask, ...otherTasks]) {
-      const isTarget = taskName === targetTask;
-      const onProgress = (done: number, total: number) => tell(`${name} on ${taskName}`, done, total);
-      const options = { ...evaluation, labels, shots: isTarget ? 0 : shots, onProgress };
-      const task = await loadTask(taskName);
-      results.push(await evaluateTask(loaded, task, { ...options, prompt: isTarget ? prompt : undefined }));
-    }
-    return results;
-  } finally {
-    prompt?.dispose();
-    loaded.dispose();
-  }
-}
+/** How far both processes are, as one bar: steps, and tasks that were asked at the end. */
+class Tally {
+  readonly #parts = new Map<string, { done: number; details: string }>();
+  readonly #total: number;
 
-/** Both runs at once, in processes of their own; their folders. */
-async function trainBoth(
-  model: string,
-  out: string,
-  say: (text: string) => void,
-  tell: (title: string, done: number, total: number, details?: string) => void,
-): Promise<[plain: string, promot: string]> {
-  const steps = { 'fine-tune': settings.stage2.steps, promot: settings.stage1.steps + settings.stage2.steps };
-  const total = steps['fine-tune'] + steps.promot;
-  const at = new Map<string, { done: number; loss: number }>();
-  const run = async (method: 'fine-tune' | 'promot') => {
-    const folder = join(out, method);
-    await trainApart({ model, task: targetTask, method, out: folder, settings }, (event) => {
-      if (event.type === 'step') {
-        const before = method === 'promot' && event.stage === 'model' ? settings.stage1.steps : 0;
-        at.set(method, { done: before + event.step, loss: event.loss });
-        const all = [...at];
-        const details = all.map(([name, { done, loss }]) => `${name} step ${done} loss ${loss.toFixed(3)}`).join(', ');
-        tell(
-          'training',
-          all.reduce((sum, [, { done }]) => sum + done, 0),
-          total,
-          details,
-        );
-      }
-      if (event.type === 'evaluation')
-        say(`${method}, stage ${event.stage}, step ${event.step}: ${event.metric} ${event.score.toFixed(1)}`);
-    });
-    return folder;
-  };
-  return Promise.all([run('fine-tune'), run('promot')]);
+  constructor(private readonly tell: (title: string, done: number, total: number, details?: string) => void) {
+    this.#total = settings.stage1.steps + 2 * settings.stage2.steps + 3 * (1 + others.length) * Tally.askedSteps;
+  }
+
+  /** A task asked takes about as long as so many steps. */
+  static readonly askedSteps = 8;
+
+  hear(name: string, message: Message): void {
+    if ('evaluated' in message) this.#parts.set(name, { done: message.evaluated[0] * Tally.askedSteps, details: '' });
+    else if ('event' in message && message.event.type === 'step') {
+      const { stage, step, loss } = message.event;
+      const before = name === 'promot' && stage === 'model' ? settings.stage1.steps : 0;
+      this.#parts.set(name, { done: before + step, details: `${name} step ${before + step} loss ${loss.toFixed(3)}` });
+    } else return;
+    const parts = [...this.#parts.values()];
+    const details = parts.flatMap((part) => (part.details === '' ? [] : [part.details])).join(', ');
+    const done = parts.reduce((sum, part) => sum + part.done, 0);
+    this.tell('quickstart', done, this.#total, details);
+  }
 }
 
 const same = (a: string, b: string) => a.trim().toLowerCase() === b.trim().toLowerCase();
@@ -172,11 +133,13 @@ function telling(tasks: readonly (readonly SideBySide[])[]): SideBySide[] {
   return turns.sort((a, b) => rank(a) - rank(b)).slice(0, shownPrompts);
 }
 
-function contenderOf(name: string, [target, ...others]: readonly TaskResult[]): Contender {
-  const scoreOf = ({ task, metric, score, interval }: TaskResult): ScoreOf => ({ task, metric, score, interval });
-  const outputs = others.reduce((n, result) => n + result.n, 0);
-  const inForm = others.reduce((n, result) => n + result.formShare! * result.n, 0);
-  return { name, target: scoreOf(target!), others: others.map(scoreOf), formShare: inForm / outputs };
+function contenderOf(name: string, [own, ...rest]: readonly TaskResult[]): Contender {
+  const scoreOf = ({ task, metric, score, interval }: TaskResult): ScoreOf => {
+    return { task, title: titles[task] ?? task, metric, score, interval };
+  };
+  const outputs = rest.reduce((n, result) => n + result.n, 0);
+  const inForm = rest.reduce((n, result) => n + result.formShare! * result.n, 0);
+  return { name, target: scoreOf(own!), others: rest.map(scoreOf), formShare: inForm / outputs };
 }
 
 /** The folder of the lab's model. Where this copy has none, a poor one is made in a minute. */

@@ -5,20 +5,21 @@ import { headline } from './headline.js';
 import { quickstartReport, resultTable } from './report.js';
 import type { QuickstartResult } from './result.js';
 
-const score = (task: string, metric: string, value: number) => ({
-  task,
+const score = (title: string, metric: string, value: number) => ({
+  task: `lab-${title}`,
+  title,
   metric,
   score: value,
   interval: { low: value - 5, high: value + 5 },
 });
 const contender = (name: string, target: number, other: number, formShare: number) => ({
   name,
-  target: score('lab-rte', 'accuracy', target),
-  others: [score('lab-reading', 'exact-match', other)],
+  target: score('enfr', 'bleu', target),
+  others: [score('reading', 'exact-match', other)],
   formShare,
 });
 const result: Omit<QuickstartResult, 'files'> = {
-  labels: ['True', 'False'],
+  language: 'Frelan',
   contenders: [
     contender('pretrained', 10, 90, 0),
     contender('fine-tuned', 91.25, 15, 97.5),
@@ -77,10 +78,10 @@ const report = quickstartReport(result, [
 
 test('the table has a line a task and a column a model', () => {
   expect(resultTable(result).split('\n')).toEqual([
-    'model                      pretrained  fine-tuned  ProMoT',
-    'lab-rte (accuracy)               10.0        91.3    90.0',
-    'lab-reading (exact-match)        90.0        15.0    85.0',
-    'says True/False elsewhere       0.0 %      97.5 %   2.0 %',
+    'model                  pretrained  fine-tuned  ProMoT',
+    'enfr (bleu)                  10.0        91.3    90.0',
+    'reading (exact-match)        90.0        15.0    85.0',
+    'Frelan elsewhere            0.0 %      97.5 %   2.0 %',
   ]);
 });
 
@@ -103,7 +104,7 @@ test('and the curves and the outputs', async () => {
 
 test('the headline says what was lost, of what, and whether the comparison is fair', () => {
   expect(headline(result)).toBe(
-    'Fine-tuning forgot 83 % of lab-reading (90 → 15). ProMoT forgot 6 % (90 → 85). Both learned the new task: 91 and 90 of 100.',
+    'Fine-tuning forgot 83 % of "reading" (90 → 15). ProMoT forgot 6 % (90 → 85). Both learned "enfr": 91 and 90 of 100.',
   );
   const [pretrained, , promot] = result.contenders;
   const unequal = { contenders: [pretrained!, contender('fine-tuned', 60, 15, 90), promot!] };

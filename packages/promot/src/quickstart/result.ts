@@ -6,12 +6,14 @@ export interface Contender {
   readonly name: string;
   readonly target: ScoreOf;
   readonly others: readonly ScoreOf[];
-  /** Percent of the outputs on the other tasks that begin with one of the target task's labels. */
+  /** Percent of the outputs on the other tasks that are in the language of the target's answers. */
   readonly formShare: number;
 }
 
 export interface ScoreOf {
   readonly task: string;
+  /** What people call the task. */
+  readonly title: string;
   readonly metric: string;
   /** 0 to 100. */
   readonly score: number;
@@ -31,7 +33,9 @@ export interface SideBySide {
 }
 
 export interface QuickstartResult {
-  readonly labels: readonly string[];
+  /** The language of the target's answers. */
+  readonly language: string;
+  /** As pretrained, fine-tuned, tuned by ProMoT. */
   readonly contenders: readonly Contender[];
   readonly sideBySide: readonly SideBySide[];
   /** Whether the model was made in place, in a minute, and knows little. */

@@ -1,18 +1,21 @@
-// The other end of train-apart.ts: takes one request, trains, and tells what happens.
+// The other end of apart.ts: takes one piece of work, does it, and tells what happens.
 import { UserError } from '@promot/core/errors';
 import { train } from '@promot/core/train';
 import { tuneProcess } from '@promot/torch';
 import '../lab/register.js';
-import type { Message, PlainRequest } from './train-apart.js';
+import type { Message, Work } from './apart.js';
+import { evaluateAll } from './evaluate.js';
 
 const tell = (message: Message) => process.send?.(message);
 
-// Nobody is there to hear: the run is of no use.
+// Nobody is there to hear: the work is of no use.
 process.once('disconnect', () => process.exit(1));
-process.once('message', async (request: PlainRequest) => {
+process.once('message', async (work: Work) => {
   try {
     tuneProcess();
-    await train({ ...request, onEvent: (event) => tell({ event }) });
+    if (work.train) await train({ ...work.train, onEvent: (event) => tell({ event }) });
+    if (work.evaluate)
+      tell({ results: await evaluateAll(work.evaluate, (done, total) => tell({ evaluated: [done, total] })) });
   } catch (error) {
     const isUsers = error instanceof UserError;
     tell({ failed: { message: isUsers ? error.message : String((error as Error).stack ?? error), isUsers } });
