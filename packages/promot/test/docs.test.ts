@@ -1,7 +1,7 @@
-// The TypeScript examples of README and docs: they compile under the strictest settings, and they run.
+// README and docs: their links lead somewhere; their TypeScript examples compile under the strictest settings, and run.
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
@@ -63,5 +63,30 @@ describe('run in an empty folder', () => {
     const { stderr, status } = spawnSync(process.execPath, [program], { cwd: work, encoding: 'utf8' });
     if (throws === undefined) expect([status, stderr]).toEqual([0, expect.any(String)]);
     else expect(stderr).toContain(throws);
+  });
+});
+
+describe('links of the pages lead somewhere', () => {
+  /** As GitHub makes them of headings. */
+  const anchors = (text: string) =>
+    [...text.matchAll(/^#+ (.*)$/gmu)].map(([, heading]) =>
+      heading!
+        .replaceAll(/\[([^\]]*)\]\([^)]*\)/gu, '$1')
+        .toLowerCase()
+        .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
+        .trim()
+        .replaceAll(/\s/gu, '-'),
+    );
+  test.each([...pages, 'CONTRIBUTING.md', 'packages/core/golden/README.md'])('%s', (page) => {
+    const text = readFileSync(join(root, page), 'utf8').replaceAll(/^ {4}.*$|^```[\s\S]*?^```/gmu, '');
+    const links = [...text.matchAll(/\]\(([^)\s]+)\)/gu)].map(([, link]) => link!);
+    const broken = links.filter((link) => {
+      if (/^[a-z]+:/u.test(link)) return false;
+      const [path, anchor] = link.split('#') as [string, string | undefined];
+      const target = path === '' ? join(root, page) : join(root, dirname(page), path);
+      if (!existsSync(target)) return true;
+      return anchor !== undefined && target.endsWith('.md') && !anchors(readFileSync(target, 'utf8')).includes(anchor);
+    });
+    expect(broken).toEqual([]);
   });
 });

@@ -23,7 +23,7 @@ export const runFile = z.strictObject({
   tasks: z.array(z.string()).min(1).describe('names of built-in tasks or paths of YAML files'),
   data: z.string().optional().describe('folder with the data of built-in tasks, where one was named'),
   fingerprints: fingerprints.default({ tasks: {}, replay: {}, keep: {} }),
-  config: z.record(z.string(), z.unknown()).describe('all settings, see docs/commands.md'),
+  config: z.record(z.string(), z.unknown()).describe('all settings, see docs/reference/commands.md'),
 });
 
 export type Fingerprints = z.infer<typeof fingerprints>;

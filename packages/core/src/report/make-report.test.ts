@@ -152,7 +152,7 @@ describe('hand-written folders', () => {
     });
     // On task a all three share prompts, and the one on which they differ comes first; task b has two speakers.
     expect(texts('article h3')).toEqual(['a', 'a', 'a', 'b', 'b', 'b', 'c']);
-    expect(texts('article:first-of-type dd').slice(0, 4)).toEqual(['x', 'right 0', '(nothing)', 'right 0']);
+    expect(texts('article:first-of-type dd').slice(0, 4)).toEqual(['✗ x', '✗ right 0', '✗ (nothing)', 'right 0']);
     expect(texts('.facts dd')).toContain('beams 4');
   });
 

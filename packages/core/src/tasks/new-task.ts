@@ -87,7 +87,7 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
   const text = (value: unknown) => stringify(value, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
   const quoted = (value: string) => JSON.stringify(value);
   const lines = [
-    `# A task of promot; docs/tasks.md explains every key. Edit it, then name this file with --task.`,
+    `# A task of promot; docs/reference/tasks.md explains every key. Edit it, then name this file with --task.`,
     `name: ${name}`,
     `files: { train: ${quoted(paths)}${request.validation === undefined ? '' : `, validation: ${quoted(resolve(request.validation))}`} }`,
     ...(share === undefined ? [] : [`validationShare: ${share}   # of the training rows; always the same ones`]),
@@ -97,7 +97,7 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
     ...(labels
       ? [`# The only answers there are. Without this line any text may be an answer.`, `labels: ${text(labels)}`]
       : []),
-    `# accuracy (with labels), exact-match, f1, rouge-L, bleu, ...: docs/evaluation.md`,
+    `# accuracy (with labels), exact-match, f1, rouge-L, bleu, ...: docs/reference/evaluation.md`,
     `metric: ${metric}`,
   ];
   return { name, yaml: `${lines.join('\n')}\n`, notes };

@@ -58,7 +58,7 @@ export function evalCommand(io: Io): Command {
     .description('Evaluate a model on tasks; the soft prompt is attached only where it is given.')
     .addOption(modelOption())
     .addOption(promptOption())
-    .option('--task <T,...>', 'built-in tasks or YAML files, see docs/tasks.md', wordList)
+    .option('--task <T,...>', 'built-in tasks or YAML files, see docs/reference/tasks.md', wordList)
     .option(
       '--text <FILE,...>',
       'in place of tasks: bits a byte of plain text (.txt, or records with a field text)',

@@ -30,7 +30,7 @@ export const modelOption = () =>
   new Option('--model <M>', 'folder, .gguf file, run folder, "lab", or OWNER/NAME on the hub (required)');
 export const promptOption = () => new Option('--prompt <P>', 'soft prompt: a PEFT adapter folder or a run folder');
 export const taskOption = () =>
-  new Option('--task <T>', 'name of a built-in task, or a YAML file, see docs/tasks.md (required)');
+  new Option('--task <T>', 'name of a built-in task, or a YAML file, see docs/reference/tasks.md (required)');
 export const dataOption = () =>
   new Option('--data <DIR>', "folder with the built-in tasks' data (without it the hub is asked)");
 

@@ -73,7 +73,7 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     })
     .addHelpText(
       'after',
-      `\nEvery command takes --plugin FILE.js: metrics, methods, objectives, tasks and models of your own (docs/commands.md).\n\`${called} help COMMAND\` explains a command; docs/commands.md has examples.`,
+      `\nEvery command takes --plugin FILE.js: metrics, methods, objectives, tasks and models of your own (docs/reference/commands.md).\n\`${called} help COMMAND\` explains a command; docs/reference/commands.md has examples.`,
     );
   try {
     const { plugins, rest: words } = takePlugins(args);

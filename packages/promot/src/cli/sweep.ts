@@ -22,7 +22,7 @@ interface Options {
 export function sweepCommand(io: Io): Command {
   return new Command('sweep')
     .description('Train over a grid of settings, or over drawn ones, with several seeds, and compare the runs.')
-    .option('--config <FILE>', 'the sweep as a YAML file, see docs/commands.md (required)')
+    .option('--config <FILE>', 'the sweep as a YAML file, see docs/reference/commands.md (required)')
     .option('--out <DIR>', "runs and report; in place of the file's `out`")
     .addOption(dataOption())
     .option('--dry-run', 'list the runs')

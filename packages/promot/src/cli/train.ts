@@ -42,7 +42,7 @@ export function trainCommand(io: Io): Command {
     .addOption(modelOption())
     .option(
       '--task <A,B>',
-      'a built-in task or a YAML file, see docs/tasks.md; several, with commas, are trained together (required)',
+      'a built-in task or a YAML file, see docs/reference/tasks.md; several, with commas, are trained together (required)',
       wordList,
     )
     .option(

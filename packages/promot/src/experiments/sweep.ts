@@ -61,7 +61,7 @@ export interface Sweep {
 }
 
 export interface SweepRequest extends Told {
-  /** What the file of a sweep says, see docs/commands.md. */
+  /** What the file of a sweep says, see docs/reference/commands.md. */
   readonly config: Readonly<Record<string, unknown>>;
   /** In place of the file's. */
   readonly out?: string;
