@@ -28,6 +28,7 @@ const work = [
       ...['--lengths', task, '--batch', '64'],
     ]),
   ),
+  ...['adafactor', 'adamw'].map((name) => ['optimizer', '--model', 'smollm2-135m', '--optimizer', name]),
   ['generate', '--model', 't5-v1.1-small', '--beams', '4', '--new-tokens', '32'],
 ].filter((args) => args.join(' ').includes(values.only));
 

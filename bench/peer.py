@@ -3,6 +3,7 @@
 
     python bench/peer.py train-step --model t5-v1.1-small --stage 1 --steps 5
     python bench/peer.py train-step --model smollm2-135m --stage 2 --prompt 50 --steps 5
+    python bench/peer.py optimizer --model smollm2-135m --optimizer adamw
     python bench/peer.py generate --model t5-v1.1-small --beams 4 --new-tokens 32 --batch 16
 
 Models have their real sizes and random weights (nothing is downloaded). The settings are the peer's best: fused attention
@@ -192,10 +193,22 @@ def generate(arguments):
            attention=base.config._attn_implementation)
 
 
+def optimizer_step(arguments):
+    model = make_model(arguments.model)
+    trained = list(model.parameters())
+    if arguments.optimizer == "adamw":
+        optimizer = torch.optim.AdamW(trained, lr=1e-3, fused=True)
+    else:
+        optimizer = Adafactor(trained, relative_step=False, warmup_init=False, lr=1e-3, scale_parameter=True)
+    for p in trained:
+        p.grad = torch.randn_like(p)
+    report(arguments, timed(optimizer.step, arguments.steps), trainedParameters=sum(p.numel() for p in trained))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("train-step", "generate"):
+    for name in ("train-step", "generate", "optimizer"):
         command = commands.add_parser(name)
         command.add_argument("--model", choices=SHAPES, required=True)
         command.add_argument("--batch", type=int, help="default: 16 for T5, 8 for SmolLM2")
@@ -208,6 +221,8 @@ def main():
             command.add_argument("--stage", choices=("1", "2", "bare"), required=True)
             command.add_argument("--target", type=int, help="target tokens; default 8")
             command.add_argument("--lengths", help="lengths of a real task (bench/lengths.json) in place of --source and --target")
+        elif name == "optimizer":
+            command.add_argument("--optimizer", choices=("adafactor", "adamw"), default="adafactor")
         else:
             command.add_argument("--beams", type=int, default=4)
             command.add_argument("--new-tokens", type=int, default=32)
@@ -219,7 +234,7 @@ def main():
     for key, value in defaults.items():
         if getattr(arguments, key) is None:
             setattr(arguments, key, value)
-    (train_step if arguments.command == "train-step" else generate)(arguments)
+    {"train-step": train_step, "generate": generate, "optimizer": optimizer_step}[arguments.command](arguments)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 //
 //   node bench/promot.mjs train-step --model t5-v1.1-small --stage 1 --steps 5
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --lengths rte --batch 64   # real lengths (bench/lengths.json)
+//   node bench/promot.mjs optimizer --model smollm2-135m --optimizer adamw    # a step of the optimizer alone
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # processor time by operator, on standard error
 //
@@ -17,10 +18,12 @@ import { toMicroBatches, trainLoop } from '../packages/core/dist/training/loop.j
 import { crossEntropy } from '../packages/core/dist/training/objectives/index.js';
 import {
   Adafactor,
+  AdamW,
   formatProfile,
   keep,
   libtorch,
   randn,
+  scope,
   startProfile,
   threads,
   tuneProcess,
@@ -81,6 +84,7 @@ const { values, positionals } = parseArgs({
     steps: { type: 'string', default: '5' },
     beams: { type: 'string', default: '4' },
     'new-tokens': { type: 'string', default: '32' },
+    optimizer: { type: 'string', default: 'adafactor' },
     profile: { type: 'boolean', default: false },
   },
 });
@@ -107,6 +111,8 @@ const note = (took) => {
   cpuSeconds.push(lap());
 };
 let stopProfile;
+/** What else a measurement says. */
+let work = () => ({});
 const warm = () => {
   if (values.profile) stopProfile ??= startProfile({ shapes: true, processor: true });
 };
@@ -124,6 +130,13 @@ if (positionals[0] === 'train-step') {
       const [inputs, targets] = lengths ? lengths[(step - 1) * batch + row] : [source, target];
       return { input: ids(inputs, row), target: ids(targets, row + batch) };
     });
+  let tokens = 0;
+  work = () => ({
+    tokensPerSecond: round(tokens / sum(seconds)),
+    // Of what the processor reaches in a large product, the share that went into the linear layers' products.
+    productShare: round(products / sum(cpuSeconds) / productRate()),
+  });
+  let products = 0;
   await trainLoop({
     model,
     trained,
@@ -136,7 +149,11 @@ if (positionals[0] === 'train-step') {
     seed: 0,
     gradientClip: 0,
     afterStep: async ({ step, seconds: took }) => {
-      if (step > 1) note(took);
+      if (step > 1) {
+        note(took);
+        tokens += examplesOf(step).reduce((n, e) => n + e.input.length + e.target.length, 0);
+        products += productsOf(examplesOf(step), rows, promptStage);
+      }
       lap();
       warm();
       return true;
@@ -152,9 +169,59 @@ if (positionals[0] === 'train-step') {
     lap();
     warm();
   }
-} else throw new Error('name what to measure: train-step or generate');
+} else if (positionals[0] === 'optimizer') {
+  const trained = model.parameters;
+  for (const tensor of trained.values()) tensor.requiresGrad = true;
+  const Kind = values.optimizer === 'adamw' ? AdamW : Adafactor;
+  const optimizer = new Kind(trained, {});
+  for (const [i, tensor] of [...trained.values()].entries()) scope(() => tensor.backward(randn(tensor.shape, i + 1)));
+  for (let step = 0; step <= steps; step++) {
+    const started = performance.now();
+    optimizer.step(1e-3, 1);
+    if (step > 0) note((performance.now() - started) / 1000);
+    lap();
+  }
+} else throw new Error('name what to measure: train-step, generate or optimizer');
 
 if (stopProfile) console.error(formatProfile(stopProfile(), 40));
+const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
+const round = (x) => Number(x.toPrecision(3));
+
+/** Operations of the linear layers' products in a step (attention's own are left out): forward, gradients of x and, where trained, of the weights. */
+function productsOf(examples, promptRows, promptStage) {
+  const times = 2 * (promptStage ? 2 : 3);
+  const places = (of) => sum(examples.map(of));
+  const size = (stack) =>
+    sum(
+      [...model.linears]
+        .filter(([name]) => model.places.get(name).stack === stack)
+        .map(([, { weight }]) => weight.numel),
+    );
+  const targets = places(({ target }) => target.length);
+  const inputs = places(({ input }) => input.length);
+  const head = model.head.weight.numel * targets;
+  // A decoder-only model reads the prompt once a step, an encoder once an example.
+  const layers =
+    model.kind === 'decoder-only'
+      ? size('decoder') * (inputs + targets - examples.length + promptRows)
+      : size('encoder') * (inputs + examples.length * promptRows) + size('decoder') * targets;
+  return times * (layers + head);
+}
+
+/** Operations a second of all threads in a product of 1024 x 1024 x 1024: the best of ten. */
+function productRate() {
+  const side = 1024;
+  return scope(() => {
+    const x = randn([side, side], 1).to(dtype);
+    const took = Array.from({ length: 10 }, () => {
+      lap();
+      scope(() => x.matmul(x));
+      return lap();
+    });
+    return (2 * side ** 3) / Math.min(...took);
+  });
+}
+
 /** Tokens of inputs and targets of a real task. */
 function readLengths(task) {
   const all = JSON.parse(readFileSync(new URL('lengths.json', import.meta.url), 'utf8'));
@@ -170,6 +237,7 @@ console.log(
     seconds,
     cpuSeconds,
     peakRssBytes: process.resourceUsage().maxRSS * 1024,
+    ...work(),
     threads: threads(),
     precision,
     versions: { node: process.version, libtorch: libtorch().version },

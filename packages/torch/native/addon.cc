@@ -212,6 +212,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("trimMemory", guarded<trimMemory>);
   add("startProfile", guarded<startProfile>);
   add("stopProfile", guarded<stopProfile>);
+  add("enterModule", guarded<enterModule>);
+  add("leaveModule", guarded<leaveModule>);
   add("build", guarded<build>);
   addDistributed(env, exports);
   return exports;

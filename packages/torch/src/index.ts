@@ -20,7 +20,14 @@ export { Adafactor, type AdafactorOptions, type Pieces } from './optim/adafactor
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
-export { formatProfile, type OperatorTime, type Profile, type ProfileOptions, startProfile } from './profile.js';
+export {
+  formatProfile,
+  inModule,
+  type OperatorTime,
+  type Profile,
+  type ProfileOptions,
+  startProfile,
+} from './profile.js';
 export { deriveSeed } from './random.js';
 export { libtorch, threads, trimMemory, tuneProcess } from './runtime.js';
 export {

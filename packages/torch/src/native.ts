@@ -30,7 +30,9 @@ export interface Native {
   threads(count?: number): number;
   trimMemory(): void;
   startProfile(withShapes: boolean, processor: boolean): void;
-  stopProfile(): { seconds: number; rows: [name: string, calls: number, seconds: number][] };
+  stopProfile(): { seconds: number; rows: [name: string, calls: number, seconds: number, module: string][] };
+  enterModule(name: string): void;
+  leaveModule(): void;
   keepFreedMemory(): void;
   build(): { version: string; cpuCapability: string; cuda: boolean };
   distributedBackends: { gloo: boolean; nccl: boolean };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatProfile, randn, scope, startProfile } from './index.js';
+import { formatProfile, inModule, randn, scope, startProfile } from './index.js';
 
 describe('startProfile', () => {
   it('counts operators of the forward and the backward pass, and no more after it was stopped', () =>
@@ -18,6 +18,26 @@ describe('startProfile', () => {
       expect(sum).toBeGreaterThan(0);
       expect(sum).toBeLessThanOrEqual(found.seconds);
       expect(formatProfile(found)).toMatch(/ 6 {2}aten::mm\n/);
+    }));
+
+  it('counts a backward pass for the module of its forward pass', () =>
+    scope(() => {
+      const x = randn([20, 30], 1);
+      const [v, w] = [randn([30, 40], 2), randn([40, 5], 3)];
+      for (const weight of [v, w]) weight.requiresGrad = true;
+      const stop = startProfile();
+      const y = inModule('first', () => x.matmul(v));
+      const z = inModule('second', () => inModule('inner', () => y.exp()).matmul(w));
+      z.sum().backward();
+      const { modules, operators } = stop();
+      const callsOf = new Map(modules.map(({ name, calls }) => [name, calls]));
+      expect([...callsOf.keys()].sort()).toEqual(['first', 'inner', 'other', 'second']);
+      // Forward and backward: exp and its gradient, a product; a matrix product and its two; a matrix product and one.
+      const products = operators.find(({ name }) => name === 'aten::mm')!.calls;
+      expect(products).toBe(5);
+      expect(callsOf.get('inner')).toBeGreaterThanOrEqual(3);
+      expect(callsOf.get('second')).toBeGreaterThan(callsOf.get('first')!);
+      expect(modules.reduce((n, { calls }) => n + calls, 0)).toBe(operators.reduce((n, { calls }) => n + calls, 0));
     }));
 
   it('tells shapes apart where asked', () =>

@@ -7,8 +7,9 @@ import { scoreChoices } from '../generation/score-choices.js';
 import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
 import { mostLikely, type Ranking } from '../metrics/label-likelihood.js';
 import { chooseMetric } from '../metrics/registry.js';
+import { checkLengths, renderChats } from '../models/chat.js';
 import type { LoadedModel } from '../models/load.js';
-import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
+import { tokenizeExample, tokenizePrompt } from '../models/tokenize.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers, type ReferenceScore } from './answers.js';
 import { longestContinuation, scoreChoiceExamples, scoreChoiceResults } from './choices.js';
@@ -140,12 +141,14 @@ export function missingAnswers(
 export async function collectAnswers(
   loaded: LoadedModel,
   task: Task,
-  examples: readonly Example[],
+  given: readonly Example[],
   options: TaskOptions,
   answers: Answers,
 ): Promise<void> {
   const { shots = 0, seed = 0, maxInputLength = 0, prompt, batchSize, signal, nll = false } = options;
   const { model, tokenizer } = loaded;
+  const examples = renderChats(given, loaded);
+  checkLengths(examples, tokenizer, maxInputLength);
   // Of all examples, also where some have their answers already.
   const newTokens = task.choices
     ? longestContinuation(examples, loaded)
@@ -177,8 +180,8 @@ export async function collectAnswers(
   };
   const collectOutputs = async () => {
     const silent = lacking(answers.outputs);
-    const asked = silent.map((i) => ({ input: inputs[i]!, target: examples[i]!.target }));
-    const choices = task.labels && labelTokens(task.labels, tokenizer, model.kind);
+    const asked = silent.map((i) => ({ ...examples[i]!, input: inputs[i]! }));
+    const choices = task.labels && labelTokens(task.labels, loaded, examples);
     await generateOutputs(
       loaded,
       task,
@@ -193,7 +196,9 @@ export async function collectAnswers(
     );
     // As a rule there are none: an evaluation was cut short between an example's output and its labels.
     const unranked = task.labels ? lacking(answers.labels) : [];
-    const ids = unranked.map((i) => tokenizeInput(inputs[i]!, tokenizer, model.kind, maxInputLength));
+    const ids = unranked.map((i) =>
+      tokenizePrompt({ ...examples[i]!, input: inputs[i]! }, tokenizer, model.kind, maxInputLength),
+    );
     await scoreChoices(model, ids, choices ?? [], {
       ...run,
       onResult: (i, logprobs) => answers.addLabels(unranked[i]!, labelScores(choices!, logprobs)),
@@ -204,7 +209,7 @@ export async function collectAnswers(
   if (nll) {
     const unscored = lacking(answers.references);
     const tokenized = unscored.map((i) =>
-      tokenizeExample({ input: inputs[i]!, target: examples[i]!.target }, tokenizer, model.kind, maxInputLength),
+      tokenizeExample({ ...examples[i]!, input: inputs[i]! }, tokenizer, model.kind, maxInputLength),
     );
     await score(model, tokenized, {
       ...run,

@@ -5,9 +5,10 @@ import type { SamplingSettings } from '../generation/sampling.js';
 import { score } from '../generation/score.js';
 import type { ChoiceScore, LabelScore, MetricResult } from '../metrics/metric.js';
 import type { ChosenMetric } from '../metrics/registry.js';
+import { chatEnds, renderChats } from '../models/chat.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Ids, LanguageModel } from '../models/model.js';
-import { joinedTarget, tokenizeExample, tokenizeTarget } from '../models/tokenize.js';
+import { joinedTarget, type TextExample, tokenizeExample, tokenizePrompt, tokenizeTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
 import { scoreChoiceExamples, scoreChoiceResults } from './choices.js';
 import { labelTokens } from './likelihood.js';
@@ -98,14 +99,15 @@ const sentinels = 2;
 export async function evaluateExamples(
   loaded: LoadedModel,
   task: Task,
-  examples: readonly Example[],
+  given: readonly Example[],
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
+  const examples = renderChats(given, loaded);
   if (task.choices) return scoreChoiceResults(task, examples, await scoreChoiceExamples(loaded, examples, options));
   const outputs: string[] = [];
   const labels: (readonly LabelScore[])[] = [];
   const needed = task.metrics.some(({ metric }) => metric.needs === 'labels') ? task.labels : undefined;
-  const choices = needed && labelTokens(needed, loaded.tokenizer, loaded.model.kind);
+  const choices = needed && labelTokens(needed, loaded, examples);
   await generateOutputs(loaded, task, examples, { ...options, choices }, (i, output, logprobs) => {
     outputs[i] = output;
     if (choices) labels[i] = labelScores(choices, logprobs!);
@@ -125,25 +127,22 @@ export function labelScores(choices: readonly Ids[], logprobs: readonly number[]
 export async function generateOutputs(
   loaded: LoadedModel,
   task: Task,
-  examples: readonly { input: string; target: string }[],
+  examples: readonly TextExample[],
   options: EvaluateOptions & { readonly choices?: readonly Ids[] },
   onOutput: (number: number, output: string, choiceLogprobs: readonly number[] | undefined) => void,
 ): Promise<void> {
   const { model, tokenizer } = loaded;
-  const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
+  const inputs = examples.map((e) => tokenizePrompt(e, tokenizer, model.kind, options.maxInputLength));
   const specialTokens = task.postprocess !== undefined;
   const decode = (ids: readonly number[]) => tokenizer.decode(ids, { specialTokens });
   const strings = stopStrings(task, model.kind, options.fewShot ?? false);
-  await generate(
-    model,
-    tokenized.map((e) => e.input),
-    {
-      ...options,
-      maxNewTokens: options.maxNewTokens ?? maxNewTokens(task, loaded, examples),
-      ...(strings.length > 0 && { stop: { strings, decode } }),
-      onResult: (i, { ids, text, choiceLogprobs }) => onOutput(i, text ?? decode(ids), choiceLogprobs),
-    },
-  );
+  await generate(model, inputs, {
+    ...options,
+    maxNewTokens: options.maxNewTokens ?? maxNewTokens(task, loaded, examples),
+    moreEnds: chatEnds(examples, tokenizer),
+    ...(strings.length > 0 && { stop: { strings, decode } }),
+    onResult: (i, { ids, text, choiceLogprobs }) => onOutput(i, text ?? decode(ids), choiceLogprobs),
+  });
 }
 
 /**
@@ -184,13 +183,16 @@ export function scoreOutputs(
   };
 }
 
-/** Mean negative log-likelihood of the targets, nats per target token over all examples. */
+/** Mean negative log-likelihood of the targets (of conversations: of all that the assistant says), nats per token. */
 export async function targetLoss(
-  { model, tokenizer }: LoadedModel,
+  loaded: LoadedModel,
   examples: readonly Example[],
   options: EvaluateOptions = {},
 ): Promise<number> {
-  const tokenized = examples.map((e) => tokenizeExample(e, tokenizer, model.kind, options.maxInputLength));
+  const { model, tokenizer } = loaded;
+  const tokenized = renderChats(examples, loaded).map((e) =>
+    tokenizeExample(e, tokenizer, model.kind, options.maxInputLength),
+  );
   const scored = await score(model, tokenized, options);
   const tokens = scored.reduce((n, s) => n + s.tokens, 0);
   return scored.reduce((sum, s) => sum + s.loss * s.tokens, 0) / tokens;

@@ -29,6 +29,8 @@ export async function taskPrompts(
   examples: readonly Example[],
   { shots, seed, promptRows, newTokens, maxInputLength }: PromptLimits,
 ): Promise<{ inputs: string[]; notes: string[] }> {
+  if (shots > 0 && task.conversation)
+    throw new UserError(`task ${task.name}: conversations have no exemplars in front (shots)`);
   const { positions } = model.shape;
   if (positions !== undefined && positions <= promptRows + newTokens)
     throw new UserError(

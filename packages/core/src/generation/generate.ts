@@ -25,6 +25,8 @@ export interface GenerateOptions extends RunOptions, SamplingSettings {
   lengthPenalty?: number;
   /** Alpha of T5X's penalty, ((5 + length) / 6) ** alpha, in place of `lengthPenalty`; T5X's own default is 0.6. */
   brevityPenalty?: number;
+  /** Ids that end a sequence beside the model's own. */
+  moreEnds?: readonly number[];
   /** Strings that end a sequence, too. */
   stop?: StopStrings;
   /**
@@ -74,8 +76,8 @@ export async function generate(
   if (options.onToken && beams > 1) throw new UserError('onToken is for one beam: others may still be taken back');
   if (minNewTokens > maxNewTokens)
     throw new UserError(`minNewTokens ${minNewTokens} is more than maxNewTokens ${maxNewTokens}`);
-  const { endOfSequence } = model.shape;
-  const count = candidatesOf(model, beams);
+  const endOfSequence = [...new Set([...model.shape.endOfSequence, ...(options.moreEnds ?? [])])];
+  const count = candidatesOf(model, beams, endOfSequence.length);
   const rules: SearchRules = {
     maxNewTokens,
     ends: new Set(endOfSequence),
@@ -124,6 +126,7 @@ export async function generate(
           attach,
           count,
           minNewTokens,
+          endOfSequence,
           choices,
           sampling: options,
           wholes: inputs,
@@ -144,8 +147,12 @@ export async function generate(
  * Candidates for an input's beams at each step. Of each beam at most the end ids are complete: K are always left to go
  * on. Errors: a UserError for more than the vocabulary has.
  */
-export function candidatesOf({ shape: { vocabularySize, endOfSequence } }: LanguageModel, beams: number): number {
-  const count = beams === 1 ? 1 : Math.max(2, 1 + endOfSequence.length) * beams;
+export function candidatesOf(
+  { shape: { vocabularySize, endOfSequence } }: LanguageModel,
+  beams: number,
+  ends = endOfSequence.length,
+): number {
+  const count = beams === 1 ? 1 : Math.max(2, 1 + ends) * beams;
   if (count > vocabularySize)
     throw new UserError(`${beams} beams are too many for a vocabulary of ${vocabularySize} tokens`);
   return count;
@@ -181,6 +188,7 @@ async function searchBatch(
     attach: InputGroup['attach'];
     count: number;
     minNewTokens: number;
+    endOfSequence: readonly number[];
     choices: readonly Ids[];
     sampling: SamplingSettings;
     /** The inputs with what the prefix holds of them. */
@@ -190,8 +198,7 @@ async function searchBatch(
     finish: (searched: Searched) => void;
   },
 ): Promise<void> {
-  const { attach, count, minNewTokens, choices, sampling, wholes, signal, onToken, finish } = options;
-  const { endOfSequence } = model.shape;
+  const { attach, count, minNewTokens, endOfSequence, choices, sampling, wholes, signal, onToken, finish } = options;
   // What a sequence holds already: of an encoder-decoder the generated side alone, as in Transformers.
   const starts = needsHistory(sampling) ? searches.map(({ number }) => startOf(model, wholes[number]!)) : undefined;
   const startsBy = new Map(starts?.map((start, i) => [searches[i]!.number, start]));

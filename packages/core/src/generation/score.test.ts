@@ -74,3 +74,25 @@ test('weights that are not numbers: no NaN comes out, but a UserError', async ()
   await expect(scoring).rejects.toThrow(UserError);
   await expect(scoring).rejects.toThrow(/NaN/u);
 });
+
+test('answers inside of an input are scored as they would be at its end, and a shared beginning changes nothing', async () => {
+  const ids = [2, 3, 7, 8, 1, 4, 9, 12, 1];
+  const shared = Array.from({ length: 20 }, (_, i) => (i % 20) + 3);
+  for (const start of [[], shared]) {
+    const all = [...start, ...ids];
+    const place = start.length;
+    const chat = {
+      input: all.slice(0, place + 6),
+      target: all.slice(place + 6),
+      answers: [place + 2, place + 3, place + 4],
+    };
+    const first = { input: all.slice(0, place + 2), target: all.slice(place + 2, place + 5) };
+    const last = { input: chat.input, target: chat.target };
+    const apart = await score(model, [first, last], { prompt });
+    const [together, other] = await score(model, [chat, { ...chat, answers: [place + 2] }, first], { prompt });
+    expect(together!.tokens).toBe(6);
+    const wanted = apart.flatMap(({ logprobs }) => logprobs);
+    for (const [i, logprob] of together!.logprobs.entries()) expect(logprob).toBeCloseTo(wanted[i]!, 5);
+    expect(other!.logprobs[0]).toBeCloseTo(wanted[0]!, 5);
+  }
+});

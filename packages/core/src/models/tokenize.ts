@@ -1,6 +1,8 @@
 // From texts to the token ids that a model trains on: the conventions that score, generate and train share.
 
+import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { tokenizeChat } from './chat.js';
 import type { LanguageModel, TokenizedExample } from './model.js';
 
 type Kind = LanguageModel['kind'];
@@ -30,13 +32,29 @@ export function joinedTarget(target: string, kind: Kind): string {
   return kind === 'decoder-only' ? ` ${target}` : target;
 }
 
-/** A task's example for training. */
+/** A task's example: a text and what follows it, or a conversation as the model's chat template renders it. */
+export type TextExample = Pick<Example, 'input' | 'target' | 'conversation' | 'chat'>;
+
+/** The input of a task's example. */
+export function tokenizePrompt(example: TextExample, tokenizer: Tokenizer, kind: Kind, maxInputLength = 0): number[] {
+  const { input, conversation, chat } = example;
+  if (conversation && !chat) throw new RangeError('a conversation is rendered first: see renderChats');
+  // The template has written the special tokens.
+  return chat
+    ? tokenizer.encode(input, { specialTokens: false })
+    : tokenizeInput(input, tokenizer, kind, maxInputLength);
+}
+
+/** A task's example for training and scoring. */
 export function tokenizeExample(
-  { input, target }: { input: string; target: string },
+  example: TextExample,
   tokenizer: Tokenizer,
   kind: Kind,
   maxInputLength = 0,
 ): TokenizedExample {
+  const { input, target, conversation, chat } = example;
+  if (conversation && !chat) throw new RangeError('a conversation is rendered first: see renderChats');
+  if (chat) return tokenizeChat(chat, tokenizer);
   return {
     input: tokenizeInput(input, tokenizer, kind, maxInputLength),
     target: tokenizeTarget(joinedTarget(target, kind), tokenizer),

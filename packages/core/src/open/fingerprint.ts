@@ -9,8 +9,8 @@ import { adapterFolderOf } from './open.js';
 
 /** Of a run folder, what is the model that it made. */
 const partsOfTheModel = ['lora', 'model'];
-/** Weights, configuration, tokenizer. */
-const modelFile = /\.(json|safetensors|bin|model|gguf|txt)$/u;
+/** Weights, configuration, tokenizer, chat template. */
+const modelFile = /\.(json|jinja|safetensors|bin|model|gguf|txt)$/u;
 
 /**
  * SHA-256 (hex) of a model's weights, configuration and tokenizer, by what a person calls it (see `openModel`).

@@ -8,11 +8,13 @@ import type { DataRecord } from '../data/records.js';
 import type { RecordSource, Split } from '../data/source.js';
 import type { MetricChoice } from '../metrics/metric.js';
 import { type ChosenMetric, chooseMetric, metrics } from '../metrics/registry.js';
+import type { RenderedChat } from '../tokenizer/chat-template.js';
 import type { Choices } from './choices.js';
+import type { Conversation } from './conversation.js';
 
 /** A record as a task reads it. */
 export interface Example {
-  /** The prompt, without the answer. */
+  /** The prompt, without the answer. Of a conversation: its turns as JSON, until a model's chat template renders it. */
   readonly input: string;
   /**
    * The answer to train on, without a leading space and without sentinels. For decoder-only models the trainer joins
@@ -25,6 +27,10 @@ export interface Example {
   readonly shortenable?: readonly [start: number, end: number];
   /** Of a task with choices. */
   readonly choices?: Choices;
+  /** Of a chat task. */
+  readonly conversation?: Conversation;
+  /** The same as a model's chat template renders it: see models/chat.ts. */
+  readonly chat?: RenderedChat;
   readonly record: DataRecord;
   /** File and line or row, for messages. */
   readonly location: string;
@@ -59,6 +65,8 @@ export interface TaskDefinition {
   readonly paperSizes?: Readonly<Partial<Record<Split, number>>>;
   /** Multiple choice by likelihood: nothing is generated. Its metrics are `acc`, `acc_norm` and `perplexity`. */
   choices?(record: DataRecord, names?: ClassNames): Choices;
+  /** Chat: the conversation that the answer ends; see `chatTask`. */
+  conversation?(record: DataRecord, names?: ClassNames): Conversation;
   /** False for records to leave out (unlabelled ones). */
   keep?(record: DataRecord): boolean;
   /** `names`: of class numbers, where the data says them. */
@@ -205,6 +213,8 @@ function makeExample(
   }
   if (definition.labels === undefined) for (const metric of metrics) metric.checkLabels([target]);
   const references = definition.references?.(record, names) ?? [target];
+  if (definition.conversation !== undefined)
+    return { input, target, references, conversation: definition.conversation(record, names), record, location };
   if (definition.choices !== undefined)
     return { input, target, references, choices: definition.choices(record, names), record, location };
   const part = definition.shortenable?.(record);

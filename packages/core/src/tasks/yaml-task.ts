@@ -2,7 +2,7 @@
 
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isMap, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
@@ -16,12 +16,17 @@ import { isHubName } from '../hub/repository.js';
 import { type HubOptions, notesTo } from '../hub/settings.js';
 import { chooseMetric } from '../metrics/registry.js';
 import { type Choices, choicesBehind, choiceTask, rightOf } from './choices.js';
+import { type Conversation, chatTask, checkPlain, readMessages } from './conversation.js';
 import { createTask, metricsOf, type Task } from './task.js';
 import { fieldValue, parseTemplate, scalarText } from './template.js';
 
 const metricChoice = z.union([z.string(), z.looseObject({ name: z.string() })]);
 const files = z.union([z.string(), z.array(z.string()).min(1)], { error: 'should be a file or a list of files' });
 const texts = z.union([z.string(), z.array(z.string()).min(1)], { error: 'should be a text or a list of texts' });
+const turns = z.union(
+  [z.string(), z.array(z.strictObject({ role: z.enum(['system', 'user', 'assistant']), content: z.string() })).min(1)],
+  { error: 'should be one {field} that holds the turns, or a list of { role, content }' },
+);
 const splitName = z.string().regex(/^[\w.-]+$/u, 'should be the name of a split');
 const schema = z.strictObject({
   // It becomes part of file names.
@@ -48,8 +53,12 @@ const schema = z.strictObject({
     })
     .optional(),
   validationShare: z.number().gt(0).lt(1).optional(),
-  input: z.string(),
-  target: z.string(),
+  input: z.string().optional(),
+  target: z.string().optional(),
+  messages: turns.optional(),
+  conversations: turns.optional(),
+  tools: z.string().optional(),
+  chatTemplate: z.string().min(1, 'should not be empty').optional(),
   labels: z.array(z.string()).min(1).optional(),
   labelNames: z.array(z.string()).min(1).optional(),
   choices: texts.optional(),
@@ -126,9 +135,6 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
       throw error instanceof UserError ? failure(error.message, keys) : error;
     }
   };
-  const template = (key: 'input' | 'target') => attempt([key], () => parseTemplate(parsed.data[key]));
-  const input = template('input');
-  const target = template('target');
   [metric].flat().forEach((choice, i) => {
     attempt(Array.isArray(metric) ? ['metric', i] : ['metric'], () => chooseMetric(choice));
   });
@@ -136,6 +142,31 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
   attempt([labels ? 'labels' : 'metric'], () => metricsOf({ metric, labels, choices }));
 
   const source = await sourceOf(path, parsed.data, failure, options);
+  const settings = {
+    name,
+    version: createHash('sha256').update(content).digest('hex').slice(0, 12),
+    metric,
+    evaluationSplits: [source.splits.includes('test') ? ('test' as const) : ('validation' as const)],
+  };
+  const turnsKey = (['messages', 'conversations'] as const).find((key) => parsed.data[key] !== undefined);
+  if (turnsKey !== undefined) {
+    const others = ['input', 'target', 'choices', 'choiceNames', 'labelNames', 'conversations'] as const;
+    for (const key of others)
+      if (key !== turnsKey && parsed.data[key] !== undefined)
+        throw failure(`"${key}" does not go with "${turnsKey}", which says it all`, [key]);
+    const conversation = await conversationOf(path, turnsKey, parsed.data, attempt);
+    return createTask(chatTask({ ...settings, labels, stop, maxNewTokens }, conversation), source, options.onWarning);
+  }
+  for (const key of ['tools', 'chatTemplate'] as const)
+    if (parsed.data[key] !== undefined) throw failure(`"${key}" is for a task with "messages"`, [key]);
+  const template = (key: 'input' | 'target') => {
+    const given = parsed.data[key];
+    if (given === undefined)
+      throw failure(`"${key}" is missing: a task has input and target, or messages for a conversation`);
+    return attempt([key], () => parseTemplate(given));
+  };
+  const input = template('input');
+  const target = template('target');
   const { labelNames } = parsed.data;
   if (labelNames !== undefined && target.fields.length !== 1)
     throw failure(
@@ -150,12 +181,6 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
     const list = target.soleField === undefined ? undefined : fieldValue(record, target.soleField);
     if (!Array.isArray(list) || list.length === 0) return [target.render(record, names).trim()];
     return list.map((item) => scalarText(item, target.soleField!, names));
-  };
-  const settings = {
-    name,
-    version: createHash('sha256').update(content).digest('hex').slice(0, 12),
-    metric,
-    evaluationSplits: [source.splits.includes('test') ? ('test' as const) : ('validation' as const)],
   };
   if (choices !== undefined) {
     for (const key of ['labels', 'stop', 'maxNewTokens'] as const)
@@ -181,6 +206,65 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
     source,
     options.onWarning,
   );
+}
+
+type Attempt = <T>(keys: Path, make: () => T) => T;
+
+/** The turns of a record, by the task's `messages`. */
+async function conversationOf(
+  path: string,
+  key: 'messages' | 'conversations',
+  given: z.infer<typeof schema>,
+  attempt: Attempt,
+): Promise<(record: DataRecord, names?: ClassNames) => Conversation> {
+  const turns = given[key]!;
+  const sole = (text: string, where: string) => {
+    const { soleField } = parseTemplate(text);
+    if (soleField === undefined) throw new UserError(`"${text}" should be one {field}`);
+    return { field: soleField, where };
+  };
+  const template = await chatTemplateOf(path, given.chatTemplate, attempt);
+  const tools = given.tools === undefined ? undefined : attempt(['tools'], () => sole(given.tools!, 'tools'));
+  const toolsOf = (record: DataRecord): Pick<Conversation, 'tools'> => {
+    const value = tools && fieldValue(record, tools.field);
+    if (value === undefined || value === null) return {};
+    if (!Array.isArray(value)) throw new UserError(`field "${tools!.field}" should hold a list of tools`);
+    checkPlain(value, `field "${tools!.field}"`);
+    return { tools: value };
+  };
+  const more = { ...(template !== undefined && { template }) };
+  if (typeof turns === 'string') {
+    const { field } = attempt([key], () => sole(turns, key));
+    return (record) => {
+      const value = fieldValue(record, field);
+      if (value === undefined)
+        throw new UserError(`no field "${field}"; the record has ${Object.keys(record).join(', ')}`);
+      return { messages: readMessages(value, field), ...toolsOf(record), ...more };
+    };
+  }
+  const parts = turns.map(({ role, content }, i) => ({
+    role,
+    content: attempt([key, i, 'content'], () => parseTemplate(content)),
+  }));
+  return (record, names) => ({
+    messages: readMessages(
+      parts.map(({ role, content }) => ({ role, content: content.render(record, names) })),
+      key,
+    ),
+    ...toolsOf(record),
+    ...more,
+  });
+}
+
+/** The text of `chatTemplate`: itself, or of the .jinja file that it names, relative to the task file. */
+async function chatTemplateOf(path: string, given: string | undefined, attempt: Attempt): Promise<string | undefined> {
+  if (given === undefined || !given.trim().endsWith('.jinja') || given.includes('\n')) return given;
+  const file = join(dirname(path), given.trim());
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  return attempt(['chatTemplate'], () => {
+    if (text === undefined) throw new UserError(`cannot read the chat template ${file}`);
+    return text;
+  });
 }
 
 type Texts = (record: DataRecord, names?: ClassNames) => readonly string[];
@@ -275,7 +359,9 @@ function describeIssue(issue: z.core.$ZodIssue, failure: (problem: string, keys?
   }
   const key = issue.path.map(String).join('.');
   if (issue.path.length === 0)
-    return failure('a task file holds the keys name, files (or hub), input, target, metric (and labels)');
+    return failure(
+      'a task file holds the keys name, files (or hub), input and target (or messages), metric (and labels)',
+    );
   if (issue.code === 'invalid_type') {
     const quotes = issue.expected === 'string' ? ' (put numbers, True and False in quotes)' : '';
     return failure(`"${key}" is missing or no ${issue.expected}${quotes}`, issue.path);

@@ -1,6 +1,7 @@
 // What a person should know of the data before the first step: targets that the model can never give, rows in both
 // splits.
-import type { LanguageModel } from '../models/model.js';
+import { chatEnds } from '../models/chat.js';
+import type { LanguageModel, ModelShape } from '../models/model.js';
 import { joinedTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
@@ -11,13 +12,20 @@ const largestSample = 5000;
 
 /**
  * Notes, as sentences, on a task's data: targets that do not come back by decoding, inputs with characters that the
- * model does not know, labels that are the same tokens, examples that stand in both splits.
+ * model does not know, labels that are the same tokens, examples that stand in both splits, conversations whose turns
+ * end with what is no end to the model.
  */
 export function dataNotes(
   task: Pick<Task, 'name' | 'labels'>,
   train: readonly Example[],
   validation: readonly Example[],
-  { tokenizer, model: { kind } }: { readonly tokenizer: Tokenizer; readonly model: Pick<LanguageModel, 'kind'> },
+  {
+    tokenizer,
+    model: { kind, shape },
+  }: {
+    readonly tokenizer: Tokenizer;
+    readonly model: Pick<LanguageModel, 'kind'> & { readonly shape: Pick<ModelShape, 'endOfSequence'> };
+  },
 ): string[] {
   const encode = (target: string) => tokenizer.encode(joinedTarget(target, kind), { specialTokens: false });
   const every = Math.max(1, Math.ceil(train.length / largestSample));
@@ -27,6 +35,7 @@ export function dataNotes(
     ...unknownInInputs(sample, every > 1, tokenizer),
     ...sameLabels(task.labels ?? [], encode),
     ...commonExamples(train, validation),
+    ...strangeEnds(train, shape.endOfSequence, tokenizer),
   ].map((note) => `task ${task.name}: ${note}`);
 }
 
@@ -107,6 +116,19 @@ function commonExamples(train: readonly Example[], validation: readonly Example[
   return [
     `${common.length} of ${validation.length} validation examples stand in the training split, too, such as ${first.location}: ` +
       'scores on them do not show what the model has learned. Remove them from one of the two',
+  ];
+}
+
+function strangeEnds(train: readonly Example[], ends: readonly number[], tokenizer: Tokenizer): string[] {
+  if (!train[0]?.chat) return [];
+  const [id] = chatEnds(train, tokenizer);
+  if (id === undefined)
+    return ["the chat template puts no end token behind the assistant's turns: the model will not learn to stop"];
+  if (ends.includes(id)) return [];
+  const name = tokenizer.decode([id], { specialTokens: true });
+  return [
+    `turns end with ${name} (${id}), which the model's files do not call an end of sequence. promot ends answers there; ` +
+      'for other programs add it to eos_token_id in generation_config.json',
   ];
 }
 

@@ -1,7 +1,7 @@
 // What a training run would do, without training: examples as the model sees them, lengths, what is cut, estimates.
 import { type TrainingConfig, uses } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
-import { tokenizeExample, tokenizeInput } from '../models/tokenize.js';
+import { tokenizeExample, tokenizePrompt } from '../models/tokenize.js';
 import type { Example } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { estimateStage, type LengthStatistics, measureProducts, type StageEstimate, sizesOf } from './estimate.js';
@@ -14,6 +14,8 @@ import { setUp, tearDown } from './setup.js';
 export interface ShownToken {
   readonly id: number;
   readonly text: string;
+  /** Of the input: an earlier answer of a conversation, which is learned, too. */
+  readonly learned?: boolean;
 }
 
 export interface ShownExample {
@@ -25,6 +27,8 @@ export interface ShownExample {
   readonly promptRows: number;
   readonly inputTokens: readonly ShownToken[];
   readonly targetTokens: readonly ShownToken[];
+  /** A conversation: input and target are parts of one text. */
+  readonly isChat?: boolean;
   /** Tokens of the input that `maxInputLength` takes away. */
   readonly cutTokens: number;
 }
@@ -131,15 +135,16 @@ function showExample(
   promptRows: number,
   maxInputLength: number,
 ): ShownExample {
-  const { input, target } = tokenizeExample(example, tokenizer, model.kind, maxInputLength);
+  const { input, target, answers = [] } = tokenizeExample(example, tokenizer, model.kind, maxInputLength);
   const show = (ids: readonly number[]) =>
     ids.map((id) => ({ id, text: tokenizer.decode([id], { specialTokens: true }) }));
   return {
     input: example.input,
     target: example.target,
     promptRows,
-    inputTokens: show(input),
+    inputTokens: show(input).map((token, i) => (answers.includes(i) ? { ...token, learned: true } : token)),
     targetTokens: show(target),
-    cutTokens: tokenizeInput(example.input, tokenizer, model.kind).length - input.length,
+    ...(example.chat && { isChat: true }),
+    cutTokens: example.chat ? 0 : tokenizePrompt(example, tokenizer, model.kind).length - input.length,
   };
 }

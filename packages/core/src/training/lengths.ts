@@ -1,4 +1,5 @@
 // How long the training examples of a task are, in tokens: measured, and of a mixture of tasks.
+import { predictedIds } from '../models/model.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import type { LengthStatistics } from './estimate.js';
 import type { TrainingExamples } from './examples.js';
@@ -26,7 +27,7 @@ export function measureLengths(
   );
   return {
     inputs: whole.map(({ input }) => (maxInputLength ? Math.min(input.length, maxInputLength) : input.length)),
-    targets: whole.map(({ target }) => target.length),
+    targets: whole.map((example) => predictedIds(example).length),
     cut: whole.filter(
       ({ input }, n) => (maxInputLength > 0 && input.length > maxInputLength) || examples.isCut(n * every),
     ).length,

@@ -5,6 +5,7 @@ import {
   deriveSeed,
   distributed,
   gradientNorm,
+  inModule,
   type Linear,
   type Optimizer,
   type Parameters,
@@ -154,7 +155,7 @@ async function trainStep(
       blockwise(model, dropout, { recompute, hooks: divided ?? { done } }, () => {
         const logits = model.logits(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
         const targets = idTensor(examples.flatMap(predictedIds));
-        const sum = options.loss({ model, examples, prompt, logits, targets });
+        const sum = inModule('loss', () => options.loss({ model, examples, prompt, logits, targets }));
         return counts ? sum.div(predicted) : sum.mul(0);
       });
     return table ? table.pass(work) : work();
@@ -183,7 +184,8 @@ async function trainStep(
       `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
     );
   const learningRate = options.learningRate(step);
-  optimizer.step(learningRate, options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1);
+  const scale = options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1;
+  inModule('optimizer', () => optimizer.step(learningRate, scale));
   shards?.publish(optimizer.parameters);
   return {
     step,

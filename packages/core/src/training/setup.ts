@@ -9,12 +9,13 @@ import { candidatesOf } from '../generation/generate.js';
 import { findMethod, type Method, stageNames, uses } from '../methods/index.js';
 import { type ConfigInput, overlay, overlayStages, parseSettings } from '../methods/settings.js';
 import { addTokens } from '../models/add-tokens.js';
+import { fits, renderChats, withChatTemplate } from '../models/chat.js';
 import { chooseDevice } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../open/open.js';
 import { hasPaperSettings, loadTask } from '../tasks/registry.js';
-import type { Task } from '../tasks/task.js';
+import type { Example, Task } from '../tasks/task.js';
 import { paperConfig, resolveConfig, type TrainingConfig } from './config.js';
 import { dataNotes } from './data-notes.js';
 import { TrainingExamples } from './examples.js';
@@ -59,10 +60,15 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     paper: [request.task].flat().every(hasPaperSettings),
   };
   const { loaded: opened, config } = await openForTraining(request, method, data, before);
-  const loaded = config.addTokens.length > 0 ? await withNewTokens(opened, config, { method, tasks, request }) : opened;
+  // The template that the conversations were read with goes with the model that learned them.
+  const template = (await tasks[0]!.load('train'))[0]?.conversation?.template;
+  const own = template === undefined ? opened : { ...opened, kept: withChatTemplate(opened.kept, template) };
+  const loaded = config.addTokens.length > 0 ? await withNewTokens(own, config, { method, tasks, request }) : own;
   const runTasks: RunTask[] = [];
   try {
     checkTogether(config, method);
+    if (config.shots > 0 && tasks.some(({ conversation }) => conversation))
+      throw new UserError('setting shots: conversations have no exemplars in front');
     candidatesOf(loaded.model, config.beams);
     const replayTasks = await load(config.replay.tasks, 'replay.tasks');
     const keepTasks = await load(config.keep.tasks, 'keep.tasks');
@@ -72,9 +78,15 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     const seeds = [...tasks, ...replayTasks].map((_, i) => (i === 0 ? config.seed : deriveSeed(config.seed, i)));
     // Some token may have no row in the model: said now, not in the midst of training.
     const mayLackRows = loaded.tokenizer.vocabularySize > loaded.model.shape.vocabularySize;
+    const read = async (task: Task, split: 'train' | 'validation', limit = 0) => {
+      const all = await task.load(split);
+      const name = split === 'train' ? 'training' : split;
+      if (all.length === 0) throw new UserError(`task ${task.name}: its ${name} split is empty`);
+      const first = all.slice(0, limit || all.length);
+      return withinLength(renderChats(first, loaded), `task ${task.name}, ${name} split`, loaded, config, request);
+    };
     const examplesOf = async (task: Task, seed: number) => {
-      const training = await task.load('train');
-      if (training.length === 0) throw new UserError(`task ${task.name}: its training split is empty`);
+      const training = await read(task, 'train');
       const examples = new TrainingExamples(task, training, { loaded, seed, maxInputLength: config.maxInputLength });
       if (mayLackRows) for (const i of training.keys()) examples.tokens(i, 0, 0);
       return examples;
@@ -82,9 +94,7 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     const { promptInit, promptLength, validationLimit } = config;
     for (const [i, task] of tasks.entries()) {
       const examples = await examplesOf(task, seeds[i]!);
-      const split = await task.load('validation');
-      if (split.length === 0) throw new UserError(`task ${task.name}: its validation split is empty`);
-      const validation = split.slice(0, validationLimit || split.length);
+      const validation = await read(task, 'validation', validationLimit);
       if (mayLackRows) for (const example of validation) tokenizeExample(example, loaded.tokenizer, loaded.model.kind);
       for (const text of dataNotes(task, examples.examples, validation, loaded))
         request.onEvent?.({ type: 'note', text });
@@ -260,6 +270,26 @@ function warnOfLargeSteps(
       `${settings}.learningRate ${learningRate} is more than the size of the model's embeddings (root mean square ` +
       `${size.toPrecision(2)}): the prompt may run away; try ${(size / 5).toPrecision(1)}`,
   });
+}
+
+/**
+ * Examples without the conversations that are longer than `maxInputLength`, which is told: none is cut. Errors: a
+ * UserError where none is left.
+ */
+function withinLength(
+  examples: readonly Example[],
+  where: string,
+  { tokenizer }: LoadedModel,
+  { maxInputLength }: TrainingConfig,
+  { onEvent }: TrainRequest,
+): readonly Example[] {
+  const kept = examples.filter((example) => fits(example, tokenizer, maxInputLength));
+  const lost = examples.length - kept.length;
+  if (lost === 0) return examples;
+  const text = `${where}: ${lost} of ${examples.length} conversations have more than ${maxInputLength} tokens (maxInputLength)`;
+  if (kept.length === 0) throw new UserError(`${text}: none is left`);
+  onEvent?.({ type: 'note', text: `${text}; they are left out` });
+  return kept;
 }
 
 /** Settings that only make sense together. */

@@ -2,7 +2,8 @@
 import type { DryRun, LengthStatistics, ShownExample, ShownToken } from '@promot/core/train';
 import { duration, gigabytes } from './progress.js';
 
-export function describeDryRun(found: DryRun): string {
+/** @param colours whether what is learned of conversations is coloured, or stands between marks. */
+export function describeDryRun(found: DryRun, colours: boolean): string {
   const { config, cutInputs, trainExamples, inputLengths, targetLengths } = found;
   const share = ((100 * cutInputs) / trainExamples).toFixed(1);
   const stages = found.stages.flatMap(({ stage, task, steps, trainedParameters, memory, seconds }) => [
@@ -11,7 +12,7 @@ export function describeDryRun(found: DryRun): string {
       `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}, holes between them ${gigabytes(memory.holes)}`,
   ]);
   return [
-    ...found.examples.flatMap(describeExample),
+    ...found.examples.flatMap((example, i) => describeExample(example, i, colours)),
     `${count(trainExamples)} training examples, ${count(found.validationExamples)} validation examples`,
     `Input tokens:  ${describeLengths(inputLengths)}`,
     `Target tokens: ${describeLengths(targetLengths)}`,
@@ -28,9 +29,16 @@ export function describeDryRun(found: DryRun): string {
   ].join('\n');
 }
 
-function describeExample(example: ShownExample, index: number): string[] {
+function describeExample(example: ShownExample, index: number, colours: boolean): string[] {
   const { input, target, promptRows, inputTokens, targetTokens, cutTokens } = example;
   const rows = promptRows > 0 ? `[${promptRows} prompt rows] ` : '';
+  if (example.isChat)
+    return [
+      `Example ${index + 1}${example.task === undefined ? '' : ` (${example.task})`}, a conversation; ` +
+        `what carries loss is ${colours ? 'green' : 'between « and »'}`,
+      `${rows}${conversation(example, colours)}`,
+      '',
+    ];
   return [
     `Example ${index + 1}${example.task === undefined ? '' : ` (${example.task})`}`,
     `  input:   ${JSON.stringify(input)}`,
@@ -42,6 +50,19 @@ function describeExample(example: ShownExample, index: number): string[] {
 }
 
 const tokens = (list: readonly ShownToken[]): string => list.map(({ id, text }) => `${text}|${id}`).join(' ');
+
+/** The text of a conversation, with its parts that carry loss marked. */
+function conversation({ inputTokens, targetTokens }: ShownExample, colours: boolean): string {
+  const all = [...inputTokens, ...targetTokens.map((token) => ({ ...token, learned: true }))];
+  const parts: { text: string; learned: boolean }[] = [];
+  for (const { text, learned = false } of all) {
+    const last = parts.at(-1);
+    if (last?.learned === learned) last.text += text;
+    else parts.push({ text, learned });
+  }
+  const [open, close] = colours ? ['\u001b[32m', '\u001b[39m'] : ['«', '»'];
+  return parts.map(({ text, learned }) => (learned ? `${open}${text}${close}` : text)).join('');
+}
 
 const count = (number: number): string => number.toLocaleString('en');
 

@@ -6,6 +6,7 @@ import { type DataRecord, parseJson, readSingleTexts, readTable } from '@promot/
 import { isTaskOfRun, taskBeside } from '@promot/core/open';
 import { loadTask, type Task } from '@promot/core/tasks';
 import { Command } from 'commander';
+import { chat } from './chat.js';
 import { answer, type Io } from './io.js';
 import { openForUse } from './open.js';
 import {
@@ -25,6 +26,8 @@ interface Options extends CommonOptions {
   readonly input?: string;
   readonly task?: string;
   readonly record?: string;
+  readonly chat?: boolean;
+  readonly system?: string;
   readonly beams?: number;
   readonly maxNewTokens?: number;
 }
@@ -52,11 +55,24 @@ export function generateCommand(io: Io): Command {
     )
     .option('--task <T>', 'makes the input of a record by this task; of a run it is enough to name its task')
     .option('--record <JSON|@FILE>', 'with --task: a JSON object, or @FILE with records of any kind')
+    .option('--chat', "talk by the model's chat template: --input is a turn of yours; without it, turns line by line")
+    .option('--system <TEXT>', 'with --chat: the system turn in front')
     .option('--beams <N>', 'beams; 1 is greedy search (default: 4)', wholeNumber(1))
     .option('--max-new-tokens <N>', 'most tokens to generate (default: 128)', wholeNumber(1));
   return requireFlags(withCommonOptions(command), '--model').action(async (options: Options) => {
     const settings = readKnownSettings(options, keys);
     const progress = new Progress(io);
+    if (options.system !== undefined && !options.chat) throw new UserError('--system goes with --chat');
+    if (options.chat) {
+      if (options.task !== undefined || options.record !== undefined)
+        throw new UserError('--chat takes its turns from --input or line by line, not from --task and --record');
+      const { input, model, prompt, system, json, beams, maxNewTokens } = options;
+      const flags = { ...(beams && { beams }), ...(maxNewTokens && { maxNewTokens }) };
+      const turns = input === undefined ? undefined : await readInput(input);
+      const opened = await openForUse(model, prompt, settings, progress);
+      await chat(io, opened, { system, json, turns, settings: { ...settings, ...flags } });
+      return;
+    }
     const { task, inputs, several } = await readRequest(options);
     let { prompt } = options;
     if (task !== undefined && prompt === undefined && (await hasPromptFor(options.model, task.path))) {
@@ -92,13 +108,10 @@ async function readRequest({ model, input, task: name, record }: Options): Promi
     throw new UserError('--task and --record go together: the task makes the input of the record');
   if ((input === undefined) === (record === undefined))
     throw new UserError('promot generate needs either --input or --task with --record (see --help)');
-  if (input !== undefined) {
-    if (input === '-') return { inputs: [readFileSync(0, 'utf8').replace(/\r?\n$/u, '')], several: false };
-    const isFile = input.startsWith('@');
-    return { inputs: isFile ? await readSingleTexts(input.slice(1)) : [input], several: isFile };
-  }
+  if (input !== undefined) return await readInput(input);
   const path = await taskBeside(model, name!);
   const task = await loadTask(path, { templatesOnly: true });
+  if (task.conversation) throw new UserError(`task ${task.name} holds conversations: go on from one with --chat`);
   const isFile = record!.startsWith('@');
   const { records, location } = isFile
     ? await readTable([record!.slice(1)])
@@ -111,6 +124,13 @@ async function readRequest({ model, input, task: name, record }: Options): Promi
     }
   });
   return { task: { path, task }, inputs, several: isFile };
+}
+
+/** The texts that --input names. */
+async function readInput(input: string): Promise<{ readonly inputs: readonly string[]; readonly several: boolean }> {
+  if (input === '-') return { inputs: [readFileSync(0, 'utf8').replace(/\r?\n$/u, '')], several: false };
+  const isFile = input.startsWith('@');
+  return { inputs: isFile ? await readSingleTexts(input.slice(1)) : [input], several: isFile };
 }
 
 function oneRecord(text: string): DataRecord {

@@ -18,6 +18,7 @@ import { answer, type Io } from './io.js';
 import { observer, title } from './observe.js';
 import { checkPlaces } from './open.js';
 import { type CommonOptions, dataOption, modelOption, withCommonOptions, wordList } from './options.js';
+import { profiled } from './profile.js';
 import { duration, gigabytes, Progress } from './progress.js';
 import { inRanks } from './ranks.js';
 import { readSettings, type Settings } from './settings.js';
@@ -31,6 +32,7 @@ interface Options extends CommonOptions {
   readonly data?: string;
   readonly resume?: true | string;
   readonly dryRun?: boolean;
+  readonly profile?: boolean;
   readonly input?: string;
   readonly target?: string;
   readonly addTokens?: string[];
@@ -64,6 +66,7 @@ export function trainCommand(io: Io): Command {
       readTokenList,
     )
     .option('--dry-run', 'show examples, sizes, memory and time, without training')
+    .option('--profile', 'print where the time of a few steps of each stage goes, by part of the model and by operator')
     .addHelpText('after', '\nA --config file may hold model, task, method, out and data, too; flags win over it.');
   return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
@@ -88,11 +91,12 @@ export function trainCommand(io: Io): Command {
       if (options.dryRun) {
         const { dryRun } = await import('@promot/core/train');
         const found = await dryRun({ ...request, onEvent: observer(progress) });
-        answer(io, json, found, () => describeDryRun(found));
+        const colours = (io.stdout as { isTTY?: boolean }).isTTY === true && !process.env.NO_COLOR;
+        answer(io, json, found, () => describeDryRun(found, colours));
         return;
       }
       const { train } = await import('@promot/core/train');
-      const onEvent = observer(progress);
+      const onEvent = options.profile ? await profiled(observer(progress), progress) : observer(progress);
       const { result, exitCode } = await untilInterrupted(
         progress,
         'Finishing the step and saving a checkpoint',
@@ -139,6 +143,7 @@ async function writeTask({ input, target, ...options }: Options, progress: Progr
 function readRequest({
   resume,
   dryRun: _,
+  profile: _____,
   json: __,
   input: ___,
   target: ____,

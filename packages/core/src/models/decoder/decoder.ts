@@ -5,6 +5,7 @@ import {
   cat,
   type DType,
   type Embedding,
+  inModule,
   keep,
   type Linear,
   ones,
@@ -241,7 +242,7 @@ export class Decoder implements LanguageModel {
 
   /** ids [...] -> [..., E] */
   #embedded(ids: Tensor): Tensor {
-    const rows = this.blocks.run(this.#embed, ids, (own) => this.#embed.forward(own));
+    const rows = inModule('embedding', () => this.blocks.run(this.#embed, ids, (own) => this.#embed.forward(own)));
     return this.#embeddingScale === 1 ? rows : rows.mul(this.#embeddingScale);
   }
 
@@ -275,7 +276,7 @@ export class Decoder implements LanguageModel {
 
   #toLogits(hidden: Tensor): Tensor {
     const { logitScale, logitCap } = this.#spec;
-    const logits = this.blocks.runLast(this.blocks, () => this.head.forward(hidden));
+    const logits = this.blocks.runLast(this.blocks, () => inModule('head', () => this.head.forward(hidden)));
     const scaled = logitScale === 1 ? logits : logits.mul(logitScale);
     return logitCap === undefined ? scaled : op('aten::tanh', scaled.div(logitCap)).mul(logitCap);
   }

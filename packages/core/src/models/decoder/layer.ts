@@ -1,5 +1,5 @@
 // A layer of a decoder: attention and feed-forward, each with its norms, added to what came in.
-import { type RMSNorm, scope, type Tensor } from '@promot/torch';
+import { inModule, type RMSNorm, scope, type Tensor } from '@promot/torch';
 import { type Dropout, maybe } from '../dropout.js';
 import type { Weights } from '../weights.js';
 import { Attention, type Mask } from './attention.js';
@@ -68,9 +68,15 @@ export class Layer {
     context: Context | undefined,
   ): Tensor {
     return scope(() => {
-      const attend = (y: Tensor) => this.attention.forward(y, turn, mask, context, this.#index);
+      const attend = (y: Tensor) =>
+        inModule('attention', () => this.attention.forward(y, turn, mask, context, this.#index));
       const y = this.#add(x, attend, this.#attentionNorms, dropout);
-      return this.#add(y, (z) => this.#feedForward.forward(z), this.#feedForwardNorms, dropout);
+      return this.#add(
+        y,
+        (z) => inModule('feed-forward', () => this.#feedForward.forward(z)),
+        this.#feedForwardNorms,
+        dropout,
+      );
     });
   }
 

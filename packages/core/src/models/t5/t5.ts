@@ -6,6 +6,7 @@ import {
   cat,
   type Embedding,
   embedding,
+  inModule,
   keep,
   type Linear,
   ones,
@@ -171,7 +172,7 @@ export class T5 implements LanguageModel {
 
   /** ids [...] -> [..., E] */
   #embedded(ids: Tensor): Tensor {
-    return this.blocks.run(this.#shared, ids, (own) => this.#shared.forward(own));
+    return inModule('embedding', () => this.blocks.run(this.#shared, ids, (own) => this.#shared.forward(own)));
   }
 
   /** Encoder states [B, S, E] and their mask [B, S], the prompt's rows included. */
@@ -194,7 +195,7 @@ export class T5 implements LanguageModel {
 
   #toLogits(hidden: Tensor): Tensor {
     const scaled = this.#outputScale === 1 ? hidden : hidden.mul(this.#outputScale);
-    return this.blocks.runLast(this.blocks, () => this.head.forward(scaled));
+    return this.blocks.runLast(this.blocks, () => inModule('head', () => this.head.forward(scaled)));
   }
 }
 
@@ -390,12 +391,25 @@ class Block {
   ): Tensor {
     return scope(() => {
       const normed = this.#selfNorm.forward(x);
-      let y = x.add(maybe(dropout, this.#self.forward(normed, normed, selfBias, dropout)));
-      if (this.#cross && states && crossBias)
+      const self = inModule('attention', () => this.#self.forward(normed, normed, selfBias, dropout));
+      let y = x.add(maybe(dropout, self));
+      if (this.#cross && states && crossBias) {
+        const query = this.#cross.norm.forward(y);
+        const { attention } = this.#cross;
         y = y.add(
-          maybe(dropout, this.#cross.attention.forward(this.#cross.norm.forward(y), states, crossBias, dropout)),
+          maybe(
+            dropout,
+            inModule('cross-attention', () => attention.forward(query, states, crossBias, dropout)),
+          ),
         );
-      return y.add(maybe(dropout, this.#feedForward.forward(this.#feedForwardNorm.forward(y), dropout)));
+      }
+      const z = this.#feedForwardNorm.forward(y);
+      return y.add(
+        maybe(
+          dropout,
+          inModule('feed-forward', () => this.#feedForward.forward(z, dropout)),
+        ),
+      );
     });
   }
 

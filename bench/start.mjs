@@ -1,0 +1,55 @@
+// How long promot takes to answer and to begin: `promot --help`, and from the start of `promot train` to the end of its
+// first step.
+//
+//   node bench/start.mjs --model SMOLLM2.gguf --data DATA [--rounds 5]
+//
+// Prints medians in seconds, of the clock and of the processor.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: { model: { type: 'string' }, data: { type: 'string' }, rounds: { type: 'string', default: '5' } },
+});
+const promot = fileURLToPath(new URL('../packages/promot/bin/promot.js', import.meta.url));
+
+/** Seconds from the start of a command until a line of its output matches, or to its end. */
+function seconds(args, until) {
+  return new Promise((resolve, reject) => {
+    const started = performance.now();
+    const child = spawn(process.execPath, [promot, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let text = '';
+    let found;
+    const read = (chunk) => {
+      text += chunk;
+      if (until?.test(text)) found ??= (performance.now() - started) / 1000;
+    };
+    child.stdout.on('data', read);
+    child.stderr.on('data', read);
+    child.on('close', (code) => {
+      if (code === 0) resolve(found ?? (performance.now() - started) / 1000);
+      else reject(new Error(`promot ${args.join(' ')} failed:\n${text}`));
+    });
+  });
+}
+
+async function median(measure) {
+  const found = [];
+  for (let round = 0; round < Number(values.rounds); round++) found.push(await measure());
+  return found.sort((a, b) => a - b)[Math.floor(found.length / 2)];
+}
+
+console.log(`promot --help: ${(await median(() => seconds(['--help']))).toFixed(2)} s`);
+if (values.model && values.data) {
+  const first = () => {
+    const out = mkdtempSync(join(tmpdir(), 'promot-start-'));
+    const train = ['train', '--model', values.model, '--data', values.data, '--task', 'multi30k-en-fr'];
+    const settings = 'preset=paper stage2.steps=1 batchSize=1 microBatchSize=1 validationLimit=1 beams=1';
+    const args = [...train, '--method', 'fine-tune', '--out', join(out, 'run'), '--set', ...settings.split(' ')];
+    return seconds(args, /fine-tune 1\/1|model 1\/1/u).finally(() => rmSync(out, { recursive: true, force: true }));
+  };
+  console.log(`promot train, start to first step: ${(await median(first)).toFixed(2)} s`);
+}

@@ -1,0 +1,109 @@
+// Conversations in the records of a data set: turns of system, user, assistant and tools, in the two forms that data
+// sets have.
+import { UserError } from '../base/errors.js';
+import type { ClassNames } from '../data/class-names.js';
+import { ExactNumber } from '../data/exact-number.js';
+import { type DataRecord, isRecord } from '../data/record.js';
+import type { TaskDefinition } from './task.js';
+
+/** One turn, as a chat template reads it: `role`, `content`, and what else the data says (`tool_calls`, `name`, ...). */
+export type Message = Readonly<Record<string, unknown>> & { readonly role: string };
+
+/** A conversation that ends with a turn of the assistant. */
+export interface Conversation {
+  readonly messages: readonly Message[];
+  /** JSON schemas of functions, for templates that name them. */
+  readonly tools?: readonly unknown[];
+  /** In place of the model's own chat template. */
+  readonly template?: string;
+}
+
+const roles = ['system', 'developer', 'user', 'assistant', 'tool'];
+
+/** Roles of `{ from, value }`. */
+const speakers: Readonly<Record<string, string>> = {
+  system: 'system',
+  human: 'user',
+  user: 'user',
+  gpt: 'assistant',
+  chatgpt: 'assistant',
+  assistant: 'assistant',
+  tool: 'tool',
+  observation: 'tool',
+  function_response: 'tool',
+};
+
+/**
+ * The turns of a list of `{ role, content }` or of `{ from, value }`, up to the last one of the assistant: nothing is
+ * learned from what comes behind it. Errors: a UserError that names the turn.
+ */
+export function readMessages(value: unknown, field: string): readonly Message[] {
+  if (!Array.isArray(value) || value.length === 0)
+    throw new UserError(`field "${field}" should hold a list of turns, each with role and content (or from and value)`);
+  const messages = value.map((turn: unknown, i) => readMessage(turn, `field "${field}", turn ${i + 1}`));
+  const last = messages.findLastIndex(({ role }) => role === 'assistant');
+  if (last === -1) throw new UserError(`field "${field}" has no turn of the assistant: there is nothing to learn`);
+  return messages.slice(0, last + 1);
+}
+
+function readMessage(turn: unknown, where: string): Message {
+  if (!isRecord(turn)) throw new UserError(`${where}: ${short(turn)} is no turn with role and content`);
+  checkPlain(turn, where);
+  if ('role' in turn) {
+    const { role, content } = turn;
+    if (typeof role !== 'string' || !roles.includes(role))
+      throw new UserError(`${where}: role is ${short(role)}; known are ${roles.join(', ')}`);
+    const isText = typeof content === 'string' || (Array.isArray(content) && content.every(isTextPart));
+    const calls = role === 'assistant' && Array.isArray(turn.tool_calls) && turn.tool_calls.length > 0;
+    if (!isText && !(calls && (content === undefined || content === null)))
+      throw new UserError(`${where}: content is ${short(content)}; a text is expected`);
+    return turn as Message;
+  }
+  const { from, value, ...others } = turn;
+  const role = typeof from === 'string' && Object.hasOwn(speakers, from) ? speakers[from]! : undefined;
+  if (role === undefined)
+    throw new UserError(
+      `${where}: it has neither a role nor a "from" that is known (${Object.keys(speakers).join(', ')}), but ${short(turn)}`,
+    );
+  if (typeof value !== 'string') throw new UserError(`${where}: value is ${short(value)}; a text is expected`);
+  return { ...others, role, content: value };
+}
+
+const isTextPart = (part: unknown): boolean => isRecord(part) && part.type === 'text' && typeof part.text === 'string';
+
+/** Chat templates write numbers their own way: one that would come out otherwise than it stands in the file. */
+export function checkPlain(value: unknown, where: string): void {
+  if (value instanceof ExactNumber)
+    throw new UserError(`${where}: a chat template would not keep the number ${value}; write it as a text`);
+  if (typeof value === 'bigint') throw new UserError(`${where}: a chat template cannot write the number ${value}`);
+  if (typeof value !== 'object' || value === null) return;
+  for (const inner of Object.values(value)) checkPlain(inner, where);
+}
+
+/** What the assistant says in a turn: its text, or where it has none, the calls of tools, one a line. */
+export function answerIn({ content, tool_calls: calls }: Message): string {
+  const text = Array.isArray(content) ? content.map((part: { text: string }) => part.text).join('') : content;
+  if (typeof text === 'string' && text.trim() !== '') return text;
+  return Array.isArray(calls) ? calls.map((call) => JSON.stringify(call)).join('\n') : '';
+}
+
+/** A definition by its conversations alone: the last turn is the target, and all before it the input, as JSON. */
+export function chatTask(
+  settings: Omit<TaskDefinition, 'conversation' | 'input' | 'target'>,
+  conversation: (record: DataRecord, names?: ClassNames) => Conversation,
+): TaskDefinition {
+  return {
+    ...settings,
+    conversation,
+    input: (record, names) => {
+      const { messages, tools, template } = conversation(record, names);
+      return JSON.stringify([messages.slice(0, -1), ...(tools ? [tools] : []), ...(template ? [template] : [])]);
+    },
+    target: (record, names) => answerIn(conversation(record, names).messages.at(-1)!),
+  };
+}
+
+function short(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 60)} ...` : text;
+}
