@@ -2,7 +2,7 @@
 """PEFT LoRA adapters on the golden models, with the logits that PEFT gives: python packages/core/golden/lora.py
 
 Needs what make.py needs, and its models. Writes models/NAME/lora/: the adapter (rank 2, alpha 3, queries and values, both halves
-random), expected.safetensors with `logits` [N, V] of the batch in expected.json, and nothing else.
+random; of T5Gemma 2 the head, too), expected.safetensors with `logits` [N, V] of the batch in expected.json, and nothing else.
 """
 
 import json
@@ -25,7 +25,13 @@ def write(name):
     expected = json.loads((folder / "expected.json").read_text())
     seq2seq = expected["kind"] == "encoder-decoder"
     base = (AutoModelForSeq2SeqLM if seq2seq else AutoModelForCausalLM).from_pretrained(folder, dtype=torch.float32)
-    config = peft.LoraConfig(r=2, lora_alpha=3, target_modules=["q", "v"] if seq2seq else ["q_proj", "v_proj"],
+    targets = {
+        "t5-v1.1": ["q", "v"],
+        "llama": ["q_proj", "v_proj"],
+        # Not those of the vision tower; the head is a module within `lm_head`.
+        "t5gemma2": r"model\.(encoder\.text_model|decoder)\.layers\.\d+\.self_attn\.(q_proj|v_proj)|lm_head\.out_proj",
+    }
+    config = peft.LoraConfig(r=2, lora_alpha=3, target_modules=targets[name],
                              task_type="SEQ_2_SEQ_LM" if seq2seq else "CAUSAL_LM")
     model = peft.get_peft_model(base, config).eval()
     torch.manual_seed(5)
@@ -47,10 +53,11 @@ def write(name):
     adapter = out / "adapter_config.json"
     saved = json.loads(adapter.read_text())
     saved["base_model_name_or_path"] = ""
-    saved["target_modules"] = sorted(saved["target_modules"])
+    if not isinstance(saved["target_modules"], str):
+        saved["target_modules"] = sorted(saved["target_modules"])
     adapter.write_text(json.dumps(saved, indent=2) + "\n")
     save_file({"logits": torch.cat(rows)}, str(out / "expected.safetensors"))
 
 
-for name in ("t5-v1.1", "llama"):
+for name in ("t5-v1.1", "llama", "t5gemma2"):
     write(name)

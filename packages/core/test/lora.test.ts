@@ -12,7 +12,7 @@ import { goldenModel } from './small-task.js';
 const out = mkdtempSync(join(tmpdir(), 'promot-lora-'));
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 
-describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
+describe.each(['t5-v1.1', 'llama', 't5gemma2'])('%s', (name) => {
   const folder = goldenModel(name);
   const { model } = loadFolder(folder, 'float32');
   const { batch } = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8')) as {
@@ -48,7 +48,9 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
 
   test('a fresh addition changes nothing', () => {
     const lora = attachLora(model, 4, 0);
-    expect(lora.layers().length).toBe(name === 'llama' ? 4 : 12);
+    expect(lora.layers().length).toBe(
+      name === 't5-v1.1' ? 12 : model.shape.layers.decoder * 2 + model.shape.layers.encoder * 2,
+    );
     expect(apart(logits(), plain)).toBe(0);
     lora.detach();
   });

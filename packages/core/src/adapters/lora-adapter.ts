@@ -12,12 +12,10 @@ import {
   tensor,
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
-import { isTied, untieHead } from '../models/head.js';
+import { headName, isTied, untieHead } from '../models/head.js';
 import type { LanguageModel } from '../models/model.js';
 import { openAdapterWeights } from './adapter-folder.js';
 import { type LoraSettings, readLoraConfig } from './lora-config.js';
-
-const HEAD = 'lm_head';
 
 /** What an adapter's file holds for one layer. */
 interface LayerParts {
@@ -80,7 +78,7 @@ export class LoraAdapter {
         throw new UserError(
           `${name} has no bias that the adapter's (lora_bias) could be added to: it cannot be merged`,
         );
-    if (this.#added.has(HEAD) && isTied(this.model)) {
+    if (this.#added.has(headName(this.model)) && isTied(this.model)) {
       const linear = this.model.head;
       untieHead(this.model);
       this.model.head.lowRanks = linear.lowRanks;
@@ -108,7 +106,7 @@ export class LoraAdapter {
 }
 
 function linearOf(model: LanguageModel, name: string): Linear | undefined {
-  return name === HEAD ? model.head : model.linears.get(name);
+  return name === headName(model) ? model.head : model.linears.get(name);
 }
 
 /** The name of the input embedding, such as `model.embed_tokens`. */
@@ -132,6 +130,7 @@ class Reading {
   readonly #changes: Change[] = [];
   readonly #layers: string[] = [];
   readonly #embedding: string;
+  readonly #head: string;
 
   constructor(
     readonly folder: string,
@@ -139,6 +138,7 @@ class Reading {
     readonly config: LoraSettings,
   ) {
     this.#embedding = embeddingName(model);
+    this.#head = headName(model);
   }
 
   read(): LoraAdapter {
@@ -212,7 +212,7 @@ class Reading {
     // PEFT saves the embedding and the head, too, where the adapter adds to them, and a head that it ties to a saved
     // embedding.
     if (module === this.#embedding) return this.config.isTarget(module);
-    if (module === HEAD)
+    if (module === this.#head)
       return (
         this.config.isTarget(module) ||
         (this.config.ensure_weight_tying === true && this.config.isSaved(this.#embedding))
@@ -224,7 +224,7 @@ class Reading {
   }
 
   #holds(key: string): boolean {
-    return this.model.parameters.has(key) || key === `${HEAD}.weight`;
+    return this.model.parameters.has(key) || key === `${this.#head}.weight`;
   }
 
   /**
@@ -232,7 +232,7 @@ class Reading {
    */
   #checkLayers(parts: ReadonlyMap<string, LayerParts>): void {
     const { model, config } = this;
-    const modules = [...model.linears.keys(), HEAD, this.#embedding];
+    const modules = [...model.linears.keys(), this.#head, this.#embedding];
     const lacking = [...parts.keys()].filter((name) => !modules.includes(name));
     if (lacking.length > 0)
       throw this.#error(`the model has no layer for ${listed(lacking)}: the adapter was trained for another model`);
@@ -275,7 +275,7 @@ class Reading {
     const scale = config.scaleOf(name);
     let { weight } = linearOf(this.model, name)!;
     if (config.residual !== 'none' || magnitude) {
-      if (name === HEAD) weight = this.#headOfItsOwn();
+      if (name === this.#head) weight = this.#headOfItsOwn();
       this.#remember(weight);
     }
     if (config.residual !== 'none') {
@@ -305,7 +305,7 @@ class Reading {
     const { trainable_token_indices: asked } = this.config;
     if (!asked) throw this.#error(`${name} has trained tokens, and trainable_token_indices is not set`);
     const isEmbedding = name === this.#embedding;
-    if (!isEmbedding && name !== HEAD) throw this.#error(`the model has no embedding ${name} for trained tokens`);
+    if (!isEmbedding && name !== this.#head) throw this.#error(`the model has no embedding ${name} for trained tokens`);
     const key = Array.isArray(asked) ? '' : Object.keys(asked).find((one) => name === one || name.endsWith(`.${one}`));
     const ids = Array.isArray(asked) ? asked : key === undefined ? undefined : asked[key];
     if (!ids) throw this.#error(`trainable_token_indices does not name ${name}`);
@@ -333,9 +333,9 @@ class Reading {
   #replace(key: string, value: Tensor): void {
     const module = key.slice(0, key.lastIndexOf('.'));
     if (module === this.#embedding) this.#onlyDecoders('a saved embedding');
-    const isOfTied = module === HEAD || module === this.#embedding;
+    const isOfTied = module === this.#head || module === this.#embedding;
     if (isOfTied && isTied(this.model) && !this.config.ensure_weight_tying) this.#headOfItsOwn();
-    const parameter = module === HEAD ? this.model.head.weight : this.model.parameters.get(key)!;
+    const parameter = module === this.#head ? this.model.head.weight : this.model.parameters.get(key)!;
     if (value.shape.length !== parameter.shape.length || value.shape.some((side, i) => side !== parameter.shape[i]))
       throw this.#error(`${key} has shape [${value.shape}], the model's is [${parameter.shape}]`);
     this.#remember(parameter);

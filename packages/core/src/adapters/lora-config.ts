@@ -93,7 +93,7 @@ export function readLoraConfig(folder: string, model: LanguageModel): LoraSettin
       const { target_modules: targets, exclude_modules: excluded, layers_to_transform: layers } = config;
       if (excluded && named(excluded, module)) return false;
       if (isSaved(module) || targets === null || targets === undefined) return false;
-      if (targets === 'all-linear') return module !== 'lm_head' && model.linears.has(module);
+      if (targets === 'all-linear') return model.linears.has(module);
       if (!named(targets, module)) return false;
       if (typeof targets === 'string' || layers === null || layers === undefined || [layers].flat().length === 0)
         return true;
