@@ -47,6 +47,22 @@ const qwen2: PreTokenizer = {
   ignoreMerges: false,
 };
 
+/** o200k's: words by their letters' case, with the contraction behind them. */
+const gpt4o: PreTokenizer = {
+  normalizer: null,
+  steps: [
+    split(
+      [
+        `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+${CONTRACTIONS}?`,
+        `[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*${CONTRACTIONS}?`,
+        '\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+',
+      ].join('|'),
+    ),
+    byteLevel(false),
+  ],
+  ignoreMerges: false,
+};
+
 /** By `tokenizer.ggml.pre`, as Hugging Face's tokenizer.json of the same models describes them. */
 const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['default', gpt2],
@@ -60,6 +76,8 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
   ['llama3', llama3],
   ['llama-v3', llama3],
   ['smaug-bpe', llama3],
+  ['exaone4', gpt2],
+  ['gpt-4o', gpt4o], // Phi-4-mini
   ['qwen2', qwen2],
   ['deepseek-r1-qwen', qwen2],
 ]);

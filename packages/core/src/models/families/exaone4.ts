@@ -2,6 +2,7 @@
 // positions.
 import { z } from 'zod';
 import { decoderFamily, layerTypes } from './decoder-family.js';
+import { layerTypesOf } from './gguf-table.js';
 
 export const exaone4 = decoderFamily({
   name: 'exaone4',
@@ -26,5 +27,9 @@ export const exaone4 = decoderFamily({
       norms: 'after',
       queryKeyNorm: 'head',
     };
+  },
+  gguf: {
+    architecture: 'exaone4',
+    config: (facts) => ({ sliding_window: facts.get('attention.sliding_window') ?? null, ...layerTypesOf(facts) }),
   },
 });

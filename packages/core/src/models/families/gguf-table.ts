@@ -33,10 +33,21 @@ export interface GgufConfig {
 export interface GgufTable {
   /** `general.architecture` */
   readonly architecture: string;
+  /** Where several families share the architecture: whether a file is of this one. */
+  matches?(facts: Pick<GgufFacts, 'get'>): boolean;
+  /** Whether `rope.dimension_count` may be less than a head, whose size is then the width over the heads. */
+  readonly turnsPartOfHead?: boolean;
   /** Whether rows of query and key stand in another order: neighbouring pairs in place of halves. */
   readonly permutesRotary?: boolean;
   /** Whether the weights of norms are stored with 1 added. */
   readonly normsAreOneMore?: boolean;
   /** Keys of config.json beside the common ones, or in their place (undefined takes one out). */
   config?(facts: GgufFacts): Readonly<Record<string, unknown>>;
+}
+
+/** `layer_types` of a file that says for each layer whether it has the window. */
+export function layerTypesOf({ get }: Pick<GgufFacts, 'get'>): { layer_types?: readonly string[] } {
+  const pattern = get('attention.sliding_window_pattern');
+  if (!Array.isArray(pattern)) return {};
+  return { layer_types: pattern.map((has) => (has ? 'sliding_attention' : 'full_attention')) };
 }

@@ -56,8 +56,10 @@ const NORM_NAMES = {
 } as const satisfies Record<string, Readonly<Record<string, string>>>;
 type Norms = keyof typeof NORM_NAMES;
 
-/** Factors of Llama 3's rotary frequencies; not a weight of the model. */
+/** Factors of Llama 3's rotary frequencies, and LongRoPE's two lists of them; not weights of the model. */
 const ROPE_FACTORS = 'rope_freqs.weight';
+const LONG_FACTORS = 'rope_factors_long.weight';
+const SHORT_FACTORS = 'rope_factors_short.weight';
 
 /**
  * Opens a GGUF file. Tensors are read one at a time, when asked for.
@@ -72,7 +74,7 @@ export function openGguf(path: string): GgufCheckpoint {
   const fused = file.tensors.some(({ name }) => name === 'blk.0.attn_qkv.weight');
   const tensors = new Map<string, GgufCheckpointTensor>();
   for (const tensor of file.tensors) {
-    if (tensor.name === ROPE_FACTORS) continue;
+    if ([ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS].includes(tensor.name)) continue;
     const name = huggingFaceName(tensor.name, norms, fused);
     if (name === undefined) {
       throw new UserError(`${path}: the tensor "${tensor.name}" belongs to a model that is not supported.`);
@@ -96,7 +98,8 @@ function familyOf({ path, metadata }: GgufFile): { name: string; architecture: s
     .all()
     .flatMap(({ name, architecture, gguf: table }) => (table ? [{ name, architecture, table }] : []));
   const wanted = metadata.get('general.architecture');
-  const found = known.find(({ table }) => table.architecture === wanted);
+  const get = (key: string) => metadata.get(`${String(wanted)}.${key}`);
+  const found = known.find(({ table }) => table.architecture === wanted && (table.matches?.({ get }) ?? true));
   if (found) return found;
   const names = known.map(({ table }) => table.architecture);
   throw new UserError(
@@ -163,7 +166,8 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
   const hidden = number('embedding_length');
   const heads = number('attention.head_count');
   const keyHeads = number('attention.head_count_kv', heads);
-  const headSize = number('attention.key_length', number('rope.dimension_count', hidden / heads));
+  const turned = table.turnsPartOfHead ? hidden / heads : number('rope.dimension_count', hidden / heads);
+  const headSize = number('attention.key_length', turned);
   const theta = number('rope.freq_base', 10_000);
   const [queries, keys] = [heads * headSize, keyHeads * headSize];
   for (const [name, rows] of [
@@ -209,7 +213,7 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
 }
 
-/** config.json's `rope_scaling`, out of the metadata (linear) or of the tensor of Llama 3's factors. */
+/** config.json's `rope_scaling`, out of the metadata (linear, YaRN) or of the tensors of LongRoPE's and Llama 3's factors. */
 function ropeScaling(
   file: GgufFile,
   get: (key: string) => GgufValue | undefined,
@@ -218,6 +222,21 @@ function ropeScaling(
 ): Record<string, unknown> | null {
   const type = get('rope.scaling.type') ?? 'none';
   if (type === 'linear') return { rope_type: 'linear', factor: get('rope.scaling.factor') ?? 1 };
+  const attention = get('rope.scaling.attn_factor');
+  const attentionFactor = attention === undefined ? {} : { attention_factor: attention };
+  if (type === 'yarn')
+    return {
+      rope_type: 'yarn',
+      factor: get('rope.scaling.factor'),
+      original_max_position_embeddings: get('rope.scaling.original_context_length'),
+      ...attentionFactor,
+    };
+  const [long, short] = [LONG_FACTORS, SHORT_FACTORS].map((name) => file.tensors.find((one) => one.name === name));
+  // The converter names the kind for some models and not for Phi's.
+  if (long && short && (type === 'none' || type === 'longrope')) {
+    const list = (tensor: GgufTensor) => [...readTensor(file.path, tensor)];
+    return { rope_type: 'longrope', short_factor: list(short), long_factor: list(long), ...attentionFactor };
+  }
   if (type !== 'none') throw new UserError(`${file.path}: rope scaling of the type ${String(type)} is not supported.`);
   const tensor = file.tensors.find(({ name }) => name === ROPE_FACTORS);
   if (!tensor) return null;

@@ -2,6 +2,7 @@
 // OLMo 3: the same with windows in three of four layers, whose positions are never scaled.
 import { z } from 'zod';
 import { decoderFamily, layerTypes } from './decoder-family.js';
+import { layerTypesOf } from './gguf-table.js';
 
 const normKeys = { rms_norm_eps: z.number().positive().default(1e-5), attention_bias: z.boolean().nullish() };
 
@@ -17,8 +18,8 @@ export const olmo2 = decoderFamily({
   architecture: 'Olmo2ForCausalLM',
   keys: normKeys,
   spec: (config) => normed(config),
-  // OLMo 3 has the same name there, and a window: then the key, which OLMo 2 does not know, is refused.
-  gguf: { architecture: 'olmo2', config: ({ get }) => ({ sliding_window: get('attention.sliding_window') }) },
+  // OLMo 3 has the same name there, and a window.
+  gguf: { architecture: 'olmo2', matches: ({ get }) => get('attention.sliding_window') === undefined },
 });
 
 export const olmo3 = decoderFamily({
@@ -34,5 +35,10 @@ export const olmo3 = decoderFamily({
       rotary: rotary({ layerType: 'sliding_attention', base }),
     };
     return { ...normed(config), layers: layers((i) => (has[i] ? near : far)) };
+  },
+  gguf: {
+    architecture: 'olmo2',
+    matches: ({ get }) => get('attention.sliding_window') !== undefined,
+    config: (facts) => ({ sliding_window: facts.number('attention.sliding_window'), ...layerTypesOf(facts) }),
   },
 });

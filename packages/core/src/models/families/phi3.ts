@@ -26,4 +26,14 @@ export const phi3 = decoderFamily({
     const every = { window: config.sliding_window ?? Infinity, rotary: rotary({ keys, partial: true }) };
     return { layers: layers(() => every), fused: true };
   },
+  gguf: {
+    architecture: 'phi3',
+    turnsPartOfHead: true,
+    config: ({ get, number, config: { head_dim: width, max_position_embeddings: positions } }) => ({
+      // 0 stands for none.
+      sliding_window: get('attention.sliding_window') || null,
+      partial_rotary_factor: number('rope.dimension_count', width) / width,
+      original_max_position_embeddings: number('rope.scaling.original_context_length', positions),
+    }),
+  },
 });

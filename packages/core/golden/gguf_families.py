@@ -1,0 +1,106 @@
+"""Writes files/families/NAME.gguf: golden models as llama.cpp's converter stores them, for families whose tables differ
+from Llama's.
+
+    pip install gguf safetensors torch && python packages/core/golden/gguf_families.py
+
+Tensor names come from gguf's own map, keys from its writer. What the converter (convert_hf_to_gguf.py) does beside them is
+written out here: LongRoPE's and Llama 3's factors as tensors, windows by layer, permuted rows of Mistral.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import gguf
+import numpy
+import torch
+from safetensors.torch import load_file
+
+HERE = Path(__file__).parent
+OUT = HERE / "files" / "families"
+ARCHITECTURES = {"mistral": "LLAMA", "olmo3": "OLMO2", "exaone4": "EXAONE4", "phi3": "PHI3"}
+# The converter takes Llama 3's own number for what the file does not say.
+ORIGINAL = 8192
+
+
+def permuted(weight, heads):
+    return weight.reshape(heads, 2, weight.shape[0] // heads // 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def llama3_factors(rope, width):
+    low, high = ORIGINAL / rope["low_freq_factor"], ORIGINAL / rope["high_freq_factor"]
+    for i in range(0, width, 2):
+        wavelength = 2 * math.pi * rope["rope_theta"] ** (i / width)
+        if wavelength < high:
+            yield 1
+        elif wavelength > low:
+            yield rope["factor"]
+        else:
+            smooth = (ORIGINAL / wavelength - rope["low_freq_factor"]) / (rope["high_freq_factor"] - rope["low_freq_factor"])
+            yield 1 / ((1 - smooth) / rope["factor"] + smooth)
+
+
+def write(name, architecture):
+    folder = HERE / "models" / name
+    config = json.loads((folder / "config.json").read_text())
+    arch = gguf.MODEL_ARCH[architecture]
+    writer = gguf.GGUFWriter(OUT / f"{name}.gguf", gguf.MODEL_ARCH_NAMES[arch])
+    layers, heads, keys = (config[f"num_{key}"] for key in ("hidden_layers", "attention_heads", "key_value_heads"))
+    rope = config["rope_parameters"]
+    writer.add_block_count(layers)
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(keys)
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_bos_token_id(config["bos_token_id"])
+    writer.add_eos_token_id(config["eos_token_id"])
+    width = config.get("head_dim") or config["hidden_size"] // heads
+    if config.get("head_dim"):
+        writer.add_key_length(width)
+        writer.add_value_length(width)
+    if name == "mistral":
+        writer.add_rope_dimension_count(width)
+    if name == "phi3":
+        writer.add_rope_dimension_count(int(rope["partial_rotary_factor"] * width))
+        writer.add_rope_scaling_orig_ctx_len(config["original_max_position_embeddings"])
+        scale = config["max_position_embeddings"] / config["original_max_position_embeddings"]
+        writer.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(scale) / math.log(config["original_max_position_embeddings"])))
+        writer.add_sliding_window(config["sliding_window"])
+        for kind in ("long", "short"):
+            writer.add_tensor(f"rope_factors_{kind}.weight", numpy.array(rope[f"{kind}_factor"], dtype=numpy.float32))
+    if name in ("olmo3", "exaone4"):
+        writer.add_sliding_window(config["sliding_window"])
+        writer.add_sliding_window_pattern([kind == "sliding_attention" for kind in config["layer_types"]])
+    if name == "olmo3":
+        full = rope["full_attention"]
+        rope = rope["sliding_attention"]
+        writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+        writer.add_rope_scaling_factor(full["factor"])
+        writer.add_rope_scaling_attn_factors(0.1 * math.log(full["factor"]) + 1)
+        writer.add_rope_scaling_orig_ctx_len(full["original_max_position_embeddings"])
+    if name == "exaone4":
+        # With a small base no frequency is divided by the whole factor, from which promot finds the factor.
+        rope = {**rope, "rope_theta": 1e6}
+        writer.add_tensor("rope_freqs.weight", numpy.array(list(llama3_factors(rope, width)), dtype=numpy.float32))
+    writer.add_rope_freq_base(rope["rope_theta"])
+    names = gguf.get_tensor_name_map(arch, layers)
+    for key, value in load_file(folder / "model.safetensors").items():
+        if name == "mistral" and (".q_proj." in key or ".k_proj." in key):
+            value = permuted(value, heads if ".q_proj." in key else keys)
+        target = names.get_name(key, try_suffixes=(".weight", ".bias"))
+        if value.dim() == 1:
+            writer.add_tensor(target, value.float().numpy())
+        else:
+            data = value.to(torch.bfloat16).contiguous().view(torch.uint8).numpy()
+            writer.add_tensor(target, data, raw_dtype=gguf.GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+OUT.mkdir(parents=True, exist_ok=True)
+for name, architecture in ARCHITECTURES.items():
+    write(name, architecture)

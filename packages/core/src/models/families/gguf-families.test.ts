@@ -1,0 +1,48 @@
+// Golden models as GGUF files (golden/gguf_families.py): the model that comes out is the folder's, which
+// golden-models.test.ts compares with Transformers.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { noGrad, scope, tensor } from '@promot/torch';
+import { expect, test } from 'vitest';
+import { goldenFolder } from '../../../test/golden-folders.js';
+import { type CheckpointTensor, openCheckpoint } from '../checkpoint.js';
+import { buildModel } from '../load.js';
+import { CheckpointWeights } from '../weights.js';
+import { openGguf } from './gguf.js';
+
+/** What the GGUF file cannot say of the folder's config.json. */
+const unsaid: Record<string, (config: Record<string, unknown>) => object> = {
+  // llama.cpp has no windows in the architecture `llama`.
+  mistral: () => ({ sliding_window: null }),
+  // Its converter stores factors; what they follow from is Llama 3's. The base is larger than the folder's.
+  exaone4: ({ rope_parameters: rope }) => ({
+    rope_parameters: { ...(rope as object), original_max_position_embeddings: 8192, rope_theta: 1e6 },
+  }),
+  olmo3: () => ({}),
+  phi3: () => ({}),
+};
+
+test.each(Object.keys(unsaid))('%s', (name) => {
+  const folder = join(goldenFolder, name);
+  const read = (file: string) => JSON.parse(readFileSync(join(folder, file), 'utf8')) as Record<string, unknown>;
+  const config = read('config.json');
+  const path = fileURLToPath(new URL(`../../../golden/files/families/${name}.gguf`, import.meta.url));
+  const gguf = openGguf(path);
+  expect(gguf.config.model_type).toBe(name === 'mistral' ? 'llama' : name);
+  const tensors = [...gguf.tensors].map(([key, { shape, read: load }]): [string, CheckpointTensor] => [
+    key,
+    { shape, load: () => tensor(load(), { shape }) },
+  ]);
+  const found = buildModel(gguf.config, new CheckpointWeights(path, new Map(tensors), 'float32'), path);
+  const checkpoint = openCheckpoint(folder);
+  const weights = new CheckpointWeights(folder, checkpoint.tensors, 'float32');
+  const wanted = buildModel({ ...config, ...unsaid[name]!(config) }, weights, folder);
+  checkpoint.close();
+
+  const { batch } = read('expected.json') as { batch: { inputIds: number[][]; targetIds: number[][] } };
+  const examples = batch.inputIds.map((input, i) => ({ input, target: batch.targetIds[i]! }));
+  const apart = noGrad(() => scope(() => found.logits(examples).sub(wanted.logits(examples)).abs().amax().item()));
+  expect(apart).toBeLessThan(1e-5);
+  for (const model of [found, wanted]) for (const parameter of model.parameters.values()) parameter.dispose();
+});
