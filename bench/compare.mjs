@@ -28,6 +28,8 @@ const work = [
       ...['--lengths', task, '--batch', '64'],
     ]),
   ),
+  // Long answers of a large vocabulary.
+  ['train-step', '--model', 'gemma-3-270m', '--stage', '2', '--target', '256'],
   ...['adafactor', 'adamw'].map((name) => ['optimizer', '--model', 'smollm2-135m', '--optimizer', name]),
   ['generate', '--model', 't5-v1.1-small', '--beams', '4', '--new-tokens', '32'],
 ].filter((args) => args.join(' ').includes(values.only));

@@ -30,11 +30,11 @@ import peft
 import torch
 import transformers
 from torch.nn.functional import cross_entropy
-from transformers import LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
+from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, T5Config, T5ForConditionalGeneration
 from transformers.optimization import Adafactor
 
 # model -> (encoder-decoder?, batch, source length, target length, prompt rows). A decoder-only sequence is source + target.
-SHAPES = {"t5-v1.1-small": (True, 16, 128, 8, 100), "smollm2-135m": (False, 8, 120, 8, 50)}
+SHAPES = {"t5-v1.1-small": (True, 16, 128, 8, 100), "smollm2-135m": (False, 8, 120, 8, 50), "gemma-3-270m": (False, 4, 64, 8, 20)}
 
 
 def make_model(name):
@@ -47,6 +47,10 @@ def make_model(name):
         model.lm_head.weight = torch.nn.Parameter(model.lm_head.weight.detach().clone() * 0.05)  # it ties every T5
         assert model.lm_head.weight is not model.shared.weight
         return model
+    if name == "gemma-3-270m":
+        config = Gemma3TextConfig(vocab_size=262144, hidden_size=640, intermediate_size=2048, num_hidden_layers=18, num_attention_heads=4,
+                                  num_key_value_heads=1, head_dim=256, query_pre_attn_scalar=256, sliding_window=512, use_cache=False)
+        return Gemma3ForCausalLM._from_config(config, attn_implementation=fused(Gemma3ForCausalLM))
     config = LlamaConfig(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
                          num_key_value_heads=3, tie_word_embeddings=True, max_position_embeddings=8192, use_cache=False,
                          rope_parameters={"rope_type": "default", "rope_theta": 100000.0}, bos_token_id=1, eos_token_id=2)

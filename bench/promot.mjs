@@ -67,6 +67,30 @@ const models = {
       eos_token_id: 2,
     },
   },
+  // A small model with a large vocabulary: 168 of its 268 million numbers are the table.
+  'gemma-3-270m': {
+    batch: 4,
+    source: 64,
+    prompt: 20,
+    dropout: 0,
+    config: {
+      model_type: 'gemma3_text',
+      vocab_size: 262144,
+      hidden_size: 640,
+      intermediate_size: 2048,
+      num_hidden_layers: 18,
+      num_attention_heads: 4,
+      num_key_value_heads: 1,
+      head_dim: 256,
+      query_pre_attn_scalar: 256,
+      sliding_window: 512,
+      max_position_embeddings: 32768,
+      rope_theta: 1000000,
+      rope_local_base_freq: 10000,
+      tie_word_embeddings: true,
+      eos_token_id: 1,
+    },
+  },
 };
 
 tuneProcess();

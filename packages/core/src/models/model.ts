@@ -112,6 +112,10 @@ export interface LanguageModel {
    * Decoder-only: before the whole sequence.
    */
   logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor;
+  /** What the output layer makes these logits of [N, E]. */
+  states(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor;
+  /** The output layer, with what scales or caps it: states [N, E] -> logits [N, V]. */
+  toLogits(states: Tensor): Tensor;
   /** Reads the inputs (B of them) once and is then asked for one token after the other. Call inside `noGrad`. */
   startDecoding(inputs: readonly Ids[], options?: { prompt?: Tensor; prefix?: Prefix }): Decoding;
   /**

@@ -62,7 +62,8 @@ export function blockwise(
   try {
     return scope(() => {
       const loss = pass.forward(work);
-      loss.backward();
+      // Without a gradient `work` has gone back to the last block's outputs itself.
+      if (loss.requiresGrad) loss.backward();
       pass.backward();
       return loss.detach();
     });

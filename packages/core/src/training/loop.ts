@@ -23,6 +23,7 @@ import { idTensor } from '../models/padding.js';
 import { blockwise } from './blockwise.js';
 import type { Pass } from './objectives/objective.js';
 import { type OwnPass, ownPasses, roundsOf, Sums } from './parallel.js';
+import { backwardInPieces, tokensOfPiece } from './pieces.js';
 import type { Shards } from './shards.js';
 import { SharedPrompts } from './shared-prompts.js';
 import { TableGradient } from './table-gradient.js';
@@ -44,6 +45,8 @@ export interface LoopOptions {
   readonly steps: number;
   /** The sum of the losses of a pass's predicted tokens, a scalar with gradient. */
   readonly loss: (pass: Pass) => Tensor;
+  /** Whether the loss reads nothing of a pass but logits and targets (`Objective.ofLogitsAlone`). Default false. */
+  readonly lossOfLogitsAlone?: boolean;
   readonly dropout: number;
   /** Seed of the dropout masks. */
   readonly seed: number;
@@ -153,10 +156,17 @@ async function trainStep(
     };
     const work = () =>
       blockwise(model, dropout, { recompute, hooks: divided ?? { done } }, () => {
-        const logits = model.logits(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
-        const targets = idTensor(examples.flatMap(predictedIds));
-        const sum = inModule('loss', () => options.loss({ model, examples, prompt, logits, targets }));
-        return counts ? sum.div(predicted) : sum.mul(0);
+        const lossOf = (logits: Tensor, targets: Tensor) =>
+          inModule('loss', () => {
+            const sum = options.loss({ model, examples, prompt, logits, targets });
+            return counts ? sum.div(predicted) : sum.mul(0);
+          });
+        const states = model.states(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
+        const tokens = tokensOfPiece(model.shape.vocabularySize);
+        // The ranks of a divided model gather the output layer together: all of them once a pass.
+        if (options.lossOfLogitsAlone && !divided && states.size(0) > tokens)
+          return backwardInPieces(model, states, examples, tokens, lossOf, () => table?.collectLogits());
+        return lossOf(model.toLogits(states), idTensor(examples.flatMap(predictedIds)));
       });
     return table ? table.pass(work) : work();
   };

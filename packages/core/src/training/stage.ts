@@ -207,7 +207,7 @@ class StageRun {
           batch: (step) => mixture.batch(step),
           learningRate: (step) => learningRateAt(step, settings) / lowering ** (checkpoints.state.lowered ?? 0),
           steps: settings.steps,
-          loss: this.#loss(),
+          ...this.#loss(),
           dropout: config.dropout,
           seed: deriveSeed(phase.seed, phase.place),
           gradientClip: settings.gradientClip,
@@ -270,13 +270,13 @@ class StageRun {
   }
 
   /** The objective of the stage, and the penalty for leaving the pretrained model. */
-  #loss(): (pass: Pass) => Tensor {
+  #loss(): { loss: (pass: Pass) => Tensor; lossOfLogitsAlone: boolean } {
     const { config, base } = this.context.setup;
     const { objective, trains } = this.phase.stage;
     const main = objectives.get(objective ?? config.loss);
     const penalty = base && trains.includes('model') ? klPenalty(base.model, config.kl) : undefined;
-    if (!penalty) return (pass) => main.loss(pass, config);
-    return (pass) => scope(() => main.loss(pass, config).add(penalty(pass)));
+    if (!penalty) return { loss: (pass) => main.loss(pass, config), lossOfLogitsAlone: main.ofLogitsAlone ?? false };
+    return { loss: (pass) => scope(() => main.loss(pass, config).add(penalty(pass))), lossOfLogitsAlone: false };
   }
 
   #hasBest(state: StageState, tell: (text: string) => void): boolean {

@@ -12,6 +12,8 @@ import type { LanguageModel } from '../models/model.js';
  * Tables of fewer numbers are left to autograd: there is little to gain, and the order of its sums stays what it was.
  */
 const leastNumbers = 2 ** 26;
+/** Gradients of more logits than so many are made into the table's at once: 512 MB in fp32. */
+const mostKept = 2 ** 27;
 
 interface Read {
   /** [n] */
@@ -36,8 +38,13 @@ export class TableGradient {
   /** What passes that are done have left: ids and gradients of rows; inputs and gradients of logits. */
   #rows: Pair[] = [];
   #logits: Pair[] = [];
+  /** The output layer's part of the table's gradient so far [V, E], where it could not wait. */
+  #sum: Tensor | undefined;
 
-  private constructor({ embed, head }: LanguageModel) {
+  private constructor(
+    { embed, head }: LanguageModel,
+    readonly most: number,
+  ) {
     this.#embed = embed;
     this.#head = head.weight === embed.weight ? head : undefined;
   }
@@ -48,9 +55,14 @@ export class TableGradient {
   }
 
   /** For a model whose table is trained and large (of so many numbers); else undefined. */
-  static of(model: LanguageModel, trained: Iterable<Tensor>, least = leastNumbers): TableGradient | undefined {
+  static of(
+    model: LanguageModel,
+    trained: Iterable<Tensor>,
+    least = leastNumbers,
+    most = mostKept,
+  ): TableGradient | undefined {
     const { weight } = model.embed;
-    return weight.numel >= least && [...trained].includes(weight) ? new TableGradient(model) : undefined;
+    return weight.numel >= least && [...trained].includes(weight) ? new TableGradient(model, most) : undefined;
   }
 
   /** Does a pass, forward and backward, without the table's gradient; what it will be made of is kept. */
@@ -78,40 +90,54 @@ export class TableGradient {
     }
   }
 
-  #collect(): void {
-    const gradientOf = (tensor: Tensor) => scope(() => (tensor.grad ? keep(tensor.grad) : undefined));
-    for (const { ids, rows } of this.#reads) {
-      const gradient = gradientOf(rows);
-      if (gradient) this.#rows.push([ids, gradient]);
-      else ids.dispose();
-      rows.dispose();
-    }
-    for (const { x, y } of this.#products) {
+  /** Takes over what the logits that have gone backward have left, before the pass is at its end. */
+  collectLogits(): void {
+    for (const { x, y } of this.#products.splice(0)) {
       const gradient = gradientOf(y);
       if (gradient) this.#logits.push([x, gradient]);
       else x.dispose();
       y.dispose();
     }
-    this.#reads = [];
-    this.#products = [];
+    if (this.#logits.reduce((sum, [, gradient]) => sum + gradient.numel, 0) > this.most) this.#multiply();
+  }
+
+  #collect(): void {
+    this.collectLogits();
+    for (const { ids, rows } of this.#reads.splice(0)) {
+      const gradient = gradientOf(rows);
+      if (gradient) this.#rows.push([ids, gradient]);
+      else ids.dispose();
+      rows.dispose();
+    }
+  }
+
+  /** Adds the products of inputs and gradients of logits to the sum. */
+  #multiply(): void {
+    const pairs = this.#logits.splice(0);
+    if (pairs.length === 0) return;
+    scope(() =>
+      noGrad(() => {
+        const [x, y] = [0, 1].map((which) => cat(pairs.map((pair) => pair[which as 0 | 1]))) as [Tensor, Tensor];
+        if (this.#sum) call('aten::addmm_', this.#sum, y.transpose(0, 1), x);
+        else this.#sum = keep(y.transpose(0, 1).matmul(x));
+      }),
+    );
+    for (const tensor of pairs.flat()) tensor.dispose();
   }
 
   /** Gives the table its gradient, of all passes since the last time. */
   finish(): void {
     const { weight } = this.#embed;
-    if (this.#rows.length + this.#logits.length === 0) return;
+    this.#multiply();
+    if (this.#rows.length === 0 && !this.#sum) return;
     try {
       scope(() => {
         const gradient = noGrad(() => {
-          const all = (pairs: readonly Pair[], which: 0 | 1) => cat(pairs.map((pair) => pair[which]));
           const [vocabulary, width] = weight.shape as [number, number];
-          const sum =
-            this.#logits.length > 0
-              ? all(this.#logits, 1).transpose(0, 1).matmul(all(this.#logits, 0))
-              : zeros([vocabulary, width], weight.dtype);
+          const sum = this.#sum ?? zeros([vocabulary, width], weight.dtype);
           if (this.#rows.length > 0) {
-            const flat = this.#rows.map(([ids, rows]): Pair => [ids, rows.reshape(-1, width)]);
-            call('aten::index_add_', sum, 0, all(flat, 0), all(flat, 1));
+            const [ids, rows] = [this.#rows.map(([ids]) => ids), this.#rows.map(([, rows]) => rows.reshape(-1, width))];
+            call('aten::index_add_', sum, 0, cat(ids), cat(rows));
           }
           return sum;
         });
@@ -125,7 +151,14 @@ export class TableGradient {
   /** Forgets what passes have left. */
   dispose(): void {
     for (const tensor of [...this.#rows, ...this.#logits].flat()) tensor.dispose();
+    this.#sum?.dispose();
+    this.#sum = undefined;
     this.#rows = [];
     this.#logits = [];
   }
+}
+
+/** What has come to a tensor, kept. */
+function gradientOf(tensor: Tensor): Tensor | undefined {
+  return scope(() => (tensor.grad ? keep(tensor.grad) : undefined));
 }

@@ -127,7 +127,11 @@ export class Decoder implements LanguageModel {
     return this.#writer.config(this.head.weight === this.#embed.weight);
   }
 
-  logits(batch: readonly TokenizedExample[], { prompt, prefix, dropout }: ForwardOptions = {}): Tensor {
+  logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor {
+    return scope(() => this.toLogits(this.states(batch, options)));
+  }
+
+  states(batch: readonly TokenizedExample[], { prompt, prefix, dropout }: ForwardOptions = {}): Tensor {
     return scope(() => {
       // No place sees what comes after it: the prompt's are the same for every example, and are read once for all.
       const readPrompt = prompt && new ReadPrefix(prompt.size(0));
@@ -166,7 +170,7 @@ export class Decoder implements LanguageModel {
             place === 0 ? rows - 1 : rows + (ragged?.starts[b] ?? b * longest) + place - 1,
           ),
         );
-        return this.#toLogits(hidden.indexSelect(0, idTensor(places)));
+        return hidden.indexSelect(0, idTensor(places));
       } finally {
         readPrompt?.dispose();
       }
@@ -218,7 +222,7 @@ export class Decoder implements LanguageModel {
             return { bias: attentionBias(cat([seenOfPrefix(read, gaps, length, window), own], 3), x) };
           });
           const at = { places, rows: inputs.length, length, whole };
-          return this.#toLogits(this.#run(x, at, masks, undefined, cache).select(1, length - 1));
+          return this.toLogits(this.#run(x, at, masks, undefined, cache).select(1, length - 1));
         });
       const next = (tokens: readonly number[]) =>
         scope(() => {
@@ -228,7 +232,7 @@ export class Decoder implements LanguageModel {
           for (const rope of this.#ropes.values()) rope.checkSame(whole, now);
           const masks = perWindow((window): Mask => ({ bias: bias(window) }));
           const at = { places, rows: tokens.length, length: 1, whole: now };
-          return this.#toLogits(this.#run(x, at, masks, undefined, cache).select(1, 0));
+          return this.toLogits(this.#run(x, at, masks, undefined, cache).select(1, 0));
         });
       return {
         first,
@@ -274,7 +278,7 @@ export class Decoder implements LanguageModel {
     });
   }
 
-  #toLogits(hidden: Tensor): Tensor {
+  toLogits(hidden: Tensor): Tensor {
     const { logitScale, logitCap } = this.#spec;
     const logits = this.blocks.runLast(this.blocks, () => inModule('head', () => this.head.forward(hidden)));
     const scaled = logitScale === 1 ? logits : logits.mul(logitScale);

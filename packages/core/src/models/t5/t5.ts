@@ -133,7 +133,11 @@ export class T5 implements LanguageModel {
     };
   }
 
-  logits(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
+  logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor {
+    return scope(() => this.toLogits(this.states(batch, options)));
+  }
+
+  states(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
     return scope(() => {
       const { states, mask } = this.#encode(
         batch.map((e) => e.input),
@@ -147,7 +151,7 @@ export class T5 implements LanguageModel {
       );
       const decoded = this.#decoder.forward(this.#embedded(shifted.ids), { states, statesMask: mask, dropout });
       const places = batch.flatMap(({ target }, b) => target.map((_, i) => b * shifted.longest + i));
-      return this.#toLogits(decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places)));
+      return decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places));
     });
   }
 
@@ -158,7 +162,7 @@ export class T5 implements LanguageModel {
       const next = (tokens: readonly number[]) =>
         scope(() => {
           const hidden = this.#embedded(idTensor(tokens).unsqueeze(1));
-          return this.#toLogits(this.#decoder.step(hidden, cache).squeeze(1));
+          return this.toLogits(this.#decoder.step(hidden, cache).squeeze(1));
         });
       return {
         first: () => next(inputs.map(() => this.#start)),
@@ -193,7 +197,7 @@ export class T5 implements LanguageModel {
     return { states, mask: whole };
   }
 
-  #toLogits(hidden: Tensor): Tensor {
+  toLogits(hidden: Tensor): Tensor {
     const scaled = this.#outputScale === 1 ? hidden : hidden.mul(this.#outputScale);
     return this.blocks.runLast(this.blocks, () => inModule('head', () => this.head.forward(scaled)));
   }

@@ -118,7 +118,11 @@ export class T5Gemma2 implements LanguageModel {
     return this.#config(this.head.weight === this.#embed.weight);
   }
 
-  logits(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
+  logits(batch: readonly TokenizedExample[], options?: ForwardOptions): Tensor {
+    return scope(() => this.toLogits(this.states(batch, options)));
+  }
+
+  states(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
     return scope(() => {
       const inputs = batch.map((e) => e.input);
       const { states, mask } = this.#encode(inputs, prompt, dropout);
@@ -136,7 +140,7 @@ export class T5Gemma2 implements LanguageModel {
       const x = maybe(dropout, this.#embedded(ids));
       const decoded = this.#decoder.forward(x, positions(longest, longest), masks, dropout, { states });
       const places = batch.flatMap(({ target }, b) => target.map((_, i) => b * longest + i));
-      return this.#toLogits(decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places)));
+      return decoded.reshape(-1, decoded.size(2)).indexSelect(0, idTensor(places));
     });
   }
 
@@ -162,7 +166,7 @@ export class T5Gemma2 implements LanguageModel {
           const at = { places, rows: tokens.length, length: 1, whole: Math.max(...places) + 1 };
           const masks = perWindow((window): Mask => ({ bias: bias(window) }));
           const x = this.#embedded(idTensor(tokens).unsqueeze(1));
-          return this.#toLogits(this.#decoder.forward(x, at, masks, undefined, { context: cache }).select(1, 0));
+          return this.toLogits(this.#decoder.forward(x, at, masks, undefined, { context: cache }).select(1, 0));
         });
       return {
         first: () => {
@@ -219,7 +223,7 @@ export class T5Gemma2 implements LanguageModel {
     });
   }
 
-  #toLogits(hidden: Tensor): Tensor {
+  toLogits(hidden: Tensor): Tensor {
     const logits = this.blocks.runLast(this.blocks, () => this.head.forward(hidden));
     const cap = this.#logitCap;
     return cap === undefined ? logits : op('aten::tanh', logits.div(cap)).mul(cap);

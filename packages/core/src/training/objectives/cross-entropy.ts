@@ -25,5 +25,6 @@ export function sumOfLosses(logits: Tensor, targets: Tensor, options: LossOption
 export const crossEntropy: Objective = {
   name: 'cross-entropy',
   summary: 'the negative log-likelihood of the targets, smoothed (labelSmoothing)',
+  ofLogitsAlone: true,
   loss: ({ logits, targets }, options) => sumOfLosses(logits, targets, options),
 };

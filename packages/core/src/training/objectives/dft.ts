@@ -13,6 +13,7 @@ export const dft: Objective = {
   summary: "dynamic fine-tuning: each token's loss times the target's own probability",
   // The paper weighs the plain cross-entropy; smoothing that is asked for is weighed with it.
   defaults: { labelSmoothing: 0 },
+  ofLogitsAlone: true,
   loss: ({ logits, targets }, options) =>
     scope(() => {
       const plain = { labelSmoothing: 0, zLoss: 0 };

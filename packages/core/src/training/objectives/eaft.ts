@@ -32,6 +32,7 @@ export const eaft: Objective = {
   summary: "entropy-adaptive fine-tuning: each token's loss times the model's own entropy there",
   // The paper weighs the plain cross-entropy; smoothing that is asked for is weighed with it.
   defaults: { labelSmoothing: 0 },
+  ofLogitsAlone: true,
   loss: ({ logits, targets }, options) =>
     scope(() => tokenLosses(logits, targets, options).mul(entropyGate(logits)).sum()),
 };

@@ -33,6 +33,11 @@ export interface Objective {
   /** Settings that it needs other than the usual defaults. */
   readonly defaults?: ConfigInput;
   /**
+   * True: the loss needs nothing of a pass but logits and targets, token by token. Then it is computed a few tokens at a
+   * time where the table of logits would be large. Default false.
+   */
+  readonly ofLogitsAlone?: boolean;
+  /**
    * The sum over the N tokens of a pass, a scalar with gradient. Training divides it by the tokens of the whole batch.
    */
   loss(pass: Pass, options: LossOptions): Tensor;
