@@ -124,6 +124,32 @@ describe('the forms of a folder', () => {
   });
 });
 
+test('names of tensors with a prefix of torch.compile, without "model.", and swish for SiLU give the same model', () => {
+  const example = { input: [5, 9, 14], target: [7, 8] };
+  const logitsOf = (folder: string) => {
+    const loaded = loadFolder(folder, 'float32');
+    const found = noGrad(() => scope(() => loaded.model.logits([example]).toNumbers()));
+    free(loaded);
+    return found;
+  };
+  const wanted = logitsOf(join(golden, 'models/mistral'));
+  const renamed = (rename: (name: string) => string) => {
+    const folder = copyOf('models/mistral');
+    changeWeights(folder, (tensors) => {
+      for (const [name, value] of [...tensors]) {
+        tensors.delete(name);
+        tensors.set(rename(name), value);
+      }
+    });
+    return folder;
+  };
+  expect(logitsOf(renamed((name) => `_orig_mod.${name}`))).toEqual(wanted);
+  expect(logitsOf(renamed((name) => name.replace(/^model\./, '')))).toEqual(wanted);
+  const folder = copyOf('models/mistral');
+  change(folder, 'config.json', { hidden_act: 'swish' });
+  expect(logitsOf(folder)).toEqual(wanted);
+});
+
 describe('T5 with the shared table under another name', () => {
   test.each([
     ['t5-v1.1', 'decoder.embed_tokens.weight'],

@@ -19,7 +19,8 @@ const commonKeys = {
   head_dim: z.int().positive().nullish(),
   max_position_embeddings: z.int().positive().nullish(),
   rms_norm_eps: z.number().positive().default(1e-6),
-  hidden_act: z.literal('silu').default('silu'),
+  // The same function under its two names.
+  hidden_act: z.enum(['silu', 'swish']).default('silu'),
   rope_theta: z.number().positive().nullish(),
   rope_scaling: rotaryKeys.nullish(),
   rope_parameters: rotaryKeys
