@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Scores and outputs of two real models before training: python packages/core/golden/real.py MODELS_DIR DATA_DIR
+"""Scores and outputs of real models before training: python packages/core/golden/real.py MODELS_DIR DATA_DIR [MODEL...]
 
-MODELS_DIR holds flan-t5-small-titles/ and smollm2-135m-instruct.gguf, DATA_DIR the JSON Lines folders (rte, ...). Writes
-real.json beside this script; needs also `pip install gguf`. The data may not be republished, so real.json names rows
+MODELS_DIR holds flan-t5-small-titles/, smollm2-135m-instruct.gguf, gemma-3-270m/ and gemma-3-270m-q4_k_m.gguf, DATA_DIR the
+JSON Lines folders (rte, ...). Writes real.json beside this script, of the models that are named or of all; needs also `pip
+install gguf`. Of Gemma there are fewer examples, in float32 alone. The data may not be republished, so real.json names rows
 (file, number from 0) and templates, and gives the SHA-256 of each text and of its ids (as compact JSON) to compare with.
 About five minutes of one CPU core.
 """
@@ -83,12 +84,12 @@ def generate(model, encoder_decoder, inputs, beams, end, padding):
     return sequence, out.sequences_scores[0].item() if beams > 1 else None
 
 
-def measure(name, load, encoder_decoder, tokenizer, data):
+def measure(name, load, encoder_decoder, tokenizer, data, whole=True):
     model = load(torch.float32).eval()
     end = model.generation_config.eos_token_id
     padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     scores = []
-    for number in RTE_ROWS:
+    for number in RTE_ROWS if whole else RTE_ROWS[:3]:
         record = row(data, "rte/validation.jsonl", number)
         text, target = fill(RTE_INPUT, record), record["label"] if encoder_decoder else " " + record["label"]
         inputs, targets = tokenizer(text).input_ids, tokenizer(target, add_special_tokens=False).input_ids + [end]
@@ -96,7 +97,7 @@ def measure(name, load, encoder_decoder, tokenizer, data):
         scores.append({"row": number, "textSha256": digest(text), "inputTokens": len(inputs), "inputIdsSha256": ids_digest(inputs),
                        "target": target, "targetIds": targets, "loss": -logprobs.mean().item(), "logprobs": logprobs.tolist()})
     prompts = []
-    for shot_file, shot_row, file, number, (template, answer) in ONE_SHOT:
+    for shot_file, shot_row, file, number, (template, answer) in ONE_SHOT if whole else ONE_SHOT[:2]:
         text = fill(template + answer, row(data, shot_file, shot_row)) + "\n\n" + fill(template, row(data, file, number))
         inputs = tokenizer(text).input_ids
         prompts.append({"exemplar": {"file": shot_file, "row": shot_row, "template": template + answer}, "separator": "\n\n",
@@ -105,16 +106,17 @@ def measure(name, load, encoder_decoder, tokenizer, data):
     def outputs():
         return [{b: generate(model, encoder_decoder, p["inputs"], b, end, padding) for b in (1, 4)} for p in prompts]
     single = outputs()
-    model = model.double()
-    double = outputs()
-    for p, one, two in zip(prompts, single, double):
+    if whole:
+        model = model.double()
+    double = outputs() if whole else None
+    for p, one, two in zip(prompts, single, double or [None] * len(prompts)):
         del p["inputs"]
         for beams, key in ((1, "greedy"), (4, "beam4")):
             ids, sequence_score = one[beams]
             p[key] = {"ids": ids, "text": tokenizer.decode(ids, skip_special_tokens=True), "score": sequence_score,
-                      "sameInFloat64": ids == two[beams][0]}
+                      "sameInFloat64": ids == two[beams][0] if two else None}
     print(name, "losses", [round(s["loss"], 3) for s in scores], "unstable outputs",
-          sum(not p[k]["sameInFloat64"] for p in prompts for k in ("greedy", "beam4")))
+          sum(p[k]["sameInFloat64"] is False for p in prompts for k in ("greedy", "beam4")))
     return {"kind": "encoder-decoder" if encoder_decoder else "decoder-only", "endId": end, "maxNewTokens": NEW_TOKENS,
             "lengthPenalty": 1.0, "scores": {"file": "rte/validation.jsonl", "template": RTE_INPUT, "examples": scores},
             "generation": prompts}
@@ -128,23 +130,36 @@ def smollm2_tokenizer(models, gguf):
     return tokenizer
 
 
-def main(models, data):
+def main(models, data, only):
     transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    t5, gguf = models / "flan-t5-small-titles", "smollm2-135m-instruct.gguf"
+    t5, gguf, gemma, gemma_gguf = "flan-t5-small-titles", "smollm2-135m-instruct.gguf", "gemma-3-270m", "gemma-3-270m-q4_k_m.gguf"
+
+    def of_gguf(name):
+        return lambda dtype: AutoModelForCausalLM.from_pretrained(models, gguf_file=name, dtype=dtype)
+
+    def of_gemma():
+        return AutoTokenizer.from_pretrained(models / gemma)
+
+    makers = {
+        t5: lambda: measure(t5, lambda dtype: AutoModelForSeq2SeqLM.from_pretrained(models / t5, dtype=dtype), True,
+                            AutoTokenizer.from_pretrained(models / t5), data),
+        gguf: lambda: measure(gguf, of_gguf(gguf), False, smollm2_tokenizer(models, gguf), data),
+        gemma: lambda: measure(gemma, lambda dtype: AutoModelForCausalLM.from_pretrained(models / gemma, dtype=dtype), False,
+                               of_gemma(), data, whole=False),
+        # The tokenizer of the folder is the file's.
+        gemma_gguf: lambda: measure(gemma_gguf, of_gguf(gemma_gguf), False, of_gemma(), data, whole=False),
+    }
+    path = Path(__file__).resolve().parent / "real.json"
+    before = json.loads(path.read_text())["models"] if only else {}
     result = {
         "versions": {p: version(p) for p in ("torch", "transformers", "tokenizers", "gguf")},
-        "models": {
-            t5.name: measure(t5.name, lambda dtype: AutoModelForSeq2SeqLM.from_pretrained(t5, dtype=dtype), True,
-                             AutoTokenizer.from_pretrained(t5), data),
-            gguf: measure(gguf, lambda dtype: AutoModelForCausalLM.from_pretrained(models, gguf_file=gguf, dtype=dtype), False,
-                          smollm2_tokenizer(models, gguf), data),
-        },
+        "models": {name: make() if not only or name in only else before[name] for name, make in makers.items()},
     }
-    (Path(__file__).resolve().parent / "real.json").write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
+    path.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         raise SystemExit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])

@@ -1,4 +1,4 @@
-// Two real models before training: tokens, scores, greedy and beam outputs equal Transformers' (golden/real.json). The
+// Real models before training: tokens, scores, greedy and beam outputs equal Transformers' (golden/real.json). The
 // models and the data are not in the repository: PROMOT_TEST_MODELS names the folder of the models, the data lies in
 // ../shared/data beside the repository. Takes a few minutes.
 import { createHash } from 'node:crypto';
@@ -106,7 +106,8 @@ describe.skipIf(why !== '')(`real models${why ? `: skipped, ${why}` : ''}`, () =
 
     test('kind and end of sequence', () => {
       expect(loaded.model.kind).toBe(expected.kind);
-      expect(loaded.model.shape.endOfSequence).toEqual([expected.endId]);
+      // A GGUF file's ends are all at which llama.cpp stops.
+      expect(loaded.model.shape.endOfSequence[0]).toBe(expected.endId);
       expect(loaded.tokenizer.endOfSequence).toBe(expected.endId);
     });
 
