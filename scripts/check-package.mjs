@@ -50,16 +50,23 @@ try {
   const settings = [...stages, 'batchSize=4', 'beams=1', 'promptLength=4', 'validationLimit=4'];
   step('A tiny training', app, 'npx', ['--no', 'promot', 'train', ...flags, '--set', ...settings]);
   if (!existsSync(join(app, 'run/model/model.safetensors'))) throw new Error('the training left no run/model');
+  for (const file of [
+    'promot/README.md',
+    'promot/docs/reference/commands.md',
+    '@promot/core/README.md',
+    '@promot/torch/README.md',
+  ])
+    if (!existsSync(join(app, 'node_modules', file))) throw new Error(`the tarballs lack ${file}`);
   // The quickstart trains so; tests, which run from the sources, cannot start the compiled child.
   writeFileSync(
     join(app, 'apart.mjs'),
-    `import { trainApart } from './node_modules/promot/dist/quickstart/train-apart.js';
+    `import { workApart } from './node_modules/promot/dist/quickstart/apart.js';
      const settings = { stage2: { steps: 2, keepEvery: 2 }, batchSize: 4, beams: 1, validationLimit: 4 };
-     const request = { model: 'lab', task: 'lab-rte', method: 'fine-tune', out: 'apart', settings };
+     const train = { model: 'lab', task: 'lab-rte', method: 'fine-tune', out: 'apart', settings };
      let steps = 0;
-     await trainApart(request, ({ type }) => { if (type === 'step') steps++; });
+     await workApart({ train }, (message) => { if (message.event?.type === 'step') steps++; });
      if (steps !== 2) throw new Error('heard of ' + steps + ' steps');
-     const refused = await trainApart(request, () => {}).catch((error) => error.message);
+     const refused = await workApart({ train }, () => {}).catch((error) => error.message);
      if (!/already holds a run/u.test(refused)) throw new Error('not refused: ' + refused);\n`,
   );
   step('A training in a process of its own', app, process.execPath, ['apart.mjs']);

@@ -1,7 +1,7 @@
 // A training run's folder as a report reads it: what it was, and the lines of its metrics.jsonl by kind. Loads no
 // model.
 import { existsSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { readJson } from '../base/json.js';
 import { type EvaluationLine, type KeepLine, type OwnLine, readMetrics, type StepLine } from './metrics-file.js';
@@ -36,7 +36,8 @@ export function readTrainingRun(folder: string): TrainingRun {
     folder,
     method,
     model,
-    task: tasks.map((one) => basename(one)).join('+'),
+    // `task.yaml` lies in the folder of the run that wrote it, whose name it has.
+    task: tasks.map((one) => basename(basename(one) === 'task.yaml' ? dirname(one) : one)).join('+'),
     settings: flattened(config),
     environment: existsSync(environmentFile) ? readJson(environmentFile, z.looseObject({})) : {},
     steps: lines.filter((line) => line.type === 'step'),
