@@ -14,7 +14,8 @@ import { generate } from '../packages/core/dist/generation/generate.js';
 import { buildModel } from '../packages/core/dist/models/load.js';
 import { RandomWeights } from '../packages/core/dist/models/weights.js';
 import { defaultConfig } from '../packages/core/dist/training/config.js';
-import { toMicroBatches, trainLoop } from '../packages/core/dist/training/loop.js';
+import { trainLoop } from '../packages/core/dist/training/loop.js';
+import { toMicroBatches } from '../packages/core/dist/training/micro-batch.js';
 import { crossEntropy } from '../packages/core/dist/training/objectives/index.js';
 import {
   Adafactor,

@@ -8,7 +8,8 @@ import { AdamW, keep, noGrad, type Tensor, tensor } from '@promot/torch';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type LoadedModel, loadFolder } from '../src/models/load.js';
 import type { TokenizedExample } from '../src/models/model.js';
-import { toMicroBatches, trainLoop } from '../src/training/loop.js';
+import { trainLoop } from '../src/training/loop.js';
+import { toMicroBatches } from '../src/training/micro-batch.js';
 import { crossEntropy } from '../src/training/objectives/cross-entropy.js';
 
 interface Golden {

@@ -8,7 +8,7 @@ import { openSafetensors, scope } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ended, ranks } from '../../torch/test/ranks.js';
 import type { TasksResult } from '../src/evaluation/evaluate-tasks.js';
-import type { MicroBatch } from '../src/training/loop.js';
+import type { MicroBatch } from '../src/training/micro-batch.js';
 import { ownPasses } from '../src/training/parallel.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
 

@@ -4,7 +4,8 @@ export { type ConfigInput, configKeys, defaultConfig, resolveConfig, type Traini
 export { type DryRun, dryRun, type ShownExample, type ShownToken } from './dry-run.js';
 export type { LengthStatistics } from './estimate.js';
 export type { KeepScore } from './keep.js';
-export { type MicroBatch, toMicroBatches, trainLoop } from './loop.js';
+export { trainLoop } from './loop.js';
+export { type MicroBatch, toMicroBatches } from './micro-batch.js';
 export {
   crossEntropy,
   type LossOptions,

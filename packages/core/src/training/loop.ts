@@ -21,18 +21,13 @@ import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { blockwise } from './blockwise.js';
+import type { MicroBatch } from './micro-batch.js';
 import type { Pass } from './objectives/objective.js';
 import { type OwnPass, ownPasses, roundsOf, Sums } from './parallel.js';
 import { backwardInPieces, tokensOfPiece } from './pieces.js';
 import type { Shards } from './shards.js';
 import { SharedPrompts } from './shared-prompts.js';
 import { TableGradient } from './table-gradient.js';
-
-/** Examples of one forward pass, with the soft prompt that stands in front of them. */
-export interface MicroBatch {
-  readonly examples: readonly TokenizedExample[];
-  readonly prompt?: Tensor;
-}
 
 export interface LoopOptions {
   readonly model: LanguageModel;
@@ -205,16 +200,4 @@ async function trainStep(
     tokens: count((e) => e.input.length + e.target.length),
     seconds: (performance.now() - started) / 1000,
   };
-}
-
-/**
- * The batch of a step as passes of at most `size` examples, sorted by length so that little is padding.
- * Sorting is stable: equal lengths keep their order.
- */
-export function toMicroBatches(examples: readonly TokenizedExample[], size: number, prompt?: Tensor): MicroBatch[] {
-  const sorted = [...examples].sort((a, b) => a.input.length - b.input.length || a.target.length - b.target.length);
-  return Array.from({ length: Math.ceil(sorted.length / size) }, (_, i) => ({
-    examples: sorted.slice(i * size, (i + 1) * size),
-    prompt,
-  }));
 }

@@ -4,7 +4,7 @@ import type { Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { Mixing } from '../methods/settings.js';
 import type { TrainingExamples } from './examples.js';
-import { type MicroBatch, toMicroBatches } from './loop.js';
+import { type MicroBatch, toMicroBatches } from './micro-batch.js';
 import { ExampleOrder } from './order.js';
 
 /** One task's part of the batches. */

@@ -7,7 +7,7 @@ import { version } from '../base/version.js';
 import { type Block, parametersOf } from '../models/blocks.js';
 import type { LanguageModel } from '../models/model.js';
 import { fingerprintExamples } from '../tasks/task.js';
-import type { MicroBatch } from './loop.js';
+import type { MicroBatch } from './micro-batch.js';
 import type { RunSetup } from './setup.js';
 
 /** Whether this is the rank that writes files and talks to the person. */

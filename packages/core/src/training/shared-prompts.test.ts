@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { loadFolder } from '../models/load.js';
 import { type LanguageModel, predictedIds } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
-import type { MicroBatch } from './loop.js';
+import type { MicroBatch } from './micro-batch.js';
 import { sumOfLosses } from './objectives/index.js';
 import { SharedPrompts } from './shared-prompts.js';
 

@@ -5,7 +5,7 @@ import type { Block } from '../models/blocks.js';
 import { Dropout } from '../models/dropout.js';
 import type { ForwardOptions, LanguageModel, Prefix } from '../models/model.js';
 import { type BlockHooks, BlockwisePass } from './blockwise.js';
-import type { MicroBatch } from './loop.js';
+import type { MicroBatch } from './micro-batch.js';
 
 /** Tells the dropout of prompts from that of passes, which are counted from 0. */
 const promptsSeed = 2 ** 31;
