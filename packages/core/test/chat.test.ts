@@ -80,7 +80,7 @@ describe('the data', () => {
 
   const one = (messages: unknown, more: object = {}) => [{ messages, ...more }];
   test.each([
-    ['messages: "{messages}"', one([user('a')]), 'train.jsonl line 1: field "messages" has no turn of the assistant'],
+    ['messages: "{messages}"', one([user('a')]), 'train.jsonl line 1: the conversation has no turn of the assistant'],
     ['messages: "{messages}"', one('a'), 'field "messages" should hold a list of turns'],
     ['messages: "{messages}"', one([{ role: 'bot', content: 'a' }]), 'turn 1: role is "bot"; known are system,'],
     ['messages: "{messages}"', one([{ from: 'bot', value: 'a' }]), 'turn 1: it has neither a role nor a "from"'],

@@ -9,7 +9,7 @@ import type { TaskDefinition } from './task.js';
 /** One turn, as a chat template reads it: `role`, `content`, and what else the data says (`tool_calls`, `name`, ...). */
 export type Message = Readonly<Record<string, unknown>> & { readonly role: string };
 
-/** A conversation that ends with a turn of the assistant. */
+/** A conversation. Of a task's example the last turn is the assistant's. */
 export interface Conversation {
   readonly messages: readonly Message[];
   /** JSON schemas of functions, for templates that name them. */
@@ -33,17 +33,11 @@ const speakers: Readonly<Record<string, string>> = {
   function_response: 'tool',
 };
 
-/**
- * The turns of a list of `{ role, content }` or of `{ from, value }`, up to the last one of the assistant: nothing is
- * learned from what comes behind it. Errors: a UserError that names the turn.
- */
+/** The turns of a list of `{ role, content }` or of `{ from, value }`. Errors: a UserError that names the turn. */
 export function readMessages(value: unknown, field: string): readonly Message[] {
   if (!Array.isArray(value) || value.length === 0)
     throw new UserError(`field "${field}" should hold a list of turns, each with role and content (or from and value)`);
-  const messages = value.map((turn: unknown, i) => readMessage(turn, `field "${field}", turn ${i + 1}`));
-  const last = messages.findLastIndex(({ role }) => role === 'assistant');
-  if (last === -1) throw new UserError(`field "${field}" has no turn of the assistant: there is nothing to learn`);
-  return messages.slice(0, last + 1);
+  return value.map((turn: unknown, i) => readMessage(turn, `field "${field}", turn ${i + 1}`));
 }
 
 function readMessage(turn: unknown, where: string): Message {
@@ -87,14 +81,27 @@ export function answerIn({ content, tool_calls: calls }: Message): string {
   return Array.isArray(calls) ? calls.map((call) => JSON.stringify(call)).join('\n') : '';
 }
 
-/** A definition by its conversations alone: the last turn is the target, and all before it the input, as JSON. */
+/**
+ * A definition by its conversations alone: the assistant's last turn is the target, and all before it the input, as
+ * JSON. Nothing is learned from turns behind it.
+ */
 export function chatTask(
-  settings: Omit<TaskDefinition, 'conversation' | 'input' | 'target'>,
-  conversation: (record: DataRecord, names?: ClassNames) => Conversation,
+  settings: Omit<TaskDefinition, 'conversation' | 'question' | 'input' | 'target'>,
+  read: (record: DataRecord, names?: ClassNames) => Conversation,
 ): TaskDefinition {
+  const conversation = (record: DataRecord, names?: ClassNames): Conversation => {
+    const { messages, ...rest } = read(record, names);
+    const last = messages.findLastIndex(({ role }) => role === 'assistant');
+    if (last === -1) throw new UserError('the conversation has no turn of the assistant: there is nothing to learn');
+    return { ...rest, messages: messages.slice(0, last + 1) };
+  };
   return {
     ...settings,
     conversation,
+    question: (record, names) => {
+      const { messages, ...rest } = read(record, names);
+      return { ...rest, messages: messages.at(-1)!.role === 'assistant' ? messages.slice(0, -1) : messages };
+    },
     input: (record, names) => {
       const { messages, tools, template } = conversation(record, names);
       return JSON.stringify([messages.slice(0, -1), ...(tools ? [tools] : []), ...(template ? [template] : [])]);

@@ -67,6 +67,8 @@ export interface TaskDefinition {
   choices?(record: DataRecord, names?: ClassNames): Choices;
   /** Chat: the conversation that the answer ends; see `chatTask`. */
   conversation?(record: DataRecord, names?: ClassNames): Conversation;
+  /** Chat: what the assistant is asked by a record, with its answer or without. */
+  question?(record: DataRecord, names?: ClassNames): Conversation;
   /** False for records to leave out (unlabelled ones). */
   keep?(record: DataRecord): boolean;
   /** `names`: of class numbers, where the data says them. */

@@ -318,6 +318,8 @@ function checkTogether({ replay, keep, kl, shard, stages }: TrainingConfig, meth
 
 async function checkKeepTask(task: Task, { keep: { shots, limit } }: TrainingConfig): Promise<void> {
   await evaluationExamples(task, { limit: limit || undefined });
+  if (shots > 0 && task.conversation)
+    throw new UserError(`task ${task.name}: conversations have no exemplars in front; set keep.shots=0`);
   const there = shots > 0 ? (await task.load('train')).length : shots;
   if (there < shots)
     throw new UserError(`task ${task.name}: keep.shots=${shots} needs as many training examples; there are ${there}`);

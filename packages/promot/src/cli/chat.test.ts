@@ -55,6 +55,28 @@ test('what does not fit together is refused', async () => {
   });
 });
 
+test('a record of a chat task: its answer is asked for, whether the record has one or not', async () => {
+  const asked = [{ role: 'user', content: 'river' }];
+  writeFileSync(
+    join(folder, 'ask.yaml'),
+    'name: ask\nfiles: { test: none.jsonl }\nmessages: "{messages}"\nmetric: f1\n'.replace('none', 'rows'),
+  );
+  writeFileSync(
+    join(folder, 'rows.jsonl'),
+    `${JSON.stringify({ messages: [...asked, { role: 'assistant', content: 'a' }] })}\n`,
+  );
+  const of = async (messages: object[]) => {
+    const words = ['--task', join(folder, 'ask.yaml'), '--record', JSON.stringify({ messages })];
+    const settings = ['--max-new-tokens', '5', '--beams', '1', '--set', 'minNewTokens=5'];
+    const { out, code, err } = await promot('', 'generate', '--model', model, ...words, ...settings);
+    expect([code, err]).toEqual([0, '']);
+    return out.trim();
+  };
+  const open = await of(asked);
+  expect(await of([...asked, { role: 'assistant', content: 'a' }])).toBe(open);
+  expect((await generate('', '--input', 'river')).out.trim()).toBe(open);
+});
+
 test('the dry run marks what carries loss', async () => {
   const row = JSON.stringify({
     messages: [

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { UserError } from '@promot/core/base';
 import { type DataRecord, parseJson, readSingleTexts, readTable } from '@promot/core/data';
 import { isTaskOfRun, taskBeside } from '@promot/core/open';
-import { loadTask, type Task } from '@promot/core/tasks';
+import { type Conversation, loadTask, type Task } from '@promot/core/tasks';
 import { Command } from 'commander';
 import { chat } from './chat.js';
 import { answer, type Io } from './io.js';
@@ -73,7 +73,7 @@ export function generateCommand(io: Io): Command {
       await chat(io, opened, { system, json, turns, settings: { ...settings, ...flags } });
       return;
     }
-    const { task, inputs, several } = await readRequest(options);
+    const { task, inputs, questions, several } = await readRequest(options);
     let { prompt } = options;
     if (task !== undefined && prompt === undefined && (await hasPromptFor(options.model, task.path))) {
       prompt = options.model;
@@ -81,15 +81,24 @@ export function generateCommand(io: Io): Command {
     }
     const opened = await openForUse(options.model, prompt, settings, progress);
     const { maxNewTokens } = await import('@promot/core/evaluation');
-    const { generateTexts } = await import('@promot/core/generation');
-    const outputs = await generateTexts(opened, inputs, {
+    const { draws, generateTexts, generateTurn } = await import('@promot/core/generation');
+    const how = {
       ...(task && { maxNewTokens: maxNewTokens(task.task, opened, []) }),
       ...settings,
       ...(options.beams && { beams: options.beams }),
       ...(options.maxNewTokens && { maxNewTokens: options.maxNewTokens }),
       prompt: opened.prompt,
-      onProgress: (done, total) => progress.update('generate', done, total),
-    });
+    };
+    const onProgress = (done: number, total: number) => progress.update('generate', done, total);
+    const outputs: string[] = [];
+    if (questions)
+      for (const { messages, tools, template } of questions) {
+        const own = { ...(tools && { tools }), ...(template !== undefined && { template }) };
+        // As evaluations do, and not as a talk.
+        outputs.push(await generateTurn(opened, messages, { ...(!draws(settings) && { beams: 4 }), ...how, ...own }));
+        onProgress(outputs.length, questions.length);
+      }
+    else outputs.push(...(await generateTexts(opened, inputs, { ...how, onProgress })));
     progress.stop();
     const object = several
       ? { outputs: inputs.map((input, i) => ({ input, text: outputs[i]! })) }
@@ -102,6 +111,8 @@ export function generateCommand(io: Io): Command {
 async function readRequest({ model, input, task: name, record }: Options): Promise<{
   readonly task?: { readonly path: string; readonly task: Task };
   readonly inputs: readonly string[];
+  /** Of a chat task: the conversations whose next turn is wanted. */
+  readonly questions?: readonly Conversation[];
   readonly several: boolean;
 }> {
   if ((name === undefined) !== (record === undefined))
@@ -111,18 +122,25 @@ async function readRequest({ model, input, task: name, record }: Options): Promi
   if (input !== undefined) return await readInput(input);
   const path = await taskBeside(model, name!);
   const task = await loadTask(path, { templatesOnly: true });
-  if (task.conversation) throw new UserError(`task ${task.name} holds conversations: go on from one with --chat`);
   const isFile = record!.startsWith('@');
   const { records, location } = isFile
     ? await readTable([record!.slice(1)])
     : { records: [oneRecord(record!)], location: () => '--record' };
-  const inputs = records.map((one, i) => {
-    try {
-      return task.input(one);
-    } catch (error) {
-      throw error instanceof UserError ? new UserError(`${location(i)}: ${error.message}`) : error;
-    }
-  });
+  const read = <T>(of: (one: DataRecord) => T) =>
+    records.map((one, i) => {
+      try {
+        return of(one);
+      } catch (error) {
+        throw error instanceof UserError ? new UserError(`${location(i)}: ${error.message}`) : error;
+      }
+    });
+  const { question } = task;
+  if (question) {
+    const questions = read((one) => question(one));
+    const inputs = questions.map(({ messages }) => JSON.stringify(messages));
+    return { task: { path, task }, inputs, questions, several: isFile };
+  }
+  const inputs = read((one) => task.input(one));
   return { task: { path, task }, inputs, several: isFile };
 }
 

@@ -5,10 +5,10 @@ import { isRun, readRun } from '@promot/core/artifacts';
 import { UserError } from '@promot/core/base';
 import type { DataRecord } from '@promot/core/data';
 import { maxNewTokens, stopStrings } from '@promot/core/evaluation';
-import { generate } from '@promot/core/generation';
+import { generate, generateTurn } from '@promot/core/generation';
 import { type DeviceSetting, type LoadedModel, tokenizeInput } from '@promot/core/models';
 import { isTaskOfRun, openModel, openPrompt, taskBeside } from '@promot/core/open';
-import { loadTask, type Task } from '@promot/core/tasks';
+import { type Conversation, loadTask, type Task } from '@promot/core/tasks';
 import type { Tensor } from '@promot/torch';
 
 export interface ServiceOptions {
@@ -115,12 +115,18 @@ export class Service {
     const { task, prompt } = this.tasks.get(name)!;
     const inputs = records.map((record, i) => {
       try {
-        return task.input(record);
+        return task.question ? JSON.stringify(task.question(record).messages) : task.input(record);
       } catch (error) {
         throw error instanceof UserError ? new UserError(`record ${i}: ${error.message}`) : error;
       }
     });
     const { loaded } = this;
+    if (task.question)
+      return this.#answerTurns(
+        records.map((record) => task.question!(record)),
+        inputs,
+        { ...options, task, prompt },
+      );
     const answers = await this.#generate(
       inputs,
       prompt,
@@ -128,6 +134,30 @@ export class Service {
       task.postprocess !== undefined,
     );
     return answers.map(({ text }, i) => ({ input: inputs[i]!, output: task.postprocess?.(text) ?? text.trim() }));
+  }
+
+  /** The assistant's next turn of each conversation. */
+  async #answerTurns(
+    questions: readonly Conversation[],
+    inputs: readonly string[],
+    { task, prompt, maxNewTokens: most, beams = 1, stop = [], signal }: AnswerOptions & ServedTask,
+  ): Promise<TaskAnswer[]> {
+    const { loaded } = this;
+    const answers: TaskAnswer[] = [];
+    for (const [i, { messages, tools, template }] of questions.entries()) {
+      const text = await generateTurn(loaded, messages, {
+        ...(tools && { tools }),
+        ...(template !== undefined && { template }),
+        ...(prompt && { prompt }),
+        longestInput,
+        maxNewTokens: most ?? maxNewTokens(task, loaded, []),
+        beams,
+        signal,
+        ...(stop.length > 0 && { stop: { strings: stop, decode: (ids) => loaded.tokenizer.decode(ids) } }),
+      });
+      answers.push({ input: inputs[i]!, output: text.trim() });
+    }
+    return answers;
   }
 
   dispose(): void {
