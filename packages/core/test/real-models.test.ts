@@ -89,7 +89,7 @@ describe.skipIf(why !== '')(`real models${why ? `: skipped, ${why}` : ''}`, () =
     beforeAll(() => {
       const path = join(models, name);
       loaded = name.endsWith('.gguf') ? loadGguf(path, 'float32') : loadFolder(path, 'float32');
-    });
+    }, 600_000);
     afterAll(() => {
       loaded.dispose();
     });
@@ -111,7 +111,7 @@ describe.skipIf(why !== '')(`real models${why ? `: skipped, ${why}` : ''}`, () =
       expect(loaded.tokenizer.endOfSequence).toBe(expected.endId);
     });
 
-    test('scores', async () => {
+    test('scores', { timeout: 600_000 }, async () => {
       const tokenized = examples.map((wanted) => {
         const input = encode(fill({ file, row: wanted.row, template }), wanted);
         const target = [...loaded.tokenizer.encode(wanted.target, { specialTokens: false }), expected.endId];
