@@ -75,7 +75,7 @@ VECTORIZED void moveByMoment(float* __restrict p, const float* __restrict g, con
   for (int64_t i = 0; i < n; ++i) p[i] -= rate * (g[i] / std::sqrt(v[i]));
 }
 
-double sumOf(const std::vector<double>& pieces) {
+double total(const std::vector<double>& pieces) {
   double sum = 0;
   for (double piece : pieces) sum += piece;
   return sum;
@@ -128,7 +128,7 @@ void factored(float* p, const float* g, float* row, float* column, int64_t rows,
     if (still(i)) return;
     ofUpdate[piece] += static_cast<double>(rowFactor[i]) * rowFactor[i] * scaledSquares(g + i * columns, columnFactor.data(), columns);
   });
-  float step = rate.of(sumOf(ofUpdate), sumOf(ofParameter), static_cast<double>(rows) * static_cast<double>(columns));
+  float step = rate.of(total(ofUpdate), total(ofParameter), static_cast<double>(rows) * static_cast<double>(columns));
   overRows([&](int64_t, int64_t i) {
     if (!still(i)) move(p + i * columns, g + i * columns, columnFactor.data(), columns, step * rowFactor[i]);
   });
@@ -148,7 +148,7 @@ void whole(float* p, const float* g, float* v, int64_t n, double decay, Rate rat
     ofUpdate[piece] = sums[0];
     ofParameter[piece] = sums[1];
   });
-  float step = rate.of(sumOf(ofUpdate), sumOf(ofParameter), static_cast<double>(n));
+  float step = rate.of(total(ofUpdate), total(ofParameter), static_cast<double>(n));
   overPieces([&](int64_t, int64_t at, int64_t count) { moveByMoment(p + at, g + at, v + at, count, step); });
 }
 

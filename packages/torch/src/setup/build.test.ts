@@ -1,8 +1,9 @@
 // Builds a small addon against a stand-in for libtorch (empty libraries), so that it takes a moment.
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { chmod, readFile, readlink, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { libtorchFiles, temporaryFolder, writeFiles } from '../../test/setup.js';
 import { buildAddon, type Compiler, compilerAdvice, findCompiler, readSources } from './build.js';
@@ -79,6 +80,16 @@ describe.skipIf(!compilerThere)('buildAddon', () => {
     expect(await runs()).toBe(8);
   });
 
+  test('a source that another includes is a part of it', async () => {
+    await writeFile(join(native, 'unit.cc'), '#include "addon.cc"\n#include "answer.cc"\n');
+    await buildAddon(libtorch, compiler, NOTHING, native);
+    expect(await runs()).toBe(2); // One unit and the link.
+    await writeFile(join(native, 'answer.cc'), ANSWER.replace('42', '43'));
+    const changed = await buildAddon(libtorch, compiler, NOTHING, native);
+    expect(await runs()).toBe(4);
+    expect(createRequire(import.meta.url)(changed)).toEqual({ answer: 43 });
+  });
+
   test('two at once share the work', async () => {
     const both = [1, 2].map(() => buildAddon(libtorch, compiler, NOTHING, native));
     const [first, second] = await Promise.all(both);
@@ -100,8 +111,11 @@ describe.skipIf(!compilerThere)('buildAddon', () => {
 });
 
 test('the sources of the package are found', async () => {
-  const { sources, hash } = await readSources();
-  expect(sources.length).toBeGreaterThan(0);
+  const { units, hash } = await readSources();
+  expect(units.map(({ source }) => basename(source))).toEqual(['unit-addon.cc', 'unit-kernels.cc']);
+  // No source is forgotten, none is in both.
+  const there = readdirSync(dirname(units[0]!.source)).filter((name) => name.endsWith('.cc'));
+  expect(units.flatMap(({ source, parts }) => [source, ...parts].map((path) => basename(path))).sort()).toEqual(there);
   expect(hash).toMatch(/^[0-9a-f]{64}$/);
   await expect(readSources(await temporaryFolder())).rejects.toThrow('the package is incomplete');
 });

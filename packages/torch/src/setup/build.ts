@@ -67,16 +67,30 @@ export function compilerAdvice(platform: NodeJS.Platform = process.platform): st
   return 'Install one: apt-get install g++ (Debian, Ubuntu), dnf install gcc-c++ (Fedora), apk add g++ (Alpine)';
 }
 
-/** The addon's sources (`.cc`) and headers in name order, and a hash over all their names and contents. */
-export async function readSources(
-  folder = nativeFolder,
-): Promise<{ sources: string[]; headers: string[]; hash: string }> {
+/** What the compiler is given at a time. */
+interface Unit {
+  readonly source: string;
+  /** The other sources that it includes. */
+  readonly parts: readonly string[];
+}
+
+/**
+ * The addon's sources (`.cc`) as units of compilation, its headers, both in name order, and a hash over all their names
+ * and contents. A source that another one includes is a part of that unit.
+ */
+export async function readSources(folder = nativeFolder): Promise<{ units: Unit[]; headers: string[]; hash: string }> {
   const names = (await readdir(folder, { recursive: true }).catch(() => [])).sort();
   const sources = names.filter((name) => name.endsWith('.cc')).map((name) => join(folder, name));
   const headers = names.filter((name) => /\.(h|hpp)$/.test(name)).map((name) => join(folder, name));
   if (sources.length === 0)
     throw new SetupError(`No C++ sources in ${folder}: the package is incomplete; install it again.`);
-  return { sources, headers, hash: await hashFiles([...sources, ...headers]) };
+  const all: Unit[] = [];
+  for (const source of sources) {
+    const included = (await readFile(source, 'utf8')).matchAll(/^#include "(.+\.cc)"/gm);
+    all.push({ source, parts: [...included].map(([, name]) => join(dirname(source), name!)) });
+  }
+  const units = all.filter(({ source }) => !all.some(({ parts }) => parts.includes(source)));
+  return { units, headers, hash: await hashFiles([...sources, ...headers]) };
 }
 
 async function hashFiles(paths: string[]): Promise<string> {
@@ -158,7 +172,7 @@ export async function buildAddon(
   onProgress: OnProgress,
   native = nativeFolder,
 ): Promise<string> {
-  const { sources, headers, hash } = await readSources(native);
+  const { units, headers, hash } = await readSources(native);
   const flags = await flagsFor(libtorch, native);
   const surroundings = [
     compiler.command,
@@ -184,11 +198,11 @@ export async function buildAddon(
       await sweep(join(cache, 'stamps'));
       await dropUnused(objects);
 
-      // An object depends on its source, on every header of ours, and on the surroundings.
+      // An object depends on its sources, on every header of ours, and on the surroundings.
       const headersHash = await hashFiles(headers);
       const jobs = await Promise.all(
-        sources.map(async (source) => {
-          const key = shortHash(await hashFiles([source]), headersHash, ...surroundings);
+        units.map(async ({ source, parts }) => {
+          const key = shortHash(await hashFiles([source, ...parts]), headersHash, ...surroundings);
           return { source, object: join(objects, `${basename(source, '.cc')}-${key}.o`) };
         }),
       );

@@ -1,0 +1,5 @@
+// The other unit for the compiler: what JavaScript calls. See unit-kernels.cc.
+#include "addon.cc"
+#include "dispatch.cc"
+#include "distributed.cc"
+#include "profile.cc"
