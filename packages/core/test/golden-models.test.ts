@@ -8,6 +8,7 @@ import type { LanguageModel, TokenizedExample } from '../src/models/model.js';
 import { idTensor } from '../src/models/padding.js';
 import type { Tokenizer } from '../src/tokenizer/tokenizer.js';
 import { sumOfLosses } from '../src/training/objectives/index.js';
+import { countCompared } from './compared.js';
 import { goldenFolder, goldenModels } from './golden-folders.js';
 
 interface Steps {
@@ -30,11 +31,13 @@ interface Expected {
   steps: Record<'stage1' | 'stage1Late' | 'stage2' | 'fineTune', Steps>;
 }
 
-function difference(actual: Tensor, expected: Tensor): number {
-  return scope(() => actual.detach().float().sub(expected.float()).abs().amax().item());
-}
-
 describe.each(goldenModels)('%s', (name) => {
+  const compared = countCompared('test/golden-models.test.ts', name);
+  const difference = (actual: Tensor, wanted: Tensor): number => {
+    expect(actual.shape).toEqual(wanted.shape);
+    compared(wanted.numel);
+    return scope(() => actual.detach().float().sub(wanted.float()).abs().amax().item());
+  };
   const folder = `${goldenFolder}/${name}`;
   const expected = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as Expected;
   const golden = openSafetensors(`${folder}/expected.safetensors`);
@@ -63,6 +66,7 @@ describe.each(goldenModels)('%s', (name) => {
 
   test('tokens', () => {
     for (const { text, ids } of expected.tokens) expect(tokenizer.encode(text)).toEqual(ids);
+    compared(expected.tokens.flatMap(({ ids }) => ids).length + expected.batch.inputIds.flat().length);
     expect(expected.batch.inputTexts.map((text) => tokenizer.encode(text))).toEqual(expected.batch.inputIds);
   });
 
@@ -88,6 +92,7 @@ describe.each(goldenModels)('%s', (name) => {
           expect(meanLoss({ labelSmoothing, zLoss: 0 }, attached).item()).toBeCloseTo(wanted.smoothed, 4);
           expect(meanLoss({ labelSmoothing: 0, zLoss }, attached).item()).toBeCloseTo(wanted.zLoss, 4);
           expect(meanLoss({ labelSmoothing, zLoss }, attached).item()).toBeCloseTo(wanted.smoothedZLoss, 4);
+          compared(4);
         }
       }),
     );
@@ -111,6 +116,7 @@ describe.each(goldenModels)('%s', (name) => {
           const { norm, shape } = wanted[parameter]!;
           expect(gradient.shape).toEqual(shape);
           expect(Math.abs(gradient.norm().item() - norm), parameter).toBeLessThan(1e-4 * Math.max(1, norm));
+          compared(1);
           const key = `${kind}.grad.${parameter}`;
           if (!golden.entries.has(key)) return;
           const flat = gradient.reshape(-1);
@@ -145,9 +151,12 @@ describe.each(goldenModels)('%s', (name) => {
     optimizer.dispose();
     [...steps.losses, steps.lossAfter].forEach((wanted, step) => {
       expect(Math.abs(losses[step]! - wanted), `step ${step}: ${losses[step]} is not ${wanted}`).toBeLessThan(2e-4);
+      compared(1);
     });
-    for (const [parameter, { norm }] of Object.entries(steps.weights ?? {}))
+    for (const [parameter, { norm }] of Object.entries(steps.weights ?? {})) {
       expect(Math.abs(model.parameters.get(parameter)!.norm().item() - norm), parameter).toBeLessThan(1e-3);
+      compared(1);
+    }
   };
   const promptSetting = { factored: false, scaleByParameter: false };
 
@@ -166,6 +175,7 @@ describe.each(goldenModels)('%s', (name) => {
       if (entry.startsWith('stage2.weights.')) {
         const found = model.parameters.get(entry.slice('stage2.weights.'.length))!.detach();
         const apart = scope(() => found.float().sub(golden.tensor(entry).float()).abs().toNumbers());
+        compared(apart.length);
         const [largest, ...others] = apart.sort((a, b) => b - a);
         // Adafactor divides by the gradient's own size: where it is all but zero, rounding decides the step's sign.
         expect(others[0], entry).toBeLessThan(2e-4);

@@ -18,6 +18,6 @@ export {
 export { type Outlook, outlook, type Reproduced, type ReproduceRequest, reproduce } from './experiments/reproduce.js';
 export { type Combination, type SweepRequest, type Swept, sweep } from './experiments/sweep.js';
 export { labModelFolder, labModelNames } from './lab/models.js';
-export { type PretrainEvent, pretrainLab } from './lab/pretrain.js';
+export { type PretrainOptions, pretrainLab } from './lab/pretrain.js';
 export { type QuickstartOptions, quickstart } from './quickstart/quickstart.js';
 export type { QuickstartResult } from './quickstart/result.js';

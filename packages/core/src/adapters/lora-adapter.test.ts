@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { noGrad, scope, watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
+import { countCompared } from '../../test/compared.js';
 import { UserError } from '../base/errors.js';
 import { openCheckpoint } from '../models/checkpoint.js';
 import { isTied } from '../models/head.js';
@@ -54,6 +55,7 @@ function changed(name: string, change: (config: Record<string, unknown>) => void
 }
 
 describe.each(Object.entries(expected.adapters))('%s', (name, { of, logits }) => {
+  const compared = countCompared('src/adapters/lora-adapter.test.ts', name);
   const model = load(of);
   const folder = join(golden, name);
 
@@ -64,6 +66,7 @@ describe.each(Object.entries(expected.adapters))('%s', (name, { of, logits }) =>
     const adapter = readLoraAdapter(folder, model);
     expect(apart(model, expected.plain[of]!)).toBeGreaterThan(0.05);
     expect(apart(model, logits)).toBeLessThan(1e-4);
+    compared(logits.flat().length);
     adapter.detach();
     expect(logitsOf(model)).toEqual(before);
     expect(left()).toBe(0);

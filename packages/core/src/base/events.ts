@@ -79,7 +79,16 @@ export type WorkEvent =
   /** Bytes of a file; `total` is undefined where the server does not say it. */
   | { readonly type: 'download'; readonly file: string; readonly received: number; readonly total: number | undefined }
   /** Any other work, in parts. */
-  | { readonly type: 'progress'; readonly what: string; readonly done: number; readonly total: number }
+  | {
+      readonly type: 'progress';
+      readonly what: string;
+      readonly done: number;
+      readonly total: number;
+      /** How it goes, in a few words. */
+      readonly details?: string;
+    }
+  /** Another part of the work begins, or has come to something. */
+  | { readonly type: 'phase'; readonly text: string }
   /** Of an experiment: a job begins, and what follows is about it; it is done. */
   | { readonly type: 'job'; readonly name: string; readonly number: number; readonly of: number }
   | {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, test } from 'vitest';
+import { countCompared } from '../../test/compared.js';
 import { UserError } from '../base/errors.js';
 import { huggingFaceName, openGguf } from '../models/families/gguf.js';
 import { dequantize } from './dequantize.js';
@@ -26,6 +27,7 @@ function floats(base64: string): Float32Array {
 }
 
 describe('readGguf', () => {
+  const compared = countCompared('src/formats/gguf.test.ts', 'readGguf');
   test('reads metadata', () => {
     const { metadata } = readGguf(join(golden, 'types.gguf'));
     expect(metadata.get('general.architecture')).toBe('test');
@@ -45,6 +47,7 @@ describe('readGguf', () => {
     expect(values.subarray(0, 32)).toEqual(floats(first));
     // -0 and 0 differ here.
     expect(createHash('sha256').update(new Uint8Array(values.buffer)).digest('hex')).toBe(sha256);
+    compared(values.length);
   });
 
   test('a file cut short anywhere is refused', () => {

@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { keep, type Tensor } from '@promot/torch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { countCompared } from '../../test/compared.js';
 import { goldenFolder, goldenModels } from '../../test/golden-folders.js';
 import { readPromptAdapter } from '../adapters/peft.js';
 import { loadFolder } from '../models/load.js';
@@ -27,6 +28,7 @@ interface Expected {
 }
 
 describe.each(goldenModels)('%s', (name) => {
+  const compared = countCompared('src/generation/golden.test.ts', name);
   const folder = `${goldenFolder}/${name}`;
   const { batch, losses, generation } = JSON.parse(readFileSync(`${folder}/expected.json`, 'utf8')) as Expected;
   let model: LanguageModel;
@@ -51,6 +53,7 @@ describe.each(goldenModels)('%s', (name) => {
         expect(found[i]!.ids).toEqual(ended ? output.slice(0, -1) : output);
         expect(found[i]!.finished).toBe(ended);
         if (scores) expect(found[i]!.score).toBeCloseTo(scores[i]!, 4);
+        compared(output.length + (scores ? 1 : 0));
       });
     },
   );
@@ -62,6 +65,7 @@ describe.each(goldenModels)('%s', (name) => {
       const tokens = scored.reduce((sum, one) => sum + one.tokens, 0);
       // The golden loss is the mean over the tokens of the whole batch.
       expect(scored.reduce((sum, one) => sum + one.loss * one.tokens, 0) / tokens).toBeCloseTo(losses[kind].loss, 4);
+      compared(1);
     }
   });
 });

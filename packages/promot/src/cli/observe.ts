@@ -46,6 +46,9 @@ function showInJob(event: WorkEvent, job: string, progress: Progress): void {
     case 'note':
       progress.line(`note: ${event.text}`);
       break;
+    case 'phase':
+      progress.line(event.text);
+      break;
   }
 }
 
@@ -107,10 +110,13 @@ function show(event: WorkEvent, progress: Progress): void {
       break;
     }
     case 'progress':
-      progress.update(event.what, event.done, event.total);
+      progress.update(event.what, event.done, event.total, event.details);
       break;
     case 'note':
       progress.line(`note: ${event.text}`);
+      break;
+    case 'phase':
+      progress.line(event.text);
       break;
   }
 }

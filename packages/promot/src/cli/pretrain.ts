@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { type LabModelName, labModelNames } from '../lab/models.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
+import { observer } from './observe.js';
 import { requireFlags } from './options.js';
 import { Progress } from './progress.js';
 import { useTorch } from './torch.js';
@@ -18,7 +19,8 @@ export function pretrainCommand(io: Io): Command {
       await useTorch();
       const { pretrainLab } = await import('../lab/pretrain.js');
       const progress = new Progress(io);
-      let last = { step: 0, steps: 0, loss: Number.NaN };
+      const draw = observer(progress);
+      let last = { step: 0, loss: Number.NaN };
       const { result: finished, exitCode } = await untilInterrupted(
         progress,
         'Finishing the step and saving',
@@ -26,9 +28,9 @@ export function pretrainCommand(io: Io): Command {
           await pretrainLab(options.out, {
             model: options.model,
             signal,
-            onStep: (event) => {
-              last = event;
-              progress.update('pretrain', event.step, event.steps, `loss ${event.loss.toFixed(3)}`);
+            onEvent: (event) => {
+              if (event.type === 'step') last = event;
+              draw(event);
             },
           });
           return !signal.aborted;

@@ -1,6 +1,7 @@
 // `promot quickstart`: the whole job on the built-in lab model, with a table of what each method learned and forgot.
 import { Command } from 'commander';
 import { answer, type Io } from './io.js';
+import { observer } from './observe.js';
 import { duration, Progress } from './progress.js';
 import { useTorch } from './torch.js';
 
@@ -16,8 +17,7 @@ export function quickstartCommand(io: Io): Command {
       const progress = new Progress(io);
       const result = await quickstart({
         out: options.out,
-        onProgress: ({ title, done, total, details }) => progress.update(title, done, total, details),
-        onLine: (text) => progress.line(text),
+        onEvent: observer(progress),
       });
       progress.stop();
       answer(io, options.json, result, () =>

@@ -1,6 +1,6 @@
 // The lab's tasks behind the interface of every task: their generators stand in for data files.
 
-import type { RecordSource } from '@promot/core/data';
+import type { RecordSource, Split } from '@promot/core/data';
 import { createTask, paperOutput, type Task } from '@promot/core/tasks';
 import { LAB_TASKS, type LabTask, type LabTaskName } from './tasks.js';
 
@@ -35,12 +35,24 @@ export function loadLabTask(name: LabTaskName): Task {
   );
 }
 
+/** What was generated, by task and split: it is the same every time, and takes a second or two. */
+const generated = new Map<string, readonly { readonly input: string; readonly target: string }[]>();
+
+function recordsOf(name: string, task: LabTask, split: Split) {
+  const key = `${name} ${split}`;
+  const there = generated.get(key);
+  if (there) return there;
+  const records = Array.from({ length: task.sizes[split] }, (_, index) => ({ ...task.example(split, index) }));
+  generated.set(key, records);
+  return records;
+}
+
 function generatedSource(name: string, task: LabTask): RecordSource {
   return {
     description: `generator of ${name}`,
     splits: ['train', 'validation', 'test'],
     read: async (split) => ({
-      records: Array.from({ length: task.sizes[split] }, (_, index) => ({ ...task.example(split, index) })),
+      records: recordsOf(name, task, split),
       location: (index) => `${name} ${split} example ${index + 1}`,
     }),
   };

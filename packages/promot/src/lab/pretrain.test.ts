@@ -2,6 +2,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { WorkEvent } from '@promot/core/base';
 import { predictedIds } from '@promot/core/models';
 import { openModel } from '@promot/core/open';
 import { noGrad, scope } from '@promot/torch';
@@ -57,11 +58,12 @@ test.each(['lab-small', 'lab-decoder'] as const)(
     const losses: number[] = [];
     const until = (last: number) => {
       const abort = new AbortController();
-      const onStep = ({ step, loss }: { step: number; loss: number }) => {
-        losses.push(loss);
-        if (step === last) abort.abort();
+      const onEvent = (event: WorkEvent) => {
+        if (event.type !== 'step') return;
+        losses.push(event.loss);
+        if (event.step === last) abort.abort();
       };
-      return pretrainLab(out, { model, signal: abort.signal, onStep });
+      return pretrainLab(out, { model, signal: abort.signal, onEvent, batchSize: 4 });
     };
     await until(2);
     await until(4);

@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { isRun, RunFolder, readRun, type StageState } from '@promot/core/artifacts';
-import { UserError } from '@promot/core/base';
+import { type Observer, UserError } from '@promot/core/base';
 import type { LanguageModel, TokenizedExample } from '@promot/core/models';
 import {
   buildModel,
@@ -98,11 +98,17 @@ function readyToCopy({ parameters, shape }: LanguageModel): void {
   );
 }
 
-export interface PretrainEvent {
-  readonly step: number;
-  readonly steps: number;
-  readonly loss: number;
-  readonly seconds: number;
+/** Options of `pretrainLab`. */
+export interface PretrainOptions {
+  /** Default `lab`. */
+  readonly model?: LabModelName;
+  readonly signal?: AbortSignal;
+  /** Hears of each step. */
+  readonly onEvent?: Observer;
+  /** Steps between two checkpoints; default 250. */
+  readonly saveEvery?: number;
+  /** Examples of a step; the shipped models were made with the recipe's. */
+  readonly batchSize?: number;
 }
 
 /** A fresh lab model with random weights. */
@@ -127,12 +133,7 @@ export function newLabModel(name: LabModelName, seed: number, dtype: DType = 'fl
  */
 export async function pretrainLab(
   out: string,
-  {
-    model: name = 'lab',
-    signal,
-    onStep,
-    saveEvery = 250,
-  }: { model?: LabModelName; signal?: AbortSignal; onStep?: (event: PretrainEvent) => void; saveEvery?: number } = {},
+  { model: name = 'lab', signal, onEvent, saveEvery = 250, batchSize = recipe.batchSize }: PretrainOptions = {},
 ): Promise<void> {
   const loaded = withDevice(chooseDevice(), () => newLabModel(name, recipe.seed, recipe.dtype));
   const { model } = loaded;
@@ -142,10 +143,11 @@ export async function pretrainLab(
     throw new UserError(`${out} is a run of ${readRun(out).model}, not of ${name}: name another folder`);
   const folder = resumed
     ? await RunFolder.reopen(out)
-    : await RunFolder.create(out, info, { recipe, architecture: architectures[name] });
+    : await RunFolder.create(out, info, { recipe: { ...recipe, batchSize }, architecture: architectures[name] });
+  const note = (text: string) => onEvent?.({ type: 'note', text });
   try {
     const optimizer = new AdamW(model.parameters, { weightDecay: recipe.weightDecay });
-    let state: StageState = folder.checkpoints.recover('pretrain', () => ({ weights: [] }), console.warn) ?? {
+    let state: StageState = folder.checkpoints.recover('pretrain', () => ({ weights: [] }), note) ?? {
       stage: 'pretrain',
       step: 0,
       candidates: [],
@@ -164,11 +166,8 @@ export async function pretrainLab(
       optimizer,
       batch: (step) =>
         toMicroBatches(
-          Array.from({ length: recipe.batchSize }, (_, i) =>
-            tokenizePretraining(
-              pretrainExample(recipe.seed, (step - 1) * recipe.batchSize + i, step / recipe.steps),
-              loaded,
-            ),
+          Array.from({ length: batchSize }, (_, i) =>
+            tokenizePretraining(pretrainExample(recipe.seed, (step - 1) * batchSize + i, step / recipe.steps), loaded),
           ),
           recipe.microBatchSize,
         ),
@@ -180,8 +179,7 @@ export async function pretrainLab(
       gradientClip: recipe.gradientClip,
       afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
         state = { ...state, step, seconds: state.seconds + seconds };
-        folder.appendMetrics({
-          type: 'step',
+        const line = {
           stage: 'pretrain',
           step,
           loss,
@@ -191,8 +189,9 @@ export async function pretrainLab(
           elapsed: state.seconds,
           remaining: (state.seconds / step) * (recipe.steps - step),
           memory: process.memoryUsage.rss(),
-        });
-        onStep?.({ step, steps: recipe.steps, loss, seconds });
+        };
+        folder.appendMetrics({ type: 'step', ...line });
+        onEvent?.({ type: 'step', steps: recipe.steps, ...line });
         // Signals are heard here, before the question whether to save.
         await setImmediate();
         if (step % saveEvery === 0 || step === recipe.steps || signal?.aborted) {

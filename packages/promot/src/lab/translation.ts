@@ -8,11 +8,13 @@ import { drawInSplit, type LabExample, type LabSplit } from './splits.js';
  * in any language or direction.
  */
 export function translationExample(source: LanguageCode, target: LanguageCode) {
-  return (split: LabSplit, index: number): LabExample =>
-    drawInSplit(`lab-translation-${source}${target}`, split, index, (random) => {
-      const meaning = drawMeaning(random);
-      const from: string = LANGUAGES[source].name;
-      const input = `Translate ${from} to ${LANGUAGES[target].name}: ${say(LANGUAGES[source], meaning)}`;
-      return { content: meaningKey(meaning), value: { input, target: say(LANGUAGES[target], meaning) } };
+  return (split: LabSplit, index: number): LabExample => {
+    const meaning = drawInSplit(`lab-translation-${source}${target}`, split, index, (random) => {
+      const value = drawMeaning(random);
+      return { content: meaningKey(value), value };
     });
+    const from: string = LANGUAGES[source].name;
+    const input = `Translate ${from} to ${LANGUAGES[target].name}: ${say(LANGUAGES[source], meaning)}`;
+    return { input, target: say(LANGUAGES[target], meaning) };
+  };
 }

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRun, readTrainingRun } from '@promot/core/artifacts';
-import { UserError, writeText } from '@promot/core/base';
+import { type Observer, UserError, writeText } from '@promot/core/base';
 import type { TaskResult } from '@promot/core/evaluation';
 import { writeReport } from '@promot/core/report';
 import { labModelFolder } from '../lab/models.js';
@@ -23,19 +23,18 @@ const pretrainSeconds = 40;
 export interface QuickstartOptions {
   /** Folder of the runs and the report; an earlier quickstart there is replaced. */
   readonly out: string;
-  readonly onProgress?: (progress: { title: string; done: number; total: number; details?: string }) => void;
-  readonly onLine?: (text: string) => void;
+  readonly onEvent?: Observer;
 }
 
 /**
  * Runs it all and writes the report (index.html, report.md, figures) beside the two runs.
  * Errors: a UserError where `out` is a folder that no quickstart made.
  */
-export async function quickstart({ out, onProgress, onLine }: QuickstartOptions): Promise<QuickstartResult> {
+export async function quickstart({ out, onEvent }: QuickstartOptions): Promise<QuickstartResult> {
   const started = performance.now();
-  const say = (text: string) => onLine?.(text);
-  const tell = (title: string, done: number, total: number, details?: string) =>
-    onProgress?.({ title, done, total, details });
+  const say = (text: string) => onEvent?.({ type: 'phase', text });
+  const tell = (what: string, done: number, total: number, details?: string) =>
+    onEvent?.({ type: 'progress', what, done, total, ...(details !== undefined && { details }) });
   await clear(out);
   const { model, pretrainedInPlace } = await ensureLabModel(out, say, tell);
 
@@ -151,19 +150,14 @@ async function ensureLabModel(
   if (existsSync(labModelFolder('lab'))) return { model: labModelFolder('lab'), pretrainedInPlace: false };
   say(`The built-in model is not in this copy: pretraining a poor one for ${pretrainSeconds} s`);
   const folder = join(out, 'pretrained');
-  let spent = 0;
   const abort = new AbortController();
   await pretrainLab(folder, {
     signal: abort.signal,
-    onStep: ({ step, loss, seconds }) => {
-      spent += seconds;
-      if (spent > pretrainSeconds) abort.abort();
-      tell(
-        'pretrain (s)',
-        Math.min(Math.round(spent), pretrainSeconds),
-        pretrainSeconds,
-        `step ${step}, loss ${loss.toFixed(2)}`,
-      );
+    onEvent: (event) => {
+      if (event.type !== 'step') return;
+      const spent = Math.min(Math.round(event.elapsed), pretrainSeconds);
+      if (spent === pretrainSeconds) abort.abort();
+      tell('pretrain (s)', spent, pretrainSeconds, `step ${event.step}, loss ${event.loss.toFixed(2)}`);
     },
   });
   return { model: join(folder, 'model'), pretrainedInPlace: true };
