@@ -1,6 +1,7 @@
 // What the room `models` offers to the packages above.
 
 export { type AddedToken, addTokens } from './add-tokens.js';
+export { chatTemplate } from './chat.js';
 export { chooseDevice, type DeviceSetting } from './device.js';
 export type { Family } from './families/family.js';
 export { families } from './families/index.js';

@@ -40,7 +40,11 @@ export function serveCommand(io: Io): Command {
       const server = await startServer(service, { host, port, onError });
       if (!isLoopback(host))
         progress.line('note: everybody who reaches this address can ask: there are no passwords. Put a proxy in front');
-      const paths = ['/v1/completions', ...[...service.tasks.keys()].map((name) => `/v1/tasks/${name}`)];
+      const paths = [
+        '/v1/completions',
+        '/v1/chat/completions',
+        ...[...service.tasks.keys()].map((name) => `/v1/tasks/${name}`),
+      ];
       const { json } = options;
       io.stdout.write(
         json

@@ -9,24 +9,39 @@ const most = 32;
 const mostNewTokens = 4096;
 
 const stop = z.union([z.string().min(1), z.array(z.string().min(1)).max(4)]).transform((text) => [text].flat());
+/** How an answer is made. Without `temperature` and its like the likeliest token is taken. */
 const how = {
   max_tokens: z.int().min(1).max(mostNewTokens).optional(),
   beams: z.int().min(1).max(16).optional(),
   stop: stop.optional(),
+  temperature: z.number().min(0).max(10).optional(),
+  top_p: z.number().gt(0).max(1).optional(),
+  top_k: z.int().min(0).optional(),
+  min_p: z.number().min(0).max(1).optional(),
+  seed: z.int().min(0).optional(),
 };
 /** Keys that OpenAI's clients send. Those that ask for what is not there are refused, not ignored. */
 const openAi = {
   model: z.string().optional(),
   ...how,
-  temperature: z.literal(0, 'there is no sampling here: leave it out or give 0').optional(),
   n: z.literal(1, 'there is one answer: leave it out or give 1').optional(),
-  stream: z.literal(false, 'answers come whole: leave it out or give false').optional(),
   user: z.string().optional(),
 };
 
 export const completionRequest = z.strictObject({
   ...openAi,
+  stream: z.literal(false, 'only chat answers come in parts: leave it out or give false').optional(),
   prompt: z.union([z.string(), z.array(z.string()).min(1).max(most)]).transform((text) => [text].flat()),
+});
+
+/** Turns may have keys that the chat template knows, such as `name` or `tool_calls`. */
+const turn = z.looseObject({ role: z.string(), content: z.unknown() });
+export const chatRequest = z.strictObject({
+  ...openAi,
+  stream: z.boolean().optional(),
+  max_completion_tokens: how.max_tokens,
+  messages: z.array(turn).min(1).max(1000),
+  tools: z.array(z.unknown()).max(128).optional(),
 });
 
 const record = z.record(z.string(), z.unknown());

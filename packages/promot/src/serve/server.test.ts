@@ -2,13 +2,13 @@
 import '../lab/register.js';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { generateTexts } from '@promot/core/generation';
+import { generateTexts, generateTurn } from '@promot/core/generation';
 import { openModel, openPrompt } from '@promot/core/open';
 import { train } from '@promot/core/train';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -80,7 +80,15 @@ const refusals: [what: string, status: number, code: string, path: string, body:
   ['a path that is no text', 400, 'bad-input', '/v1/tasks/%ff', { record: {} }],
   ['another model', 404, 'unknown-model', '/v1/completions', { prompt: 'a', model: 'gpt' }],
   ['the other method', 405, 'bad-method', '/v1/models', {}],
-  ['sampling', 400, 'bad-input', '/v1/completions', { prompt: 'a', temperature: 1 }],
+  ['parts of a completion', 400, 'bad-input', '/v1/completions', { prompt: 'a', stream: true }],
+  ['drawing with beams', 400, 'bad-input', '/v1/completions', { prompt: 'a', temperature: 1, beams: 2 }],
+  [
+    'a chat without a template',
+    400,
+    'bad-input',
+    '/v1/chat/completions',
+    { messages: [{ role: 'user', content: 'a' }] },
+  ],
   ['an unknown key', 400, 'bad-input', '/v1/completions', { prompt: 'a', best_of: 2 }],
   ['neither record nor records', 400, 'bad-input', '/v1/tasks/lab-reading', {}],
   ['a body that is too large', 413, 'too-large', '/v1/completions', { prompt: 'a'.repeat(2 ** 20) }],
@@ -139,6 +147,11 @@ test('a run: its own task has the soft prompt, every other request has none', as
     expect((await ask('/v1/tasks/odd', body, running)).body).toEqual({ task: 'odd', input, output: behind!.trim() });
     const completion = await ask('/v1/completions', { prompt: input, max_tokens: 8 }, running);
     expect(completion.body.choices[0]!.text).toBe(bare);
+    // Who wants a text as it stands behind the prompt names it with the model.
+    const model = 'run:odd';
+    const named = await ask('/v1/completions', { prompt: input, max_tokens: 8, model }, running);
+    expect(named.body.choices[0]!.text).toBe(behind);
+    expect((await ask('/v1/models', undefined, running)).body.data.map(({ id }) => id)).toEqual(['run', model]);
     const lacking = await ask('/v1/tasks/odd', { record: { text: 'a' } }, running);
     expect(lacking.status).toBe(400);
     expect(lacking.body.error.message).toMatch(/^record 0: .*question/u);
@@ -149,6 +162,43 @@ test('a run: its own task has the soft prompt, every other request has none', as
     own.dispose();
   }
 });
+
+test('a chat, whole and in parts', async () => {
+  const source = fileURLToPath(new URL('../../../core/golden', import.meta.url));
+  const model = join(folder, 'chat');
+  cpSync(join(source, 'models/llama'), model, { recursive: true });
+  cpSync(join(source, 'chat/smollm2.jinja'), join(model, 'chat_template.jinja'));
+  const talker = await Service.open({ model });
+  const running = await startServer(talker, { host: '127.0.0.1', port: 0 });
+  try {
+    const messages = [{ role: 'user', content: 'the cat' }];
+    const said = await generateTurn(talker.loaded, messages, { maxNewTokens: 6 });
+    const whole = await ask('/v1/chat/completions', { messages, max_tokens: 6 }, running);
+    expect(whole.body.choices[0]).toMatchObject({ message: { role: 'assistant', content: said } });
+    const body = JSON.stringify({ messages, max_tokens: 6, stream: true });
+    const response = await fetch(`${running.url}/v1/chat/completions`, { method: 'POST', headers: json, body });
+    expect(response.headers.get('content-type')).toMatch(/^text\/event-stream/u);
+    const events = (await response.text()).trim().split('\n\n');
+    expect(events.pop()).toBe('data: [DONE]');
+    const parts = events.map((event) => JSON.parse(event.replace('data: ', '')) as { choices: [Part] });
+    expect(parts.map(({ choices: [{ delta }] }) => delta.content ?? '').join('')).toBe(said);
+    expect(parts.at(-1)!.choices[0].finish_reason).toMatch(/^(stop|length)$/u);
+    const drawn = { messages, max_tokens: 6, temperature: 1, seed: 3 };
+    const [one, two] = [
+      await ask('/v1/chat/completions', drawn, running),
+      await ask('/v1/chat/completions', drawn, running),
+    ];
+    expect(one.body.choices).toEqual(two.body.choices);
+  } finally {
+    await running.close();
+    talker.dispose();
+  }
+});
+
+interface Part {
+  readonly delta: { readonly content?: string };
+  readonly finish_reason: string | null;
+}
 
 test('who hangs up is not computed for, and close waits for the others', async () => {
   // The tiny model babbles to the end.
@@ -191,7 +241,7 @@ test('the command ends cleanly on SIGTERM', async () => {
   });
   while (!out.includes('\n')) await once(child.stdout, 'data');
   const { url, paths } = JSON.parse(out) as { url: string; paths: string[] };
-  expect(paths).toEqual(['/v1/completions', '/v1/tasks/lab-reading']);
+  expect(paths).toEqual(['/v1/completions', '/v1/chat/completions', '/v1/tasks/lab-reading']);
   expect((await fetch(`${url}/health`)).status).toBe(200);
   child.kill('SIGTERM');
   expect(await once(child, 'exit')).toEqual([0, null]);

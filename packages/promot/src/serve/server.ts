@@ -5,8 +5,8 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, isIP } from 'node:net';
 import { systemError, UserError } from '@promot/core/errors';
 import { Queue, QueueFull } from './queue.js';
-import { completionRequest, readRequest, taskRequest } from './requests.js';
-import type { AnswerOptions, Service } from './service.js';
+import { chatRequest, completionRequest, readRequest, taskRequest } from './requests.js';
+import type { AnswerOptions, Completion, Service } from './service.js';
 
 export interface ServerOptions {
   readonly host: string;
@@ -32,6 +32,25 @@ export interface RunningServer {
 const largestBody = 1 << 20;
 /** Milliseconds in which a request must have arrived. */
 const arrival = 30_000;
+
+/** An answer that is sent part by part, as OpenAI's clients read it: server-sent events. */
+class Stream {
+  constructor(private readonly response: ServerResponse) {}
+
+  send(event: object | string): void {
+    const { response } = this;
+    if (response.destroyed) return;
+    if (!response.headersSent)
+      response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' });
+    response.write(`data: ${typeof event === 'string' ? event : JSON.stringify(event)}\n\n`);
+  }
+
+  end(): this {
+    this.send('[DONE]');
+    this.response.end();
+    return this;
+  }
+}
 
 /** A refusal with its HTTP status. */
 class Refusal extends Error {
@@ -62,8 +81,8 @@ export async function startServer(
     // A client that hangs up wants no answer: what is made for it ends.
     response.once('close', () => gone.abort(new Error('the client has hung up')));
     const signal = AbortSignal.any([gone.signal, closing.signal]);
-    handle(request, { service, queue, signal, isLocal: isLoopback(host) })
-      .then((answer) => send(response, 200, answer))
+    handle(request, { service, queue, signal, isLocal: isLoopback(host), response })
+      .then((answer) => (answer instanceof Stream ? undefined : send(response, 200, answer)))
       .catch((error) => {
         if (gone.signal.aborted) return;
         const { status, code, message, headers } = closing.signal.aborted
@@ -72,7 +91,10 @@ export async function startServer(
         // The rest of a body that nobody reads must not hold the connection.
         const rest: Record<string, string> = request.complete ? {} : { connection: 'close' };
         const type = status < 500 ? 'invalid_request_error' : 'server_error';
-        send(response, status, { error: { message, type, code } }, { ...headers, ...rest });
+        const told = { error: { message, type, code } };
+        // Behind the first part of an answer there is no status to give any more.
+        if (response.headersSent) response.end(`data: ${JSON.stringify(told)}\n\n`);
+        else send(response, status, told, { ...headers, ...rest });
       });
   });
   await listen(server, host, port);
@@ -105,6 +127,7 @@ interface Context {
   readonly service: Service;
   readonly queue: Queue;
   readonly signal: AbortSignal;
+  readonly response: ServerResponse;
   /** Whether only this machine is served. */
   readonly isLocal: boolean;
 }
@@ -149,7 +172,7 @@ const routes: readonly Route[] = [
     path: /^\/v1\/models$/u,
     answer: ({ service }) => ({
       object: 'list',
-      data: [{ id: service.name, object: 'model', created: 0, owned_by: 'promot' }],
+      data: service.models.map((id) => ({ id, object: 'model', created: 0, owned_by: 'promot' })),
     }),
   },
   {
@@ -179,43 +202,87 @@ const routes: readonly Route[] = [
     path: /^\/v1\/completions$/u,
     answer: async ({ service, queue, signal }, text) => {
       const { body } = readRequest(text, completionRequest);
-      checkModel(body.model, service);
-      const answers = await queue.run(signal, () => service.complete(body.prompt, { ...options(body), signal }));
-      const sum = (of: (answer: (typeof answers)[number]) => number) => answers.reduce((n, one) => n + of(one), 0);
-      const [prompt, completion] = [sum((one) => one.inputTokens), sum((one) => one.outputTokens)];
+      const model = modelOf(body.model, service);
+      const answers = await queue.run(signal, () => service.complete(model, body.prompt, { ...options(body), signal }));
       return {
-        id: `cmpl-${randomUUID()}`,
-        object: 'text_completion',
-        created: seconds(),
-        model: service.name,
+        ...head('cmpl', 'text_completion', model),
         choices: answers.map(({ text, finished }, index) => ({
           index,
           text,
-          finish_reason: finished ? 'stop' : 'length',
+          finish_reason: reason(finished),
           logprobs: null,
         })),
-        usage: { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion },
+        usage: usage(answers),
+      };
+    },
+  },
+  {
+    method: 'POST',
+    path: /^\/v1\/chat\/completions$/u,
+    answer: async ({ service, queue, signal, response }, text) => {
+      const { body } = readRequest(text, chatRequest);
+      const model = modelOf(body.model, service);
+      const { messages, tools, stream: inParts, max_completion_tokens: max_tokens = body.max_tokens } = body;
+      const how = { ...options({ ...body, max_tokens }), ...(tools && { tools }), signal };
+      // Every part has the same head.
+      const part = head('chatcmpl', 'chat.completion.chunk', model);
+      const stream = new Stream(response);
+      const tell = (delta: object, finish_reason: string | null) =>
+        stream.send({ ...part, choices: [{ index: 0, delta, finish_reason }] });
+      const onText = (content: string) => tell({ content }, null);
+      const answer = await queue.run(signal, () =>
+        service.chat(model, messages, { ...how, ...(inParts && { onText }) }),
+      );
+      const finish_reason = reason(answer.finished);
+      if (inParts) {
+        tell({}, finish_reason);
+        return stream.end();
+      }
+      const message = { role: 'assistant', content: answer.text };
+      return {
+        ...head('chatcmpl', 'chat.completion', model),
+        choices: [{ index: 0, message, finish_reason, logprobs: null }],
+        usage: usage([answer]),
       };
     },
   },
 ];
 
-/** OpenAI's names for what `generate` takes. Keys without a value are left out. */
-function options(body: {
-  readonly max_tokens?: number | undefined;
-  readonly beams?: number | undefined;
-  readonly stop?: readonly string[] | undefined;
-}): Omit<AnswerOptions, 'signal'> {
-  return {
-    ...(body.max_tokens !== undefined && { maxNewTokens: body.max_tokens }),
-    ...(body.beams !== undefined && { beams: body.beams }),
-    ...(body.stop !== undefined && { stop: body.stop }),
-  };
+const head = (kind: string, object: string, model: string) => {
+  return { id: `${kind}-${randomUUID()}`, object, created: seconds(), model };
+};
+
+const reason = (finished: boolean) => (finished ? 'stop' : 'length');
+
+function usage(answers: readonly Completion[]) {
+  const sum = (of: (answer: Completion) => number) => answers.reduce((n, one) => n + of(one), 0);
+  const [prompt, completion] = [sum((one) => one.inputTokens), sum((one) => one.outputTokens)];
+  return { prompt_tokens: prompt, completion_tokens: completion, total_tokens: prompt + completion };
 }
 
-function checkModel(name: string | undefined, service: Service): void {
-  if (name !== undefined && name !== service.name)
-    throw new Refusal(404, 'unknown-model', `no model ${name}: this server has ${service.name}`);
+/** OpenAI's names for what `generate` takes. */
+const optionNames = {
+  max_tokens: 'maxNewTokens',
+  beams: 'beams',
+  stop: 'stop',
+  temperature: 'temperature',
+  top_p: 'topP',
+  top_k: 'topK',
+  min_p: 'minP',
+  seed: 'seed',
+} as const;
+
+function options(body: { readonly [K in keyof typeof optionNames]?: unknown }): Omit<AnswerOptions, 'signal'> {
+  const given = Object.entries(optionNames).map(
+    ([key, name]) => [name, body[key as keyof typeof optionNames]] as const,
+  );
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+/** The model that a request names, or the bare one. */
+function modelOf(name: string | undefined, service: Service): string {
+  if (name === undefined || service.models.includes(name)) return name ?? service.name;
+  throw new Refusal(404, 'unknown-model', `no model ${name}: this server has ${service.models.join(', ')}`);
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

@@ -5,8 +5,8 @@ import { isRun, readRun } from '@promot/core/artifacts';
 import { UserError } from '@promot/core/base';
 import type { DataRecord } from '@promot/core/data';
 import { maxNewTokens, stopStrings } from '@promot/core/evaluation';
-import { generate, generateTurn } from '@promot/core/generation';
-import { type DeviceSetting, type LoadedModel, tokenizeInput } from '@promot/core/models';
+import { type ChatOptions, generate, generateTurn, type SamplingSettings } from '@promot/core/generation';
+import { chatTemplate, type DeviceSetting, type LoadedModel, tokenizeInput } from '@promot/core/models';
 import { isTaskOfRun, openModel, openPrompt, taskBeside } from '@promot/core/open';
 import { type Conversation, loadTask, type Task } from '@promot/core/tasks';
 import type { Tensor } from '@promot/torch';
@@ -20,7 +20,7 @@ export interface ServiceOptions {
 }
 
 /** How an answer is to be made. */
-export interface AnswerOptions {
+export interface AnswerOptions extends Pick<SamplingSettings, 'temperature' | 'topP' | 'topK' | 'minP' | 'seed'> {
   readonly maxNewTokens?: number;
   readonly beams?: number;
   readonly stop?: readonly string[];
@@ -97,14 +97,48 @@ export class Service {
     }
   }
 
-  /** Whether a task's inputs stand behind a soft prompt. */
-  hasPrompt(task: string): boolean {
-    return this.tasks.get(task)?.prompt !== undefined;
+  /** What clients may name as the model: by itself, and behind the soft prompt of each task that has one. */
+  get models(): string[] {
+    const behind = [...this.tasks].flatMap(([task, { prompt }]) => (prompt ? [`${this.name}:${task}`] : []));
+    return [this.name, ...behind];
   }
 
-  /** Continues texts as they are, without a soft prompt. Errors: a UserError for a text that is too long. */
-  async complete(texts: readonly string[], options: AnswerOptions): Promise<Completion[]> {
-    return this.#generate(texts, undefined, options);
+  /** The soft prompt of one of `models`. */
+  #promptOf(model: string): Tensor | undefined {
+    return model === this.name ? undefined : this.tasks.get(model.slice(this.name.length + 1))!.prompt;
+  }
+
+  /** Continues texts as they are, by one of `models`. Errors: a UserError for a text that is too long. */
+  async complete(model: string, texts: readonly string[], options: AnswerOptions): Promise<Completion[]> {
+    return this.#generate(texts, this.#promptOf(model), options);
+  }
+
+  /**
+   * The assistant's next turn, by the model's chat template; `onText` hears of it part by part. Errors: a UserError for a
+   * model without a template, turns that it refuses, a conversation that is too long.
+   */
+  async chat(
+    model: string,
+    messages: Parameters<typeof generateTurn>[1],
+    { tools, onText, ...how }: AnswerOptions & Pick<ChatOptions, 'tools' | 'onText'>,
+  ): Promise<Completion> {
+    const { maxNewTokens: most = usualNewTokens, stop = [], ...options } = how;
+    const { tokenizer } = this.loaded;
+    const text = chatTemplate(this.loaded, undefined, this.name).render(messages, { tools, generationPrompt: true });
+    const inputTokens = tokenizer.encode(text, { specialTokens: false }).length;
+    const prompt = this.#promptOf(model);
+    this.#checkRoom([inputTokens], prompt, most);
+    const decode = (ids: readonly number[]) => tokenizer.decode(ids);
+    const answer = await generateTurn(this.loaded, messages, {
+      ...options,
+      prompt,
+      maxNewTokens: most,
+      ...(tools && { tools }),
+      ...(onText && { onText }),
+      ...(stop.length > 0 && { stop: { strings: stop, decode } }),
+    });
+    const outputTokens = tokenizer.encode(answer, { specialTokens: false }).length;
+    return { text: answer, finished: outputTokens < most, inputTokens, outputTokens };
   }
 
   /**
@@ -140,7 +174,7 @@ export class Service {
   async #answerTurns(
     questions: readonly Conversation[],
     inputs: readonly string[],
-    { task, prompt, maxNewTokens: most, beams = 1, stop = [], signal }: AnswerOptions & ServedTask,
+    { task, prompt, maxNewTokens: most, beams = 1, stop = [], ...how }: AnswerOptions & ServedTask,
   ): Promise<TaskAnswer[]> {
     const { loaded } = this;
     const answers: TaskAnswer[] = [];
@@ -151,13 +185,28 @@ export class Service {
         ...(prompt && { prompt }),
         longestInput,
         maxNewTokens: most ?? maxNewTokens(task, loaded, []),
+        ...how,
         beams,
-        signal,
         ...(stop.length > 0 && { stop: { strings: stop, decode: (ids) => loaded.tokenizer.decode(ids) } }),
       });
       answers.push({ input: inputs[i]!, output: text.trim() });
     }
     return answers;
+  }
+
+  /** Throws UserError for an input, of so many tokens, that has no room beside the prompt and the new tokens. */
+  #checkRoom(lengths: readonly number[], prompt: Tensor | undefined, most: number): void {
+    const { kind, shape } = this.loaded.model;
+    const { positions = Number.POSITIVE_INFINITY } = shape;
+    const room = Math.min(
+      longestInput,
+      kind === 'decoder-only' ? positions - (prompt?.size(0) ?? 0) - most : positions,
+    );
+    const long = lengths.findIndex((length) => length > room);
+    if (long !== -1)
+      throw new UserError(
+        `input ${long} has ${lengths[long]} tokens: beside ${most} new ones there is room for ${room}`,
+      );
   }
 
   dispose(): void {
@@ -168,23 +217,20 @@ export class Service {
   async #generate(
     texts: readonly string[],
     prompt: Tensor | undefined,
-    { maxNewTokens: most = usualNewTokens, beams = 1, stop = [], signal }: AnswerOptions,
+    { maxNewTokens: most = usualNewTokens, beams = 1, stop = [], ...how }: AnswerOptions,
     specialTokens = false,
   ): Promise<Completion[]> {
     const { model, tokenizer } = this.loaded;
     const inputs = texts.map((text) => tokenizeInput(text, tokenizer, model.kind));
-    const rows = prompt?.size(0) ?? 0;
-    const { positions = Number.POSITIVE_INFINITY } = model.shape;
-    const room = Math.min(longestInput, model.kind === 'decoder-only' ? positions - rows - most : positions);
-    const long = inputs.findIndex(({ length }) => length > room);
-    if (long !== -1)
-      throw new UserError(
-        `input ${long} has ${inputs[long]!.length} tokens: beside ${most} new ones there is room for ${room}`,
-      );
+    this.#checkRoom(
+      inputs.map(({ length }) => length),
+      prompt,
+      most,
+    );
     const decode = (ids: readonly number[]) => tokenizer.decode(ids, { specialTokens });
     const answers = await generate(model, inputs, {
+      ...how,
       prompt,
-      signal,
       maxNewTokens: most,
       beams,
       ...(stop.length > 0 && { stop: { strings: stop, decode } }),
