@@ -35,7 +35,7 @@ test.each([
   ['another machine', by(999_999_999, 'elsewhere'), 'process 999999999 on elsewhere is working'],
 ])('a lock of %s holds; the message names the file', async (_name, content, who) => {
   const { folder, lock } = folderWith(content);
-  const error: unknown = await lockFolder(folder).catch((e: unknown) => e);
+  const error: unknown = await lockFolder(folder, { wait: false }).catch((e: unknown) => e);
   expect(error).toBeInstanceOf(UserError);
   expect((error as Error).message).toContain(who);
   expect((error as Error).message).toContain(lock);

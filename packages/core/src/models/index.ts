@@ -18,4 +18,4 @@ export {
 export { idTensor } from './padding.js';
 export { type SaveOptions, saveModel } from './save.js';
 export { tokenizeExample, tokenizeInput } from './tokenize.js';
-export { RandomWeights } from './weights.js';
+export { type Initial, RandomWeights, Weights } from './weights.js';

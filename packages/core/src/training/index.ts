@@ -15,6 +15,7 @@ export {
   registerObjective,
   sumOfLosses,
 } from './objectives/index.js';
+export { type PlanInput, type PlanMemory, type PlannedWay, planRun, type Way, waysOf } from './plan.js';
 export type { CheckpointMoment, MetricsLine, Place, TrainRequest, TrainResult, WorkEvent } from './request.js';
 export { resumeRequest } from './resume.js';
 export { learningRateAt } from './schedule.js';

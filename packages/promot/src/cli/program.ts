@@ -12,6 +12,7 @@ const commands: readonly (readonly [name: string, summary: string, load: () => P
   ['init', 'write a task file for your data', async () => (await import('./init.js')).initCommand],
   ['train', 'train a model on a task', async () => (await import('./train.js')).trainCommand],
   ['launch', 'start a command in several processes', async () => (await import('./launch.js')).launchCommand],
+  ['plan', 'say what a run takes on other hardware', async () => (await import('./plan.js')).planCommand],
   ['eval', 'evaluate a model on tasks', async () => (await import('./eval.js')).evalCommand],
   ['compare', 'set evaluations side by side', async () => (await import('./compare.js')).compareCommand],
   ['report', 'make a page of training runs and evaluations', async () => (await import('./report.js')).reportCommand],

@@ -35,7 +35,7 @@ const secondsBetweenLooks = 2;
 /**
  * Does all jobs; false where the signal ended it before. What was begun goes on the next time. A job that another
  * process has is left to it, and waited for at the end, so any number of processes may do the same experiment (or
- * others that share jobs with it) in the same folder of the same machine.
+ * others that share jobs with it) in the same folder, on one machine or on several that share it.
  */
 export async function execute(jobs: readonly Job[], request: ExecuteRequest): Promise<boolean> {
   const { folder, signal, onEvent } = request;

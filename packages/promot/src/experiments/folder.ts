@@ -56,14 +56,14 @@ export class ExperimentFolder {
   }
 
   /**
-   * Takes a job for this process; undefined where another one of this machine has it. The lock of a process that is
-   * gone counts for nothing.
+   * Takes a job for this process; undefined where another one has it, on this machine or another that shares the
+   * folder. The lock of a process that is gone counts for nothing, that of another machine after a silent minute.
    */
   async claim(job: Job): Promise<(() => Promise<void>) | undefined> {
     const folder = join(this.path, 'jobs', job.name);
     await mkdir(folder, { recursive: true });
     try {
-      return await lockFolder(folder);
+      return await lockFolder(folder, { wait: false });
     } catch (error) {
       if (error instanceof UserError) return undefined;
       throw error;

@@ -10,5 +10,5 @@ export {
   persist,
   piecesOf,
 } from './http.js';
-export { type Holder, isAlive, type Lock, tryLock, withLock } from './lock.js';
+export { type Holder, isAlive, type Lock, leaseSilence, tryLock, withLock } from './lock.js';
 export { appendText, isTemporaryName, makeFolder, replaceFile, temporaryName, writeText } from './write.js';

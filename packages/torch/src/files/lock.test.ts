@@ -1,12 +1,12 @@
 // Whose locks hold, and whose are void.
 import { spawn } from 'node:child_process';
-import { readdir, readFile, utimes, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { temporaryFolder } from '../../test/setup.js';
-import { tryLock, withLock } from './lock.js';
+import { type Lock, tryLock, withLock } from './lock.js';
 
 describe('withLock', () => {
   test('one at a time, and the waiting one is told who holds it', async () => {
@@ -71,5 +71,42 @@ describe('tryLock', () => {
     const folder = await temporaryFolder();
     await writeFile(join(folder, 'file'), '');
     expect(() => tryLock(join(folder, 'file', 'lock'))).toThrow(/ENOTDIR|EEXIST/);
+  });
+});
+
+describe('a lease', () => {
+  const content = JSON.stringify({ pid: 1, host: 'elsewhere' });
+
+  test("another machine's holds while it shows signs of life, and for a minute of this one's clock after the last", async () => {
+    const path = join(await temporaryFolder(), 'lock');
+    await writeFile(path, content);
+    // Its clock is hours behind: that says nothing.
+    const behind = (seconds: number) =>
+      utimes(path, Date.now() / 1000 - 7200 + seconds, Date.now() / 1000 - 7200 + seconds);
+    await behind(0);
+    const now = vi.spyOn(performance, 'now');
+    const at = (seconds: number) => {
+      now.mockReturnValue(1e6 + 1000 * seconds);
+      return tryLock(path, { lease: true });
+    };
+    expect(at(0)).toEqual({ pid: 1, host: 'elsewhere' });
+    expect(at(55)).toEqual({ pid: 1, host: 'elsewhere' });
+    await behind(5);
+    expect(at(65)).toEqual({ pid: 1, host: 'elsewhere' });
+    expect(at(120)).toEqual({ pid: 1, host: 'elsewhere' });
+    const lock = at(126);
+    now.mockRestore();
+    expect('release' in lock).toBe(true);
+    (lock as Lock).release();
+  });
+
+  test('shows signs of life while the event loop stands still', async () => {
+    const path = join(await temporaryFolder(), 'lock');
+    const lock = tryLock(path, { lease: true }) as Lock;
+    await sleep(500);
+    const before = (await stat(path)).mtimeMs;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 8000);
+    expect((await stat(path)).mtimeMs).toBeGreaterThan(before);
+    lock.release();
   });
 });

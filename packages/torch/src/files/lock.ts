@@ -3,6 +3,7 @@ import { linkSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } f
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 import { makeFolder, temporaryName } from './write.js';
 
 /** Who has a lock. */
@@ -22,6 +23,8 @@ const held = new Set<string>();
 
 const heartbeat = 5000;
 const silence = 60_000;
+/** Milliseconds after which a lease that shows no sign of life is void. */
+export const leaseSilence = silence;
 /** Looking whether a lock is void takes no longer, unless its process dies meanwhile. */
 const longestLook = 60_000;
 
@@ -32,26 +35,34 @@ const longestLook = 60_000;
  *
  * @param alive with it the holder shows a sign of life every five seconds, and a lock without one for a minute is void, whatever
  * its host. Only for work that leaves the event loop free. Without it the lock of another machine always holds.
+ * @param lease as `alive`, for work that blocks the event loop and for machines whose clocks differ: the signs come from
+ * a thread of their own, and the lock of another machine is void when this process has seen no new one for a minute.
+ * So it has to look again, see `leaseSilence`.
  * Errors: those of the file system, such as EROFS.
  */
-export function tryLock(path: string, { alive = false } = {}): Lock | Holder {
+export function tryLock(path: string, { alive = false, lease = false } = {}): Lock | Holder {
   const place = resolve(path);
   const me = { pid: process.pid, host: hostname() };
   if (held.has(place)) return me;
   makeFolder(dirname(place));
-  const take = () => create(place, JSON.stringify(me));
+  const content = JSON.stringify(me);
+  const take = () => create(place, content);
   try {
     take();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const holder = holderOf(place, alive) ?? replaceVoid(place, alive, take);
+    const how = lease ? 'lease' : alive;
+    const holder = holderOf(place, how) ?? replaceVoid(place, how, take);
     if (holder) return holder;
   }
   held.add(place);
+  seen.delete(place);
   const beat = alive ? setInterval(() => touch(place), heartbeat).unref() : undefined;
+  if (lease) leases().postMessage({ path: place, content });
   return {
     release: () => {
       clearInterval(beat);
+      if (lease) leases().postMessage({ path: place });
       held.delete(place);
       rmSync(place, { force: true });
     },
@@ -91,7 +102,7 @@ export function isAlive(pid: number): boolean {
  * Takes a lock in place of a void one; else says who was faster. Several may have found it void: only who holds the
  * file beside it may look again and remove it.
  */
-function replaceVoid(path: string, alive: boolean, take: () => void): Holder | undefined {
+function replaceVoid(path: string, alive: boolean | 'lease', take: () => void): Holder | undefined {
   const mine = `${path}.void`;
   if (age(mine) > longestLook) rmSync(mine, { force: true });
   const another = { pid: 0, host: hostname() };
@@ -135,8 +146,8 @@ function create(path: string, content: string): void {
 }
 
 /** Undefined where a lock is void. */
-function holderOf(path: string, alive: boolean): Holder | undefined {
-  if (alive && age(path) > silence) return undefined;
+function holderOf(path: string, alive: boolean | 'lease'): Holder | undefined {
+  if (alive === true && age(path) > silence) return undefined;
   let content: { pid?: unknown; host?: unknown } | null;
   try {
     content = JSON.parse(readFileSync(path, 'utf8')) as typeof content;
@@ -147,8 +158,46 @@ function holderOf(path: string, alive: boolean): Holder | undefined {
   if (typeof pid !== 'number' || !Number.isInteger(pid) || pid <= 0 || typeof host !== 'string') return undefined;
   const here = host === hostname();
   // With signs of life it may be another thread's.
-  const unknown = pid === process.pid && !alive;
+  const unknown = pid === process.pid && alive !== true;
+  if (alive === 'lease' && !here && isSilent(path)) return undefined;
   return here && (unknown || !isAlive(pid)) ? undefined : { pid, host };
+}
+
+/** When a lease of another machine last changed, as its own clock says, and since when that is known here. */
+const seen = new Map<string, { readonly stamp: number; readonly since: number }>();
+
+/** Whether a lease has not changed for a minute, by this process's clock. */
+function isSilent(path: string): boolean {
+  const stamp = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const before = seen.get(path);
+  if (before?.stamp === stamp) return performance.now() - before.since > leaseSilence;
+  seen.set(path, { stamp, since: performance.now() });
+  return false;
+}
+
+let leaseThread: Worker | undefined;
+
+/** The thread that shows signs of life of this process's leases, whatever the event loop does. */
+function leases(): Worker {
+  leaseThread ??= new Worker(
+    `const { readFileSync, utimesSync } = require('node:fs');
+    const held = new Map();
+    require('node:worker_threads').parentPort.on('message', ({ path, content }) => {
+      if (content === undefined) held.delete(path);
+      else held.set(path, content);
+    });
+    setInterval(() => {
+      for (const [path, content] of held) {
+        try {
+          // Who was silent for too long may have lost it to another.
+          if (readFileSync(path, 'utf8') === content) utimesSync(path, new Date(), new Date());
+        } catch {}
+      }
+    }, ${heartbeat});`,
+    { eval: true },
+  );
+  leaseThread.unref();
+  return leaseThread;
 }
 
 /** Milliseconds since the last change; below zero where there is no such file. */

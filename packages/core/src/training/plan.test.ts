@@ -1,0 +1,52 @@
+// The plan's arithmetic against the memory that small models of the same shapes take.
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { type PlanInput, planRun, waysOf } from './plan.js';
+
+const child = fileURLToPath(new URL('../../test/plan-child.mjs', import.meta.url));
+const common = { vocab_size: 4000, tie_word_embeddings: false };
+const configs: Record<string, Record<string, unknown>> = {
+  llama: {
+    ...{ ...common, model_type: 'llama', hidden_size: 256, intermediate_size: 704, num_hidden_layers: 6 },
+    ...{ num_attention_heads: 8, num_key_value_heads: 8, max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
+    ...{ bos_token_id: 1, eos_token_id: 2, hidden_act: 'silu' },
+  },
+  t5: {
+    ...{ ...common, model_type: 't5', d_model: 256, d_kv: 32, d_ff: 704, num_layers: 6, num_heads: 8 },
+    feed_forward_proj: 'gated-gelu',
+  },
+};
+const input = (config: Record<string, unknown>, more: Partial<PlanInput> = {}): PlanInput => ({
+  ...{ config, place: 'config.json', precision: 'fp32', optimizer: 'adamw', promptRows: 0, batchSize: 8 },
+  ...{ microBatchSize: 8, inputTokens: 256, targetTokens: 16, ranks: 1, speed: 1e12 },
+  ...more,
+});
+
+describe.skipIf(process.platform !== 'linux').each(Object.keys(configs))('%s', (name) => {
+  const config = configs[name]!;
+  test.each([false, true])('a step of AdamW takes what is planned; checkpointed: %s', (checkpointing) => {
+    const plan = planRun(input(config), waysOf('model', 1)).find(({ way }) => way.checkpointing === checkpointing)!;
+    const args = [child, JSON.stringify(config), String(checkpointing), '8', '256', '16'];
+    const { parameters, peak } = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as {
+      parameters: number;
+      peak: number;
+    };
+    expect(plan.parameters).toBe(parameters);
+    // What the program itself takes depends on the machine.
+    const planned = plan.memory.total - 220e6;
+    expect(Math.abs(planned / peak - 1), `planned ${planned / 1e6} MB, took ${peak / 1e6} MB`).toBeLessThan(0.1);
+  });
+});
+
+test('the parameters of models of the paper and of Llama 3.1', () => {
+  const shape = { hidden_size: 4096, intermediate_size: 14336, num_hidden_layers: 32, num_attention_heads: 32 };
+  const llama = { ...configs.llama, ...shape, num_key_value_heads: 8, vocab_size: 128_256 };
+  const [first, ...others] = planRun(input(llama, { ranks: 8, precision: 'bf16' }), waysOf('model', 8));
+  expect(first!.parameters).toBe(8_030_261_248);
+  // The smaller a way, the later it comes.
+  const totals = [first!, ...others].map(({ memory }) => memory.total);
+  expect(totals).toEqual(totals.toSorted((a, b) => b - a));
+  const divided = others.at(-1)!.memory;
+  expect(divided.weights / first!.memory.weights).toBeCloseTo(1 / 8, 3);
+});
