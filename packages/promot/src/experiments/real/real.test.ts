@@ -117,7 +117,7 @@ describe.skipIf(!existsSync(shared))('with real data (skipped where ../shared/da
     lines.length = 0;
     expect(await runReal(request)).toBe(true);
     expect(lines).toEqual([]);
-  }, 60_000);
+  }, 300_000);
 
   test('a folder keeps its settings', async () => {
     await expect(runReal({ ...request, limit: 3 })).rejects.toThrow(/limit was 2, not 3/u);
@@ -200,7 +200,7 @@ describe.skipIf(!existsSync(shared))('with real data (skipped where ../shared/da
       facts: [],
     });
     expect(sections.map(({ heading }) => heading)).toContain('What the prompt absorbed');
-  }, 300_000);
+  }, 600_000);
 
   test.each(targets.map(({ name }) => name))(
     '%s: inputs end as the target says, and its data are there',

@@ -11,8 +11,10 @@ import {
   coursesOf,
   type Difference,
   differenceOf,
+  highestScore,
+  mainShare,
   meanKept,
-  scoreToCompareAt,
+  shares,
   valueAt,
 } from './equal.js';
 import { keepList } from './kept.js';
@@ -44,53 +46,77 @@ export interface Compared {
   readonly courses: readonly Course[];
 }
 
-/** What is to be compared; undefined without a look at the model before training, or with nothing beside it. */
-export function compare(looks: readonly Look[]): Compared | undefined {
+/**
+ * What is to be compared, at a share of the way to the highest score that fine-tuning and ProMoT reach; undefined where
+ * nothing was trained, or nothing was learned.
+ */
+export function compare(looks: readonly Look[], share: number = mainShare): Compared | undefined {
   const before = looks.find(({ method }) => method === 'before');
   const courses = coursesOf(looks);
-  const score = scoreToCompareAt(courses);
-  if (!before || score === undefined) return undefined;
+  const highest = highestScore(courses);
+  // At a score that the model had before training nothing has been learned.
+  if (!before || highest === undefined || highest <= before.target) return undefined;
   const tasks = countedTasks(before);
   if (tasks.length === 0) return undefined;
+  const score = before.target + share * (highest - before.target);
   const all = atScore(courses, score, tasks);
   const choosing = keepList.filter((task) => tasks.includes(task));
   return { score, tasks, before, all, best: bestOfMethods(all, choosing.length > 0 ? choosing : tasks), courses };
 }
 
-/** One picture: the target across, what is kept upward. A series an arm, or a method where there are many. */
+/** A row a method: what its best arm keeps at each score, by the mean of the tasks that count. */
+export function scoresTable(looks: readonly Look[]): Table | undefined {
+  const found = shares.flatMap((share) => compare(looks, share) ?? []);
+  if (found.length === 0) return undefined;
+  const methods = [...new Set(found.flatMap(({ courses }) => courses.map(({ method }) => method)))];
+  return {
+    columns: ['mean kept', ...found.map(({ score }) => `at ${score.toFixed(1)}`)],
+    rows: methods.map((method) => ({
+      name: method,
+      cells: found.map(({ best }): Cell => {
+        const one = best.find(({ course }) => course.method === method);
+        return { text: one ? `${one.kept.toFixed(1)} (${strengthOf(one)})` : 'not reached' };
+      }),
+    })),
+    note: `Before training: ${meanKept(found[0]!.before, found[0]!.tasks).toFixed(1)}. In brackets the best arm at this score.`,
+  };
+}
+
+/** One picture: the target across, what is kept upward, a series a method. */
 export function frontFigure(looks: readonly Look[], target: string): Figure {
   const before = looks.find(({ method }) => method === 'before');
-  const tasks = before ? countedTasks(before) : keepList;
-  const measured = looks.filter(({ kept }) => tasks.every((task) => kept[task] !== undefined));
-  const trained = measured.filter(({ method }) => method !== 'before');
-  const series = new Set(trained.map((look) => look.series));
-  const named = (look: Look) => (series.size <= mostSeries ? look.series : look.method);
-  const lines = new Map<string, Look[]>();
-  for (const look of trained) lines.set(named(look), [...(lines.get(named(look)) ?? []), look]);
-  const point = (look: Look) => ({
-    x: look.target,
-    y: meanKept(look, tasks),
-    label: `${look.series}, ${placeOf(look)}${look.seed === 0 ? '' : `, seed ${look.seed}`}`,
-  });
-  const all = [...lines].map(([name, own]) => ({ name, points: own.map(point) }));
+  const counted = before ? countedTasks(before) : [];
+  // A model near chance on all of them has nothing to lose: then the figure is of the keep list.
+  const tasks = counted.length > 0 ? counted : keepList;
+  const measured = looks
+    .map((look) => ({ ...look, kept: { ...(isPromptAlone(look) && before?.kept), ...look.kept } }))
+    .filter(({ kept }) => tasks.every((task) => kept[task] !== undefined));
+  const points = measured.map((look) => ({ look, x: look.target, y: meanKept(look, tasks) }));
+  const front = new Set(paretoFront(points));
+  const methods = [...new Set(measured.map(({ method }) => method))];
   return {
     name: 'front',
     title: 'What is learned and what is kept',
     x: `${target}: score on the target`,
     y: `mean of ${tasks.join(', ')}: percent right`,
     kind: 'scatter',
-    series: [
-      ...(before && tasks.length > 0
-        ? [{ name: 'before', points: [{ x: before.target, y: meanKept(before, tasks) }] }]
-        : []),
-      ...all,
-    ],
-    front: paretoFront(all.flatMap(({ points }) => points)),
+    series: methods.map((method) => ({
+      name: method,
+      points: points
+        .filter(({ look }) => look.method === method)
+        // Words at every point would hide the others.
+        .map((point) => ({ x: point.x, y: point.y, ...(front.has(point) && { label: shortName(point.look) }) })),
+    })),
+    front: [...front].map(({ x, y }) => ({ x, y })),
   };
 }
 
-/** More series than this cannot be told apart. */
-const mostSeries = 10;
+/** Of a look of a method that is named already. */
+const shortName = (look: Look) =>
+  look.method === 'before' ? undefined : [look.series.slice(look.method.length + 2), placeOf(look)].join(', ');
+
+/** Where nothing but a prompt was trained, all else is as the model before training has it. */
+const isPromptAlone = ({ kept }: Look) => keepList.every((task) => kept[task] === undefined);
 
 /** A row an arm that reaches the score, its best arm marked; methods that do not reach it are named below. */
 export function equalTable({ score, tasks, before, all, best, courses }: Compared): Table {
@@ -281,9 +307,12 @@ export function absorbedTable(absorbed: ReadonlyMap<string, Absorbed>): Table {
 export function realReport({ target, looks, absorbed, facts }: Found): Report {
   const compared = compare(looks);
   const said = compared ? sentences(compared, target) : [];
-  const counted = compared?.tasks ?? [];
+  const before = looks.find(({ method }) => method === 'before');
+  const counted = before ? countedTasks(before) : [];
   const sections: Section[] = [{ heading: 'Gained and kept', figure: frontFigure(looks, target) }];
   if (compared) sections.push({ heading: 'Kept at equal target score', table: equalTable(compared) });
+  const scores = scoresTable(looks);
+  if (scores) sections.push({ heading: 'Kept at other scores', table: scores });
   sections.push({ heading: 'All looks', table: looksTable(looks) });
   if (absorbed && absorbed.size > 0)
     sections.push({ heading: 'What the prompt absorbed', table: absorbedTable(absorbed) });
@@ -295,7 +324,7 @@ export function realReport({ target, looks, absorbed, facts }: Found): Report {
       'Each point is a model at one moment of its training. The target is asked with the soft prompt where the method has ' +
         'one, everything else without it.',
       `A task counts in the mean where the model before training is more than ${countedAbove} points above chance` +
-        `${counted.length > 0 ? `: ${counted.join(', ')}` : ''}. All are in the tables.`,
+        `: ${counted.length > 0 ? counted.join(', ') : 'of those that were looked at, none does'}. All are in the tables.`,
     ],
     sections,
     facts,
