@@ -48,9 +48,9 @@ const firstWords = (
   program: string,
 ) => `promot ${version} fine-tunes a language model on one task without making it forget the others.
 
-  ${program} quickstart                                    see what it does (minutes)
-  ${program} train --model M --task T --method promot --out runs/x
-  ${program} eval --model runs/x --prompt runs/x --task T
+  ${program} quickstart        see what it does (two minutes)
+  ${program} train --model google/flan-t5-small --data my.csv --input "{text} Which team?" --target "{team}" --out runs/my
+  ${program} generate --model runs/my --task my --record '{"text": "..."}'
 
 \`${program} help\` lists all commands, \`${program} help train\` explains one.
 `;
