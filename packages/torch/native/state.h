@@ -27,9 +27,10 @@ struct State {
   /** Puts a tensor into the table; a handle is a BigInt, so that it can never be taken for a number. */
   Napi::Value put(Napi::Env env, at::Tensor tensor) {
     if (!tensor.defined()) return env.Null();
-    // A storage that only this tensor holds was made just now: its bytes count. Views count nothing.
+    // A storage that only this tensor holds was made just now: its bytes count. Views count nothing, nor do tensors
+    // without memory (the meta device), which may be larger than V8 believes.
     int64_t bytes = 0;
-    if (tensor.has_storage() && tensor.storage().use_count() == 1) bytes = static_cast<int64_t>(tensor.storage().nbytes());
+    if (tensor.has_storage() && tensor.storage().use_count() == 1 && tensor.storage().data()) bytes = static_cast<int64_t>(tensor.storage().nbytes());
     if (bytes) Napi::MemoryManagement::AdjustExternalMemory(env, bytes);
     int64_t handle = next++;
     tensors.emplace(handle, Entry{std::move(tensor), bytes});

@@ -21,6 +21,8 @@ const { readPromptAdapter } = await core('adapters/peft.js');
 const { loadTask } = await core('tasks/registry.js');
 const { readTrainingRun } = await core('artifacts/training-run.js');
 const { readResults } = await core('artifacts/results-file.js');
+const { readFinished, readState } = await core('artifacts/state-file.js');
+const { readAnswers } = await core('artifacts/answers-file.js');
 const { openModel } = await core('open/open.js');
 
 const golden = (path) => join(root, 'packages/core/golden', path);
@@ -90,6 +92,11 @@ const readers = {
     readTrainingRun(folder);
     await openModel(folder, 'float32', { hub: { offline: true } });
   },
+  state(folder) {
+    readState(join(folder, 'state.json'));
+    readFinished(join(folder, 'finished.json'));
+  },
+  answers: (folder) => readAnswers(join(folder, 'answers.jsonl')),
   results: (folder) => readResults(folder),
 };
 

@@ -45,6 +45,14 @@ const task = {
   dataFingerprint: 'y',
 };
 const results = { format: 2, tasks: [task], settings: { model: 'm' } };
+// As format 1 wrote it: without a checksum, so that damage comes as far as the schema.
+const state = { stage: 'prompt', step: 2, candidates: [{ step: 2, score: 50, evalLoss: 1.5 }], seconds: 3 };
+const answers = [
+  { format: 2 },
+  { type: 'prompts', inputs: ['a red river'], notes: [] },
+  { type: 'answer', example: 0, output: 'yes', labels: [{ logprob: -1, tokens: 1 }] },
+];
+const lines = (values) => values.map((value) => `${JSON.stringify(value)}\n`).join('');
 const metrics = `${JSON.stringify({ format: 2, type: 'step', stage: 'prompt', step: 1, loss: 2, learningRate: 0.1 })}\n`;
 
 /**
@@ -172,6 +180,16 @@ const sources = [
     ],
     damage: ['run.json', 'metrics.jsonl', 'environment.json'],
   },
+  {
+    name: 'state',
+    kind: 'state',
+    files: [
+      ['state.json', JSON.stringify(state)],
+      ['finished.json', JSON.stringify({ stages: [state] })],
+    ],
+    damage: ['state.json', 'finished.json'],
+  },
+  { name: 'answers', kind: 'answers', files: [['answers.jsonl', lines(answers)]], damage: ['answers.jsonl'] },
   { name: 'results', kind: 'results', files: [['results.json', JSON.stringify(results)]], damage: ['results.json'] },
 ];
 

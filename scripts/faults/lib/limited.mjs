@@ -13,7 +13,7 @@ export function runLimited(script, request, { seconds, megabytes, env = {} }) {
   });
   let errors = '';
   child.stderr.on('data', (bytes) => {
-    errors = (errors + bytes).slice(-6000);
+    errors = (errors + bytes).slice(-20_000);
   });
   return new Promise((resolve) => {
     const started = Date.now();

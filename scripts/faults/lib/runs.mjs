@@ -31,7 +31,7 @@ const settings = {
  * All methods, and what makes a run other than the plain one: LoRA in the weights' place, a keep list, several tasks,
  * bf16.
  */
-function kinds(tasks) {
+export function kinds(tasks) {
   const [task, other] = tasks;
   const plain = ['promot', 'fine-tune', 'prompt-tune', 'joint', 'random-prompt', 'lora', 'lora-first'].map(
     (method, i) => ({
@@ -117,16 +117,14 @@ async function wholeRun(one, out) {
   return { events, files: filesOf(out) };
 }
 
-function runChild({ method, task, model, more }, out, kill) {
-  const request = {
-    method,
-    task,
-    model: golden(model),
-    out,
-    settings: { ...settings, ...more },
-    resume: existsSync(out),
-  };
-  const running = spawn(process.execPath, [child, JSON.stringify(request)], {
+/** What `train` is asked for: a new run, or that of the folder `out`. */
+export function requestOf({ method, task, model, more }, out) {
+  const all = { ...settings, ...more };
+  return { method, task, model: golden(model), out, settings: all, resume: existsSync(out) };
+}
+
+function runChild(one, out, kill) {
+  const running = spawn(process.execPath, [child, JSON.stringify(requestOf(one, out))], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, OMP_NUM_THREADS: '1' },
   });
@@ -154,7 +152,7 @@ function runChild({ method, task, model, more }, out, kill) {
 }
 
 /** Hashes of a run's results, and its metrics without what the clock says. */
-function filesOf(out) {
+export function filesOf(out) {
   const files = new Map();
   for (const name of readdirSync(out, { recursive: true })) {
     const path = join(out, name);
@@ -182,14 +180,15 @@ function withoutPlace(bytes, out) {
   return bytes.length > 100_000 ? bytes : bytes.toString('latin1').replaceAll(out, 'OUT');
 }
 
-function difference(whole, found) {
+/** What differs, in words; undefined where nothing does. */
+export function difference(whole, found) {
   for (const name of new Set([...whole.keys(), ...found.keys()]))
     if (whole.get(name) !== found.get(name)) return `${name} is not that of the run that nobody hurt`;
   return undefined;
 }
 
 /** Two tasks with a few examples; their paths. */
-function makeTasks(folder) {
+export function makeTasks(folder) {
   return ['colours', 'shades'].map((name, i) => {
     const place = join(folder, name);
     mkdirSync(place);
