@@ -148,7 +148,7 @@ await answer(async ({ operators, calls, seed, last, end }) => {
     if (Array.isArray(value)) return `[${value.map(describe).join(', ')}]`;
     if (typeof value !== 'bigint') return typeof value === 'object' ? JSON.stringify(value) : String(value);
     try {
-      return `${native.dtype(value)}[${native.shape(value)}]`;
+      return `${native.dtype(value)}[${native.shape(value)}]${native.device(value) === 'cpu' ? '' : `@${native.device(value)}`}`;
     } catch {
       return `${value}n`;
     }

@@ -48,7 +48,7 @@ const results = { format: 2, tasks: [task], settings: { model: 'm' } };
 // As format 1 wrote it: without a checksum, so that damage comes as far as the schema.
 const state = { stage: 'prompt', step: 2, candidates: [{ step: 2, score: 50, evalLoss: 1.5 }], seconds: 3 };
 const answers = [
-  { format: 2 },
+  { type: 'header', format: 2 },
   { type: 'prompts', inputs: ['a red river'], notes: [] },
   { type: 'answer', example: 0, output: 'yes', labels: [{ logprob: -1, tokens: 1 }] },
 ];

@@ -1,10 +1,10 @@
 // Reads files in a child process with limits of time and memory, and says what became of it.
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { megabytesOf } from './limited.mjs';
+import { isHung, megabytesOf, workOf } from './limited.mjs';
 
 const script = fileURLToPath(new URL('child.mjs', import.meta.url));
-/** Per file. Small files take milliseconds; a busy machine takes its time. */
+/** Of work for a file. Small files take milliseconds. */
 const secondsPerFile = 30;
 /** Resident memory of the child; libtorch takes 0.3 GB of it. */
 const largestMegabytes = 1500;
@@ -22,6 +22,7 @@ export class Reader {
     const child = await this.#ready();
     return new Promise((resolve) => {
       const started = Date.now();
+      const before = workOf(child.pid);
       const finish = (result) => {
         clearInterval(watch);
         child.off('message', finish);
@@ -44,7 +45,7 @@ export class Reader {
       };
       const watch = setInterval(() => {
         if (megabytesOf(child.pid) > largestMegabytes) end('memory', `more than ${largestMegabytes} MB`);
-        else if (Date.now() - started > 1000 * secondsPerFile) end('hung', `no answer in ${secondsPerFile} s`);
+        else if (isHung(child.pid, started, secondsPerFile, before)) end('hung', `no answer in ${secondsPerFile} s`);
       }, 100);
       child.on('message', finish);
       child.on('exit', onExit);

@@ -30,7 +30,7 @@ interface Table {
 /**
  * The rows of a table. Integers beyond 2^53, decimals and whole floating-point numbers (`1.0`) become `ExactNumber`;
  * dates and times become text as ISO 8601 writes it; bytes that are no text stay bytes. Errors: a UserError for a file
- * that cannot be read, and for one whose decoding takes more than 10 s (2 s more for each megabyte) or 1 GiB of memory
+ * that cannot be read, and for one whose decoding takes more than 10 s of work (2 s more for each megabyte) or 1 GiB of memory
  * (100 bytes more for each byte).
  */
 export function readParquet(path: string, limit: number): Promise<Table> {
