@@ -46,7 +46,10 @@ export async function run({ minutes, seed, kind }) {
   return counts.faults;
 }
 
-/** The operators that the sources name, but for those that open files. */
+/**
+ * The operators that the sources name, but for one that opens files and one of libtorch's that trusts its lists to hold
+ * tensors of equal sizes, and writes beyond their ends where they do not (the optimizer makes those lists itself).
+ */
 function operatorsOfSources() {
   const found = new Set();
   for (const name of ['torch', 'core', 'promot']) {
@@ -58,7 +61,7 @@ function operatorsOfSources() {
         ))
           found.add(operator);
   }
-  found.delete('aten::from_file');
+  for (const name of ['aten::from_file', 'aten::_fused_adamw_']) found.delete(name);
   return [...found].sort();
 }
 
