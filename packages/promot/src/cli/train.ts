@@ -22,6 +22,7 @@ import { profiled } from './profile.js';
 import { duration, gigabytes, Progress } from './progress.js';
 import { inRanks } from './ranks.js';
 import { readSettings, type Settings } from './settings.js';
+import { settingsHelp } from './settings-help.js';
 import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
@@ -67,6 +68,7 @@ export function trainCommand(io: Io): Command {
     )
     .option('--dry-run', 'show examples, sizes, memory and time, without training')
     .option('--profile', 'print where the time of a few steps of each stage goes, by part of the model and by operator')
+    .addHelpText('after', settingsHelp)
     .addHelpText('after', '\nA --config file may hold model, task, method, out and data, too; flags win over it.');
   return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
