@@ -7,6 +7,7 @@ import {
   builtinTasks,
   type Example,
   fingerprintExamples,
+  harnessTasks,
   loadTask,
   namedTasks,
   type Task,
@@ -85,8 +86,12 @@ const outputs = [
   'A summary. Article: another',
 ];
 
-// Other tasks (likelihood of choices, say) have tests of their own.
 const names = namedTasks.names().filter((name) => name in records || name.startsWith('lab-'));
+
+test('a task is in this suite, or it is of the harness: core/test/harness.test.ts compares those with lm-eval', () => {
+  const others = namedTasks.names().filter((name) => !names.includes(name));
+  expect(others.sort()).toEqual(harnessTasks.map(({ name }) => name).sort());
+});
 
 describe.each(names)('%s', (name) => {
   let task: Task;
