@@ -1,11 +1,12 @@
 // Multiple choice by likelihood beside lm-evaluation-harness: golden/harness.py.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { folderSource } from '../src/data/source.js';
 import { evaluateTask, type TaskResult } from '../src/evaluation/evaluate-task.js';
 import { loadFolder } from '../src/models/load.js';
+import { openModel } from '../src/open/open.js';
 import { harnessTasks } from '../src/tasks/harness/index.js';
 import { createTask } from '../src/tasks/task.js';
 
@@ -48,6 +49,23 @@ describe.each(Object.keys(models))('%s', (name) => {
       check(await evaluateTask(loaded, task), expected, 3);
       // One at a time gives the same as many together.
       check(await evaluateTask(loaded, task, { batchSize: 1 }), expected, 3);
+    } finally {
+      loaded.dispose();
+    }
+  });
+});
+
+const { model, rows, tasks } = read('harness-real.json') as { model: string; rows: number; tasks: GoldenTasks };
+const data = fileURLToPath(new URL('../../../../shared/data', import.meta.url));
+const file = join(process.env.PROMOT_TEST_MODELS ?? 'none', model);
+
+describe.skipIf(!existsSync(file) || !existsSync(data))(`${model} on real data`, () => {
+  test.each(harnessTasks)('$name', { timeout: 600_000 }, async (definition) => {
+    const loaded = await openModel(file, 'float32');
+    try {
+      const folder = folderName(definition.name);
+      const task = createTask(definition, await folderSource(join(data, folder)));
+      check(await evaluateTask(loaded, task, { limit: rows }), tasks[folder]!, 2);
     } finally {
       loaded.dispose();
     }
