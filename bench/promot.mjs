@@ -202,7 +202,7 @@ if (positionals[0] === 'train-step') {
   const gradients = [...trained.values()].map((tensor, i) => keep(scope(() => randn(tensor.shape, i + 1))));
   for (let step = 0; step <= steps; step++) {
     // A step forgets the gradients that it has used.
-    scope(() => [...trained.values()].forEach((tensor, i) => tensor.backward(gradients[i])));
+    for (const [i, tensor] of [...trained.values()].entries()) tensor.backward(gradients[i]);
     lap();
     const started = performance.now();
     optimizer.step(1e-3, 1);
