@@ -211,8 +211,13 @@ if (positionals[0] === 'train-step') {
 } else throw new Error('name what to measure: train-step, generate or optimizer');
 
 if (stopProfile) console.error(formatProfile(stopProfile(), 40));
-const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
-const round = (x) => Number(x.toPrecision(3));
+function sum(numbers) {
+  return numbers.reduce((a, b) => a + b, 0);
+}
+
+function round(x) {
+  return Number(x.toPrecision(3));
+}
 
 /** Operations of the linear layers' products in a step (attention's own are left out): forward, gradients of x and, where trained, of the weights. */
 function productsOf(examples, promptRows, promptStage) {
