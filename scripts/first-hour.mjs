@@ -73,36 +73,12 @@ try {
     ),
   );
   console.log(`  ${own.metric} ${own.score.toFixed(1)} on ${own.n} sentences that it was not trained on`);
-  await promot(
-    'eval',
-    '--model',
-    'runs/french',
-    '--task',
-    'lab-translation',
-    '--shots',
-    '1',
-    '--limit',
-    '12',
-    '--beams',
-    '1',
-    '--out',
-    'results/french',
-  );
-  await promot(
-    'eval',
-    '--model',
-    'lab',
-    '--task',
-    'lab-translation',
-    '--shots',
-    '1',
-    '--limit',
-    '12',
-    '--beams',
-    '1',
-    '--out',
-    'results/pretrained',
-  );
+  const elsewhere = (model, out) => {
+    const asked = ['--task', 'lab-translation', '--shots', '1', '--limit', '12', '--beams', '1'];
+    return promot('eval', '--model', model, ...asked, '--out', out);
+  };
+  await elsewhere('runs/french', 'results/french');
+  await elsewhere('lab', 'results/pretrained');
   await promot('report', 'runs/french', 'results/pretrained', 'results/french');
   expect(
     readFileSync(join(folder, 'report/index.html'), 'utf8').includes('promot on french'),

@@ -5,7 +5,7 @@ import { UserError } from '../base/errors.js';
 import { readJsonObject } from '../base/json.js';
 import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { loadTokenizer } from '../tokenizer/load.js';
-import type { Tokenizer } from '../tokenizer/tokenizer.js';
+import { type Tokenizer, tokenizerWith } from '../tokenizer/tokenizer.js';
 import { type CheckpointTensor, openCheckpoint } from './checkpoint.js';
 import { openGguf } from './families/gguf.js';
 import { families, familiesNear } from './families/index.js';
@@ -49,21 +49,7 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kep
       `${place}: the tokenizer has token ${beyond} ("${token}"), the model only ${rows} rows: they do not belong together`,
     );
   };
-  const { vocabularySize, beginningOfSequence, endOfSequence, padding, unknown, sentinels } = tokenizer;
-  const checked: Tokenizer = {
-    vocabularySize,
-    beginningOfSequence,
-    endOfSequence,
-    padding,
-    unknown,
-    sentinels,
-    ...(tokenizer.extended && { extended: (tokens: readonly string[]) => tokenizer.extended!(tokens) }),
-    encode,
-    decode: (ids, options) => tokenizer.decode(ids, options),
-    idOf: (token) => tokenizer.idOf(token),
-    files: () => tokenizer.files(),
-  };
-  return loadedModel(model, checked, kept);
+  return loadedModel(model, tokenizerWith(tokenizer, { encode }), kept);
 }
 
 /**

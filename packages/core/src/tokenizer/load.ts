@@ -8,7 +8,7 @@ import { sentinelCount } from './added-tokens.js';
 import { byT5Tokenizer } from './byt5.js';
 import { huggingFaceTokenizer, type TokenizerFiles } from './hugging-face.js';
 import { readSentencePiece, sentencePieceDescription } from './sentencepiece.js';
-import type { Tokenizer } from './tokenizer.js';
+import { type Tokenizer, tokenizerWith } from './tokenizer.js';
 
 /** All files that a tokenizer may consist of. */
 const FILES = [
@@ -34,20 +34,7 @@ export function loadTokenizer(folder: string): Tokenizer {
   const files = new Map(
     FILES.filter((name) => existsSync(join(folder, name))).map((name) => [name, readFileSync(join(folder, name))]),
   );
-  const { vocabularySize, beginningOfSequence, endOfSequence, padding, unknown, sentinels } = tokenizer;
-  return {
-    vocabularySize,
-    beginningOfSequence,
-    endOfSequence,
-    padding,
-    unknown,
-    sentinels,
-    ...(tokenizer.extended && { extended: (tokens: readonly string[]) => tokenizer.extended!(tokens) }),
-    encode: (text, options) => tokenizer.encode(text, options),
-    decode: (ids, options) => tokenizer.decode(ids, options),
-    idOf: (token) => tokenizer.idOf(token),
-    files: () => files,
-  };
+  return tokenizerWith(tokenizer, { files: () => files });
 }
 
 function readTokenizer(folder: string): Tokenizer {

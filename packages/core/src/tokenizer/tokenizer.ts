@@ -35,3 +35,22 @@ export interface Tokenizer {
    */
   files(): ReadonlyMap<string, string | Uint8Array>;
 }
+
+/** The same tokenizer, of which some parts are others. */
+export function tokenizerWith(tokenizer: Tokenizer, parts: Partial<Pick<Tokenizer, 'encode' | 'files'>>): Tokenizer {
+  const { vocabularySize, beginningOfSequence, endOfSequence, padding, unknown, sentinels, extended } = tokenizer;
+  return {
+    vocabularySize,
+    beginningOfSequence,
+    endOfSequence,
+    padding,
+    unknown,
+    sentinels,
+    ...(extended && { extended: (tokens: readonly string[]) => extended.call(tokenizer, tokens) }),
+    encode: (text, options) => tokenizer.encode(text, options),
+    decode: (ids, options) => tokenizer.decode(ids, options),
+    idOf: (token) => tokenizer.idOf(token),
+    files: () => tokenizer.files(),
+    ...parts,
+  };
+}
