@@ -1,10 +1,11 @@
 """Writes files/families/NAME.gguf: golden models as llama.cpp's converter stores them, for families whose tables differ
 from Llama's.
 
-    pip install gguf safetensors torch && python packages/core/golden/gguf_families.py
+    pip install gguf safetensors torch transformers && python packages/core/golden/gguf_families.py
 
 Tensor names come from gguf's own map, keys from its writer. What the converter (convert_hf_to_gguf.py) does beside them is
-written out here: LongRoPE's and Llama 3's factors as tensors, windows by layer, permuted rows of Mistral.
+written out here: LongRoPE's and Llama 3's factors as tensors, windows by layer, permuted rows of what llama.cpp takes for a
+Llama, norms of Gemma with 1 added. Where Transformers reads the architecture, it must find the folder's logits in the file.
 """
 
 import json
@@ -15,10 +16,16 @@ import gguf
 import numpy
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
 HERE = Path(__file__).parent
 OUT = HERE / "files" / "families"
-ARCHITECTURES = {"mistral": "LLAMA", "olmo3": "OLMO2", "exaone4": "EXAONE4", "phi3": "PHI3"}
+ARCHITECTURES = {
+    "mistral": "LLAMA", "qwen3": "QWEN3", "gemma2": "GEMMA2", "smollm3": "SMOLLM3", "olmo2": "OLMO2", "olmo3": "OLMO2",
+    "granite": "GRANITE", "exaone4": "EXAONE4", "ernie4_5": "ERNIE4_5", "phi3": "PHI3",
+}
+# What the converter takes for a Llama: neighbouring pairs are turned, and the number of turned dimensions is written.
+LLAMAS = ("mistral", "smollm3", "granite")
 # The converter takes Llama 3's own number for what the file does not say.
 ORIGINAL = 8192
 
@@ -60,8 +67,18 @@ def write(name, architecture):
     if config.get("head_dim"):
         writer.add_key_length(width)
         writer.add_value_length(width)
-    if name == "mistral":
+    if name in LLAMAS:
+        writer.add_vocab_size(config["vocab_size"])
         writer.add_rope_dimension_count(width)
+    if name == "gemma2":
+        writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
+        writer.add_final_logit_softcapping(config["final_logit_softcapping"])
+        writer.add_sliding_window(config["sliding_window"])
+    if name == "granite":
+        writer.add_attention_scale(config["attention_multiplier"])
+        writer.add_embedding_scale(config["embedding_multiplier"])
+        writer.add_residual_scale(config["residual_multiplier"])
+        writer.add_logit_scale(config["logits_scaling"])
     if name == "phi3":
         writer.add_rope_dimension_count(int(rope["partial_rotary_factor"] * width))
         writer.add_rope_scaling_orig_ctx_len(config["original_max_position_embeddings"])
@@ -84,11 +101,14 @@ def write(name, architecture):
         # With a small base no frequency is divided by the whole factor, from which promot finds the factor.
         rope = {**rope, "rope_theta": 1e6}
         writer.add_tensor("rope_freqs.weight", numpy.array(list(llama3_factors(rope, width)), dtype=numpy.float32))
-    writer.add_rope_freq_base(rope["rope_theta"])
+    if name != "gemma2":
+        writer.add_rope_freq_base(rope["rope_theta"])
     names = gguf.get_tensor_name_map(arch, layers)
     for key, value in load_file(folder / "model.safetensors").items():
-        if name == "mistral" and (".q_proj." in key or ".k_proj." in key):
+        if name in LLAMAS and (".q_proj." in key or ".k_proj." in key):
             value = permuted(value, heads if ".q_proj." in key else keys)
+        if name == "gemma2" and key.endswith("norm.weight"):
+            value = value.float() + 1
         target = names.get_name(key, try_suffixes=(".weight", ".bias"))
         if value.dim() == 1:
             writer.add_tensor(target, value.float().numpy())
@@ -101,6 +121,18 @@ def write(name, architecture):
     writer.close()
 
 
+def check(name):
+    """Transformers' reading of the file's tensors, under the folder's config.json: it overlooks keys such as Gemma 2's caps."""
+    folder, ids = HERE / "models" / name, torch.arange(1, 40)[None]
+    common = {"config": AutoConfig.from_pretrained(folder), "dtype": torch.float32}
+    found = AutoModelForCausalLM.from_pretrained(OUT, gguf_file=f"{name}.gguf", **common)
+    wanted = AutoModelForCausalLM.from_pretrained(folder, **common)
+    with torch.no_grad():
+        assert torch.equal(found(ids).logits, wanted(ids).logits), name
+
+
 OUT.mkdir(parents=True, exist_ok=True)
 for name, architecture in ARCHITECTURES.items():
     write(name, architecture)
+for name in ("qwen3", "gemma2", "phi3"):
+    check(name)

@@ -19,7 +19,15 @@ const unsaid: Record<string, (config: Record<string, unknown>) => object> = {
   exaone4: ({ rope_parameters: rope }) => ({
     rope_parameters: { ...(rope as object), original_max_position_embeddings: 8192, rope_theta: 1e6 },
   }),
+  qwen3: () => ({}),
+  // By llama.cpp's rule for all but the largest model.
+  gemma2: ({ head_dim }) => ({ query_pre_attn_scalar: head_dim }),
+  // By llama.cpp's rule every fourth layer has no positions, so of three none.
+  smollm3: () => ({ no_rope_layers: null }),
+  olmo2: () => ({}),
   olmo3: () => ({}),
+  granite: () => ({}),
+  ernie4_5: () => ({}),
   phi3: () => ({}),
 };
 
