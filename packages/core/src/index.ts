@@ -3,9 +3,10 @@
 export { writePromptAdapter } from './adapters/peft.js';
 export { UserError } from './base/errors.js';
 export { type Comparison, compareResults } from './evaluation/compare.js';
-export { type EvaluateOptions, type Evaluation, evaluateExamples, type Sample } from './evaluation/evaluate.js';
-export { evaluateTask, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-task.js';
+export { evaluateExamples } from './evaluation/evaluate-examples.js';
+export { evaluateLoaded, type TaskOptions, type TaskResult, type TaskSample } from './evaluation/evaluate-loaded.js';
 export { type EvaluateTasksRequest, evaluate, evaluateTasks, type TasksResult } from './evaluation/evaluate-tasks.js';
+export type { EvaluateOptions, Evaluation, Sample } from './evaluation/evaluation.js';
 export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './evaluation/form.js';
 export type { LikelihoodAccuracy } from './evaluation/likelihood.js';
 export { evaluateText, type TextOptions, type TextResult } from './evaluation/text.js';

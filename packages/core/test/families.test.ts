@@ -8,8 +8,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readPromptAdapter } from '../src/adapters/peft.js';
 import { generate } from '../src/generation/generate.js';
 import { families } from '../src/models/families/index.js';
+import type { LinearPlace } from '../src/models/linear-place.js';
 import { type LoadedModel, loadFolder } from '../src/models/load.js';
-import type { Ids, LanguageModel, LinearPlace, TokenizedExample } from '../src/models/model.js';
+import type { Ids, LanguageModel, TokenizedExample } from '../src/models/model.js';
 import { saveModel } from '../src/models/save.js';
 import { goldenFolder, goldenModels } from './golden-folders.js';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { folderSource } from '../src/data/source.js';
-import { evaluateTask, type TaskResult } from '../src/evaluation/evaluate-task.js';
+import { evaluateLoaded, type TaskResult } from '../src/evaluation/evaluate-loaded.js';
 import { loadFolder } from '../src/models/load.js';
 import { openModel } from '../src/open/open.js';
 import { harnessTasks } from '../src/tasks/harness/index.js';
@@ -46,9 +46,9 @@ describe.each(Object.keys(models))('%s', (name) => {
       const expected = models[name]![folder]!;
       const [first] = await task.load(task.evaluationSplit);
       expect(first!.choices!.choices[0]!.context).toBe(expected.context);
-      check(await evaluateTask(loaded, task), expected, 3);
+      check(await evaluateLoaded(loaded, task), expected, 3);
       // One at a time gives the same as many together.
-      check(await evaluateTask(loaded, task, { batchSize: 1 }), expected, 3);
+      check(await evaluateLoaded(loaded, task, { batchSize: 1 }), expected, 3);
     } finally {
       loaded.dispose();
     }
@@ -65,7 +65,7 @@ describe.skipIf(!existsSync(file) || !existsSync(data))(`${model} on real data`,
     try {
       const folder = folderName(definition.name);
       const task = createTask(definition, await folderSource(join(data, folder)));
-      check(await evaluateTask(loaded, task, { limit: rows }), tasks[folder]!, 2);
+      check(await evaluateLoaded(loaded, task, { limit: rows }), tasks[folder]!, 2);
     } finally {
       loaded.dispose();
     }

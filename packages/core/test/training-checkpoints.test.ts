@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { noGrad, scope, watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readMetrics } from '../src/artifacts/metrics-file.js';
-import { evaluateTask } from '../src/evaluation/evaluate-task.js';
+import { evaluateLoaded } from '../src/evaluation/evaluate-loaded.js';
 import { loadFolder } from '../src/models/load.js';
 import { openModel } from '../src/open/open.js';
 import { loadTask } from '../src/tasks/registry.js';
@@ -114,7 +114,7 @@ describe('the keep list', () => {
   const expectedOf = async (model: string) => {
     const loaded = await openModel(model, 'float32');
     const options = { shots: 1, limit: 4, beams: 1, labels, nll: true };
-    const result = await evaluateTask(loaded, await loadTask(other), options);
+    const result = await evaluateLoaded(loaded, await loadTask(other), options);
     const { metric, score, interval, formShare, nll, nllInterval } = result;
     return { task: 'shades', metric, score, interval, formShare, nll, nllInterval };
   };
@@ -237,7 +237,7 @@ describe('the keep list', () => {
 
   /** A task whose references are what a model says to its inputs. */
   async function sayings(model: string): Promise<string> {
-    const { samples } = await evaluateTask(await openModel(model, 'float32'), await loadTask(other), { beams: 1 });
+    const { samples } = await evaluateLoaded(await openModel(model, 'float32'), await loadTask(other), { beams: 1 });
     const place = join(folder, 'sayings');
     mkdirSync(place, { recursive: true });
     const lines = samples.map(({ input, trimmed }) => JSON.stringify({ input, said: trimmed || 'nothing' }));

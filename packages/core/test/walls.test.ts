@@ -18,8 +18,8 @@ interface Import {
 }
 
 /**
- * Every import of the sources (not the tests) of a package, dynamic ones and types included, comments and lines of text left out; paths are relative to its
- * src.
+ * Every import of the sources (not the tests) of a package. Dynamic ones and types count, comments and lines of text
+ * do not. Paths are relative to its src.
  */
 function importsOf(name: string): Import[] {
   const src = join(root, 'packages', name, 'src');
@@ -80,6 +80,22 @@ describe('no import goes up', () => {
     const out = ['torch', 'core', 'promot'].flatMap((name) => importsOf(name).filter(({ to }) => to.startsWith('..')));
     expect(out.map(show)).toEqual([]);
   });
+});
+
+test.each(['torch', 'core', 'promot'])('no two files of %s import each other, not even for a type', (name) => {
+  const next = new Map<string, string[]>();
+  for (const { from, to } of importsOf(name)) next.set(from, [...(next.get(from) ?? []), to.replace(/\.js$/u, '.ts')]);
+  const done = new Set<string>();
+  const circles: string[] = [];
+  const walk = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' > '));
+    if (path.includes(file) || done.has(file)) return;
+    for (const to of next.get(file) ?? []) walk(to, [...path, file]);
+    done.add(file);
+  };
+  for (const file of next.keys()) walk(file, []);
+  expect(next.size).toBeGreaterThan(20);
+  expect(circles).toEqual([]);
 });
 
 test('the pure entries never touch libtorch (@promot/torch/files and errors have no tensors)', () => {

@@ -1,7 +1,7 @@
 // Records what the shipped lab models score, for the test beside its code: node packages/promot/lab/record.mjs
 // Needs `npm run setup`. Greedy decoding, the first 100 test examples of each task; scores.json is rewritten.
 import { existsSync, writeFileSync } from 'node:fs';
-import { evaluateTask } from '../../core/dist/evaluation/evaluate-task.js';
+import { evaluateLoaded } from '../../core/dist/evaluation/evaluate-loaded.js';
 import { labModelFolder, labModelNames } from '../dist/lab/models.js';
 import '../dist/lab/register.js';
 import { openModel } from '../../core/dist/open/open.js';
@@ -22,7 +22,7 @@ for (const model of labModelNames.filter((name) => existsSync(labModelFolder(nam
   const loaded = await openModel(model, 'float32');
   for (const task of tasks) {
     for (const shots of [0, 1]) {
-      const { metric, score, n } = await evaluateTask(loaded, await loadTask(task), { shots, beams: 1, limit: 100 });
+      const { metric, score, n } = await evaluateLoaded(loaded, await loadTask(task), { shots, beams: 1, limit: 100 });
       scores.push({ model, task, shots, metric, score, n });
       console.log(`${model} ${task} ${shots}-shot: ${metric} ${score.toFixed(1)}`);
     }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readTrainingRun } from '../../core/src/artifacts/training-run.js';
-import { evaluateTask } from '../../core/src/evaluation/evaluate-task.js';
+import { evaluateLoaded } from '../../core/src/evaluation/evaluate-loaded.js';
 import { formShare, targetForm } from '../../core/src/evaluation/form.js';
 import { interpolate } from '../../core/src/merging/interpolate.js';
 import { methods } from '../../core/src/methods/index.js';
@@ -32,7 +32,7 @@ afterAll(() => {
 });
 
 const evaluate = async (loaded: LoadedModel, task: string, limit = 20) =>
-  evaluateTask(loaded, await loadTask(task), { shots: 1, beams: 1, limit, nll: true });
+  evaluateLoaded(loaded, await loadTask(task), { shots: 1, beams: 1, limit, nll: true });
 
 describe('the pretrained model knows its tasks, by every metric', () => {
   test.each([

@@ -8,7 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readLoraAdapter } from '../../core/src/adapters/lora-adapter.js';
 import { readMetrics } from '../../core/src/artifacts/metrics-file.js';
 import { readSamples } from '../../core/src/artifacts/samples-file.js';
-import { targetLoss } from '../../core/src/evaluation/evaluate.js';
+import { targetLoss } from '../../core/src/evaluation/evaluate-examples.js';
 import { loadFolder } from '../../core/src/models/load.js';
 import type { LanguageModel } from '../../core/src/models/model.js';
 import { openModel, openPrompt } from '../../core/src/open/open.js';

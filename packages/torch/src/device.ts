@@ -1,9 +1,6 @@
 // The device on which tensors are made: the CPU, or what the nearest `withDevice` around the call says.
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { op } from './tensor.js';
-
-/** `meta` tensors have a shape and no numbers. */
-export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'meta';
+import { type Device, op } from './tensor.js';
 
 const around = new AsyncLocalStorage<Device>();
 

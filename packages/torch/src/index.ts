@@ -12,7 +12,7 @@ export {
   zeros,
   zerosLike,
 } from './creation.js';
-export { currentDevice, type Device, withDevice } from './device.js';
+export { currentDevice, withDevice } from './device.js';
 export * as distributed from './distributed/index.js';
 export * from './functional.js';
 export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
@@ -41,4 +41,4 @@ export {
   writeSafetensors,
 } from './safetensors.js';
 export { keep, scope, watchTensors } from './scope.js';
-export { type Argument, call, type DType, op, schema, Tensor } from './tensor.js';
+export { type Argument, call, type Device, type DType, op, schema, Tensor } from './tensor.js';

@@ -2,10 +2,16 @@
 // safety net for tensors made outside any scope.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { native } from './native.js';
-import { Tensor } from './tensor.js';
+
+/** What a scope owns: tensors. */
+export interface Owned {
+  dispose(): void;
+  /** Lets the garbage collector free it where no scope does. */
+  guard(): void;
+}
 
 interface Scope {
-  readonly tensors: Set<Tensor>;
+  readonly tensors: Set<Owned>;
   readonly parent: Scope | undefined;
 }
 
@@ -13,7 +19,7 @@ interface Scope {
 const current = new AsyncLocalStorage<Scope | undefined>();
 
 /** Called by the Tensor constructor: the innermost open scope owns it; returns false where there is none. */
-export function adopt(tensor: Tensor): boolean {
+export function adopt(tensor: Owned): boolean {
   const scope = current.getStore();
   scope?.tensors.add(tensor);
   return scope !== undefined;
@@ -29,8 +35,8 @@ export function scope<T>(body: () => T): T {
   const parent = current.getStore();
   const own: Scope = { tensors: new Set(), parent };
   const close = (result?: unknown) => {
-    const kept = new Set<Tensor>();
-    collect(result, kept);
+    const kept = new Set<Owned>();
+    collect(result, own.tensors, kept);
     for (const tensor of own.tensors) {
       if (!kept.has(tensor)) tensor.dispose();
       else if (parent) parent.tensors.add(tensor);
@@ -61,7 +67,7 @@ export function scope<T>(body: () => T): T {
 }
 
 /** Takes a tensor out of all open scopes: it lives until `dispose`. For parameters and optimizer state. */
-export function keep<T extends Tensor>(tensor: T): T {
+export function keep<T extends Owned>(tensor: T): T {
   for (let scope = current.getStore(); scope; scope = scope.parent) scope.tensors.delete(tensor);
   tensor.guard();
   return tensor;
@@ -82,13 +88,14 @@ export function watchTensors(): () => number {
 }
 
 /**
- * Tensors in arrays, maps and plain objects; other objects are not walked (they may hold anything, themselves
- * included).
+ * Which of `owned` stand in arrays, maps and plain objects; other objects are not walked (they may hold anything,
+ * themselves included).
  */
-function collect(value: unknown, into: Set<Tensor>): void {
-  if (value instanceof Tensor) into.add(value);
-  else if (Array.isArray(value)) for (const item of value) collect(item, into);
-  else if (value instanceof Map) for (const item of value.values()) collect(item, into);
-  else if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
-    for (const item of Object.values(value)) collect(item, into);
+function collect(value: unknown, owned: ReadonlySet<Owned>, into: Set<Owned>): void {
+  if (value === null || typeof value !== 'object') return;
+  if (owned.has(value as Owned)) into.add(value as Owned);
+  else if (Array.isArray(value)) for (const item of value) collect(item, owned, into);
+  else if (value instanceof Map) for (const item of value.values()) collect(item, owned, into);
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) collect(item, owned, into);
 }

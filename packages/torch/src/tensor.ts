@@ -1,6 +1,5 @@
 // Tensor and its operators, under PyTorch's names. Every method is one ATen operator reached through the dispatcher;
 // operators that have no method yet are reached with `call`.
-import type { Device } from './device.js';
 import { type Handle, native } from './native.js';
 import { adopt } from './scope.js';
 
@@ -15,6 +14,9 @@ export type DType =
   | 'int8'
   | 'uint8'
   | 'bool';
+
+/** Where a tensor's numbers are; `meta` tensors have a shape and no numbers. */
+export type Device = 'cpu' | 'cuda' | `cuda:${number}` | 'meta';
 
 /** What an operator takes: undefined stands for the schema's default, null for None. */
 export type Argument =

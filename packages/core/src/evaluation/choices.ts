@@ -8,7 +8,7 @@ import type { MetricResult } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Choice } from '../tasks/choices.js';
 import type { Example, Task } from '../tasks/task.js';
-import type { Evaluation } from './evaluate.js';
+import type { Evaluation } from './evaluation.js';
 
 /**
  * The tokens of a choice behind its context: spaces at the end of the context go over to the continuation; a

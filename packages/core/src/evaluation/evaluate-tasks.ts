@@ -26,7 +26,7 @@ import {
   type TaskOptions,
   type TaskResult,
   taskResult,
-} from './evaluate-task.js';
+} from './evaluate-loaded.js';
 
 export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onProgress'> {
   /** Folder, GGUF file, run folder, `lab`, or a name on the hub. */
@@ -59,7 +59,7 @@ export interface TasksResult {
 
 /**
  * Opens a model by its name (only where an answer is missing), evaluates it on tasks one after the other and, with
- * `out`, writes the files. For a model that is loaded already: `evaluateTask`; for examples that are no task's:
+ * `out`, writes the files. For a model that is loaded already: `evaluateLoaded`; for examples that are no task's:
  * `evaluateExamples`. In a process group all ranks call it with the same request; they divide the batches, and rank 0
  * writes. Errors: a UserError for anything wrong with the model, the prompt, a task or its data.
  *

@@ -16,7 +16,7 @@ import {
   type Tensor,
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
-import type { LinearPlace } from './model.js';
+import type { LinearPlace } from './linear-place.js';
 import { surplusNames } from './tensor-names.js';
 
 /** How a parameter starts where there is no checkpoint: a normal distribution's standard deviation, or all ones. */

@@ -1,8 +1,5 @@
 // Multiple choice: a task whose answer is the choice that the model finds most likely.
 import { UserError } from '../base/errors.js';
-import type { ClassNames } from '../data/class-names.js';
-import type { DataRecord } from '../data/records.js';
-import type { TaskDefinition } from './task.js';
 
 /** One way to go on. */
 export interface Choice {
@@ -35,23 +32,4 @@ export function rightOf(answer: string, names: readonly string[]): number {
   const right = names.indexOf(answer);
   if (right === -1) throw new UserError(`the answer "${answer}" is none of the choices ${names.join(', ')}`);
   return right;
-}
-
-/** A definition by its choices alone: it trains on the right one behind its context. */
-export function choiceTask(
-  settings: Omit<TaskDefinition, 'choices' | 'input' | 'target'>,
-  choices: (record: DataRecord, names?: ClassNames) => Choices,
-): TaskDefinition {
-  const right = (record: DataRecord, names?: ClassNames): Choice => {
-    const { choices: all, right: number } = choices(record, names);
-    const found = all[number];
-    if (found === undefined) throw new UserError(`the answer is choice ${number} of ${all.length}, counted from 0`);
-    return found;
-  };
-  return {
-    ...settings,
-    choices,
-    input: (record, names) => right(record, names).context,
-    target: (record, names) => right(record, names).continuation.trim(),
-  };
 }

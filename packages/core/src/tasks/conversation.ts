@@ -1,10 +1,8 @@
 // Conversations in the records of a data set: turns of system, user, assistant and tools, in the two forms that data
 // sets have.
 import { UserError } from '../base/errors.js';
-import type { ClassNames } from '../data/class-names.js';
 import { ExactNumber } from '../data/exact-number.js';
-import { type DataRecord, isRecord } from '../data/record.js';
-import type { TaskDefinition } from './task.js';
+import { isRecord } from '../data/record.js';
 
 /** One turn, as a chat template reads it: `role`, `content`, and what else the data says (`tool_calls`, `name`, ...). */
 export type Message = Readonly<Record<string, unknown>> & { readonly role: string };
@@ -79,35 +77,6 @@ export function answerIn({ content, tool_calls: calls }: Message): string {
   const text = Array.isArray(content) ? content.map((part: { text: string }) => part.text).join('') : content;
   if (typeof text === 'string' && text.trim() !== '') return text;
   return Array.isArray(calls) ? calls.map((call) => JSON.stringify(call)).join('\n') : '';
-}
-
-/**
- * A definition by its conversations alone: the assistant's last turn is the target, and all before it the input, as
- * JSON. Nothing is learned from turns behind it.
- */
-export function chatTask(
-  settings: Omit<TaskDefinition, 'conversation' | 'question' | 'input' | 'target'>,
-  read: (record: DataRecord, names?: ClassNames) => Conversation,
-): TaskDefinition {
-  const conversation = (record: DataRecord, names?: ClassNames): Conversation => {
-    const { messages, ...rest } = read(record, names);
-    const last = messages.findLastIndex(({ role }) => role === 'assistant');
-    if (last === -1) throw new UserError('the conversation has no turn of the assistant: there is nothing to learn');
-    return { ...rest, messages: messages.slice(0, last + 1) };
-  };
-  return {
-    ...settings,
-    conversation,
-    question: (record, names) => {
-      const { messages, ...rest } = read(record, names);
-      return { ...rest, messages: messages.at(-1)!.role === 'assistant' ? messages.slice(0, -1) : messages };
-    },
-    input: (record, names) => {
-      const { messages, tools, template } = conversation(record, names);
-      return JSON.stringify([messages.slice(0, -1), ...(tools ? [tools] : []), ...(template ? [template] : [])]);
-    },
-    target: (record, names) => answerIn(conversation(record, names).messages.at(-1)!),
-  };
 }
 
 function short(value: unknown): string {

@@ -15,8 +15,10 @@ import { fileSource, noSource, type RecordSource, type Split, splits, withValida
 import { isHubName } from '../hub/repository.js';
 import { type HubOptions, notesTo } from '../hub/settings.js';
 import { chooseMetric } from '../metrics/registry.js';
-import { type Choices, choicesBehind, choiceTask, rightOf } from './choices.js';
-import { type Conversation, chatTask, checkPlain, readMessages } from './conversation.js';
+import { chatTask } from './chat-task.js';
+import { choiceTask } from './choice-task.js';
+import { type Choices, choicesBehind, rightOf } from './choices.js';
+import { type Conversation, checkPlain, readMessages } from './conversation.js';
 import { createTask, metricsOf, type Task } from './task.js';
 import { fieldValue, parseTemplate, scalarText } from './template.js';
 

@@ -67,11 +67,19 @@ function lostTargets(sample: readonly Example[], isPart: boolean, encode: Encode
 function unknownInInputs(sample: readonly Example[], isPart: boolean, tokenizer: Tokenizer): string[] {
   const { unknown } = tokenizer;
   if (unknown === undefined) return [];
-  const holding = sample.filter(({ input }) => tokenizer.encode(input).includes(unknown));
+  // Each character is asked once: to encode thousands of inputs would take seconds.
+  const isUnknown = new Map<string, boolean>();
+  const unknownOf = (input: string) =>
+    [...new Set(input)].filter((one) => {
+      if (!isUnknown.has(one)) isUnknown.set(one, tokenizer.encode(one).includes(unknown));
+      return isUnknown.get(one);
+    });
+  const holding = sample.filter(({ input }) => unknownOf(input).length > 0);
   const [first] = holding;
   if (first === undefined) return [];
-  const characters = [...new Set(first.input)].filter((one) => tokenizer.encode(one).includes(unknown));
-  const shown = characters.slice(0, 10).map((one) => JSON.stringify(one));
+  const shown = unknownOf(first.input)
+    .slice(0, 10)
+    .map((one) => JSON.stringify(one));
   return [
     `${holding.length} of ${sample.length} inputs ${isPart ? 'looked at ' : ''}hold characters that the model does not know, ` +
       `such as ${shown.join(', ')} (${first.location}): it cannot tell them apart`,

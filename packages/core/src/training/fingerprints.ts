@@ -2,7 +2,7 @@
 import { startsFromAdapter } from '../adapters/soft-prompt.js';
 import type { Fingerprints } from '../artifacts/run-file.js';
 import { UserError } from '../base/errors.js';
-import { evaluationExamples } from '../evaluation/evaluate-task.js';
+import { evaluationExamples } from '../evaluation/evaluate-loaded.js';
 import { uses } from '../methods/index.js';
 import { fingerprintModel, fingerprintPrompt } from '../open/fingerprint.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';

@@ -1,7 +1,7 @@
 // The keep list: what a model can still do of other tasks while it learns one, with its warnings.
 
 import type { KeepScore } from '../base/events.js';
-import { evaluateTask } from '../evaluation/evaluate-task.js';
+import { evaluateLoaded } from '../evaluation/evaluate-loaded.js';
 import { type TargetForm, targetForm } from '../evaluation/form.js';
 import type { TrainingConfig } from '../methods/settings.js';
 import { normalizedAverage } from '../metrics/normalized-average.js';
@@ -43,7 +43,7 @@ export async function scoreKeepList(
   for (const task of tasks) {
     // An answer out of a closed set is in no language.
     const own = forms.filter((form) => 'labels' in form || !task.labels);
-    const { metric, score, interval, formShare, nll, nllInterval } = await evaluateTask(loaded, task, {
+    const { metric, score, interval, formShare, nll, nllInterval } = await evaluateLoaded(loaded, task, {
       shots,
       seed,
       limit: limit || undefined,

@@ -4,7 +4,7 @@ import { cpuFeatures } from '@promot/torch/setup';
 import { attachLora, type Lora } from '../adapters/lora.js';
 import { initPrompt } from '../adapters/soft-prompt.js';
 import { UserError } from '../base/errors.js';
-import { evaluationExamples } from '../evaluation/evaluate-task.js';
+import { evaluationExamples } from '../evaluation/evaluate-loaded.js';
 import { candidatesOf } from '../generation/generate.js';
 import { findMethod, type Method, stageNames, uses } from '../methods/index.js';
 import { type ConfigInput, overlay, overlayStages, parseSettings } from '../methods/settings.js';

@@ -1,6 +1,7 @@
 // The evaluation at kept checkpoints: each task of a stage on its validation split, behind its own soft prompt.
 import type { Tensor } from '@promot/torch';
-import { evaluateExamples, type Sample, targetLoss } from '../evaluation/evaluate.js';
+import { evaluateExamples, targetLoss } from '../evaluation/evaluate-examples.js';
+import type { Sample } from '../evaluation/evaluation.js';
 import { bootstrapError } from '../metrics/bootstrap.js';
 import type { LoadedModel } from '../models/load.js';
 import type { Example, Task } from '../tasks/task.js';

@@ -121,6 +121,11 @@ export class Planner {
     return this.request.model ?? this.request.scale.models[experiment.base];
   }
 
+  /** Examples of each task that is asked along a run: the scale's number, or the person's limit if that is lower. */
+  get watchLimit(): number {
+    return Math.min(this.request.scale.watchLimit, this.request.limit ?? Number.POSITIVE_INFINITY);
+  }
+
   /**
    * The run that a contender needs. `more`: settings of a figure; the person's win over them, the contender's over all.
    */
@@ -147,7 +152,7 @@ export class Planner {
         : { replay: { tasks: scale.replay.map((task) => scale.tasks[task]!), share: contender.replay } },
       watches.length === 0
         ? {}
-        : { keep: { tasks: watches.map((task) => this.place(task)!.task), shots: 1, limit: scale.watchLimit } },
+        : { keep: { tasks: watches.map((task) => this.place(task)!.task), shots: 1, limit: this.watchLimit } },
       { seed },
     );
     const alignment = watches.length > 0;
@@ -157,7 +162,7 @@ export class Planner {
       kind: 'run',
       name: `${method}${shots}-${tasks.join('-')}-s${seed}-${hash}`,
       needs: [],
-      seconds: this.pace * runSeconds(scale, method, settings, tasks, watches.length),
+      seconds: this.pace * runSeconds(scale, method, settings, tasks, watches.length * this.watchLimit),
       model,
       tasks,
       method,
@@ -317,7 +322,7 @@ export function figureParts(
     const watched = watches.map((one) => planner.place(one)!.task);
     return {
       target: planner.onSome(model, name, run, [task], 0, { split: 'validation', limit }),
-      unseen: planner.onSome(model, name, run, watched, 1, { limit: scale.watchLimit }),
+      unseen: planner.onSome(model, name, run, watched, 1, { limit: planner.watchLimit }),
     };
   });
 }
@@ -380,7 +385,7 @@ function evaluationSeconds(
 }
 
 function runSeconds(
-  { speed, watchLimit }: Scale,
+  { speed }: Scale,
   method: string,
   settings: ConfigInput,
   tasks: readonly string[],
@@ -393,7 +398,7 @@ function runSeconds(
     const { steps, keepEvery } = config.stages[stage]!;
     const whole = trains.includes('model');
     const step = whole ? speed.stage2Step : speed.stage1Step * tasks.length;
-    const checkpoint = (validated * shotFactor[config.shots]! + (whole ? watched * watchLimit : 0)) * speed.answer;
+    const checkpoint = (validated * shotFactor[config.shots]! + (whole ? watched : 0)) * speed.answer;
     return sum + steps * step * (config.shots === 1 ? 1.5 : 1) + Math.ceil(steps / keepEvery) * checkpoint;
   }, 0);
 }

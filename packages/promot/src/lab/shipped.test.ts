@@ -1,6 +1,6 @@
 // The shipped lab model gives the scores that were recorded with it (lab/record.mjs).
 import { readFileSync } from 'node:fs';
-import { evaluateTask } from '@promot/core/evaluation';
+import { evaluateLoaded } from '@promot/core/evaluation';
 import { openModel } from '@promot/core/open';
 import { loadTask } from '@promot/core/tasks';
 import './register.js';
@@ -22,7 +22,7 @@ describe.each([...new Set(recorded.map(({ model }) => model))])('the shipped mod
     ({ model: of, task, shots }) => of === model && shots === 0 && ['lab-reading', 'lab-closed-book'].includes(task),
   );
   test.each(some)('$task, $shots-shot', async ({ task, shots, score, n }) => {
-    const result = await evaluateTask(loaded, await loadTask(task), { shots, beams: 1, limit: n });
+    const result = await evaluateLoaded(loaded, await loadTask(task), { shots, beams: 1, limit: n });
     expect(result.n).toBe(n);
     // Another processor may decide a near tie otherwise.
     expect(Math.abs(result.score - score)).toBeLessThanOrEqual(2);

@@ -1,5 +1,5 @@
 // A model of the quickstart on all its tasks.
-import { evaluateTask, type TaskResult, targetForm } from '@promot/core/evaluation';
+import { evaluateLoaded, type TaskResult, targetForm } from '@promot/core/evaluation';
 import { openModel, openPrompt } from '@promot/core/open';
 import { loadTask } from '@promot/core/tasks';
 import { evaluation, others, shots, target } from './setup.js';
@@ -24,7 +24,7 @@ export async function evaluateAll(
     const results: TaskResult[] = [];
     for (const [i, task] of tasks.entries()) {
       const asked = task === own ? { shots: 0, prompt } : { shots, forms: [form] };
-      results.push(await evaluateTask(loaded, task, { ...evaluation, ...asked }));
+      results.push(await evaluateLoaded(loaded, task, { ...evaluation, ...asked }));
       onProgress(i + 1, tasks.length);
     }
     return results;

@@ -1,7 +1,7 @@
 // Attention with rotary positions and G <= H key/value heads, each shared by H / G query heads.
 // Shapes: B batch, L sequence length, E width, H heads, G key/value heads, D head width.
 import { cat, type Linear, op, type RMSNorm, scaledDotProductAttention, scope, type Tensor } from '@promot/torch';
-import type { LinearPlace } from '../model.js';
+import type { LinearPlace } from '../linear-place.js';
 import type { Weights } from '../weights.js';
 import type { Context, KeysAndValues } from './cache.js';
 import { type Ragged, toRows, toTokens } from './ragged.js';

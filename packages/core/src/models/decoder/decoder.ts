@@ -20,17 +20,9 @@ import {
 import { UserError } from '../../base/errors.js';
 import { Blocks } from '../blocks.js';
 import { type Dropout, maybe } from '../dropout.js';
+import type { LinearPlace } from '../linear-place.js';
 import { attentionBias } from '../mask.js';
-import type {
-  Decoding,
-  ForwardOptions,
-  Ids,
-  LanguageModel,
-  LinearPlace,
-  ModelShape,
-  Prefix,
-  TokenizedExample,
-} from '../model.js';
+import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, Prefix, TokenizedExample } from '../model.js';
 import { idTensor, pad } from '../padding.js';
 import type { Weights } from '../weights.js';
 import type { Mask } from './attention.js';

@@ -1,7 +1,7 @@
 // The gated feed-forward of a decoder's layer: down(act(gate x) * up x).
 // Shapes: B batch, L sequence length, E width, F inner width.
 import { type Linear, scope, type Tensor } from '@promot/torch';
-import type { LinearPlace } from '../model.js';
+import type { LinearPlace } from '../linear-place.js';
 import type { Weights } from '../weights.js';
 import type { DecoderSpec } from './spec.js';
 

@@ -20,16 +20,9 @@ import {
 import { z } from 'zod';
 import { Blocks } from '../blocks.js';
 import { type Dropout, maybe } from '../dropout.js';
+import type { LinearPlace } from '../linear-place.js';
 import { attentionBias, never } from '../mask.js';
-import type {
-  Decoding,
-  ForwardOptions,
-  Ids,
-  LanguageModel,
-  LinearPlace,
-  ModelShape,
-  TokenizedExample,
-} from '../model.js';
+import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from '../model.js';
 import { idTensor, pad } from '../padding.js';
 import type { Weights } from '../weights.js';
 

@@ -24,16 +24,9 @@ import { Layer, type NormNames } from '../decoder/layer.js';
 import { type Places, Rope, type Turn } from '../decoder/rope.js';
 import type { DecoderSpec, RotarySpec } from '../decoder/spec.js';
 import { type Dropout, maybe } from '../dropout.js';
+import type { LinearPlace } from '../linear-place.js';
 import { attentionBias } from '../mask.js';
-import type {
-  Decoding,
-  ForwardOptions,
-  Ids,
-  LanguageModel,
-  LinearPlace,
-  ModelShape,
-  TokenizedExample,
-} from '../model.js';
+import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from '../model.js';
 import { idTensor, pad } from '../padding.js';
 import type { Weights } from '../weights.js';
 

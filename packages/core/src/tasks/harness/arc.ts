@@ -1,6 +1,7 @@
 // ARC: school science questions with three to five choices.
 
-import { choicesBehind, choiceTask, rightOf } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { choicesBehind, rightOf } from '../choices.js';
 import { object, text, texts } from '../fields.js';
 import type { TaskDefinition } from '../task.js';
 

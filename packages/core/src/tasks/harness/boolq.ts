@@ -1,7 +1,8 @@
 // BoolQ: a passage and a question that yes or no answers.
 import { UserError } from '../../base/errors.js';
 import type { DataRecord } from '../../data/records.js';
-import { choicesBehind, choiceTask } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { choicesBehind } from '../choices.js';
 import { text } from '../fields.js';
 
 /**

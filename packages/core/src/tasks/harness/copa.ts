@@ -1,5 +1,6 @@
 // COPA: which of two sentences is the cause or the effect of a third.
-import { choicesBehind, choiceTask } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { choicesBehind } from '../choices.js';
 import { answerOf, text } from '../fields.js';
 
 const connectors = { cause: 'because', effect: 'therefore' };

@@ -1,5 +1,6 @@
 // HellaSwag: what happens next in a video or in a set of instructions.
-import { choicesBehind, choiceTask } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { choicesBehind } from '../choices.js';
 import { text, texts } from '../fields.js';
 
 /** The harness takes out WikiHow's marks: `[title]`, `[step]`. */

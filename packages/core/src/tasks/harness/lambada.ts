@@ -1,6 +1,7 @@
 // LAMBADA, OpenAI's version: the last word of a passage.
 import { UserError } from '../../base/errors.js';
-import { choicesBehind, choiceTask } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { choicesBehind } from '../choices.js';
 import { text } from '../fields.js';
 
 export const lambadaOpenai = choiceTask(

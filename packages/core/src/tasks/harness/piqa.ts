@@ -1,5 +1,6 @@
 // PIQA: which of two ways reaches a goal.
-import { choicesBehind, choiceTask } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { choicesBehind } from '../choices.js';
 import { answerOf, text } from '../fields.js';
 
 export const piqa = choiceTask(

@@ -1,5 +1,6 @@
 // SciQ: science questions with a supporting text and four choices.
-import { choicesBehind, choiceTask } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { choicesBehind } from '../choices.js';
 import { text } from '../fields.js';
 
 export const sciq = choiceTask(

@@ -1,6 +1,7 @@
 // WinoGrande: who or what a gap in a sentence stands for. The choices fill the gap; the rest of the sentence is scored.
 import { UserError } from '../../base/errors.js';
-import { choiceTask, rightOf } from '../choices.js';
+import { choiceTask } from '../choice-task.js';
+import { rightOf } from '../choices.js';
 import { text } from '../fields.js';
 
 export const winogrande = choiceTask(

@@ -6,7 +6,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { lockFolder, readJson, UserError, writeText } from '@promot/core/base';
-import { evaluateTask } from '@promot/core/evaluation';
+import { evaluateLoaded } from '@promot/core/evaluation';
 import { interpolate } from '@promot/core/merging';
 import type { LoadedModel } from '@promot/core/models';
 import { openModel, openPrompt } from '@promot/core/open';
@@ -267,10 +267,10 @@ async function lookAt(loaded: LoadedModel, prompt: Tensor | undefined, arm: Arm,
   const { limit, kept: size, signal } = request;
   const started = performance.now();
   const options = { limit: 2 * limit, beams: 1, shots: arm.shots, signal };
-  const { score: target, samples } = await evaluateTask(loaded, task, { ...options, prompt });
+  const { score: target, samples } = await evaluateLoaded(loaded, task, { ...options, prompt });
   const isPromptAlone = arm.train === 'prompt-tune';
   const without =
-    prompt && !isPromptAlone ? { targetWithoutPrompt: (await evaluateTask(loaded, task, options)).score } : {};
+    prompt && !isPromptAlone ? { targetWithoutPrompt: (await evaluateLoaded(loaded, task, options)).score } : {};
   const base = size === 'all' && arm.method !== 'before' ? await work.base() : undefined;
   const kept = !isPromptAlone
     ? await measureKept(loaded, asked, { base, prompt })

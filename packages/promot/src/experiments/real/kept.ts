@@ -2,7 +2,7 @@
 // questions, how often it answers in the target's form, and how far it is from the model that it was. Asked without the
 // soft prompt, but for one distance.
 import { RandomStream } from '@promot/core/base';
-import { evaluateTask, evaluateText, Language } from '@promot/core/evaluation';
+import { evaluateLoaded, evaluateText, Language } from '@promot/core/evaluation';
 import { generate, score } from '@promot/core/generation';
 import type { LoadedModel, TokenizedExample } from '@promot/core/models';
 import { loadTask, type Task } from '@promot/core/tasks';
@@ -143,7 +143,7 @@ export async function measureKept(
   };
   const kept = new Map<string, Measured>();
   for (const task of asked.tasks) {
-    const { score: value, samples } = await evaluateTask(loaded, task, { limit: asked.limit });
+    const { score: value, samples } = await evaluateLoaded(loaded, task, { limit: asked.limit });
     kept.set(task.name, { value, examples: samples.map((one) => one.score) });
   }
   const { articles, captions, questions, sentences, target, pair } = asked;

@@ -1,4 +1,4 @@
-// A task from its data to a result: k-shot prompts, the model's answers, metric with its interval.
+// A loaded model on one task, from its data to a result: k-shot prompts, the answers, the metric with its interval.
 
 import { UserError } from '../base/errors.js';
 import type { Split } from '../data/source.js';
@@ -13,15 +13,8 @@ import { tokenizeExample, tokenizePrompt } from '../models/tokenize.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers, type ReferenceScore } from './answers.js';
 import { longestContinuation, scoreChoiceExamples, scoreChoiceResults } from './choices.js';
-import {
-  type EvaluateOptions,
-  generateOutputs,
-  labelScores,
-  maxNewTokens,
-  type Sample,
-  scoreOutputs,
-  stopStrings,
-} from './evaluate.js';
+import { generateOutputs, labelScores, maxNewTokens, scoreOutputs, stopStrings } from './evaluate-examples.js';
+import type { EvaluateOptions, Sample } from './evaluation.js';
 import { formShare, type TargetForm } from './form.js';
 import { type LikelihoodAccuracy, labelTokens } from './likelihood.js';
 import { nllResult } from './nll.js';
@@ -95,12 +88,11 @@ export interface TaskResult {
 }
 
 /**
- * Evaluates a model that is loaded already on a task's evaluation split; writes nothing. By the model's name, and with
- * files:
- * `evaluateTasks`.
+ * Evaluates a model that is loaded already on a task's evaluation split. It writes nothing. `evaluateTasks` opens a
+ * model by its name, and writes files.
  * Errors: a UserError for data at fault, too few exemplars, or `likelihood` on a task without labels.
  */
-export async function evaluateTask(loaded: LoadedModel, task: Task, options: TaskOptions = {}): Promise<TaskResult> {
+export async function evaluateLoaded(loaded: LoadedModel, task: Task, options: TaskOptions = {}): Promise<TaskResult> {
   const examples = await evaluationExamples(task, options);
   const answers = new Answers();
   await collectAnswers(loaded, task, examples, options, answers);
