@@ -59,14 +59,23 @@ function highest(candidates: readonly Candidate[], of: (candidate: Candidate) =>
   return candidates.reduce((best, next) => (of(next) >= of(best) ? next : best));
 }
 
-/** Evaluations must lower the validation loss by this share to count as progress. */
-const progress = 0.01;
+/** A fall of the validation loss counts as progress from this share of it on, and from so many nats a token on. */
+const progress = { share: 0.01, nats: 0.002 };
 
-/** Whether the validation loss stands still: in the last `patience` evaluations it has not fallen by 1 %. 0: never. */
-export function standsStill(candidates: readonly Candidate[], patience: number): boolean {
-  if (patience === 0 || candidates.length <= patience) return false;
+/**
+ * Why a stage need not go on, judged by its last `patience` evaluations: `perfect` where all of them scored 100,
+ * `loss` where the validation loss has not fallen by 1 % (at least 0.002 nats a token). `undefined` where it goes on;
+ * with a patience of 0 it always does.
+ */
+export function standsStill(candidates: readonly Candidate[], patience: number): 'perfect' | 'loss' | undefined {
+  if (patience === 0 || candidates.length < patience) return;
+  const last = candidates.slice(-patience);
+  if (last.every(({ score }) => score === 100)) return 'perfect';
+  if (candidates.length === patience) return;
   const lowest = (some: readonly Candidate[]) => Math.min(...some.map(({ evalLoss }) => evalLoss));
-  return lowest(candidates.slice(-patience)) > (1 - progress) * lowest(candidates.slice(0, -patience));
+  const before = lowest(candidates.slice(0, -patience));
+  const enough = Math.max(progress.share * before, progress.nats);
+  return before - lowest(last) < enough ? 'loss' : undefined;
 }
 
 /** Whether a candidate keeps what the rule asks for. */

@@ -93,14 +93,25 @@ describe('within one standard error of the highest score', () => {
   });
 });
 
-test('the validation loss stands still where it has not fallen by 1 % in so many evaluations', () => {
+test('validation stands still where the loss has not fallen by 1 % in so many evaluations', () => {
   const losses = (...all: number[]) => all.map((evalLoss, i) => ({ step: i + 1, score: 0, evalLoss }));
-  expect(standsStill(losses(1, 0.9, 0.8, 0.795), 1)).toBe(true);
-  expect(standsStill(losses(1, 0.9, 0.8, 0.79), 1)).toBe(false);
-  expect(standsStill(losses(1, 0.8, 0.9, 0.7), 2)).toBe(false);
-  expect(standsStill(losses(1, 0.8, 0.9, 0.85), 2)).toBe(true);
-  expect(standsStill(losses(1, 2), 2)).toBe(false);
-  expect(standsStill(losses(1, 2, 3, 4), 0)).toBe(false);
+  expect(standsStill(losses(1, 0.9, 0.8, 0.795), 1)).toBe('loss');
+  expect(standsStill(losses(1, 0.9, 0.8, 0.79), 1)).toBeUndefined();
+  expect(standsStill(losses(1, 0.8, 0.9, 0.7), 2)).toBeUndefined();
+  expect(standsStill(losses(1, 0.8, 0.9, 0.85), 2)).toBe('loss');
+  expect(standsStill(losses(1, 2), 2)).toBeUndefined();
+  expect(standsStill(losses(1, 2, 3, 4), 0)).toBeUndefined();
+  // Half of next to nothing is nothing.
+  expect(standsStill(losses(1, 0.003, 0.0015), 1)).toBe('loss');
+});
+
+test('validation stands still where all is right', () => {
+  const scores = (...all: number[]) => all.map((score, i) => ({ step: i + 1, score, evalLoss: 1 / (i + 1) }));
+  expect(standsStill(scores(100, 100), 2)).toBe('perfect');
+  expect(standsStill(scores(100, 99, 100, 100), 2)).toBe('perfect');
+  expect(standsStill(scores(100, 100, 99), 2)).toBeUndefined();
+  expect(standsStill(scores(100), 2)).toBeUndefined();
+  expect(standsStill(scores(100, 100), 0)).toBeUndefined();
 });
 
 test('the keep list warns of a form that leaks and of references that have become less likely', () => {

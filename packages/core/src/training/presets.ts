@@ -9,7 +9,7 @@ import { ratesOf } from './rates.js';
 const modelEpochs = 3;
 /**
  * A prompt learns the form of the answers and little else. On Gemma 3 270M (SNLI) its loss stood still before 400
- * steps; it ends where the loss stands still, and at this many at the latest.
+ * steps. The stage ends where validation stands still, and at this many at the latest.
  */
 const promptSteps = 400;
 /** A prompt is looked at once an epoch, but not more often, and not less, than every so many steps. */
@@ -90,7 +90,7 @@ export function describeChoice(config: TrainingConfig, method: Method, model: La
     return `${name}${rows}: ${limit}, evaluated every ${keepEvery}, ${optimizer} at ${learningRate}`;
   });
   const ends = method.stages.some(({ settings }) => stages[settings]!.patience > 0)
-    ? '; a stage ends where its validation loss stands still'
+    ? '; a stage ends earlier where validation stands still'
     : '';
   return (
     `settings for ${examples} training examples of your own: batch ${batchSize}; ${parts.join('; ')}${ends}. ` +

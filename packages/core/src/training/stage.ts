@@ -68,12 +68,12 @@ export async function runStage(phase: Phase, context: StageContext): Promise<Sta
 }
 
 /**
- * Whether a stage has come to its end, by its steps or because its validation loss stands still, and was evaluated
- * there.
+ * Whether a stage has come to its end and was evaluated there. It ends by its steps, or because validation stands
+ * still.
  */
 export function isDone({ step, candidates }: StageState, { steps, patience }: StageConfig): boolean {
   if (!candidates.some((one) => one.step === step)) return false;
-  return step >= steps || standsStill(candidates, patience);
+  return step >= steps || standsStill(candidates, patience) !== undefined;
 }
 
 /** Which checkpoint is the best of a stage, and whether it goes back. */
@@ -123,10 +123,13 @@ class StageRun {
     const state = isKept ? kept : await this.#train(kept !== undefined && !isDone(kept, this.#settings));
     if (!isDone(state, this.#settings)) return { finished: false, state };
     const { steps, patience } = this.#settings;
-    if (state.step < steps)
-      this.#note(
-        `its validation loss stood still for ${patience} evaluations: it ends at step ${state.step} of ${steps}`,
-      );
+    if (state.step < steps) {
+      const perfect = standsStill(state.candidates, patience) === 'perfect';
+      const why = perfect
+        ? `the validation score was 100 in ${patience} evaluations in a row`
+        : `the validation loss has stood still for ${patience} evaluations`;
+      this.#note(`${why}, so it ends at step ${state.step} of ${steps}`);
+    }
     const best = this.#chooseBest(state);
     await this.#handOver(best);
     return { finished: true, best, state };
