@@ -18,6 +18,8 @@ const how = {
   top_p: z.number().gt(0).max(1).optional(),
   top_k: z.int().min(0).optional(),
   min_p: z.number().min(0).max(1).optional(),
+  repetition_penalty: z.number().gt(0).max(100).optional(),
+  no_repeat_ngram_size: z.int().min(0).optional(),
   seed: z.int().min(0).optional(),
 };
 /** Keys that OpenAI's clients send. Those that ask for what is not there are refused, not ignored. */

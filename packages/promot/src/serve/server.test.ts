@@ -145,6 +145,15 @@ test('a run: its own task has the soft prompt, every other request has none', as
     expect(behind!.trim()).not.toBe(bare!.trim());
     const body = { record: { question: 5 }, max_tokens: 8 };
     expect((await ask('/v1/tasks/odd', body, running)).body).toEqual({ task: 'odd', input, output: behind!.trim() });
+    const drawn = { temperature: 2, seed: 3 };
+    const [other] = await generateTexts(loaded, [input], {
+      ...{ ...drawn, repetitionPenalty: 1.3, noRepeatNgram: 2 },
+      ...{ maxNewTokens: 8, prompt },
+    });
+    expect(other!.trim()).not.toBe(behind!.trim());
+    const rest = { repetition_penalty: 1.3, no_repeat_ngram_size: 2 };
+    const answer = await ask('/v1/tasks/odd', { ...body, ...drawn, ...rest }, running);
+    expect(answer.body).toMatchObject({ output: other!.trim() });
     const completion = await ask('/v1/completions', { prompt: input, max_tokens: 8 }, running);
     expect(completion.body.choices[0]!.text).toBe(bare);
     // Who wants a text as it stands behind the prompt names it with the model.

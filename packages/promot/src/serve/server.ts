@@ -269,6 +269,8 @@ const optionNames = {
   top_p: 'topP',
   top_k: 'topK',
   min_p: 'minP',
+  repetition_penalty: 'repetitionPenalty',
+  no_repeat_ngram_size: 'noRepeatNgram',
   seed: 'seed',
 } as const;
 

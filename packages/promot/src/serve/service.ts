@@ -20,7 +20,7 @@ export interface ServiceOptions {
 }
 
 /** How an answer is to be made. */
-export interface AnswerOptions extends Pick<SamplingSettings, 'temperature' | 'topP' | 'topK' | 'minP' | 'seed'> {
+export interface AnswerOptions extends SamplingSettings {
   readonly maxNewTokens?: number;
   readonly beams?: number;
   readonly stop?: readonly string[];
