@@ -14,6 +14,7 @@ import shutil
 from pathlib import Path
 
 import datasets
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -59,6 +60,26 @@ whole = pa.table(
 )
 pq.write_table(whole, out / "exact.parquet", store_decimal_as_integer=True)
 pq.write_table(whole, out / "exact-fixed.parquet")
+
+
+# Fewer bits than Python's own numbers: numpy prints the digits that tell a number from its neighbours.
+few = [0.1, 1 / 3, -0.7, 2.0, 100.5, 1e-7]
+times = [datetime.time(1, 2, 3), datetime.time(0, 0, 0, 4000), datetime.time(23, 59, 59, 999000)] * 2
+short = {
+    "float": pa.array(few, pa.float32()),
+    "half": pa.array(few, pa.float16()),
+    "ms": pa.array(times, pa.time32("ms")),
+    "us": pa.array(times, pa.time64("us")),
+    "ns": pa.array(times, pa.time64("ns")),
+}
+pq.write_table(pa.table(short), out / "short.parquet")
+digits = {"ms": "milliseconds", "us": "microseconds"}
+short = {
+    "float": [str(np.float32(x)) for x in few],
+    "half": [str(np.float16(x)) for x in few],
+    **{key: [time.isoformat(timespec=unit) for time in times] for key, unit in digits.items()},
+    "ns": [f"{time.isoformat(timespec='microseconds')}000" for time in times],
+}
 
 
 def as_text(value):
@@ -109,6 +130,7 @@ def read(name, delimiter):
 
 expected = {
     "table": table.to_pylist(),
+    "short": short,
     "exact": [as_text(row) for row in pa.table(exact).to_pylist()],
     "comma": read("comma.csv", ","),
     "tab": read("tab.tsv", "\t"),

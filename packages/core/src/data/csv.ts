@@ -10,21 +10,36 @@ import type { DataRecord } from './record.js';
 interface Row {
   readonly record: readonly string[];
   readonly info: { readonly lines: number };
+  /** The row as the file has it. */
+  readonly raw: string;
 }
+
+/** What may stand between values. */
+const separators = [',', ';', '\t', '|'] as const;
+type Separator = (typeof separators)[number];
 
 /**
  * The rows of a file as records, and the line (from 1) on which each ends. Quoted fields may hold separators and line
  * breaks, and two quotes in one stand for a quote; a quote inside of a field without quotes is a quote. No value is
  * trimmed or converted. Errors: a UserError with file and line for a row with more or fewer values than there are
- * columns, an empty row in the middle, a quote without its end, two columns of one name, text that is not UTF-8.
+ * columns, an empty row in the middle, a quote without its end, a quote inside of a quoted value that is not doubled, two
+ * columns of one name, text that is not UTF-8.
+ * @param usual what stands between values as a rule; where the first row has none of it, but others of `separators`,
+ * the first of these does. A first row `sep=;`, as Excel writes it, says so itself.
  */
 export async function readCsv(
   file: string,
-  delimiter: ',' | '\t',
+  usual: Separator,
   limit: number,
 ): Promise<{ records: DataRecord[]; lines: number[] }> {
-  const parser = parse({ delimiter, info: true, relax_column_count: true, relax_quotes: true, bom: true });
-  const source = Readable.from(texts(file), { objectMode: true });
+  const pieces = texts(file);
+  const { value: start = '' } = await pieces.next();
+  const { delimiter, header } = await separatorOf(start, usual);
+  const parser = parse({
+    delimiter,
+    ...{ info: true, raw: true, relax_column_count: true, relax_quotes: true, bom: true, from_line: header },
+  });
+  const source = Readable.from(joined(start, pieces), { objectMode: true });
   source.on('error', (error) => parser.destroy(error));
   source.pipe(parser);
   const records: DataRecord[] = [];
@@ -32,9 +47,14 @@ export async function readCsv(
   let names: readonly string[] | undefined;
   let empty = 0;
   try {
-    for await (const { record, info } of parser as AsyncIterable<Row>) {
+    for await (const { record, info, raw } of parser as AsyncIterable<Row>) {
+      if (record.some((value) => value.startsWith('"') && !raw.includes(quoted(value))))
+        throw new UserError(
+          `${file} line ${info.lines}: text behind the quote that ends a value; ` +
+            'a quote inside of a value in quotes is written twice',
+        );
       if (names === undefined) {
-        names = columnNames(record, file, delimiter);
+        names = columnNames(record, file, info.lines);
         continue;
       }
       if (record.length === 1 && record[0] === '' && names.length > 1) {
@@ -89,16 +109,28 @@ async function* texts(file: string): AsyncGenerator<string> {
   yield decode(pending);
 }
 
-function columnNames(row: readonly string[], file: string, delimiter: ',' | '\t'): readonly string[] {
+const quoted = (value: string) => `"${value.replaceAll('"', '""')}"`;
+
+async function* joined(first: string, rest: AsyncIterable<string>): AsyncGenerator<string> {
+  yield first;
+  yield* rest;
+}
+
+/** What stands between the values of a file that begins so, and the line of its first row. */
+async function separatorOf(start: string, usual: Separator): Promise<{ delimiter: Separator; header: number }> {
+  const said = /^\ufeff?sep=([,;\t|])\r?\n/u.exec(start);
+  if (said) return { delimiter: said[1] as Separator, header: 2 };
+  const values = (delimiter: Separator) => {
+    const parser = parse({ delimiter, relax_column_count: true, relax_quotes: true, bom: true, to: 1 });
+    parser.end(start);
+    return (parser.read() as string[] | null)?.length ?? 1;
+  };
+  const found = [usual, ...separators].find((one) => values(one) > 1);
+  return { delimiter: found ?? usual, header: 1 };
+}
+
+function columnNames(row: readonly string[], file: string, line: number): readonly string[] {
   const twice = row.find((name, i) => name !== '' && row.indexOf(name) !== i);
-  if (twice !== undefined) throw new UserError(`${file} line 1: two columns are called "${twice}"`);
-  const other = [';', '\t', ','].find((one) => one !== delimiter && row[0]?.includes(one));
-  if (row.length === 1 && other !== undefined) {
-    const name = (one: string) => ({ '\t': 'tabs', ',': 'commas', ';': 'semicolons' })[one];
-    const advice = other === ';' ? 'save it with commas' : `name it ${other === '\t' ? '.tsv' : '.csv'}`;
-    throw new UserError(
-      `${file} line 1: one column, "${row[0]}": the values stand between ${name(other)}, not ${name(delimiter)}; ${advice}`,
-    );
-  }
+  if (twice !== undefined) throw new UserError(`${file} line ${line}: two columns are called "${twice}"`);
   return row;
 }

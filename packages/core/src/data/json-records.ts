@@ -13,9 +13,20 @@ import { type DataRecord, isRecord } from './record.js';
  */
 const delicateNumber = /\d[.eE]|\d{16}|-0/u;
 
+/** What Python's `json` writes for numbers that JSON lacks, with the name of the field in front. */
+const notFinite = /(?:"((?:[^"\\]|\\.)*)"\s*:|[[,])\s*(NaN|-?Infinity)\s*[,\]}]/u;
+
 /** Parses JSON; numbers that JavaScript would print in another way become `ExactNumber`. Throws SyntaxError. */
 export function parseJson(text: string): unknown {
-  const value: unknown = JSON.parse(text);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    const [, field, found] = notFinite.exec(text) ?? [];
+    if (found === undefined) throw error;
+    const where = field === undefined ? '' : `field "${field}" holds `;
+    throw new SyntaxError(`${where}${found}, which JSON does not have; leave the row out or correct it`);
+  }
   return delicateNumber.test(text) ? parseExactly(text, null, { parseNumber: exactNumber }) : value;
 }
 
@@ -40,11 +51,14 @@ export async function readRecordLines(file: string, limit: number): Promise<Data
   return records;
 }
 
-/** Whether a `.json` file holds an array (else it holds lines). */
-export async function holdsArray(file: string): Promise<boolean> {
-  for await (const bytes of readBytes(file)) return /^[\s\ufeff]*\[/u.test(bytes.toString('utf8', 0, 4096));
+/** Whether a `.json` file holds one value over several lines (else it holds an object a line). */
+export async function holdsOneValue(file: string): Promise<boolean> {
+  for await (const bytes of readBytes(file)) return /^[\s\ufeff]*(?:\[|\{\s*$)/mu.test(firstLine(bytes));
   return false;
 }
+
+/** The first line with anything on it, of those that these bytes begin with. */
+const firstLine = (bytes: Buffer) => /^[\s\ufeff]*[^\n]*/u.exec(bytes.toString('utf8', 0, 4096))![0];
 
 /** The records of a `.json` file that holds one array. Errors: a UserError with file and row. */
 export async function readJsonArray(file: string): Promise<DataRecord[]> {
@@ -56,7 +70,13 @@ export async function readJsonArray(file: string): Promise<DataRecord[]> {
     const problem = error instanceof UserError ? error.message : `malformed JSON (${(error as Error).message})`;
     throw new UserError(`${file}: ${problem}`);
   }
-  if (!Array.isArray(value)) throw new UserError(`${file}: an array of JSON objects is expected`);
+  if (!Array.isArray(value)) {
+    const lists = Object.entries(value as object).flatMap(([key, list]) => (Array.isArray(list) ? [`"${key}"`] : []));
+    throw new UserError(
+      `${file}: an array of JSON objects is expected, or one object a line; this is one object` +
+        `${lists.length > 0 ? `, with lists under ${lists.join(', ')}: save the list of records alone` : ''}`,
+    );
+  }
   for (const [index, row] of value.entries()) {
     if (!isRecord(row)) throw new UserError(`${file} row ${index + 1}: a JSON object is expected`);
   }

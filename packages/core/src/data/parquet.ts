@@ -129,16 +129,50 @@ function rowConverter(trees: readonly SchemaTree[]): (row: DataRecord) => DataRe
     if (logical?.type === 'DECIMAL') return decimal(value, logical.scale);
     if (converted === 'DECIMAL') return decimal(value, scale);
     if ((converted === 'JSON' || logical?.type === 'JSON') && typeof value === 'string') return parseJson(value);
+    const unit = logical?.type === 'TIME' ? logical.unit : timeUnits.get(converted ?? '');
+    if (unit !== undefined) return timeOfDay(BigInt(value as number | bigint), perSecond[unit]);
     if (typeof value === 'bigint') return exactNumber(String(value));
-    const isFloat = type === 'DOUBLE' || type === 'FLOAT' || logical?.type === 'FLOAT16';
-    return isFloat && Number.isInteger(value) ? exactFloat(value as number) : value;
+    if (typeof value !== 'number') return value;
+    if (logical?.type === 'FLOAT16') return exactFloat(shortest(value, toHalf));
+    if (type === 'FLOAT') return exactFloat(shortest(value, Math.fround));
+    return type === 'DOUBLE' ? exactFloat(value) : value;
   };
   return (row) =>
     Object.fromEntries(Object.entries(row).map(([key, value]) => [key, convert(value, columns.get(key))]));
 }
 
-/** A whole number that is stored as floating point, as most programs print it. */
+const timeUnits = new Map([
+  ['TIME_MILLIS', 'MILLIS'],
+  ['TIME_MICROS', 'MICROS'],
+] as const) as ReadonlyMap<string, keyof typeof perSecond>;
+const perSecond = { MILLIS: 1_000n, MICROS: 1_000_000n, NANOS: 1_000_000_000n } as const;
+
+/** `01:02:03.456`, with as many digits as the unit has. */
+function timeOfDay(value: bigint, unit: bigint): string {
+  const seconds = value / unit;
+  const parts = [seconds / 3600n, (seconds / 60n) % 60n, seconds % 60n].map((part) => String(part).padStart(2, '0'));
+  return `${parts.join(':')}.${String(value % unit).padStart(String(unit).length - 1, '0')}`;
+}
+
+/** The shortest number that `round`, to fewer bits, makes this value of: 0.1 is stored as 0.10000000149011612. */
+function shortest(value: number, round: (x: number) => number): number {
+  if (Number.isInteger(value) || !Number.isFinite(value)) return value;
+  for (let digits = 1; digits <= 9; digits++) {
+    const short = Number(value.toPrecision(digits));
+    if (round(short) === value) return short;
+  }
+  return value;
+}
+
+/** Rounds to 11 bits, or to multiples of 2^-24. */
+function toHalf(value: number): number {
+  const step = 2 ** (Math.max(Math.floor(Math.log2(Math.abs(value))), -14) - 10);
+  return Math.round(value / step) * step;
+}
+
+/** A number that is stored as floating point, as most programs print it: whole ones with a zero behind the point. */
 function exactFloat(value: number): number | ExactNumber {
+  if (!Number.isInteger(value)) return value;
   const text = Object.is(value, -0) ? '-0' : String(value);
   return text.includes('e') ? value : new ExactNumber(`${text}.0`);
 }

@@ -5,7 +5,7 @@ import { UserError } from '../base/errors.js';
 import { packedEndings } from './bytes.js';
 import type { ClassNames } from './class-names.js';
 import { readCsv } from './csv.js';
-import { holdsArray, readJsonArray, readRecordLines } from './json-records.js';
+import { holdsOneValue, readJsonArray, readRecordLines } from './json-records.js';
 import type { DataRecord } from './record.js';
 
 export type { DataRecord } from './record.js';
@@ -68,7 +68,7 @@ async function readByEnding(file: string, limit: number): Promise<RecordFile> {
     case '.ndjson':
       return { records: await readRecordLines(file, limit), place: line, classNames: none };
     case '.json':
-      return (await holdsArray(file))
+      return (await holdsOneValue(file))
         ? { records: (await readJsonArray(file)).slice(0, limit), place: row, classNames: none }
         : { records: await readRecordLines(file, limit), place: line, classNames: none };
     case '.csv':

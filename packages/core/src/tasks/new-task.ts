@@ -75,6 +75,8 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
   const notes = [`${request.data}: ${records.length} rows`];
   let share: number | undefined;
   if (request.validation === undefined) {
+    if (records.length === 1)
+      throw new UserError(`${request.data} holds one record: training needs one more, for validation`);
     const count = heldOut(records.length);
     share = Number((count / records.length).toPrecision(3));
     notes.push(
