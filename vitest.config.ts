@@ -21,6 +21,7 @@ export default defineConfig({
   test: {
     include: ['packages/*/{src,test,lab}/**/*.test.ts'],
     globalSetup: source('packages/torch/test/ensure-addon.ts'),
+    setupFiles: source('packages/torch/test/quick-equality.ts'),
     pool: 'forks',
     // A core each: a second thread makes tensors as small as the tests' no faster, and threads that share a core wait
     // for each other.

@@ -19,8 +19,8 @@ for (const side of ['encoder', 'decoder']) {
   if (part) config[side] = part.text_config ? { ...part, text_config: deeper(part.text_config) } : deeper(part);
 }
 const model = buildModel(config, new RandomWeights(1, 'float32'), folder);
-const examples = Array.from({ length: 16 }, (_, b) => ({
-  input: Array.from({ length: 200 }, (_, i) => 3 + ((7 * b + i) % 200)),
+const examples = Array.from({ length: 8 }, (_, b) => ({
+  input: Array.from({ length: 150 }, (_, i) => 3 + ((7 * b + i) % 200)),
   target: Array.from({ length: 60 }, (_, i) => 3 + ((5 * b + i) % 200)),
 }));
 for (const parameter of model.parameters.values()) parameter.requiresGrad = true;

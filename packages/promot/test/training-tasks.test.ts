@@ -134,8 +134,8 @@ describe('two tasks', () => {
   test('killed at random moments: goes on to the same bits, and every line stands once', async () => {
     const register = new URL('../dist/lab/register-tasks.js', import.meta.url).href;
     const child = { ...request('two-killed', { task: tasks, settings: full, resume: true }), asks: true, register };
-    const kills = await trainThroughKills(child, [2, 8, 5, 12, 3, 16, 9]);
-    expect(kills.length).toBeGreaterThan(3);
+    const kills = await trainThroughKills(child, [2, 8, 5, 12]);
+    expect(kills.length).toBeGreaterThan(2);
     expect(results('two-killed')).toEqual(results('two'));
     expect(metricsOf('two-killed')).toEqual(metricsOf('two'));
   }, 400_000);

@@ -20,10 +20,13 @@ import { systemError, UserError } from '../base/errors.js';
 import { packedEndings, readWhole } from './bytes.js';
 import type { DataRecord } from './record.js';
 
-/** What the parent asks for; at most so many rows. */
+/** What the parent asks for. */
 export interface ReaderRequest {
   readonly path: string;
+  /** At most so many rows. */
   readonly limit: number | undefined;
+  /** Decoding may take so many seconds of work, and more for each megabyte of the file. */
+  readonly seconds: number;
 }
 
 /** What it is told, in this order: the table, its rows in pieces, the end; or a failure. */
@@ -34,8 +37,8 @@ export type ReaderMessage =
   /** `damaged` is false where the file could not be opened or unpacked: then the message stands for itself. */
   | { readonly type: 'failure'; readonly damaged: boolean; readonly message: string };
 
-/** Decoding may take so long, and so much memory, with so much more for each byte of the file. */
-const limits = { seconds: 10, secondsPerMegabyte: 2, megabytes: 1024, megabytesPerMegabyte: 100 };
+/** Decoding may take so much longer, and so much memory, with so much more for each megabyte of the file. */
+const limits = { secondsPerMegabyte: 2, megabytes: 1024, megabytesPerMegabyte: 100 };
 
 /** A page of a table is of a megabyte as a rule; no page of a sound file is larger than this. */
 const largestPage = 1 << 30;
@@ -73,7 +76,7 @@ function send(message: ReaderMessage): Promise<void> {
   );
 }
 
-async function read({ path, limit }: ReaderRequest): Promise<void> {
+async function read({ path, limit, seconds }: ReaderRequest): Promise<void> {
   let file: OpenFile;
   try {
     file = await openFile(path);
@@ -81,7 +84,7 @@ async function read({ path, limit }: ReaderRequest): Promise<void> {
     const { message } = error instanceof UserError ? error : (systemError(error) ?? (error as Error));
     return send({ type: 'failure', damaged: false, message });
   }
-  guard(file.byteLength / 2 ** 20);
+  guard(file.byteLength / 2 ** 20, seconds);
   let rows: DataRecord[];
   let table: ReaderMessage;
   try {
@@ -126,9 +129,9 @@ setInterval(() => {
   if (process.memoryUsage.rss() > bounds[1]) process.kill(process.pid, 'SIGKILL');
 }, 50);`;
 
-function guard(megabytes: number): void {
+function guard(megabytes: number, seconds: number): void {
   const { user, system } = process.cpuUsage();
-  bounds[0] = user + system + 1e6 * (limits.seconds + limits.secondsPerMegabyte * megabytes);
+  bounds[0] = user + system + 1e6 * (seconds + limits.secondsPerMegabyte * megabytes);
   bounds[1] = (limits.megabytes + limits.megabytesPerMegabyte * megabytes) * 2 ** 20;
 }
 

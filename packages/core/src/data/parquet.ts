@@ -30,11 +30,12 @@ interface Table {
 /**
  * The rows of a table. Integers beyond 2^53, decimals and whole floating-point numbers (`1.0`) become `ExactNumber`;
  * dates and times become text as ISO 8601 writes it; bytes that are no text stay bytes. Errors: a UserError for a file
- * that cannot be read, and for one whose decoding takes more than 10 s of work (2 s more for each megabyte) or 1 GiB of memory
- * (100 bytes more for each byte).
+ * that cannot be read, and for one whose decoding takes more than so many seconds of work (2 s more for each megabyte)
+ * or 1 GiB of memory (100 bytes more for each byte).
  */
-export function readParquet(path: string, limit: number): Promise<Table> {
-  const table = last.then(() => readNext({ path: resolve(path), limit: Number.isFinite(limit) ? limit : undefined }));
+export function readParquet(path: string, limit: number, seconds = 10): Promise<Table> {
+  const rows = Number.isFinite(limit) ? limit : undefined;
+  const table = last.then(() => readNext({ path: resolve(path), limit: rows, seconds }));
   last = table.catch(() => {});
   return table.catch((error) => {
     throw error instanceof Unreadable
