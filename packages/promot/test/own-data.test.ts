@@ -23,7 +23,7 @@ test('train, then generate and evaluate by the name of the task', async () => {
   expect(trained.code).toBe(0);
   expect(trained.err).toMatch(/6 of them, drawn with a fixed seed, are for validation/);
   expect(trained.err).toMatch(/2 answers occur, so they are labels: the cat, the dog/);
-  expect(trained.err).toContain(`the task is written down in ${join(out, 'task.yaml')}`);
+  expect(trained.err).toContain(`the task is written to ${join(out, 'task.yaml')}`);
   expect(readFileSync(join(out, 'task.yaml'), 'utf8')).toMatch(/^labels: \[ the cat, the dog \]$/m);
 
   // The data is not needed to answer.

@@ -23,7 +23,10 @@ export async function findFiles(names: string | readonly string[], folder: strin
     const files = isFile ? [path] : (await glob(name, { cwd: folder, absolute: true, dot: false })).sort();
     if (files.length === 0) throw new UserError(`no file is named like ${path}`);
     for (const file of files) {
-      if (!isRecordFile(file)) throw new UserError(`${isFile ? name : file}: data files end in ${endings}`);
+      if (!isRecordFile(file)) {
+        const advice = /\.(?:xlsx?|ods|numbers)$/iu.test(file) ? '. Save the sheet as CSV (UTF-8)' : '';
+        throw new UserError(`${isFile ? name : file}: data files end in ${endings}${advice}`);
+      }
       if (found.includes(file)) throw new UserError(`${file} is named twice`);
       found.push(file);
     }

@@ -66,9 +66,37 @@ test('a validation file of its own', async () => {
 test('columns that are not there, with those that are', async () => {
   const data = file('columns.csv', 'text,team\nx,y\nz,w\n');
   await expect(newTask({ data, input: '{txt}', target: '{team}' })).rejects.toThrow(
-    /--input names \{txt\}, which .*columns\.csv does not have \(did you mean \{text\}\?\); it has text, team/,
+    /--input names \{txt\}, but .*columns\.csv has no such column; did you mean \{text\}\? Its columns: \{text\}, \{team\}$/,
   );
   await expect(newTask({ data, input: '{text}', target: 'team' })).rejects.toThrow('--target names no field');
+});
+
+test('what looks like a mistake is said', async () => {
+  const teams = (i: number) => ['Tech', 'tech', 'billling'][i] ?? ['tech', 'billing'][i % 2];
+  const data = file('typos.csv', `text,team\n${rows(30, (i) => `${i === 4 ? '' : `ticket ${i}`},${teams(i)}`)}\n`);
+  const { notes } = await newTask({ data, input: '{text}', target: '{team}' });
+  expect(notes.slice(-3)).toEqual([
+    `answers that occur once: "Tech" (${data} line 2), "billling" (${data} line 4). Correct them where they are typing errors`,
+    'the answers "Tech" and "tech" differ only in case',
+    `{text} is empty in 1 row (${data} line 6)`,
+  ]);
+  const same = file('same.csv', `text,team\n${rows(9, (i) => `ticket ${i},tech`)}\n`);
+  expect((await newTask({ data: same, input: '{text}', target: '{team}' })).notes.at(-1)).toBe(
+    'every row has the same answer, "tech": there is nothing to tell apart',
+  );
+  const blank = file('blank.csv', `text,team\n${rows(9, (i) => `ticket ${i},${i % 4 === 3 ? ' ' : 'tech'}`)}\n`);
+  await expect(newTask({ data: blank, input: '{text}', target: '{team}' })).rejects.toThrow(
+    `the answer, {team}, is empty in 2 rows, the first is ${blank} line 5. Fill it in, or remove the rows`,
+  );
+  const nested = file(
+    'nested.jsonl',
+    rows(9, (i) => `{"ticket":{"text":"${i}"},"team":"a"}`),
+  );
+  await expect(newTask({ data: nested, input: '{text}', target: '{team}' })).rejects.toThrow(
+    /Its columns: \{ticket\.text\}, \{team\}$/u,
+  );
+  const wrapped = file('wrapped.json', '{"tickets":[{"text":"a","team":"b"}]}');
+  await expect(newTask({ data: wrapped, input: '{text}', target: '{team}' })).rejects.toThrow(/hold the list itself$/u);
 });
 
 test('names', () => {

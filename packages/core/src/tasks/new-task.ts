@@ -2,8 +2,10 @@
 import { basename, extname, resolve } from 'node:path';
 import { stringify } from 'yaml';
 import { UserError } from '../base/errors.js';
+import { grouped } from '../base/group.js';
 import { nearestNames } from '../base/nearest-name.js';
 import { findFiles } from '../data/find-files.js';
+import { type DataRecord, isRecord } from '../data/record.js';
 import { readTable } from '../data/source.js';
 import { fieldValue, parseTemplate } from './template.js';
 
@@ -50,11 +52,13 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
     if (fields.length === 0 && key === 'target') throw new UserError('--target names no field, such as {label}');
     const absent = fields.find((field) => fieldValue(first!, field) === undefined);
     if (absent === undefined) continue;
-    const columns = Object.keys(first!);
+    const columns = columnsOf(first!);
     const near = nearestNames(absent, columns);
+    const isWrapped = records.length === 1 && Object.values(first!).some(Array.isArray);
     throw new UserError(
-      `--${key} names {${absent}}, which ${request.data} does not have` +
-        `${near.length > 0 ? ` (did you mean {${near[0]}}?)` : ''}; it has ${columns.join(', ')}`,
+      `--${key} names {${absent}}, but ${request.data} has no such column` +
+        `${near.length > 0 ? `; did you mean {${near[0]}}?` : '.'} Its columns: ${columns.map((name) => `{${name}}`).join(', ')}` +
+        `${isWrapped ? '. The file holds one record with a list in it: a .json file should hold the list itself' : ''}`,
     );
   }
   const { soleField } = templates.target;
@@ -68,6 +72,7 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
           throw error instanceof UserError ? new UserError(`${location(i)}: ${error.message}`) : error;
         }
       });
+  checkAnswers(targets, request, location);
   const labels = labelsOf(targets);
   const longest = targets.reduce((most, target) => Math.max(most, target.length), 0);
   const metric = labels ? 'accuracy' : longest > shortAnswer ? 'rouge-L' : 'exact-match';
@@ -79,12 +84,15 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
       throw new UserError(`${request.data} holds one record: training needs one more, for validation`);
     const count = heldOut(records.length);
     share = Number((count / records.length).toPrecision(3));
-    notes.push(
-      `${Math.max(1, Math.round(records.length * share))} of them, drawn with a fixed seed, are for validation`,
-    );
+    const held = Math.max(1, Math.round(records.length * share));
+    notes.push(`${held} of them, drawn with a fixed seed, ${held === 1 ? 'is' : 'are'} for validation`);
   }
   if (labels) notes.push(`${labels.length} answers occur, so they are labels: ${labels.join(', ')}`);
-  notes.push(`scored by ${metric}`);
+  notes.push(`scored by ${metric}`, ...doubtsOf(targets, labels, location));
+  for (const field of templates.input.fields) {
+    const empty = records.flatMap((record, i) => (fieldValue(record, field) === '' ? [i] : []));
+    if (empty.length > 0) notes.push(`{${field}} is empty in ${places(empty, location)}`);
+  }
   const paths = request.data === files[0] || files.length > 1 ? resolve(request.data) : files[0]!;
   const text = (value: unknown) => stringify(value, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
   const quoted = (value: string) => JSON.stringify(value);
@@ -112,6 +120,52 @@ function labelsOf(targets: readonly string[]): readonly string[] | undefined {
   const sound = distinct.every((label) => label !== '' && label.length <= shortAnswer && !label.includes('\n'));
   const apart = new Set(distinct.map((label) => label.replaceAll(/\s+/gu, ' '))).size === distinct.length;
   return few && sound && apart ? distinct : undefined;
+}
+
+/** Answers must not be empty. Errors: a UserError that counts those that are. */
+function checkAnswers(
+  targets: readonly string[],
+  { target }: NewTaskRequest,
+  location: (index: number) => string,
+): void {
+  const empty = targets.flatMap((text, i) => (text === '' ? [i] : []));
+  if (empty.length > 0)
+    throw new UserError(
+      `the answer, ${target}, is empty in ${places(empty, location)}. Fill it in, or remove the ${empty.length === 1 ? 'row' : 'rows'}`,
+    );
+}
+
+/** What looks like a mistake in the answers, a sentence each. */
+function doubtsOf(
+  targets: readonly string[],
+  labels: readonly string[] | undefined,
+  location: (index: number) => string,
+): string[] {
+  if (targets.length > 1 && new Set(targets).size === 1)
+    return [`every row has the same answer, ${JSON.stringify(targets[0])}: there is nothing to tell apart`];
+  const once = (labels ?? []).filter((label) => targets.filter((target) => target === label).length === 1);
+  const rare = once.map((label) => `${JSON.stringify(label)} (${location(targets.indexOf(label))})`);
+  const spelling = grouped(labels ?? [], (label) => label.toLowerCase());
+  const alike = [...spelling.values()].filter((same) => same.length > 1);
+  return [
+    ...(rare.length > 0
+      ? [`answers that occur once: ${rare.join(', ')}. Correct them where they are typing errors`]
+      : []),
+    ...alike.map((same) => `the answers ${same.map((one) => JSON.stringify(one)).join(' and ')} differ only in case`),
+  ];
+}
+
+/** The columns of a record for people, with the fields inside of them. */
+function columnsOf(record: DataRecord): string[] {
+  return Object.entries(record).flatMap(([name, value]) =>
+    isRecord(value) ? Object.keys(value).map((inner) => `${name}.${inner}`) : [name],
+  );
+}
+
+/** `1 row (tickets.csv line 3)`, `12 rows, the first is tickets.csv line 3`. */
+function places(rows: readonly number[], location: (index: number) => string): string {
+  const first = location(rows[0]!);
+  return rows.length === 1 ? `1 row (${first})` : `${rows.length} rows, the first is ${first}`;
 }
 
 function heldOut(rows: number): number {

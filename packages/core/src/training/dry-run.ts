@@ -7,6 +7,7 @@ import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { estimateStage, type LengthStatistics, measureProducts, type StageEstimate, sizesOf } from './estimate.js';
 import type { TrainingExamples } from './examples.js';
 import { type Lengths, measureLengths, mixed, statistics } from './lengths.js';
+import { describeChoice } from './presets.js';
 import type { TrainRequest } from './request.js';
 import { runBefore } from './resume.js';
 import { setUp, tearDown } from './setup.js';
@@ -37,6 +38,8 @@ export interface DryRun {
   readonly kind: LanguageModel['kind'];
   readonly parameters: number;
   readonly config: TrainingConfig;
+  /** In a line what was chosen and why. */
+  readonly chosen: string;
   /** Where it would train. */
   readonly device: string;
   readonly trainExamples: number;
@@ -48,7 +51,10 @@ export interface DryRun {
   readonly cutInputs: number;
   /** Measured speed of matrix products in the run's precision, floating-point operations a second. */
   readonly operationsPerSecond: number;
-  readonly stages: readonly StageEstimate[];
+  readonly stages: readonly (StageEstimate & {
+    /** Where validation stands still. */
+    readonly mayEndEarlier: boolean;
+  })[];
 }
 
 const shownExamples = 3;
@@ -73,12 +79,14 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
     const { shots } = phases.at(-1)!.mixture.sources[0]!;
     const shown = tasks.map(({ examples }) => ({ examples, ...lengthsOf(examples, shots) }));
     const total = (of: (t: (typeof shown)[number]) => number) => shown.reduce((sum, one) => sum + of(one), 0);
+    const trainExamples = total(({ examples }) => examples.examples.length);
     return {
       kind: model.kind,
       parameters: sizes.all,
       config,
+      chosen: describeChoice(config, method, model, trainExamples),
       device: loaded.model.embedding.device,
-      trainExamples: total(({ examples }) => examples.examples.length),
+      trainExamples,
       validationExamples: tasks.reduce((sum, { validation }) => sum + validation.length, 0),
       examples: tasks.flatMap(({ examples }) =>
         examples.examples.slice(0, Math.max(1, Math.floor(shownExamples / tasks.length))).map((_, i) => ({
@@ -108,6 +116,7 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
             checkpointing: config.activationCheckpointing === 'on',
           }),
           ...(task !== undefined && { task }),
+          mayEndEarlier: config.stages[stage.settings]!.patience > 0,
         };
       }),
     };

@@ -6,13 +6,16 @@ import { duration, gigabytes } from './progress.js';
 export function describeDryRun(found: DryRun, colours: boolean): string {
   const { config, cutInputs, trainExamples, inputLengths, targetLengths } = found;
   const share = ((100 * cutInputs) / trainExamples).toFixed(1);
-  const stages = found.stages.flatMap(({ stage, task, steps, trainedParameters, memory, seconds }) => [
-    `Stage ${task === undefined ? stage : `${stage} ${task}`}: ${steps} steps, ${count(trainedParameters)} trained parameters, about ${duration(seconds)}`,
+  const stages = found.stages.flatMap(({ stage, task, steps, mayEndEarlier, trainedParameters, memory, seconds }) => [
+    `Stage ${task === undefined ? stage : `${stage} ${task}`}: ${mayEndEarlier ? 'at most ' : ''}${count(steps)} steps, ` +
+      `${count(trainedParameters)} trained parameters, about ${duration(seconds)}`,
     `  memory about ${gigabytes(memory.total)}: weights ${gigabytes(memory.weights)}, gradients ${gigabytes(memory.gradients)}, ` +
-      `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}, holes between them ${gigabytes(memory.holes)}`,
+      `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}, unused between them ${gigabytes(memory.holes)}`,
   ]);
   return [
     ...found.examples.flatMap((example, i) => describeExample(example, i, colours)),
+    found.chosen,
+    '',
     `${count(trainExamples)} training examples, ${count(found.validationExamples)} validation examples`,
     `Input tokens:  ${describeLengths(inputLengths)}`,
     `Target tokens: ${describeLengths(targetLengths)}`,

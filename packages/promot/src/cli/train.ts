@@ -1,6 +1,6 @@
 // `promot train`: a training run with live progress; Ctrl-C and SIGTERM save and say how to go on. `--dry-run`: what it
 // would do.
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { isRun } from '@promot/core/artifacts';
@@ -133,11 +133,12 @@ async function writeTask({ input, target, ...options }: Options, progress: Progr
   if (isRun(out)) throw new UserError(`${out} already holds a run: go on with --resume, or name another folder`);
   const made = await newTask({ name: safeName(basename(resolve(out))), data, input, target });
   const folder = options.dryRun ? mkdtempSync(join(tmpdir(), 'promot-task-')) : out;
+  if (options.dryRun) process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   mkdirSync(folder, { recursive: true });
   const path = join(folder, 'task.yaml');
   writeFileSync(path, made.yaml);
   for (const text of made.notes) progress.line(`note: ${text}`);
-  progress.line(`note: the task is written down in ${path}`);
+  if (!options.dryRun) progress.line(`note: the task is written to ${path}`);
   return { ...options, data: undefined, task: [path], method: options.method ?? 'promot' };
 }
 
