@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-scripts = "make rotary lora adapters make_grids make_files gguf_families make_tokenizers metrics text sampling chat data harness"
+scripts = "make rotary lora adapters make_grids make_files gguf_families make_tokenizers metrics text sampling chat data dcp harness"
 for script in (f"{name}.py" for name in scripts.split()):
     print(script, flush=True)
     subprocess.run([sys.executable, Path(__file__).with_name(script)], check=True)

@@ -4,16 +4,16 @@ import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
 import { train } from '../dist/training/train.js';
 
 const [part, json = '{}'] = process.argv.slice(2);
-const { request, rank: chosen, step: at, settings } = JSON.parse(json);
+const { request, rank: chosen, step: at, stage: where = 'prompt', settings } = JSON.parse(json);
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 const parts = {
-  /** With `rank` and `step`, that rank is asked to stop there. */
+  /** With `rank`, `stage` and `step`, that rank is asked to stop there. */
   async train(rank) {
     const abort = new AbortController();
     const held = [];
     const onEvent = ({ type, stage, step, text = '' }) => {
-      if (type === 'step' && stage === 'prompt' && step === at && rank === chosen) abort.abort();
+      if (type === 'step' && stage === where && step === at && rank === chosen) abort.abort();
       if (/ held /.test(text)) held.push(text);
     };
     const { finished } = await train({ ...request, signal: abort.signal, onEvent });

@@ -1,19 +1,31 @@
 // Training by several real processes: the losses, results and evaluations of one process, whatever their number, also
 // over a resume.
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { openSafetensors, scope } from '@promot/torch';
+import { openSafetensors, scope, writeSafetensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { ended, ranks } from '../../torch/test/ranks.js';
+import { Parts } from '../src/artifacts/parts.js';
 import type { TasksResult } from '../src/evaluation/evaluate-tasks.js';
+import { openCheckpoint } from '../src/models/checkpoint.js';
 import type { MicroBatch } from '../src/training/micro-batch.js';
 import { ownPasses } from '../src/training/parallel.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A Python with PyTorch: the one that torchrun belongs to. */
+const python = [
+  process.env.TORCHRUN ?? '',
+  ...(process.env.PATH ?? '').split(delimiter).map((one) => join(one, 'torchrun')),
+]
+  .filter((path) => path !== '' && existsSync(path))
+  .map((path) => join(dirname(path), 'python'))
+  .find((path) => existsSync(path));
 
 const script = fileURLToPath(new URL('rank-child.mjs', import.meta.url));
 /** Six passes a batch, dropout on. */
@@ -99,12 +111,13 @@ describe('training with several processes', { timeout: 400_000 }, () => {
     await alone('train', { request: of(alike, {}) });
     const said = await results(size, 'train', { request: of(out, { shard }) });
     expectSame(metricsOf(out), metricsOf(alike));
-    const whole = openSafetensors(join(folder, out, 'model/model.safetensors'));
+    const whole = openCheckpoint(join(folder, out, 'model'));
     const wanted = openSafetensors(join(folder, alike, 'model/model.safetensors'));
+    expect([...whole.tensors.keys()].sort()).toEqual([...wanted.entries.keys()].sort());
     let bytes = 0;
     for (const [name, entry] of wanted.entries) {
       bytes += entry.bytes;
-      const apart = scope(() => whole.tensor(name).float().sub(wanted.tensor(name).float()).abs().amax().item());
+      const apart = scope(() => whole.tensors.get(name)!.load().sub(wanted.tensor(name)).abs().amax().item());
       expect(apart, name).toBeLessThan(1e-4);
     }
     for (const { result } of said as { result: { finished: boolean; held: string[] } }[]) {
@@ -118,12 +131,28 @@ describe('training with several processes', { timeout: 400_000 }, () => {
   });
 
   test('a divided run stopped on one rank of 4, gone on with 2, ended alone: the same losses', async () => {
-    const sharded = { settings: { ...settings, shard: true } };
-    await results(4, 'train', { request: request('cut', sharded), rank: 3, step: 1 });
+    const sharded = { settings: { ...settings, shard: true, keepCheckpoints: true } };
+    await results(4, 'train', { request: request('cut', sharded), rank: 3, stage: 'model', step: 1 });
+    const checkpoint = (step: number) => join(folder, `cut/checkpoints/model-00000${step}`);
+    expect(readdirSync(checkpoint(1)).filter((name) => /^trained-0000\d-of-00004/.test(name))).toHaveLength(4);
     const on = { request: request('cut', { ...sharded, resume: true }) };
-    await results(2, 'train', { ...on, rank: 0, step: 3 });
+    await results(2, 'train', { ...on, rank: 0, stage: 'model', step: 3 });
+    expect(readdirSync(checkpoint(3)).filter((name) => /^trained-0000\d-of-00002/.test(name))).toHaveLength(2);
     expect(await alone('train', on)).toEqual({ result: { finished: true } });
     expectSame(metricsOf('cut'), metricsOf('one'));
+    if (!python) return;
+    // PyTorch reads what the ranks wrote.
+    for (const name of ['trained', 'optimizer']) {
+      const parts = new Parts(checkpoint(3), name);
+      const whole = join(folder, `${name}.safetensors`);
+      scope(() => writeSafetensors(whole, new Map([...parts.tensors].map(([key, one]) => [key, one.read()]))));
+      const args = [fileURLToPath(new URL('../golden/dcp.py', import.meta.url)), checkpoint(3), whole];
+      const { tensors } = parts;
+      parts.close();
+      expect(execFileSync(python, args, { encoding: 'utf8' })).toBe(
+        `${tensors.size} of ${tensors.size} tensors are equal\n`,
+      );
+    }
   });
 
   test('a rank with another seed is refused, and nothing is written', async () => {

@@ -38,11 +38,12 @@ export function initPrompt(
     const rows = Math.min(commonRows, tokenizer.vocabularySize, model.embedding.size(0));
     return Array.from({ length: count }, (_, i) => deriveSeed(seed, i) % rows);
   };
-  const rowsOf = (ids: readonly number[]) =>
-    model.embedding
-      .indexSelect(0, tensor(BigInt64Array.from(ids, BigInt)))
-      .float()
-      .mul(model.shape.embeddingScale);
+  const rowsOf = (ids: readonly number[]) => {
+    const table = model.blocks.values(model.embedding);
+    const places = tensor(BigInt64Array.from(ids, BigInt)).toDevice(table.device);
+    const rows = table.indexSelect(0, places).toDevice(model.embedding.device);
+    return rows.float().mul(model.shape.embeddingScale);
+  };
   return keep(
     onDeviceOf(model, () =>
       scope(() => {

@@ -1,20 +1,21 @@
 // The checkpoints of a run, checkpoints/STAGE-STEP: trained.safetensors, optimizer.safetensors, and state.json, which
-// vouches for both.
+// vouches for both. Where a model or its optimizer is divided over ranks, each rank writes files of its own.
 import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import {
   allFinite,
-  type LazyTensor,
+  distributed,
   noGrad,
   type Optimizer,
   openSafetensors,
   scope,
-  Tensor,
+  type Tensor,
   writeSafetensors,
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { temporaryName } from '../base/write.js';
+import { type PartedTensor, Parts, partName, partsIn, type Rows, writePart } from './parts.js';
 import { digits } from './samples-file.js';
 import { type Candidate, type CheckpointFiles, readState, type StageState, writeState } from './state-file.js';
 
@@ -26,9 +27,6 @@ export interface Needs {
   readonly whole?: number;
 }
 
-/** A tensor of a checkpoint, or one that all ranks give together. */
-export type Stored = Tensor | LazyTensor;
-
 /** What was found of a checkpoint. */
 interface Look {
   readonly state?: StageState;
@@ -38,8 +36,9 @@ interface Look {
   readonly whole: boolean;
 }
 
-const weightsName = 'trained.safetensors';
-const optimizerName = 'optimizer.safetensors';
+const weightsName = 'trained';
+const optimizerName = 'optimizer';
+const fileOf = (name: string) => `${name}.safetensors`;
 const stateName = 'state.json';
 
 export class Checkpoints {
@@ -56,33 +55,63 @@ export class Checkpoints {
   ) {}
 
   /** Writes a checkpoint under a temporary name and renames it: a checkpoint is whole or not there. */
-  save(state: StageState, trained: ReadonlyMap<string, Stored>, optimizer: ReadonlyMap<string, Stored>): void {
-    if (!this.writes) {
-      for (const one of [...trained.values(), ...optimizer.values()])
-        if (!(one instanceof Tensor)) scope(() => one.read());
-      return;
-    }
-    this.#known.delete(state.stage);
-    const final = this.path(state.stage, state.step);
-    const temporary = temporaryName(final);
-    mkdirSync(temporary);
-    const put = (name: string, tensors: ReadonlyMap<string, Stored>): string => {
+  save(state: StageState, trained: ReadonlyMap<string, Tensor>, optimizer: ReadonlyMap<string, Tensor>): void {
+    if (!this.writes) return;
+    const temporary = this.#begin(state);
+    const put = (name: string, tensors: ReadonlyMap<string, Tensor>) => {
       const hash = createHash('sha256');
-      noGrad(() => writeSafetensors(join(temporary, name), tensors, {}, hash));
-      return hash.digest('hex');
+      noGrad(() => writeSafetensors(join(temporary, fileOf(name)), tensors, {}, hash));
+      return [fileOf(name), hash.digest('hex')] as const;
     };
     try {
-      const files = {
-        [weightsName]: put(weightsName, trained),
-        [optimizerName]: put(optimizerName, optimizer),
-      } as const;
-      writeState(join(temporary, stateName), state, files);
-      rmSync(final, { recursive: true, force: true });
-      renameSync(temporary, final);
+      const files = Object.fromEntries([put(weightsName, trained), put(optimizerName, optimizer)]);
+      this.#end(state, temporary, files);
     } catch (error) {
       rmSync(temporary, { recursive: true, force: true });
       throw error;
     }
+  }
+
+  /**
+   * As `save`, by all ranks together: each writes the rows that it gives here. They must see the same folder.
+   * Errors: where a rank could not write, its own error there, and one that names it on the others.
+   */
+  async saveParts(
+    state: StageState,
+    trained: ReadonlyMap<string, Rows>,
+    optimizer: ReadonlyMap<string, Rows>,
+  ): Promise<void> {
+    const [rank, ranks] = [distributed.getRank(), distributed.getWorldSize()];
+    const temporary = await distributed.broadcastObject(this.writes ? this.#begin(state) : '');
+    try {
+      const put = (name: string, tensors: ReadonlyMap<string, Rows>) => {
+        const file = partName(name, rank, ranks);
+        const hash = createHash('sha256');
+        writePart(join(temporary, file), tensors, hash);
+        return [file, hash.digest('hex')] as const;
+      };
+      const written = [put(weightsName, trained), put(optimizerName, optimizer)];
+      const files = Object.fromEntries((await distributed.allGatherObject(written)).flat());
+      if (this.writes) this.#end(state, temporary, files);
+    } catch (error) {
+      if (this.writes) rmSync(temporary, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  /** Makes the folder that becomes a checkpoint. */
+  #begin({ stage, step }: StageState): string {
+    this.#known.delete(stage);
+    const temporary = temporaryName(this.path(stage, step));
+    mkdirSync(temporary);
+    return temporary;
+  }
+
+  #end(state: StageState, temporary: string, files: CheckpointFiles): void {
+    const final = this.path(state.stage, state.step);
+    writeState(join(temporary, stateName), state, files);
+    rmSync(final, { recursive: true, force: true });
+    renameSync(temporary, final);
   }
 
   /** Rewrites what the checkpoint of this stage and step says of the stage: its tensors stay. */
@@ -104,7 +133,8 @@ export class Checkpoints {
     for (const step of this.steps(state.stage).slice(0, -2)) {
       if (step === whole) continue;
       const folder = this.path(state.stage, step);
-      rmSync(kept.has(step) ? join(folder, optimizerName) : folder, { recursive: true, force: true });
+      if (!kept.has(step)) rmSync(folder, { recursive: true, force: true });
+      else for (const file of partsIn(folder, optimizerName)) rmSync(join(folder, file), { force: true });
     }
   }
 
@@ -174,13 +204,8 @@ export class Checkpoints {
 
   /** Copies a checkpoint's weights into the trained tensors. */
   load(stage: string, step: number, into: ReadonlyMap<string, Tensor>): void {
-    const file = openSafetensors(join(this.path(stage, step), weightsName));
-    noGrad(() =>
-      scope(() => {
-        for (const [name, tensor] of into) tensor.copy_(file.tensor(name));
-      }),
-    );
-    file.close();
+    const copy = (tensor: Tensor, found: PartedTensor) => void tensor.copy_(found.read());
+    this.#read(join(this.path(stage, step), weightsName), into, copy);
   }
 
   /**
@@ -189,44 +214,50 @@ export class Checkpoints {
   restore({ stage, step }: StageState, trained: ReadonlyMap<string, Tensor>, optimizer: Optimizer): void {
     this.load(stage, step, trained);
     const path = join(this.path(stage, step), optimizerName);
-    const file = openSafetensors(path);
+    const parts = new Parts(this.path(stage, step), optimizerName);
     try {
-      scope(() => optimizer.restore(new Map([...file.entries.keys()].map((name) => [name, file.tensor(name)])), step));
+      scope(() => optimizer.restore(new Map([...parts.tensors].map(([name, one]) => [name, one.read()])), step));
     } catch (error) {
       throw new UserError(`${path}: it does not fit this run: ${(error as Error).message}`);
     } finally {
-      file.close();
+      parts.close();
     }
   }
 
   /**
-   * Gives the tensors of a checkpoint one after the other, by the names that are asked for. Throws UserError where the
-   * checkpoint does not hold just these.
+   * Gives the tensors of a checkpoint one after the other, by the names that are asked for: what is trained, and the
+   * optimizer's where it is asked for. Throws UserError where the checkpoint does not hold just these.
    */
-  read(
+  read<T extends { readonly shape: readonly number[] }>(
     { stage, step }: Pick<StageState, 'stage' | 'step'>,
-    trained: ReadonlyMap<string, Stored>,
-    optimizer: ReadonlyMap<string, Stored> | undefined,
-    take: (stored: Stored, found: Tensor) => void,
+    trained: ReadonlyMap<string, T>,
+    optimizer: ReadonlyMap<string, T> | undefined,
+    take: (wanted: T, found: PartedTensor) => void,
   ): void {
-    const readFile = (file: string, wanted: ReadonlyMap<string, Stored>) => {
-      const path = join(this.path(stage, step), file);
-      const opened = openSafetensors(path);
-      try {
-        const surplus = [...opened.entries.keys()].find((name) => !wanted.has(name));
-        if (surplus !== undefined) throw new UserError(`${path}: it does not fit this run: it has ${surplus}`);
-        for (const [name, stored] of wanted) {
-          const { shape } = opened.entries.get(name) ?? {};
-          if (shape?.join() !== stored.shape.join())
-            throw new UserError(`${path}: it does not fit this run: ${name} is ${shape ? `[${shape}]` : 'missing'}`);
-          noGrad(() => scope(() => take(stored, opened.tensor(name))));
-        }
-      } finally {
-        opened.close();
+    this.#read(join(this.path(stage, step), weightsName), trained, take);
+    if (optimizer) this.#read(join(this.path(stage, step), optimizerName), optimizer, take);
+  }
+
+  #read<T extends { readonly shape: readonly number[] }>(
+    path: string,
+    wanted: ReadonlyMap<string, T>,
+    take: (wanted: T, found: PartedTensor) => void,
+  ): void {
+    const parts = new Parts(dirname(path), basename(path));
+    try {
+      const surplus = [...parts.tensors.keys()].find((name) => !wanted.has(name));
+      if (surplus !== undefined) throw new UserError(`${path}: it does not fit this run: it has ${surplus}`);
+      for (const [name, one] of wanted) {
+        const found = parts.tensors.get(name);
+        if (found?.shape.join() !== one.shape.join())
+          throw new UserError(
+            `${path}: it does not fit this run: ${name} is ${found ? `[${found.shape}]` : 'missing'}`,
+          );
+        noGrad(() => scope(() => take(one, found)));
       }
-    };
-    readFile(weightsName, trained);
-    if (optimizer) readFile(optimizerName, optimizer);
+    } finally {
+      parts.close();
+    }
   }
 
   path(stage: string, step: number): string {
@@ -259,8 +290,8 @@ export class Checkpoints {
   #look(stage: string, step: number): Look {
     const folder = this.path(stage, step);
     const broken = (problem: string): Look => ({ problem, whole: false });
-    const whole = existsSync(join(folder, optimizerName));
-    if (!existsSync(join(folder, weightsName))) return broken(`${weightsName} is missing`);
+    const weights = partsIn(folder, weightsName);
+    if (weights.length === 0) return broken(`${fileOf(weightsName)} is missing`);
     let read: ReturnType<typeof readState>;
     try {
       read = readState(join(folder, stateName));
@@ -269,19 +300,24 @@ export class Checkpoints {
     }
     const { state, files } = read;
     if (state.stage !== stage || state.step !== step) return broken(`${stateName} is of another checkpoint`);
-    for (const name of whole ? ([weightsName, optimizerName] as const) : ([weightsName] as const)) {
-      const isGood = files ? sha256(join(folder, name)) === files[name] : isSound(join(folder, name));
-      if (!isGood) return broken(`${name} is not what was written`);
+    const named = (name: string, there: readonly string[]) =>
+      files ? Object.keys(files).filter((file) => file.startsWith(`${name}.`) || file.startsWith(`${name}-`)) : there;
+    const missing = named(weightsName, weights).find((file) => !weights.includes(file));
+    if (missing !== undefined) return broken(`${missing} is missing`);
+    const optimizer = partsIn(folder, optimizerName);
+    // Where some of its files are gone, it was being reduced to its weights.
+    const whole = optimizer.length > 0 && named(optimizerName, optimizer).every((file) => optimizer.includes(file));
+    for (const file of whole ? [...weights, ...optimizer] : weights) {
+      const isGood = files ? sha256(join(folder, file)) === files[file] : isSound(join(folder, file));
+      if (!isGood) return broken(`${file} is not what was written`);
     }
     return { state, whole };
   }
 
   #hashed({ stage, step }: StageState): CheckpointFiles {
-    const of = (name: string) => {
-      const path = join(this.path(stage, step), name);
-      return existsSync(path) ? sha256(path) : '';
-    };
-    return { [weightsName]: of(weightsName), [optimizerName]: of(optimizerName) };
+    const folder = this.path(stage, step);
+    const files = [...partsIn(folder, weightsName), ...partsIn(folder, optimizerName)];
+    return Object.fromEntries(files.map((file) => [file, sha256(join(folder, file))]));
   }
 
   /** Renames a checkpoint so that it no longer counts; its new name. */

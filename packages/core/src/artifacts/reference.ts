@@ -33,7 +33,8 @@ const files: readonly Described[] = [
     path: 'RUN/checkpoints/STAGE-STEP/state.json',
     about:
       'Where a stage stands at a checkpoint, beside `trained.safetensors` (what the stage trains) and `optimizer.safetensors` (only ' +
-      'in the newest). A checkpoint that is not what was written is set aside as `STAGE-STEP.damaged` when the run goes on.',
+      'in the newest). A run that divides them (`shard`) writes a file of each rank, `trained-00001-of-00004.safetensors`, with the ' +
+      "rank's rows; PyTorch's HuggingFaceStorageReader reads these. A checkpoint that is not what was written is set aside as `STAGE-STEP.damaged` when the run goes on.",
     schema: stateFile,
   },
   {

@@ -29,9 +29,7 @@ const sha256 = z.string().describe('SHA-256 of the other keys as JSON');
 
 export const stateFile = stageState.extend({
   format: formatKey,
-  files: z
-    .strictObject({ 'trained.safetensors': z.string(), 'optimizer.safetensors': z.string() })
-    .describe("SHA-256 of the checkpoint's files"),
+  files: z.record(z.string(), z.string()).describe("SHA-256 of the checkpoint's files, by name"),
   sha256,
 });
 

@@ -1,7 +1,7 @@
 // A model as a list of blocks. Whoever trains or divides a model runs them: with or without a graph, with parameters
 // that are there only for the moment.
 import { type LazyTensor, type Linear, Tensor } from '@promot/torch';
-import type { Weights } from './weights.js';
+import type { Unread, Weights } from './weights.js';
 
 /** A part of a model that is run as a whole: the table of embeddings, a layer, the output layer. */
 export interface Block {
@@ -31,10 +31,14 @@ export interface BlockExecutor {
   runLast<O>(block: Block, body: () => O): O;
 }
 
-/** A tensor that is divided over the ranks: all of them read it or set it together. */
+/** A tensor that is divided over the ranks by rows: `read` gathers it, and all ranks must call that together. */
 export interface Divided extends LazyTensor {
-  /** Keeps this rank's part of the whole. */
-  take(whole: Tensor): void;
+  /** This rank's rows. */
+  readonly rows: Tensor;
+  /** The number of the first. */
+  readonly begin: number;
+  /** Sets this rank's rows. */
+  take(rows: Tensor): void;
 }
 
 export class Blocks {
@@ -42,11 +46,18 @@ export class Blocks {
   executor: BlockExecutor | undefined;
   /** The parameters that are whole on no rank, while the model is divided. */
   divided: ReadonlyMap<Tensor, Divided> | undefined;
+  /** Where the parameters have shapes, and no values of their own yet. */
+  unread: Unread | undefined;
   readonly #blocks = new Map<object, Block>();
 
   /** All blocks, in the order in which they were made: that of a forward pass. */
   get list(): readonly Block[] {
     return [...this.#blocks.values()];
+  }
+
+  /** A parameter's values, to be read in the caller's scope. Of a divided one all ranks must ask together. */
+  values(parameter: Tensor): Tensor {
+    return this.unread?.read(parameter) ?? this.divided?.get(parameter)?.read() ?? parameter;
   }
 
   /** Makes a part of the model, whose parameters are those that it takes meanwhile. */

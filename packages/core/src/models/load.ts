@@ -12,7 +12,7 @@ import { families, familiesNear } from './families/index.js';
 import { type KeptFiles, keptOf, readKeptFiles } from './kept-files.js';
 import type { LanguageModel } from './model.js';
 import { checkSizes } from './sizes.js';
-import { CheckpointWeights, type Weights } from './weights.js';
+import { CheckpointWeights, UnreadWeights, type Weights } from './weights.js';
 
 export interface LoadedModel {
   readonly model: LanguageModel;
@@ -28,6 +28,7 @@ export interface LoadedModel {
 /** A model and a tokenizer as one thing that can be freed. */
 export function loadedModel(model: LanguageModel, tokenizer: Tokenizer, kept?: KeptFiles): LoadedModel {
   const dispose = () => {
+    model.blocks.unread?.close();
     for (const parameter of model.parameters.values()) parameter.dispose();
   };
   return { model, tokenizer, kept, dispose, [Symbol.dispose]: dispose };
@@ -61,6 +62,7 @@ export function buildModel(config: Record<string, unknown>, weights: Weights, pl
     checkSizes(config, place);
     const model = build(config, weights, place);
     if (weights instanceof CheckpointWeights) weights.checkAllTaken();
+    if (weights instanceof UnreadWeights) model.blocks.unread = weights.unread;
     return model;
   } catch (error) {
     weights.dispose();
@@ -77,33 +79,51 @@ function build(config: Record<string, unknown>, weights: Weights, place: string)
   throw new UserError(`${place}: model_type ${JSON.stringify(name)} is not a family that promot has (${known})`);
 }
 
+export interface LoadOptions {
+  /** Leaves the values of the parameters in the file (`Blocks.unread`). Default false. */
+  readonly unread?: boolean;
+}
+
 /**
  * Loads a model folder. Throws UserError for what is missing, damaged or not supported. GGUF files, runs: see
  * `openModel`.
  */
-export function loadFolder(folder: string, dtype: DType): LoadedModel {
+export function loadFolder(folder: string, dtype: DType, { unread = false }: LoadOptions = {}): LoadedModel {
   const config = readJsonObject(folder, 'config.json');
   if (!config) throw new UserError(`${folder}: no model there (config.json is missing)`);
   const tokenizer = loadTokenizer(folder);
-  const checkpoint = openCheckpoint(folder);
+  const { tensors, close } = openCheckpoint(folder);
+  let loaded: LoadedModel | undefined;
   try {
-    const weights = new CheckpointWeights(folder, checkpoint.tensors, dtype);
+    const weights = weightsOf(folder, tensors, dtype, unread ? close : undefined);
     const model = buildModel(withGenerationEnds(config, folder), weights, join(folder, 'config.json'));
-    return together(model, tokenizer, folder, readKeptFiles(folder));
+    loaded = together(model, tokenizer, folder, readKeptFiles(folder));
+    return loaded;
   } finally {
-    checkpoint.close();
+    if (!loaded?.model.blocks.unread) close();
   }
 }
 
+/** `close`: what closes the file once the values are read, where that is not now. */
+function weightsOf(
+  place: string,
+  tensors: ReadonlyMap<string, CheckpointTensor>,
+  dtype: DType,
+  close: (() => void) | undefined,
+): CheckpointWeights {
+  return close ? new UnreadWeights(place, tensors, dtype, close) : new CheckpointWeights(place, tensors, dtype);
+}
+
 /** Loads a GGUF file, dequantized, with the tokenizer that it carries. */
-export function loadGguf(path: string, dtype: DType): LoadedModel {
+export function loadGguf(path: string, dtype: DType, { unread = false }: LoadOptions = {}): LoadedModel {
   const { config, tensors, metadata } = openGguf(path);
   const tokenizer = tokenizerFromGguf(metadata, path);
   const loadable = [...tensors].map(([name, { shape, read }]): [string, CheckpointTensor] => [
     name,
     { shape, load: () => tensor(read(), { shape }) },
   ]);
-  const model = buildModel(config, new CheckpointWeights(path, new Map(loadable), dtype), path);
+  const weights = weightsOf(path, new Map(loadable), dtype, unread ? () => {} : undefined);
+  const model = buildModel(config, weights, path);
   return together(model, tokenizer, path, keptOf(metadata));
 }
 

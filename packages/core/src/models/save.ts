@@ -1,7 +1,8 @@
 // A model back to a Hugging Face folder: weights, configuration, and what the folder that it came from had besides.
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { type DType, type LazyTensor, noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
+import { type DType, distributed, type LazyTensor, noGrad, scope, writeSafetensors } from '@promot/torch';
+import { grouped } from '../base/group.js';
 import { replaceFile, writeText } from '../base/write.js';
 import { cardText, type ModelCard } from './card.js';
 import type { LoadedModel } from './load.js';
@@ -16,7 +17,8 @@ export interface SaveOptions {
 /**
  * Writes a folder that Transformers loads with identical logits: config.json, model.safetensors, the tokenizer's files,
  * and of the folder that the model came from generation_config.json, chat templates and licence, byte for byte. Every
- * file is whole at any time; a folder that was there is overwritten file by file.
+ * file is whole at any time; a folder that was there is overwritten file by file. All ranks must call it for a model
+ * that is divided: each writes a file of whole tensors, and rank 0 their index and the rest.
  *
  * @example await saveModel('models/tuned', loaded);
  */
@@ -28,18 +30,27 @@ export async function saveModel(
   await mkdir(folder, { recursive: true });
   const [first] = model.parameters.values();
   const stored = dtype ?? first!.dtype;
-  noGrad(() =>
-    scope(() => {
-      const rounded = [...model.parameters].map(([name, parameter]) => {
-        const divided = model.blocks.divided?.get(parameter);
-        if (!divided) return [name, parameter.to(stored)] as const;
-        return [name, { dtype: stored, shape: divided.shape, read: () => divided.read().to(stored) }] as const;
-      });
-      writeSafetensors(join(folder, 'model.safetensors'), new Map<string, Tensor | LazyTensor>(rounded), {
-        format: 'pt',
-      });
-    }),
-  );
+  const { divided } = model.blocks;
+  const rounded = [...model.parameters].map(([name, parameter]) => {
+    const { shape = parameter.shape } = divided?.get(parameter) ?? {};
+    return [name, { dtype: stored, shape, read: () => model.blocks.values(parameter).to(stored) }] as const;
+  });
+  const files = divided ? divideFiles(rounded) : new Map([['model.safetensors', rounded]]);
+  const write = () => {
+    for (const [i, [name, tensors]] of [...files].entries())
+      if (!divided || i === distributed.getRank())
+        writeSafetensors(join(folder, name), new Map(tensors), { format: 'pt' });
+      // The others give their rows of what one writes.
+      else for (const [, tensor] of tensors) scope(() => tensor.read());
+  };
+  try {
+    noGrad(write);
+  } catch (error) {
+    throw await distributed.explained(error);
+  }
+  if (divided) await distributed.monitoredBarrier(longestWriteSeconds);
+  if (divided && distributed.getRank() !== 0) return;
+  await replaceWeights(folder, files);
   await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: stored }));
   for (const [name, content] of [...(kept?.files ?? []), ...tokenizer.files()]) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
@@ -48,9 +59,41 @@ export async function saveModel(
   if (card) await writeText(join(folder, 'README.md'), cardText(card, kept?.license));
 }
 
-/** What the other ranks do while one of them saves a divided model: they give their parts, in order. */
-export function giveParts({ model }: Pick<LoadedModel, 'model'>): void {
-  for (const parameter of model.parameters.values()) scope(() => model.blocks.divided?.get(parameter)?.read());
+const longestWriteSeconds = 3600;
+
+type Named = readonly (readonly [name: string, tensor: LazyTensor])[];
+
+/** The tensors of a divided model as files of about as many bytes, the first of rank 0, and so on. A tensor is whole in its file. */
+function divideFiles(tensors: Named): Map<string, Named> {
+  const ranks = distributed.getWorldSize();
+  const numbers = tensors.map(([, { shape }]) => shape.reduce((product, side) => product * side, 1));
+  const total = numbers.reduce((sum, n) => sum + n, 0);
+  let before = 0;
+  const places = numbers.map((n) => {
+    const place = Math.min(ranks - 1, Math.floor(((before + n / 2) / total) * ranks));
+    before += n;
+    return place;
+  });
+  const groups = [...grouped([...tensors.keys()], (i) => places[i]!).values()];
+  const digits = (n: number) => String(n).padStart(5, '0');
+  const nameOf = (i: number) => (groups.length === 1 ? 'model' : `model-${digits(i + 1)}-of-${digits(groups.length)}`);
+  return new Map(groups.map((own, i) => [`${nameOf(i)}.safetensors`, own.map((n) => tensors[n]!)]));
+}
+
+/** The files just written become the folder's weights: an index where there are several, and what was there goes. */
+async function replaceWeights(folder: string, files: ReadonlyMap<string, Named>): Promise<void> {
+  const index = 'model.safetensors.index.json';
+  if (files.size > 1) {
+    const all = [...files].flatMap(([file, tensors]) => tensors.map(([name, tensor]) => ({ file, name, tensor })));
+    const bytes = ({ dtype, shape }: LazyTensor) => shape.reduce((a, b) => a * b, dtype === 'float32' ? 4 : 2);
+    const content = {
+      metadata: { total_size: all.reduce((sum, { tensor }) => sum + bytes(tensor), 0) },
+      weight_map: Object.fromEntries(all.map(({ name, file }) => [name, file])),
+    };
+    await writeText(join(folder, index), `${JSON.stringify(content, null, 2)}\n`);
+  } else await rm(join(folder, index), { force: true });
+  for (const name of await readdir(folder))
+    if (/^model(-\d{5}-of-\d{5})?\.safetensors$/.test(name) && !files.has(name)) await rm(join(folder, name));
 }
 
 /** As `saveModel`, whole or not at all, in a folder that is not there yet. */

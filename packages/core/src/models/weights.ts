@@ -10,6 +10,7 @@ import {
   Linear,
   noGrad,
   ones,
+  op,
   RMSNorm,
   randn,
   scope,
@@ -58,12 +59,19 @@ export abstract class Weights {
     const known = this.#taken.get(name);
     if (known) return known;
     const stored = [name, ...others].find((one) => this.stores(one)) ?? name;
-    const tensor = noGrad(() =>
-      scope(() => this.read(stored, shape, initial).toDevice(this.device).to(this.dtype).contiguous()),
-    );
-    keep(tensor);
+    const tensor = keep(noGrad(() => scope(() => this.make(stored, shape, initial))));
     this.#taken.set(name, tensor);
     return tensor;
+  }
+
+  /** A parameter with its values. */
+  protected make(stored: string, shape: readonly number[], initial: Initial): Tensor {
+    return this.read(stored, shape, initial).toDevice(this.device).to(this.dtype).contiguous();
+  }
+
+  /** The values of a parameter that was given. */
+  protected values(parameter: Tensor): Tensor {
+    return parameter;
   }
 
   /** Frees every parameter given so far: where a model cannot be built after all. */
@@ -102,7 +110,8 @@ export abstract class Weights {
     this.#places.set(module, { stack: 'decoder', parts: [{ role: 'head', rows: embedding.size(0) }] });
     if (tied && !this.stores(name)) return new Linear(embedding);
     const head = this.take(name, embedding.shape, std);
-    if (!tied || !head.equal(embedding)) return new Linear(head);
+    const isSame = () => noGrad(() => scope(() => this.values(head).equal(this.values(embedding))));
+    if (!tied || !isSame()) return new Linear(head);
     this.forget(name);
     return new Linear(embedding);
   }
@@ -134,13 +143,27 @@ export class RandomWeights extends Weights {
   }
 }
 
+/** The values of parameters that are not read yet: those of a model that is to be divided. */
+export interface Unread {
+  /** Reads them, in the caller's scope: from the file's own pages where they are stored as they are used. */
+  read(parameter: Tensor): Tensor | undefined;
+  /** Lets go of the file. */
+  close(): void;
+}
+
+/** A tensor of a checkpoint, not yet read. */
+interface StoredWeight {
+  readonly shape: readonly number[];
+  readonly load: () => Tensor;
+}
+
 /** Parameters of a checkpoint, converted as they are read. */
 export class CheckpointWeights extends Weights {
   readonly #read = new Set<string>();
   constructor(
     /** What to call the checkpoint in messages. */
     readonly place: string,
-    readonly tensors: ReadonlyMap<string, { shape: readonly number[]; load: () => Tensor }>,
+    readonly tensors: ReadonlyMap<string, StoredWeight>,
     dtype: DType,
   ) {
     super(dtype);
@@ -159,6 +182,12 @@ export class CheckpointWeights extends Weights {
     );
   }
   protected override read(name: string, shape: readonly number[]): Tensor {
+    const loaded = this.find(name, shape).load();
+    // A copy: training writes into parameters, and must never write into the file's pages or another tensor's.
+    return loaded.dtype === this.dtype ? loaded.clone() : loaded;
+  }
+  /** The tensor of this name, of this shape. Throws UserError where there is none. */
+  protected find(name: string, shape: readonly number[]): StoredWeight {
     const found = this.tensors.get(name);
     if (!found)
       throw new UserError(
@@ -167,8 +196,27 @@ export class CheckpointWeights extends Weights {
     if (found.shape.length !== shape.length || found.shape.some((side, i) => side !== shape[i]))
       throw new UserError(`${this.place}: ${name} has shape [${found.shape}], but config.json asks for [${shape}]`);
     this.#read.add(name);
-    const loaded = found.load();
-    // A copy: training writes into parameters, and must never write into the file's pages or another tensor's.
-    return loaded.dtype === this.dtype ? loaded.clone() : loaded;
+    return found;
+  }
+}
+
+/** Parameters of a checkpoint that have a shape, and no memory: `unread` gives their values, later. */
+export class UnreadWeights extends CheckpointWeights {
+  readonly #sources = new Map<Tensor, StoredWeight>();
+  readonly unread: Unread;
+  constructor(place: string, tensors: ReadonlyMap<string, StoredWeight>, dtype: DType, close: () => void) {
+    super(place, tensors, dtype);
+    this.unread = { read: (parameter) => this.#sources.get(parameter)?.load(), close };
+  }
+  protected override make(stored: string, shape: readonly number[]): Tensor {
+    const source = this.find(stored, shape);
+    // Of all sizes, and of one number's memory.
+    const strides = shape.map(() => 0);
+    const empty = op('aten::empty_strided', shape, strides, this.dtype, undefined, this.device);
+    this.#sources.set(empty, source);
+    return empty;
+  }
+  protected override values(parameter: Tensor): Tensor {
+    return this.unread.read(parameter) ?? parameter;
   }
 }

@@ -20,6 +20,8 @@ export interface OpenOptions {
   /** Where the model goes. Default `auto`. */
   readonly device?: DeviceSetting;
   readonly hub?: HubOptions;
+  /** Leaves the values of the parameters in the file, see `Blocks.unread`. Default false. */
+  readonly unread?: boolean;
 }
 
 /**
@@ -39,11 +41,11 @@ async function open(name: string, dtype: DType, options: OpenOptions, seen: Set<
   const on = <T>(load: () => T) => withDevice(chooseDevice(options.device), load);
   if (statSync(path).isFile()) {
     if (!path.endsWith('.gguf')) throw new UserError(`${path}: a model is a folder or a .gguf file`);
-    return on(() => loadGguf(path, dtype));
+    return on(() => loadGguf(path, dtype, options));
   }
-  if (!isRun(path)) return on(() => loadFolder(path, dtype));
+  if (!isRun(path)) return on(() => loadFolder(path, dtype, options));
   const folder = new RunFolder(path);
-  if (existsSync(folder.modelPath)) return on(() => loadFolder(folder.modelPath, dtype));
+  if (existsSync(folder.modelPath)) return on(() => loadFolder(folder.modelPath, dtype, options));
   const { method, model } = readRun(path);
   if (methods.find(method)?.stages.some(({ trains }) => trains.includes('model')) ?? true)
     throw new UserError(`${path}: the run has no trained model yet: let it finish with --resume`);

@@ -1,6 +1,7 @@
 // Where a phase stands on disk: the checkpoint that it goes on from, the new ones, and which of the old ones stay.
-import { distributed, noGrad, type Optimizer, type Parameters, scope, Tensor, zeros } from '@promot/torch';
+import { type Optimizer, type Parameters, Tensor } from '@promot/torch';
 import type { Needs } from '../artifacts/checkpoints.js';
+import type { Rows } from '../artifacts/parts.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import type { Divided } from '../models/blocks.js';
 import { type ChoiceRule, mayBeBest } from './choose.js';
@@ -34,38 +35,34 @@ function lastGood({ candidates: all }: StageState): { step: number; candidates: 
 }
 
 /** What a checkpoint holds of what is trained and of the optimizer's state. */
-function storedOf(trained: Parameters, optimizer: Optimizer, shards: Shards | undefined) {
+function storedOf(trained: Parameters, optimizer: Optimizer, shards: Shards) {
   const state = optimizer.state();
-  if (!shards) return [trained, state] as const;
   // Where the model is whole on all ranks, it is stored as it is.
   const moved = shards.part === 'all' ? shards.stored(shards.piecesOf(trained)) : trained;
   return [moved, shards.stored(state)] as const;
 }
 
-/** Puts a checkpoint's tensors in place, one after the other: rank 0 reads each, and every rank keeps its rows. */
-export async function readDivided(
+/** What this rank writes of them: its rows, and rank 0 what is not divided. */
+function rowsOf(stored: ReadonlyMap<string, Tensor | Divided>): Map<string, Rows> {
+  return new Map(
+    [...stored].flatMap(([name, one]) => {
+      if (one instanceof Tensor) return isFirst() ? [[name, { rows: one, begin: 0 }]] : [];
+      return one.rows.numel > 0 ? [[name, one]] : [];
+    }),
+  );
+}
+
+/** Puts a checkpoint's tensors in place: each rank reads its rows. */
+export function readDivided(
   folder: RunFolder,
   state: Pick<StageState, 'stage' | 'step'>,
   trained: ReadonlyMap<string, Tensor | Divided>,
   optimizer?: ReadonlyMap<string, Tensor | Divided>,
-): Promise<void> {
-  const take = (stored: Tensor | Divided, found?: Tensor) => {
-    noGrad(() =>
-      scope(() => {
-        const whole = found ? found.to(stored.dtype).clone() : zeros(stored.shape, stored.dtype);
-        distributed.blocking.broadcast(whole)();
-        if (stored instanceof Tensor) stored.copy_(whole);
-        else stored.take(whole);
-      }),
-    );
-  };
-  try {
-    if (isFirst())
-      folder.checkpoints.read(state, trained, optimizer, (stored, found) => take(stored as Tensor | Divided, found));
-    else for (const stored of [...trained.values(), ...(optimizer?.values() ?? [])]) take(stored);
-  } catch (error) {
-    throw await distributed.explained(error);
-  }
+): void {
+  folder.checkpoints.read(state, trained, optimizer, (stored, found) => {
+    if (stored instanceof Tensor) stored.copy_(found.read());
+    else stored.take(found.rows(stored.begin, stored.rows.shape[0]!));
+  });
 }
 
 export class Checkpointer {
@@ -124,7 +121,11 @@ export class Checkpointer {
   }
 
   async save(): Promise<void> {
-    this.folder.checkpoints.save(this.stageState, ...storedOf(this.trained, this.optimizer, this.shards));
+    const { checkpoints } = this.folder;
+    if (this.shards) {
+      const [trained, optimizer] = storedOf(this.trained, this.optimizer, this.shards);
+      await checkpoints.saveParts(this.stageState, rowsOf(trained), rowsOf(optimizer));
+    } else checkpoints.save(this.stageState, this.trained, this.optimizer.state());
     await waitForWriter();
     await this.#prune();
     this.#lastSave = performance.now();
@@ -159,7 +160,7 @@ export class Checkpointer {
     await this.#restore();
   }
 
-  /** Puts what is trained to where the state says; rank 0 reads it for all. */
+  /** Puts what is trained to where the state says; rank 0 reads it for all where nothing is divided. */
   async #restore(): Promise<void> {
     this.optimizer.steps = this.stageState.step;
     if (this.shards) {

@@ -2,6 +2,7 @@
 // alone writes. Without a process group everything here is the identity.
 import { createHash } from 'node:crypto';
 import { distributed, noGrad, type Parameters, scope, type Tensor, threads } from '@promot/torch';
+import { isRun } from '../artifacts/run-file.js';
 import { UserError } from '../base/errors.js';
 import { version } from '../base/version.js';
 import { type Block, parametersOf } from '../models/blocks.js';
@@ -25,6 +26,18 @@ const longestWriteSeconds = 3600;
 /** After rank 0 has written something large: the others wait as long as it lives. */
 export async function waitForWriter(): Promise<void> {
   if (distributed.isInitialized()) await distributed.monitoredBarrier(longestWriteSeconds);
+}
+
+/** Throws a UserError where a rank does not see the run folder that rank 0 has made: each writes its rows there. */
+export async function checkShared(out: string): Promise<void> {
+  // Rank 0 has made it before any asks.
+  await fromFirst(() => out);
+  const seen = await distributed.allGatherObject(isRun(out));
+  const blind = seen.indexOf(false);
+  if (blind >= 0)
+    throw new UserError(
+      `${out}: rank ${blind} does not see this folder: with shard all ranks write to it, so they must share it`,
+    );
 }
 
 /** Copies rank 0's numbers into the tensors of all. */
@@ -54,7 +67,7 @@ export function jointSignal(own: AbortSignal | undefined): {
  * Makes sure that all ranks do the same work: promot's version, settings, examples, weights, threads.
  * @throws DistributedError with the values that differ
  */
-export async function agreeOn({ config, tasks, loaded }: RunSetup): Promise<void> {
+export async function agreeOn({ config, tasks, loaded, shards }: RunSetup): Promise<void> {
   if (!distributed.isInitialized()) return;
   const { device } = loaded.model.embedding;
   if (device !== 'cpu' && !distributed.backends().nccl) throw new UserError(distributed.howToGetNccl);
@@ -67,15 +80,20 @@ export async function agreeOn({ config, tasks, loaded }: RunSetup): Promise<void
     ...Object.fromEntries(Object.entries(config).map(([name, value]) => [`setting ${name}`, JSON.stringify(value)])),
     ...Object.fromEntries(hashes),
     device,
-    model: weightsOf(loaded.model.parameters.values()),
+    // Ranks that hold other rows of a model compare what they saw of each parameter.
+    model: weightsOf(
+      shards?.part === 'all' ? shards.wholeOf(loaded.model.parameters).values() : loaded.model.parameters.values(),
+      shards?.firstRows,
+    ),
     // Sums over a tensor depend on how many threads share it, and the ranks' weights must stay the same bit for bit.
     threads: threads(),
   });
 }
 
 /** A number that tells one set of weights from another. */
-function weightsOf(parameters: Iterable<Tensor>): string {
-  const sums = noGrad(() => scope(() => [...parameters].map((parameter) => parameter.to('float64').sum().item())));
+function weightsOf(parameters: Iterable<Tensor>, firstRows: readonly number[] = []): string {
+  const own = noGrad(() => scope(() => [...parameters].map((parameter) => parameter.to('float64').sum().item())));
+  const sums = [...own, ...firstRows];
   return createHash('sha256').update(new Float64Array(sums)).digest('hex').slice(0, 16);
 }
 

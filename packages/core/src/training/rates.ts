@@ -56,9 +56,29 @@ const smollm: FamilyRates = {
 
 export const familyRates: readonly FamilyRates[] = [smallT5, paper, gemma, smollm];
 
+/** Of a table in pieces of so many numbers: a large one is never held in float32. */
+const pieceNumbers = 2 ** 24;
+
 /** Root mean square of what the model reads in place of a token. */
-export function embeddingSize({ embedding, shape }: LanguageModel): number {
-  return scope(() => embedding.float().square().mean().sqrt().item()) * shape.embeddingScale;
+export function embeddingSize({ embedding, blocks, shape }: LanguageModel): number {
+  const [rows = 0] = embedding.shape;
+  const step = Math.max(1, Math.floor((pieceNumbers * rows) / embedding.numel));
+  const squares = scope(() => {
+    const values = blocks.values(embedding);
+    let sum = 0;
+    for (let at = 0; at < rows; at += step)
+      sum +=
+        scope(() =>
+          values
+            .narrow(0, at, Math.min(step, rows - at))
+            .float()
+            .square()
+            .mean()
+            .item(),
+        ) * Math.min(step, rows - at);
+    return sum / rows;
+  });
+  return Math.sqrt(squares) * shape.embeddingScale;
 }
 
 /** The rates for a model; `measured` says where they come from, also where it was on another family. */

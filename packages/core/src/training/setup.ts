@@ -12,6 +12,7 @@ import { addTokens } from '../models/add-tokens.js';
 import { fits, renderChats, withChatTemplate } from '../models/chat.js';
 import { chooseDevice } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
+import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample } from '../models/tokenize.js';
 import { openModel } from '../open/open.js';
 import { hasPaperSettings, loadTask } from '../tasks/registry.js';
@@ -109,7 +110,11 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     const replay: TrainingExamples[] = [];
     for (const [i, task] of replayTasks.entries()) replay.push(await examplesOf(task, seeds[tasks.length + i]!));
 
-    checkNumbers(loaded, runTasks, request);
+    const weightsHold = `${request.model}: the weights hold`;
+    // What is not read yet is checked when it is.
+    if (!loaded.model.blocks.unread) checkNumbers(loaded.model.parameters.values(), weightsHold);
+    const prompts = runTasks.flatMap(({ prompt }) => prompt ?? []);
+    checkNumbers(prompts, 'promptInit: the prompt holds');
     for (const { trains, settings } of method.stages) {
       if (trains.includes('prompt')) warnOfLargeSteps(loaded, settings, config, request);
       if (config.stages[settings]!.lowerRate && (config.keep.tasks.length === 0 || !trains.includes('model')))
@@ -126,8 +131,8 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     const base = config.kl.weight > 0 ? await openAs(loaded, request) : undefined;
     const lora = uses(method, 'lora') ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
     // The last of all: what is above reads the model.
-    const isDivided = config.shard !== false && distributed.getWorldSize() > 1;
-    const shards = isDivided ? new Shards(loaded.model, config.shard === true ? 'all' : 'optimizer') : undefined;
+    const shards = makeShards(loaded.model, config.shard);
+    if (shards?.part === 'all') checkNumbers(shards.piecesOf(loaded.model.parameters).values(), weightsHold);
     return { method, loaded, config, tasks: runTasks, replayTasks, keepTasks, phases, lora, base, shards };
   } catch (error) {
     tearDown({ tasks: runTasks, loaded });
@@ -190,13 +195,16 @@ async function openForTraining(
   const names = stageNames(method);
   const parsed = parseSettings(given, names);
   const stored = before && (parseSettings(before.config as ConfigInput, names) as Partial<TrainingConfig>);
-  const { device, precision: wanted, loss, preset } = { ...stored, ...(parsed as Partial<TrainingConfig>) };
+  const known = { ...stored, ...(parsed as Partial<TrainingConfig>) };
+  const { device, precision: wanted, loss, preset, shard = false, addTokens = [] } = known;
   const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
   const bf16 = chooseDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
   const precision = wanted ?? (bf16 ? 'bf16' : 'fp32');
   const wants = objectives.get(loss ?? 'cross-entropy').defaults ?? {};
   for (const { objective } of method.stages) if (objective !== undefined) objectives.get(objective);
-  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
+  // Each rank reads its part of a model that is to be divided. New tokens need the whole tables first.
+  const unread = isDivided(shard) && addTokens.length === 0;
+  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device, unread });
   try {
     const paper = paperConfig(loaded.model.kind, bf16, method);
     if (stored) return { loaded, config: resumedConfig(overlay(paper, stored), parsed, examples, before.out) };
@@ -242,13 +250,20 @@ async function withNewTokens(
   }
 }
 
+/** Whether a setting divides the model itself. */
+function isDivided(shard: TrainingConfig['shard']): boolean {
+  return shard === true && distributed.getWorldSize() > 1;
+}
+
+function makeShards(model: LanguageModel, shard: TrainingConfig['shard']): Shards | undefined {
+  if (shard === false || distributed.getWorldSize() === 1) return undefined;
+  return new Shards(model, shard === true ? 'all' : 'optimizer');
+}
+
 /** Weights that a broken run left: no training mends them. */
-function checkNumbers({ model }: LoadedModel, tasks: readonly RunTask[], request: TrainRequest): void {
-  const finite = (tensors: Iterable<Tensor>) => noGrad(() => scope(() => allFinite([...tensors])));
-  if (!finite(model.parameters.values()))
-    throw new UserError(`${request.model}: the weights hold numbers that are not finite (NaN or infinity)`);
-  if (!finite(tasks.flatMap(({ prompt }) => prompt ?? [])))
-    throw new UserError('promptInit: the prompt holds numbers that are not finite (NaN or infinity)');
+function checkNumbers(tensors: Iterable<Tensor>, what: string): void {
+  if (!noGrad(() => scope(() => allFinite([...tensors]))))
+    throw new UserError(`${what} numbers that are not finite (NaN or infinity)`);
 }
 
 /**

@@ -32,6 +32,8 @@ interface Piece {
   readonly rows: number;
   /** Numbers of a row. */
   readonly width: number;
+  /** This rank's first row. */
+  readonly begin: number;
   /** [own rows, ...] */
   readonly own: Tensor;
 }
@@ -59,6 +61,7 @@ const numelOf = (shape: readonly number[]) => shape.reduce((product, side) => pr
 
 export class Shards implements BlockExecutor {
   readonly #pieces = new Map<Tensor, Piece>();
+  readonly #firstRows: number[] = [];
   readonly #byName = new Map<string, Piece>();
   readonly #gathered = new Map<Block, Gathered>();
   /** Which block came after which, in the forward and in the backward direction: those to come are gathered early. */
@@ -70,18 +73,20 @@ export class Shards implements BlockExecutor {
   readonly #model: LanguageModel;
 
   /**
-   * Divides a model that is whole on every rank. `all`: from now on its blocks run here, and it is whole nowhere;
-   * `optimizer`: the model stays as it is, and each rank moves its rows.
+   * Divides a model that is whole on every rank, or whose parameters are still in their file. `all`: from now on its
+   * blocks run here, and it is whole nowhere; `optimizer`: the model stays as it is, and each rank moves its rows.
    */
   constructor(
     model: LanguageModel,
     readonly part: 'all' | 'optimizer',
   ) {
     this.#model = model;
-    const names = new Map([...model.parameters].map(([name, tensor]) => [tensor, name]));
-    for (const block of model.blocks.list)
-      for (const parameter of block.parameters())
-        if (!this.#pieces.has(parameter)) this.#divide(names.get(parameter)!, parameter);
+    const inBlocks = new Set(model.blocks.list.flatMap((block) => block.parameters()));
+    for (const [name, parameter] of model.parameters)
+      if (inBlocks.has(parameter)) this.#divide(name, parameter);
+      else this.#read(parameter);
+    model.blocks.unread?.close();
+    model.blocks.unread = undefined;
     if (part === 'optimizer') return;
     model.blocks.executor = this;
     model.blocks.divided = new Map(
@@ -97,15 +102,39 @@ export class Shards implements BlockExecutor {
     const own = keep(
       noGrad(() =>
         scope(() => {
-          const view = parameter.detach().narrow(0, begin, end - begin);
-          return this.part === 'all' ? view.clone() : view;
+          const values = this.#model.blocks.values(parameter).detach();
+          this.#firstRows.push(values.narrow(0, 0, 1).to('float64').sum().item());
+          const view = values.narrow(0, begin, end - begin);
+          return this.part === 'all' ? this.#asHeld(view, parameter) : view;
         }),
       ),
     );
-    const piece = { name, parameter, shape, rows, width, own };
+    const piece = { name, parameter, shape, rows, width, begin, own };
     this.#pieces.set(parameter, piece);
     this.#byName.set(name, piece);
     if (this.part === 'all') noGrad(() => call('aten::set_', parameter));
+  }
+
+  /** Reads what stays whole. */
+  #read(parameter: Tensor): void {
+    noGrad(() =>
+      scope(() => {
+        const values = this.#model.blocks.values(parameter);
+        if (values === parameter) return;
+        call('aten::set_.source_Tensor', parameter, this.#asHeld(values, parameter));
+      }),
+    );
+  }
+
+  /** A copy of values of a parameter, where and in which numbers it is. */
+  #asHeld(values: Tensor, { dtype, device }: Tensor): Tensor {
+    const own = values.dtype === dtype ? values.clone() : values.to(dtype);
+    return own.toDevice(device).contiguous();
+  }
+
+  /** Sums of the first rows of the divided parameters as they were: they tell one model from another. */
+  get firstRows(): readonly number[] {
+    return this.#firstRows;
   }
 
   /** What this rank holds while an optimizer moves what `piecesOf` gave. */
@@ -167,11 +196,11 @@ export class Shards implements BlockExecutor {
   /** Of whole gradients this rank's rows; where the model is divided, they are that already. */
   collect(): void {
     if (this.part === 'all') return;
-    for (const { parameter, own, rows } of this.#pieces.values())
+    for (const { parameter, own, begin } of this.#pieces.values())
       scope(() => {
         const gradient = parameter.grad;
         if (gradient && own.numel > 0 && own.requiresGrad)
-          own.backward(noGrad(() => gradient.narrow(0, this.#rank * rows, own.shape[0]!)));
+          own.backward(noGrad(() => gradient.narrow(0, begin, own.shape[0]!)));
         parameter.clearGrad();
       });
   }
@@ -210,6 +239,8 @@ export class Shards implements BlockExecutor {
     return {
       dtype: own.dtype,
       shape,
+      rows: own,
+      begin: piece.begin,
       read: () =>
         noGrad(() =>
           scope(() => {
@@ -220,10 +251,10 @@ export class Shards implements BlockExecutor {
             return all.narrow(0, 0, numelOf(shape)).view(...shape);
           }),
         ),
-      take: (whole) =>
+      take: (rows) =>
         noGrad(() => {
           this.settle();
-          scope(() => own.copy_(whole.narrow(0, Math.min(shape[0]!, this.#rank * piece.rows), own.shape[0]!)));
+          own.copy_(rows);
         }),
     };
   }

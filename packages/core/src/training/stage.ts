@@ -10,7 +10,7 @@ import { UserError } from '../base/errors.js';
 import type { WorkEvent } from '../base/events.js';
 import { has, type StageConfig, type TrainingConfig } from '../methods/index.js';
 import type { ModelCard } from '../models/card.js';
-import { giveParts, saveModel } from '../models/save.js';
+import { saveModel } from '../models/save.js';
 import { checkpointsActivations } from './activation.js';
 import { Checkpointer, type CheckpointRules, readDivided } from './checkpointer.js';
 import { bestOf, choiceRule, keeps, standsStill } from './choose.js';
@@ -309,7 +309,7 @@ class StageRun {
     const { shards } = setup;
     if (shards?.part === 'all') {
       const stored = shards.stored(shards.piecesOf(this.#trained));
-      await readDivided(folder, { stage: this.phase.key, step: best.step }, stored);
+      readDivided(folder, { stage: this.phase.key, step: best.step }, stored);
     } else {
       if (folder.writes) folder.checkpoints.load(this.phase.key, best.step, this.#trained);
       await copyFromFirst(this.#trained.values());
@@ -329,8 +329,9 @@ class StageRun {
     if (adapter && folder.writes) await writeLoraAdapter(folder.loraPath, adapter, baseOfAdapter);
     this.#additions?.merge();
     this.#additions = undefined;
-    if (isModelTrained && folder.writes) await saveModel(folder.modelPath, loaded, { card: this.#card(best) });
-    else if (isModelTrained) giveParts(loaded);
+    // All ranks write a model that is divided.
+    if (isModelTrained && (folder.writes || shards?.part === 'all'))
+      await saveModel(folder.modelPath, loaded, { card: this.#card(best) });
     await waitForWriter();
   }
 

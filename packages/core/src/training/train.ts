@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { withDevice } from '@promot/torch';
 import { RunFolder } from '../artifacts/run-folder.js';
 import { checkFingerprints, fingerprintsOf } from './fingerprints.js';
-import { agreeOn, fromFirst, isFirst } from './parallel.js';
+import { agreeOn, checkShared, fromFirst, isFirst } from './parallel.js';
 import { describeChoice } from './presets.js';
 import type { TrainRequest, TrainResult } from './request.js';
 import { checkSame, placed, type RunBefore, runBefore } from './resume.js';
@@ -39,6 +39,7 @@ async function trainSetUp(request: TrainRequest, setup: RunSetup, before: RunBef
     const info = { ...placed(request), fingerprints };
     const open = () => (before ? RunFolder.reopen(out) : RunFolder.create(out, info, setup.config));
     const folder = isFirst() ? await open() : new RunFolder(out, false);
+    if (setup.shards) await checkShared(out);
     const sum = (of: (task: RunSetup['tasks'][number]) => number) => setup.tasks.reduce((n, task) => n + of(task), 0);
     const { method, config, loaded } = setup;
     const trainExamples = sum(({ examples }) => examples.examples.length);
