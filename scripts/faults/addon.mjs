@@ -46,10 +46,7 @@ export async function run({ minutes, seed, kind }) {
   return counts.faults;
 }
 
-/**
- * The operators that the sources name, but for one that opens files and one of libtorch's that trusts its lists to hold
- * tensors of equal sizes, and writes beyond their ends where they do not (the optimizer makes those lists itself).
- */
+/** The operators that the sources name, but for one that opens files. */
 function operatorsOfSources() {
   const found = new Set();
   for (const name of ['torch', 'core', 'promot']) {
@@ -61,7 +58,7 @@ function operatorsOfSources() {
         ))
           found.add(operator);
   }
-  for (const name of ['aten::from_file', 'aten::_fused_adamw_']) found.delete(name);
+  found.delete('aten::from_file');
   return [...found].sort();
 }
 

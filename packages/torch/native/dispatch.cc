@@ -8,6 +8,7 @@
 
 #include <sstream>
 
+#include "private.h"
 #include "state.h"
 
 namespace {
@@ -149,7 +150,8 @@ c10::IValue toIValue(State& state, Napi::Value value, const c10::TypePtr& type, 
 
 /**
  * Element types, layouts and memory formats travel as integers; libtorch looks them up in tables without looking
- * whether they are in there (a numeric element type of -2 ended the process with SIGFPE).
+ * whether they are in there (a numeric element type of -2 ended the process with SIGFPE). Sparse layouts are refused:
+ * libtorch checks little there (a compressed layout with no dimensions wrote outside its memory).
  */
 void checkEnumeration(Napi::Value value, const c10::TypePtr& type) {
   if (type->kind() == c10::TypeKind::OptionalType)
@@ -164,7 +166,8 @@ void checkEnumeration(Napi::Value value, const c10::TypePtr& type) {
     case c10::TypeKind::ScalarTypeType:
       throw std::invalid_argument("an element type is given by its name, such as 'float32'");
     case c10::TypeKind::LayoutType:
-      return below(static_cast<int64_t>(c10::Layout::NumOptions), "layout");
+      if (toInt(value) != static_cast<int64_t>(c10::Layout::Strided)) throw std::invalid_argument("tensors are dense: the one layout is 0 (strided)");
+      return;
     case c10::TypeKind::MemoryFormatType:
       return below(static_cast<int64_t>(c10::MemoryFormat::NumOptions), "memory format");
     default:
@@ -256,7 +259,7 @@ Napi::Value findOperator(const Napi::CallbackInfo& info) {
   auto found = c10::Dispatcher::singleton().findSchema(name);
   if (!found) throw Napi::Error::New(env, "libtorch has no operator " + full);
   size_t index = state.operators.size();
-  state.operators.push_back(*found);
+  state.operators.push_back({*found, privateCheckOf(full)});
   state.operatorIndex.emplace(full, index);
   return Napi::Number::New(env, static_cast<double>(index));
 }
@@ -264,7 +267,7 @@ Napi::Value findOperator(const Napi::CallbackInfo& info) {
 Napi::Value schemaOf(const Napi::CallbackInfo& info) {
   State& state = State::of(info.Env());
   std::ostringstream out;
-  out << state.operators.at(info[0].As<Napi::Number>().Uint32Value()).schema();
+  out << state.operators.at(info[0].As<Napi::Number>().Uint32Value()).handle.schema();
   return Napi::String::New(info.Env(), out.str());
 }
 
@@ -273,7 +276,7 @@ Napi::Value callOperator(const Napi::CallbackInfo& info) {
   State& state = State::of(env);
   uint32_t index = info[0].As<Napi::Number>().Uint32Value();
   if (index >= state.operators.size()) throw Napi::Error::New(env, "unknown operator");
-  const c10::OperatorHandle& op = state.operators[index];
+  const auto& [op, check] = state.operators[index];
   const c10::FunctionSchema& schema = op.schema();
   const auto& parameters = schema.arguments();
 
@@ -310,6 +313,11 @@ Napi::Value callOperator(const Napi::CallbackInfo& info) {
     }
   }
 
+  try {
+    if (check) check(stack);
+  } catch (const std::exception& error) {
+    throw fail(messageOf(error), stack);
+  }
   // The stack is consumed by the call; the arguments are kept for the message only when something goes wrong.
   std::vector<c10::IValue> results = stack;
   try {

@@ -10,6 +10,14 @@
 #include <unordered_map>
 #include <vector>
 
+#include "private.h"
+
+/** An operator, and the check of its arguments where libtorch's is not enough. */
+struct Operator {
+  c10::OperatorHandle handle;
+  PrivateCheck check;
+};
+
 struct Entry {
   at::Tensor tensor;
   int64_t reported;  // bytes told to V8 for this handle
@@ -19,7 +27,7 @@ struct State {
   std::unordered_map<int64_t, Entry> tensors;
   // Handles are never used twice, so that a stale one is recognised for certain.
   int64_t next = 1;
-  std::vector<c10::OperatorHandle> operators;
+  std::vector<Operator> operators;
   std::unordered_map<std::string, size_t> operatorIndex;
 
   static State& of(Napi::Env env) { return *env.GetInstanceData<State>(); }

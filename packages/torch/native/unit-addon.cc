@@ -2,4 +2,5 @@
 #include "addon.cc"
 #include "dispatch.cc"
 #include "distributed.cc"
+#include "private.cc"
 #include "profile.cc"

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { arange, call, grad, linear, noGrad, randn, schema, tensor, zeros } from './index.js';
+import { arange, call, grad, linear, noGrad, randn, schema, type Tensor, tensor, zeros } from './index.js';
 
 describe('tensors', () => {
   test('numbers go in and come out as they were, in every element type', () => {
@@ -90,7 +90,20 @@ describe('errors', () => {
         /argument 'dtype': an element type is given by/,
       );
     expect(() => call('aten::clone', zeros([3]), -1)).toThrow(/'memory_format': there is no memory format -1/);
-    expect(() => call('aten::to.dtype_layout', zeros([3]), undefined, 99)).toThrow(/'layout': there is no layout 99/);
+    for (const layout of [3, 99])
+      expect(() => call('aten::to.dtype_layout', zeros([3]), undefined, layout)).toThrow(/'layout': tensors are dense/);
+    // These wrote outside their memory.
+    expect(() => call('aten::new_zeros', zeros([3]), [], undefined, 3)).toThrow(/'layout': tensors are dense/);
+    expect(() => call('aten::_chunk_cat', [zeros([])], 0, 2)).toThrow(/_chunk_cat.*dimension 'dim'/);
+    const adamw = (gradient: Tensor, steps: Tensor) =>
+      call(
+        'aten::_fused_adamw_',
+        ...[[zeros([4])], [gradient], [zeros([4])], [zeros([4])], [], [steps]],
+        ...[0.1, 0.9, 0.9, 0, 1e-8, false, false],
+      );
+    adamw(zeros([4]), zeros([]));
+    expect(() => adamw(zeros([3]), zeros([]))).toThrow(/_fused_adamw_.*each tensor of 'grads'/);
+    expect(() => adamw(zeros([8]).narrow(0, 0, 4), zeros([2]))).toThrow(/'state_steps' is one float32 number/);
     expect(() => call('aten::relu', 5)).toThrow(/argument 'self': expected a tensor/);
     expect(() => call('aten::add.Scalar', zeros([1]), zeros([1]))).toThrow(/argument 'other': expected a number/);
     expect(() => call('aten::relu')).toThrow(/argument 'self': is missing/);
