@@ -12,6 +12,9 @@ const id = z.int().min(0).max(GREATEST_ID);
 /** Parts may hold parts; deeper than this none does. */
 const DEEPEST = 8;
 
+const piece = z.looseObject({ id: z.string(), type_id: z.int().nullish() });
+const template = z.array(z.union([z.looseObject({ SpecialToken: piece }), z.looseObject({ Sequence: piece })]));
+
 /** The fields of a part that mean something, whatever its type; `type` itself is the library's to know. */
 const part = z.looseObject({
   type: z.string(),
@@ -36,8 +39,19 @@ const part = z.looseObject({
       z.array(z.tuple([z.string(), id])),
     ])
     .nullish(),
-  single: z.union([z.array(z.looseObject({})), z.string()]).nullish(),
+  single: z.union([template, z.string()]).nullish(),
+  pair: z.union([template, z.string()]).nullish(),
 });
+
+/** What a part of a type cannot do without. */
+const needed: Readonly<Record<string, readonly string[]>> = {
+  Replace: ['pattern', 'content'],
+  Prepend: ['prepend'],
+  Precompiled: ['precompiled_charsmap'],
+  Split: ['pattern', 'behavior'],
+  Metaspace: ['replacement'],
+  TemplateProcessing: ['single'],
+};
 
 const token = z.looseObject({
   id,
@@ -108,6 +122,8 @@ function checkPart(value: unknown, where: string, depth: number): void {
   if (depth > DEEPEST) throw new UserError(`${where}: parts within parts, more than ${DEEPEST} deep`);
   check(value, part, where);
   if (!isJsonObject(value)) return;
+  const missing = needed[String(value.type)]?.find((key) => value[key] === undefined || value[key] === null);
+  if (missing) throw new UserError(`${where}: a ${value.type} needs "${missing}"`);
   for (const list of lists) {
     const inner = value[list];
     if (inner === undefined) continue;

@@ -210,7 +210,9 @@ function completeDescription(place: string, given: JsonObject, config: JsonObjec
   if (!isJsonObject(given.model)) throw new UserError(`${place}: tokenizer.json has no "model".`);
   const model: JsonObject = { ...given.model };
   model.type ??= Array.isArray(model.vocab) ? 'Unigram' : Array.isArray(model.merges) ? 'BPE' : 'WordPiece';
-  const added = Array.isArray(given.added_tokens) ? given.added_tokens.filter(isJsonObject) : [];
+  const added = given.added_tokens ?? [];
+  if (!Array.isArray(added) || !added.every(isJsonObject))
+    throw new UserError(`${place}: tokenizer.json: added_tokens: a list of objects is needed`);
   const description: JsonObject = {
     normalizer: null,
     pre_tokenizer: null,

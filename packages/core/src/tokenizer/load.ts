@@ -53,7 +53,7 @@ function readTokenizer(folder: string): Tokenizer {
   const name = ['spiece.model', 'tokenizer.model', 'sentencepiece.bpe.model'].find((x) => existsSync(join(folder, x)));
   if (name) return fromSentencePiece(folder, name, config, modelIds);
 
-  if (config.tokenizer_class === 'ByT5Tokenizer') return byT5Tokenizer(config, folder);
+  if (config.tokenizer_class === 'ByT5Tokenizer') return byT5Tokenizer(config, join(folder, 'tokenizer_config.json'));
   throw new UserError(`${folder} has no tokenizer: tokenizer.json, spiece.model or tokenizer.model is needed.`);
 }
 
@@ -88,7 +88,7 @@ function fromSentencePiece(
 ): Tokenizer {
   const model = readSentencePiece(join(folder, name));
   const holdsSentinels = model.pieces.some(({ piece }) => /^▁?<extra_id_\d+>$/.test(piece));
-  const wanted = sentinelCount(config.extra_ids, 100, folder);
+  const wanted = sentinelCount(config.extra_ids, 100, join(folder, 'tokenizer_config.json'));
   const t5 = model.type === 'unigram';
   const description = sentencePieceDescription(model, t5 && !holdsSentinels ? wanted : 0, join(folder, name));
   const piece = (id: number | undefined) => (id === undefined ? undefined : model.pieces[id]?.piece);

@@ -289,9 +289,11 @@ describe('bad input', () => {
     ['model', 'merges', [null], /model\.merges\.0: null is no pair/],
     ['model', 'byte_fallback', 'yes', /model\.byte_fallback/],
     ['decoder', 'type', 5, /decoder\.type/],
+    ['added_tokens', '0', null, /tokenizer\.json: added_tokens: a list of objects/],
+    ['pre_tokenizer', 'type', 'TemplateProcessing', /pre_tokenizer: a TemplateProcessing needs "single"/],
     ['pre_tokenizer', 'pretokenizers', 5, /pre_tokenizer\.pretokenizers: a list is needed/],
     ['pre_tokenizer', 'pretokenizers', [null], /pre_tokenizer\.pretokenizers\.0: /],
-    ['pre_tokenizer', 'pretokenizers', [{ type: 'Split', pattern: { Regex: '(' } }], /not understood/],
+    ['pre_tokenizer', 'pretokenizers', [{ type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated' }], /not understood/],
     ['pre_tokenizer', 'type', 'Sequence9', /not understood|pre_tokenizer/],
   ])('tokenizer.json with %s.%s %j', (part, key, value, reason) => {
     const description = JSON.parse(readFileSync(join(golden, 'smollm/tokenizer.json'), 'utf8'));
