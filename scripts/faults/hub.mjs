@@ -9,6 +9,7 @@ import { startHubServer } from '../../packages/core/dist/hub/fixtures/hub-server
 import { lineFault } from './lib/campaign.mjs';
 import { runLimited } from './lib/limited.mjs';
 import { random } from './lib/random.mjs';
+import { timer } from './lib/timer.mjs';
 
 const child = fileURLToPath(new URL('lib/hub-child.mjs', import.meta.url));
 const files = {
@@ -116,9 +117,9 @@ const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
 export async function run({ minutes, seed, kind }) {
   const names = Object.keys(faults).filter((name) => kind === undefined || name === kind);
-  const end = Date.now() + 60_000 * minutes;
+  const isOver = timer(minutes);
   const counts = { cases: 0, right: 0, refused: 0, faults: 0 };
-  for (let number = 0; Date.now() < end; number++) {
+  for (let number = 0; !isOver(); number++) {
     const draw = random(`hub-${seed}-${number}`);
     const [name, place, times] = [draw.of(names), draw.of(Object.keys(places)), draw.of([1, 2, 1000])];
     const found = await oneCase(name, place, times);

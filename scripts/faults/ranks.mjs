@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { random } from './lib/random.mjs';
 import { difference, filesOf, kinds, makeTasks, requestOf } from './lib/runs.mjs';
+import { timer } from './lib/timer.mjs';
 
 const child = fileURLToPath(new URL('lib/rank.mjs', import.meta.url));
 /** Within so many seconds of the death the others must have ended. */
@@ -16,7 +17,7 @@ const longestEnd = 10;
 export async function run({ minutes, seed, kind }) {
   const draw = random(`ranks-${seed}`);
   const folder = mkdtempSync(join(tmpdir(), 'promot-ranks-'));
-  const end = Date.now() + minutes * 60_000;
+  const isOver = timer(minutes);
   const count = { runs: 0, kills: 0, faults: 0, slowest: 0 };
   const fault = (what) => {
     count.faults++;
@@ -25,7 +26,7 @@ export async function run({ minutes, seed, kind }) {
   try {
     const all = kinds(makeTasks(folder)).filter(({ name }) => kind === undefined || name === kind);
     const wholes = new Map();
-    for (let i = 0; i === 0 || Date.now() < end; i++) {
+    for (let i = 0; i === 0 || !isOver(); i++) {
       const [one, size] = [all[i % all.length], 2 + (i % 2)];
       const key = `${one.name} of ${size}`;
       if (!wholes.has(key)) {

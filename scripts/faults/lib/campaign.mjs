@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { keepFile, layOut } from './corpus.mjs';
 import { Reader } from './reader.mjs';
+import { timer } from './timer.mjs';
 
 /** What is wrong with a result; undefined where a person would be content. */
 function faultOf({ outcome, name, message }, folder) {
@@ -41,9 +42,9 @@ export async function campaign({ title, minutes, kind }, casesOf) {
       if (outcome === 'loaded' || ['gguf', 'run'].includes(entry.kind)) able.push(entry);
       else console.log(`${entry.name}: left out, it is not read undamaged: ${message}`);
     }
-    const ends = Date.now() + 60_000 * minutes;
+    const isOver = timer(minutes);
     for (const { entry, file, bytes, what } of casesOf(able)) {
-      if (Date.now() > ends) break;
+      if (isOver()) break;
       writeFileSync(join(entry.folder, file), bytes);
       const result = await reader.read(entry.kind, entry.folder);
       writeFileSync(join(entry.folder, file), entry.sound.get(file));

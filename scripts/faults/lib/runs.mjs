@@ -16,6 +16,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { RandomStream } from '../../../packages/core/dist/base/random.js';
+import { timer } from './timer.mjs';
 
 const root = new URL('../../../', import.meta.url);
 const child = fileURLToPath(new URL('packages/core/test/train-child.mjs', root));
@@ -67,12 +68,12 @@ export function kinds(tasks) {
 export async function killRuns({ title, minutes, seed, kind, damage = undefined }) {
   const random = new RandomStream(seed);
   const folder = mkdtempSync(join(tmpdir(), 'promot-faults-'));
-  const end = Date.now() + minutes * 60_000;
+  const isOver = timer(minutes);
   const count = { runs: 0, kills: 0, damages: 0, faults: 0 };
   try {
     const all = kinds(makeTasks(folder)).filter(({ name }) => kind === undefined || name === kind);
     const wholes = new Map();
-    for (let i = 0; i === 0 || Date.now() < end; i++) {
+    for (let i = 0; i === 0 || !isOver(); i++) {
       const one = all[i % all.length];
       if (!wholes.has(one)) wholes.set(one, await wholeRun(one, join(folder, `whole-${i}`)));
       const whole = wholes.get(one);

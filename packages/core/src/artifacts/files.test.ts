@@ -63,11 +63,14 @@ test.each([
   ['{"type":"other","stage":"model","step":1}', /line 2: type/],
   ['{"stage":"model","step":1,"evalLoss":2}', /line 2: an evaluation without a score/],
   ['{]', /line 2: malformed JSON/],
-])('metrics.jsonl: the line %s is refused', (line, message) => {
+])('metrics.jsonl: the line %s is refused, or left out and told', (line, message) => {
   const path = put('metrics.jsonl', { ...step, ...clock });
   appendFileSync(join(path, 'metrics.jsonl'), `${line}\n`);
   expect(() => readMetrics(path)).toThrow(UserError);
   expect(() => readMetrics(path)).toThrow(message);
+  const damaged: string[] = [];
+  expect(readMetrics(path, (where) => damaged.push(where))).toHaveLength(1);
+  expect(damaged).toEqual([expect.stringMatching(/metrics\.jsonl line 2$/u)]);
 });
 
 test('run.json', () => {

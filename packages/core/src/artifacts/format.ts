@@ -2,7 +2,7 @@
 import { statSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { checked, readJson } from '../base/json.js';
+import { checked, isJsonObject, readJson } from '../base/json.js';
 import { readJsonLines } from '../base/json-lines.js';
 
 /** Of the files that this version writes. Format 1, which said no number, is still read. */
@@ -35,8 +35,8 @@ export function readArtifact<T>(path: string, schema: z.ZodType<T>, old: (conten
 }
 
 /**
- * The lines of a file of this format or of format 1, without its header; see `readJsonLines`. Errors as of
- * `readArtifact`.
+ * The lines of a file of this format or of format 1, without its header; see `readJsonLines`. A line of another kind is
+ * damaged, too. Errors as of `readArtifact`.
  */
 export function readArtifactLines<T>(
   path: string,
@@ -45,12 +45,18 @@ export function readArtifactLines<T>(
   onDamaged?: (where: string) => void,
 ): T[] {
   return readJsonLines(path, onDamaged).flatMap(({ value, where }, i) => {
-    const line = checked(value, z.looseObject({}), where);
-    if (i === 0 && line.type === 'header') {
-      refuseLater(line.format, path);
+    if (i === 0 && isJsonObject(value) && value.type === 'header') {
+      refuseLater(value.format, path);
       return [];
     }
-    return [checked('type' in line ? line : old(line, where), schema, where)];
+    try {
+      const line = checked(value, z.looseObject({}), where);
+      return [checked('type' in line ? line : old(line, where), schema, where)];
+    } catch (error) {
+      if (!onDamaged || !(error instanceof UserError)) throw error;
+      onDamaged(where);
+      return [];
+    }
   });
 }
 

@@ -293,7 +293,12 @@ describe('bad input', () => {
     ['pre_tokenizer', 'type', 'TemplateProcessing', /pre_tokenizer: a TemplateProcessing needs "single"/],
     ['pre_tokenizer', 'pretokenizers', 5, /pre_tokenizer\.pretokenizers: a list is needed/],
     ['pre_tokenizer', 'pretokenizers', [null], /pre_tokenizer\.pretokenizers\.0: /],
-    ['pre_tokenizer', 'pretokenizers', [{ type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated' }], /not understood/],
+    [
+      'pre_tokenizer',
+      'pretokenizers',
+      [{ type: 'Split', pattern: { Regex: '(' }, behavior: 'Isolated' }],
+      /not understood/,
+    ],
     ['pre_tokenizer', 'type', 'Sequence9', /not understood|pre_tokenizer/],
   ])('tokenizer.json with %s.%s %j', (part, key, value, reason) => {
     const description = JSON.parse(readFileSync(join(golden, 'smollm/tokenizer.json'), 'utf8'));

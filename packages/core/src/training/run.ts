@@ -86,5 +86,7 @@ function rewindMetrics(folder: RunFolder, setup: RunSetup, request: TrainRequest
     if (line.type === 'step') return true;
     return step === 0 ? state.start !== undefined : state.candidates.some((c) => c.step === step);
   };
-  folder.rewindMetrics(keep, (where) => onEvent?.({ type: 'note', text: `${where}: not a JSON line: it is left out` }));
+  folder.rewindMetrics(keep, (where) =>
+    onEvent?.({ type: 'note', text: `${where}: not a line that promot wrote: it is left out` }),
+  );
 }
