@@ -4,9 +4,10 @@ import { alignedTable, UserError } from '@promot/core/base';
 import { cpuFeatures } from '@promot/torch/setup';
 import { z } from 'zod';
 import type { RealCost } from '../experiments/real/cost.js';
-import type { RealRequest } from '../experiments/real/experiment.js';
+import type { RealRequest } from '../experiments/real/request.js';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
+import { observer } from './observe.js';
 import type { CommonOptions } from './options.js';
 import { duration, Progress } from './progress.js';
 import { readSettings } from './settings.js';
@@ -63,9 +64,10 @@ export async function reproduceReal(io: Io, options: Options): Promise<void> {
   const { limit, promptSteps, steps, look, seeds, kept } = { ...sizes[size], ...given };
   await useTorch();
   const { arms, groups, isArm } = await import('../experiments/real/arms.js');
-  const { armsOf, looksOf, runReal } = await import('../experiments/real/experiment.js');
+  const { looksOf, runReal } = await import('../experiments/real/experiment.js');
   const { planReal } = await import('../experiments/real/cost.js');
   const { realReport } = await import('../experiments/real/report.js');
+  const { armsOf } = await import('../experiments/real/request.js');
   const { targets } = await import('../experiments/real/targets.js');
   const { readAbsorbed } = await import('../experiments/real/why.js');
   const { writeReport } = await import('@promot/core/report');
@@ -99,12 +101,7 @@ export async function reproduceReal(io: Io, options: Options): Promise<void> {
       runReal({
         ...request,
         signal,
-        onLine: (text) => progress.line(`${request.target}, ${text}`),
-        onEvent: (arm, event) => {
-          if (event.type === 'step')
-            progress.update(arm, event.step, event.steps, `${event.stage} loss ${event.loss.toFixed(3)}`);
-          if (event.type === 'note') progress.line(`${arm}: ${event.text}`);
-        },
+        onEvent: observer(progress),
       }),
     );
     const looks = looksOf(request);

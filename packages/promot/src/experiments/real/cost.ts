@@ -3,8 +3,8 @@
 import { existsSync, statSync } from 'node:fs';
 import { readJsonLines } from '@promot/core/base';
 import { type Arm, chooseArms, mixFactors } from './arms.js';
-import { armsOf, isDone, type RealRequest } from './experiment.js';
 import { looksPath, recordsOf } from './looks.js';
+import { armsOf, isDone, type RealRequest } from './request.js';
 
 export interface ArmCost {
   readonly arm: string;

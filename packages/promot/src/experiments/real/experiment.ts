@@ -11,41 +11,16 @@ import { interpolate } from '@promot/core/merging';
 import type { LoadedModel } from '@promot/core/models';
 import { openModel, openPrompt } from '@promot/core/open';
 import { loadTask, type Task } from '@promot/core/tasks';
-import { train, type WorkEvent } from '@promot/core/train';
+import { train } from '@promot/core/train';
 import type { Tensor } from '@promot/torch';
 import { z } from 'zod';
-import { type Arm, arms, chooseArms, type Lengths, mixFactors, needsOf } from './arms.js';
-import { type Asked, type KeptSize, loadAsked, measureDistance, measureKept } from './kept.js';
+import { type Arm, chooseArms, mixFactors, needsOf } from './arms.js';
+import { planReal } from './cost.js';
+import { type Asked, loadAsked, measureDistance, measureKept } from './kept.js';
 import { earlyStopOf, type Look, type LookRecord, looksOfArm, looksPath, recordOf, recordsOf } from './looks.js';
+import { armsOf, donePath, isDone, type RealRequest } from './request.js';
 import { findTarget } from './targets.js';
 import { absorbedPath, measureAbsorbed } from './why.js';
-
-export type { Look } from './looks.js';
-
-export interface RealRequest {
-  /** A pretrained decoder-only model that was not tuned to follow instructions. */
-  readonly model: string;
-  /** Folder with the data sets. */
-  readonly data: string;
-  readonly out: string;
-  /** Name of a target: `snli`. */
-  readonly target: string;
-  readonly lengths: Lengths;
-  /** Examples of each kept task; twice as many of the target. */
-  readonly limit: number;
-  readonly kept: KeptSize;
-  /** These arms, or groups of arms, are done, with those that they need. */
-  readonly only: readonly string[];
-  /** AdamW's for the prompt: 0.1 suits Gemma 3. */
-  readonly promptRate: number;
-  /** The first seed, and how many there are. */
-  readonly seed: number;
-  readonly seeds: number;
-  readonly precision: 'fp32' | 'bf16';
-  readonly signal?: AbortSignal;
-  readonly onLine?: (text: string) => void;
-  readonly onEvent?: (arm: string, event: WorkEvent) => void;
-}
 
 /** What all arms of a request work with. */
 interface Work {
@@ -61,7 +36,7 @@ const waitMilliseconds = 5000;
 
 /** Does all arms; false where the signal ended it before. Waits for arms that another process has. */
 export async function runReal(request: RealRequest): Promise<boolean> {
-  const { out, data, limit, kept, signal, onLine } = request;
+  const { out, data, limit, kept, signal, onEvent } = request;
   const target = findTarget(request.target);
   const all = armsOf(request);
   const chosen = chooseArms(all, request.only);
@@ -82,7 +57,9 @@ export async function runReal(request: RealRequest): Promise<boolean> {
       let progressed = false;
       for (const arm of left) {
         if (needsOf(arm).some((name) => !isDone(out, all.find((one) => one.name === name)!))) continue;
-        const done = isDone(out, arm) || (await claimAndDo(arm, work));
+        const done =
+          isDone(out, arm) ||
+          (await claimAndDo(arm, work, { number: chosen.length - left.size + 1, of: chosen.length }));
         if (signal?.aborted) return false;
         if (!done) continue;
         left.delete(arm);
@@ -91,7 +68,10 @@ export async function runReal(request: RealRequest): Promise<boolean> {
       }
       if (progressed || left.size === 0) continue;
       if (!isWaiting)
-        onLine?.(`waits for ${left.size} arms that another process works on (a lock below ${out}/jobs says which)`);
+        onEvent?.({
+          type: 'note',
+          text: `waits for ${left.size} arms that another process works on (a lock below ${out}/jobs says which)`,
+        });
       isWaiting = true;
       await setTimeout(waitMilliseconds, undefined, { signal }).catch(() => {});
       if (signal?.aborted) return false;
@@ -102,23 +82,11 @@ export async function runReal(request: RealRequest): Promise<boolean> {
   }
 }
 
-/** All arms of a request's target, whether they are wanted or not. */
-export function armsOf({
-  target,
-  ...request
-}: Pick<RealRequest, 'target' | 'lengths' | 'promptRate' | 'seeds'>): Arm[] {
-  return arms({ ...request, promptInit: findTarget(target).promptInit });
-}
-
 /** The looks that there are, of finished and of unfinished arms, with those that early stopping would have taken. */
 export function looksOf(request: Pick<RealRequest, 'out' | 'target' | 'lengths' | 'promptRate' | 'seeds'>): Look[] {
   const { out } = request;
   return armsOf(request).flatMap((arm) => [...looksOfArm(out, arm), ...earlyStopOf(out, arm)]);
 }
-
-const donePath = (out: string, { name }: Arm) => join(out, 'jobs', name, 'done');
-
-export const isDone = (out: string, arm: Arm): boolean => existsSync(donePath(out, arm));
 
 /** What looks of one folder have in common; more seeds may come later. */
 async function checkSettings({ out, lengths, precision, ...request }: RealRequest): Promise<void> {
@@ -139,8 +107,12 @@ async function checkSettings({ out, lengths, precision, ...request }: RealReques
 }
 
 /** Whether the arm is done; false where another process has it or the signal ended it. */
-async function claimAndDo(arm: Arm, work: Work): Promise<boolean> {
-  const { out, signal, onLine } = work.request;
+async function claimAndDo(
+  arm: Arm,
+  work: Work,
+  place: { readonly number: number; readonly of: number },
+): Promise<boolean> {
+  const { out, signal, onEvent } = work.request;
   const folder = join(out, 'jobs', arm.name);
   await mkdir(folder, { recursive: true });
   const release = await lockFolder(folder).catch((error) => {
@@ -151,10 +123,17 @@ async function claimAndDo(arm: Arm, work: Work): Promise<boolean> {
   try {
     // It may have been done between the question and the lock.
     if (isDone(out, arm)) return true;
-    onLine?.(`${arm.name}: begins`);
+    const started = performance.now();
+    onEvent?.({ type: 'job', name: arm.name, ...place });
     if (!(await workOf(arm)(arm, work))) return false;
     await writeText(donePath(out, arm), 'done\n');
-    onLine?.(`${arm.name}: done`);
+    const { arms: costs, secondsLeft } = planReal(work.request);
+    onEvent?.({
+      type: 'job-done',
+      name: arm.name,
+      seconds: (performance.now() - started) / 1000,
+      left: { jobs: costs.filter(({ done }) => !done).length, seconds: secondsLeft },
+    });
     return true;
   } catch (error) {
     // What the signal cut short is done anew.
@@ -196,7 +175,7 @@ async function trainArm(arm: Arm, work: Work): Promise<boolean> {
     task: work.task.name,
     out: folder,
     resume: existsSync(folder),
-    onEvent: (event) => onEvent?.(arm.name, event),
+    onEvent,
     // Step 0 of a stage is the model before training, which has an arm of its own.
     atCheckpoint: async ({ step, loaded, prompt: attached }) =>
       step === 0 ? undefined : { look: await lookAt(loaded, attached, arm, work) },
@@ -266,14 +245,17 @@ async function lookAt(loaded: LoadedModel, prompt: Tensor | undefined, arm: Arm,
   const { asked, task, request } = work;
   const { limit, kept: size, signal } = request;
   const started = performance.now();
-  const options = { limit: 2 * limit, beams: 1, shots: arm.shots, signal };
+  const told = (what: string) => ({
+    onProgress: (done: number, total: number) => request.onEvent?.({ type: 'progress', what, done, total }),
+  });
+  const options = { limit: 2 * limit, beams: 1, shots: arm.shots, signal, ...told(`look: ${task.name}`) };
   const { score: target, samples } = await evaluateLoaded(loaded, task, { ...options, prompt });
   const isPromptAlone = arm.train === 'prompt-tune';
   const without =
     prompt && !isPromptAlone ? { targetWithoutPrompt: (await evaluateLoaded(loaded, task, options)).score } : {};
   const base = size === 'all' && arm.method !== 'before' ? await work.base() : undefined;
   const kept = !isPromptAlone
-    ? await measureKept(loaded, asked, { base, prompt })
+    ? await measureKept(loaded, asked, { base, prompt, onTask: (name) => told(`look: ${name}`) })
     : base
       ? await measureDistance(loaded, asked, base, prompt!)
       : new Map();

@@ -119,13 +119,15 @@ export interface KeptOptions {
   readonly base?: LoadedModel;
   /** The soft prompt [P, E]; only the distance is measured behind it. */
   readonly prompt?: Tensor;
+  /** How to tell of the progress in a task. */
+  readonly onTask?: (name: string) => { readonly onProgress: (done: number, total: number) => void };
 }
 
 /** Asks a model everything. */
 export async function measureKept(
   loaded: LoadedModel,
   asked: Asked,
-  { base, prompt }: KeptOptions = {},
+  { base, prompt, onTask }: KeptOptions = {},
 ): Promise<Kept> {
   const { model, tokenizer } = loaded;
   const ids = (text: string) => tokenizer.encode(text, { specialTokens: false });
@@ -143,7 +145,10 @@ export async function measureKept(
   };
   const kept = new Map<string, Measured>();
   for (const task of asked.tasks) {
-    const { score: value, samples } = await evaluateLoaded(loaded, task, { limit: asked.limit });
+    const { score: value, samples } = await evaluateLoaded(loaded, task, {
+      limit: asked.limit,
+      ...onTask?.(task.name),
+    });
     kept.set(task.name, { value, examples: samples.map((one) => one.score) });
   }
   const { articles, captions, questions, sentences, target, pair } = asked;

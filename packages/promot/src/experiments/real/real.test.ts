@@ -6,9 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { loadTask } from '@promot/core/tasks';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { planReal } from './cost.js';
-import { looksOf, type RealRequest, runReal } from './experiment.js';
+import { looksOf, runReal } from './experiment.js';
 import { loadAsked } from './kept.js';
 import { realReport } from './report.js';
+import type { RealRequest } from './request.js';
 import { findTarget, targets } from './targets.js';
 import { readAbsorbed } from './why.js';
 
@@ -65,7 +66,11 @@ describe.skipIf(!existsSync(shared))('with real data (skipped where ../shared/da
     target: 'snli',
     promptRate: 0.1,
     precision: 'fp32',
-    onLine: (line) => lines.push(line),
+    onEvent: (event) => {
+      if (event.type === 'job') lines.push(`${event.name}: begins`);
+      if (event.type === 'job-done') lines.push(`${event.name}: done`);
+      if (event.type === 'note' && event.text.startsWith('waits')) lines.push(event.text);
+    },
   };
 
   test('every arm is trained once, its prompt before it, also by two at once; a look at each kept checkpoint', async () => {
