@@ -2,7 +2,6 @@
 
 import { readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { parseDocument } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { isJsonObject } from '../base/json.js';
 import type { HubOptions } from '../hub/settings.js';
@@ -124,6 +123,7 @@ const card = 'README.md';
 /** The class names in the YAML in front of a data set's card. */
 async function cardClassNames(file: string, config: string | undefined): Promise<ClassNames> {
   const front = /^---\r?\n(.*?)\r?\n---/su.exec(await readFile(file, 'utf8'))?.[1] ?? '';
+  const { parseDocument } = await import('yaml');
   const document = parseDocument(front);
   if (document.errors.length > 0) return new Map();
   const info = (document.toJS({ maxAliasCount: 0 }) as { dataset_info?: unknown } | null)?.dataset_info;

@@ -4,7 +4,6 @@ import { extname } from 'node:path';
 import { UserError } from '../base/errors.js';
 import { packedEndings } from './bytes.js';
 import type { ClassNames } from './class-names.js';
-import { readCsv } from './csv.js';
 import { holdsOneValue, readJsonArray, readRecordLines } from './json-records.js';
 import type { DataRecord } from './record.js';
 
@@ -73,6 +72,7 @@ async function readByEnding(file: string, limit: number): Promise<RecordFile> {
         : { records: await readRecordLines(file, limit), place: line, classNames: none };
     case '.csv':
     case '.tsv': {
+      const { readCsv } = await import('./csv.js');
       const { records, lines } = await readCsv(file, ending === '.csv' ? ',' : '\t', limit);
       return { records, place: (index) => `line ${lines[index]}`, classNames: none };
     }

@@ -1,6 +1,5 @@
 // A task file from a data file and two templates: the shortest way to a task of one's own.
 import { basename, extname, resolve } from 'node:path';
-import { stringify } from 'yaml';
 import { UserError } from '../base/errors.js';
 import { grouped } from '../base/group.js';
 import { nearestNames } from '../base/nearest-name.js';
@@ -94,6 +93,7 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
     if (empty.length > 0) notes.push(`{${field}} is empty in ${places(empty, location)}`);
   }
   const paths = request.data === files[0] || files.length > 1 ? resolve(request.data) : files[0]!;
+  const { stringify } = await import('yaml');
   const text = (value: unknown) => stringify(value, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
   const quoted = (value: string) => JSON.stringify(value);
   const lines = [

@@ -23,7 +23,6 @@ import { wmt16EnDe } from './paper/wmt16-en-de.js';
 import { wmt16EnRo } from './paper/wmt16-en-ro.js';
 import { xsum } from './paper/xsum.js';
 import { createTask, type Task, type TaskDefinition } from './task.js';
-import { loadYamlTask } from './yaml-task.js';
 
 /** The paper's twelve data sets (section 5, Table 5) and Multi30k's stand-ins. */
 export const builtinTasks: readonly TaskDefinition[] = [
@@ -102,7 +101,11 @@ export function registerTask(definition: TaskDefinition): void {
  * const examples = await task.load(task.evaluationSplit);
  */
 export async function loadTask(nameOrPath: string, options: LoadTaskOptions = {}): Promise<Task> {
-  if (isTaskFile(nameOrPath)) return loadYamlTask(nameOrPath, options);
+  if (isTaskFile(nameOrPath)) {
+    // Only a task in a file needs the readers of YAML and of its schema.
+    const { loadYamlTask } = await import('./yaml-task.js');
+    return loadYamlTask(nameOrPath, options);
+  }
   const [name, version] = registeredName(nameOrPath);
   const task = namedTasks.find(name);
   if (task === undefined) throw unknownTask(nameOrPath);
