@@ -82,6 +82,21 @@ CONVERSATIONS = {
         ],
         "tools": [{"type": "function", "function": {"name": "weather", "description": "the weather, “today”", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}],
     },
+    "calls": {
+        "messages": [
+            {"role": "system", "content": "answers are short"},
+            {"role": "user", "content": "the weather in Paris?"},
+            {"role": "assistant", "reasoning_content": "a tool", "content": "", "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Paris"}}}]},
+            {"role": "tool", "name": "weather", "content": "{\"sky\": \"clear\"}"},
+            {"role": "assistant", "reasoning_content": "no more", "content": "Clear."},
+            {"role": "user", "content": "and in Rome and Gent?"},
+            {"role": "assistant", "content": "The tool knows.", "tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {"city": "Rome"}}}, {"function": {"name": "weather", "arguments": {"city": "Gent"}}}]},
+            {"role": "tool", "name": "weather", "content": "clear"},
+            {"role": "tool", "name": "weather", "content": "rain"},
+            {"role": "assistant", "content": "Clear, and rain."},
+        ],
+        "tools": [{"type": "function", "function": {"name": "weather", "description": "the weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}],
+    },
     "thoughts": {
         "messages": [
             {"role": "user", "content": "1 + 2?"},
@@ -92,7 +107,7 @@ CONVERSATIONS = {
     },
 }
 # Templates that know tools, and the one that knows thoughts.
-ONLY = {"tools": ["qwen2.5"], "thoughts": ["qwen3", "smollm2"]}
+ONLY = {"tools": ["qwen2.5", "qwen3"], "calls": ["qwen2.5", "qwen3"], "thoughts": ["qwen3", "smollm2"]}
 
 
 def marked(name, template):

@@ -78,14 +78,48 @@ describe('the data', () => {
     ]);
   });
 
+  test("calls of tools, in OpenAI's form and in ShareGPT's; turns of weight 0", async () => {
+    const call = { type: 'function', function: { name: 'f', arguments: { x: 1 } } };
+    const asText = { ...call, function: { name: 'f', arguments: '{"x": 1}' } };
+    const answers = [{ role: 'tool', content: '3' }, assistant('three')];
+    const openAi = [user('x?'), { role: 'assistant', content: null, tool_calls: [asText] }, ...answers];
+    const share = [
+      { from: 'human', value: 'x?' },
+      { from: 'function_call', value: '{"name": "f", "arguments": {"x": 1}}' },
+      { from: 'observation', value: '3' },
+      { from: 'gpt', value: 'three' },
+    ];
+    for (const [messages, content] of [
+      [openAi, null],
+      [share, ''],
+    ] as const) {
+      const [found] = await load(
+        chatTask('messages: "{messages}"\ntools: "{tools}"', [{ messages, tools: '[{"name":"f"}]' }]),
+      );
+      expect(found!.conversation).toEqual({
+        messages: [user('x?'), { role: 'assistant', content, tool_calls: [call] }, ...answers],
+        tools: [{ name: 'f' }],
+      });
+    }
+    const weighed = [user('a'), { ...assistant('b'), weight: 1 }, user('c'), { ...assistant('d'), weight: 0 }];
+    const [cut] = await load(chatTask('messages: "{messages}"', [{ messages: weighed }]));
+    expect([cut!.target, cut!.conversation!.messages.length]).toEqual(['b', 2]);
+  });
+
   const one = (messages: unknown, more: object = {}) => [{ messages, ...more }];
   test.each([
-    ['messages: "{messages}"', one([user('a')]), 'train.jsonl line 1: the conversation has no turn of the assistant'],
+    [
+      'messages: "{messages}"',
+      one([user('a')]),
+      'train.jsonl line 1: the conversation has no turn of the assistant to learn',
+    ],
     ['messages: "{messages}"', one('a'), 'field "messages" should hold a list of turns'],
     ['messages: "{messages}"', one([{ role: 'bot', content: 'a' }]), 'turn 1: role is "bot"; known are system,'],
     ['messages: "{messages}"', one([{ from: 'bot', value: 'a' }]), 'turn 1: it has neither a role nor a "from"'],
     ['messages: "{messages}"', one([user('a'), { role: 'assistant', content: 3 }]), 'turn 2: content is 3; a text'],
     ['messages: "{messages}"', one([user('a'), assistant(' ')]), 'the target is empty'],
+    ['messages: "{messages}"', one([user('a'), { ...assistant('b'), weight: 0.5 }]), 'turn 2: weight is 0.5; a turn'],
+    ['messages: "{messages}"', one([{ from: 'function_call', value: 'f(1)' }]), 'a function_call: "f(1)" is not JSON'],
     ['messages: "{turns}"', one([user('a')]), 'no field "turns"; the record has messages'],
     ['messages: "{messages}"\ntools: "{tools}"', one([user('a'), assistant('b')], { tools: 3 }), 'should hold a list'],
   ])('%s: %j', async (yaml, rows, message) => {

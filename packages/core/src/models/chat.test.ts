@@ -72,13 +72,36 @@ describe('a template', () => {
   });
 
   test('that does not tell the turns apart is refused', () => {
-    const of = new ChatTemplate('{{ messages[0].content }}{{ messages | length }}', {}, 'x');
+    const of = new ChatTemplate('{% for m in messages %}{{ m.content }}{% endfor %}{{ messages | length }}', {}, 'x');
     expect(() => of.renderSpans([...turns, ...turns])).toThrow('does not say where turn 2 begins or ends');
   });
 
   test('does nothing but write text', () => {
     const of = new ChatTemplate('{{ messages.constructor }}{{ process }}{{ globalThis }}', {}, 'x');
-    expect(of.render(turns)).toBe('');
+    expect(of.render([])).toBe('');
+  });
+
+  const qwen3 = new ChatTemplate(plain('qwen3'), {}, 'x');
+  const call = { type: 'function', function: { name: 'weather', arguments: {} } };
+  test.each([
+    ['a role', [{ role: 'developer', content: 'short!' }, ...turns], {}, 'the text of turn 1 (developer)'],
+    ['parts', [{ role: 'user', content: [{ type: 'text', text: 'many' }] }, turns[1]!], {}, 'parts of turn 1 (user)'],
+    ['tools', turns, { tools: [call] }, 'the tools'],
+    ['calls', [turns[0]!, { ...turns[1]!, tool_calls: [call] }], {}, 'a call of a tool in turn 2 (assistant)'],
+  ])('that leaves out %s is refused', (what, messages, options, lost) => {
+    const of = ['tools', 'calls'].includes(what) ? new ChatTemplate(plain('smollm2'), {}, 'x') : qwen3;
+    const message = `x: the chat template leaves out ${lost}`;
+    expect(() => of.renderSpans(messages, options)).toThrow(message);
+    expect(() => of.render(messages, options)).toThrow(message);
+  });
+
+  test.each([
+    ['without marks', plain('qwen3')],
+    ['with {% generation %}', golden.marked.qwen3!],
+  ])('turns of weight 0 are not learned: %s', (_, source) => {
+    const messages = [turns[0]!, { ...turns[1]!, content: 'no', weight: 0 }, turns[0]!, { ...turns[1]!, weight: 1 }];
+    const { text, spans } = new ChatTemplate(source, {}, 'x').renderSpans(messages);
+    expect(spans.map(([start, end]) => text.slice(start, end))).toEqual(['<think>\n\n</think>\n\nb<|im_end|>']);
   });
 
   test('is missing', () => {

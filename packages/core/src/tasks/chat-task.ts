@@ -15,8 +15,8 @@ export function chatTask(
 ): TaskDefinition {
   const conversation = (record: DataRecord, names?: ClassNames): Conversation => {
     const { messages, ...rest } = read(record, names);
-    const last = messages.findLastIndex(({ role }) => role === 'assistant');
-    if (last === -1) throw new UserError('the conversation has no turn of the assistant: there is nothing to learn');
+    const last = messages.findLastIndex(({ role, weight }) => role === 'assistant' && weight !== 0);
+    if (last === -1) throw new UserError('the conversation has no turn of the assistant to learn');
     return { ...rest, messages: messages.slice(0, last + 1) };
   };
   return {

@@ -2,9 +2,13 @@
 // sets have.
 import { UserError } from '../base/errors.js';
 import { ExactNumber } from '../data/exact-number.js';
+import { parseJson } from '../data/json-records.js';
 import { isRecord } from '../data/record.js';
 
-/** One turn, as a chat template reads it: `role`, `content`, and what else the data says (`tool_calls`, `name`, ...). */
+/**
+ * One turn, as a chat template reads it: `role`, `content`, and what else the data says (`tool_calls`, `name`, ...). One of
+ * the assistant with `weight` 0 is not learned.
+ */
 export type Message = Readonly<Record<string, unknown>> & { readonly role: string };
 
 /** A conversation. Of a task's example the last turn is the assistant's. */
@@ -26,6 +30,7 @@ const speakers: Readonly<Record<string, string>> = {
   gpt: 'assistant',
   chatgpt: 'assistant',
   assistant: 'assistant',
+  function_call: 'assistant',
   tool: 'tool',
   observation: 'tool',
   function_response: 'tool',
@@ -49,7 +54,15 @@ function readMessage(turn: unknown, where: string): Message {
     const calls = role === 'assistant' && Array.isArray(turn.tool_calls) && turn.tool_calls.length > 0;
     if (!isText && !(calls && (content === undefined || content === null)))
       throw new UserError(`${where}: content is ${short(content)}; a text is expected`);
-    return turn as Message;
+    if ('weight' in turn && (role !== 'assistant' || ![0, 1].includes(turn.weight as number)))
+      throw new UserError(`${where}: weight is ${short(turn.weight)}; a turn of the assistant may have 0 or 1`);
+    const [only, ...rest] = Array.isArray(content) ? content : [];
+    return {
+      ...turn,
+      role,
+      ...(only !== undefined && rest.length === 0 && { content: (only as { text: string }).text }),
+      ...(calls && { tool_calls: (turn.tool_calls as unknown[]).map((call) => withArguments(call, where)) }),
+    };
   }
   const { from, value, ...others } = turn;
   const role = typeof from === 'string' && Object.hasOwn(speakers, from) ? speakers[from]! : undefined;
@@ -58,7 +71,43 @@ function readMessage(turn: unknown, where: string): Message {
       `${where}: it has neither a role nor a "from" that is known (${Object.keys(speakers).join(', ')}), but ${short(turn)}`,
     );
   if (typeof value !== 'string') throw new UserError(`${where}: value is ${short(value)}; a text is expected`);
+  if (from === 'function_call') {
+    const call = parsed(value, `${where}: a function_call`);
+    const calls = [call].flat().map((one) => ({ type: 'function', function: withArguments(one, where) }));
+    if (!calls.every(({ function: one }) => isRecord(one) && typeof one.name === 'string'))
+      throw new UserError(
+        `${where}: a function_call should hold an object with name and arguments, not ${short(value)}`,
+      );
+    return { ...others, role, content: '', tool_calls: calls };
+  }
   return { ...others, role, content: value };
+}
+
+/** A call of a tool whose arguments are the object that templates expect; OpenAI's form has them as JSON text. */
+function withArguments(call: unknown, where: string): unknown {
+  if (!isRecord(call)) return call;
+  if (isRecord(call.function)) return { ...call, function: withArguments(call.function, where) };
+  if (typeof call.arguments !== 'string') return call;
+  return { ...call, arguments: parsed(call.arguments, `${where}: arguments of a call`) };
+}
+
+function parsed(text: string, where: string): unknown {
+  let value: unknown;
+  try {
+    value = parseJson(text);
+  } catch {
+    throw new UserError(`${where}: ${short(text)} is not JSON`);
+  }
+  checkPlain(value, where);
+  return value;
+}
+
+/** The schemas of tools: a list, or JSON text of one. */
+export function readTools(value: unknown, where: string): readonly unknown[] {
+  const tools = typeof value === 'string' ? parsed(value, where) : value;
+  if (!Array.isArray(tools)) throw new UserError(`${where} should hold a list of tools`);
+  checkPlain(tools, where);
+  return tools;
 }
 
 const isTextPart = (part: unknown): boolean => isRecord(part) && part.type === 'text' && typeof part.text === 'string';

@@ -1,7 +1,7 @@
 // What the room `tasks` offers to the packages above.
 
 export type { Choice, Choices } from './choices.js';
-export type { Conversation, Message } from './conversation.js';
+export { type Conversation, type Message, readMessages } from './conversation.js';
 export { exemplarSeparator, joinExemplars } from './few-shot.js';
 export { answerOf, object, text, texts } from './fields.js';
 export { harnessTasks } from './harness/index.js';

@@ -18,7 +18,7 @@ import { chooseMetric } from '../metrics/registry.js';
 import { chatTask } from './chat-task.js';
 import { choiceTask } from './choice-task.js';
 import { type Choices, choicesBehind, rightOf } from './choices.js';
-import { type Conversation, checkPlain, readMessages } from './conversation.js';
+import { type Conversation, readMessages, readTools } from './conversation.js';
 import { createTask, metricsOf, type Task } from './task.js';
 import { fieldValue, parseTemplate, scalarText } from './template.js';
 
@@ -230,9 +230,7 @@ async function conversationOf(
   const toolsOf = (record: DataRecord): Pick<Conversation, 'tools'> => {
     const value = tools && fieldValue(record, tools.field);
     if (value === undefined || value === null) return {};
-    if (!Array.isArray(value)) throw new UserError(`field "${tools!.field}" should hold a list of tools`);
-    checkPlain(value, `field "${tools!.field}"`);
-    return { tools: value };
+    return { tools: readTools(value, `field "${tools!.field}"`) };
   };
   const more = { ...(template !== undefined && { template }) };
   if (typeof turns === 'string') {

@@ -50,9 +50,14 @@ export class ChatTemplate {
     this.#marked = marked === source ? undefined : parse(marked);
   }
 
-  /** The text of turns. Throws a UserError for what the template itself refuses, such as two user turns in a row. */
+  /**
+   * The text of turns. Throws a UserError for what the template itself refuses, such as two user turns in a row, and where
+   * it leaves out a part of them, such as turns of a role that it does not know.
+   */
   render(messages: readonly Turn[], options: RenderOptions = {}): string {
-    return this.#render(this.#plain, messages, options);
+    const text = this.#render(this.#plain, messages, options);
+    this.#checkKept(text, messages, options);
+    return text;
   }
 
   #render(
@@ -96,7 +101,15 @@ export class ChatTemplate {
       else if (part === close) spans.at(-1)![1] = text.length;
       else text += part;
     }
-    return { text, spans: spans.filter(([start, end]) => end > start) };
+    this.#checkKept(text, messages, options);
+    const turns = messages.filter(({ role }) => role === 'assistant');
+    if (turns.every(isLearned)) return { text, spans: spans.filter(([start, end]) => end > start) };
+    if (spans.length !== turns.length)
+      throw new UserError(
+        `${this.place}: the chat template marks ${spans.length} parts of ${turns.length} turns of the assistant, ` +
+          'so that those of weight 0 cannot be told',
+      );
+    return { text, spans: spans.filter(([start, end], i) => end > start && isLearned(turns[i]!)) };
   }
 
   #byDifference(messages: readonly Turn[], options: Pick<RenderOptions, 'tools'>): RenderedChat {
@@ -106,51 +119,74 @@ export class ChatTemplate {
         `${this.place}: the chat template does not say where turn ${turn + 1} begins or ends; ` +
           'mark it in a template of your own with {% generation %} and {% endgeneration %}',
       );
-    const last = messages.length - 1;
-    const closing = text.slice(this.#contentEnd(messages, last, text, options) ?? text.length);
-    const spans = messages.flatMap(({ role }, i): [number, number][] => {
-      if (role !== 'assistant') return [];
-      const before = this.render(messages.slice(0, i), { ...options, generationPrompt: true });
-      const start = text.startsWith(before) ? before.length : sharedLength(text, before);
+    const last = this.#contentPlace(messages, messages.length - 1, text, options);
+    const closing = last === undefined ? '' : text.slice(last.end);
+    const spans = messages.flatMap((message, i): [number, number][] => {
+      if (message.role !== 'assistant' || !isLearned(message)) return [];
+      const render = (turns: readonly Turn[], generationPrompt = false) =>
+        this.#render(this.#plain, turns, { ...options, generationPrompt });
+      const before = render(messages.slice(0, i), true);
       // A template may write a turn otherwise once others follow it (Qwen3 leaves out what was thought).
-      const whole = this.render(messages.slice(0, i + 1), options);
-      let end: number;
-      let tail = closing;
-      if (text.startsWith(whole)) end = whole.length;
-      else {
-        const content = this.#contentEnd(messages, i, text, options);
-        if (content === undefined || !text.startsWith(closing, content)) throw failure(i);
-        end = content + closing.length;
+      const whole = render(messages.slice(0, i + 1));
+      const isPrefix = text.startsWith(before);
+      const place = isPrefix && text.startsWith(whole) ? undefined : this.#contentPlace(messages, i, text, options);
+      let start = before.length;
+      if (!isPrefix) {
+        const header = before.slice(render(messages.slice(0, i)).length);
+        start = header === '' || place === undefined ? -1 : text.lastIndexOf(header, place.start - header.length);
+        if (start === -1) throw failure(i);
+        start += header.length;
       }
-      if (!text.startsWith(tail, end - tail.length)) tail = '';
+      let end = whole.length;
+      if (place) {
+        if (!text.startsWith(closing, place.end)) throw failure(i);
+        end = place.end + closing.length;
+      } else if (!text.startsWith(whole)) throw failure(i);
       // White space behind the end token is the next turn's affair.
-      end -= tail.length - tail.trimEnd().length;
+      if (text.startsWith(closing, end - closing.length)) end -= closing.length - closing.trimEnd().length;
       if (start >= end) throw failure(i);
       return [[start, end]];
     });
     return { text, spans };
   }
 
-  /** Where the content of a turn ends in `text`, seen by a mark that is put behind it. */
-  #contentEnd(
+  /** Where what a turn says begins (at the latest) and ends in `text`, seen by another text in its place. */
+  #contentPlace(
     messages: readonly Turn[],
     turn: number,
     text: string,
     options: Pick<RenderOptions, 'tools'>,
-  ): number | undefined {
-    const { content } = messages[turn]!;
-    if (typeof content !== 'string') return undefined;
+  ): { readonly start: number; readonly end: number } | undefined {
     const [mark] = unusedCharacters(JSON.stringify([messages, options.tools]), 1) as [string];
-    const changed = messages.map((message, i) =>
-      i === turn ? { ...message, content: `${content.trimEnd()}${mark}` } : message,
-    );
-    const place = this.render(changed, options).indexOf(mark);
-    const end = place + content.length - content.trimEnd().length;
-    if (place === -1) return undefined;
-    // Templates that trim the content end it there; the others behind its white space.
-    return text.startsWith(content.slice(content.trimEnd().length), place) ? end : place;
+    const { tool_calls: _, ...message } = messages[turn]!;
+    const changed = messages.map((one, i) => (i === turn ? ({ ...message, content: mark } as Turn) : one));
+    const other = this.#render(this.#plain, changed, options);
+    const place = other.indexOf(mark);
+    const rest = other.slice(place + 1);
+    if (place === -1 || !text.endsWith(rest)) return undefined;
+    return { start: Math.min(place, sharedLength(text, other)), end: text.length - rest.length };
+  }
+
+  /** Throws UserError where the template leaves out a part of the conversation. */
+  #checkKept(text: string, messages: readonly Turn[], { tools }: RenderOptions): void {
+    const holds = (part: string) => text.includes(part.trim()) || text.includes(JSON.stringify(part).slice(1, -1));
+    for (const [i, { role, content, tool_calls: calls }] of messages.entries()) {
+      const lost = (what: string) =>
+        new UserError(`${this.place}: the chat template leaves out ${what} turn ${i + 1} (${role})`);
+      const parts = Array.isArray(content) ? content.map(({ text: part }: { text: string }) => part) : [content];
+      // What the assistant thought may go.
+      const texts = parts.flatMap((part) => (typeof part === 'string' ? [part.split('</think>').at(-1)!] : []));
+      if (!texts.every(holds)) throw lost(Array.isArray(content) ? 'parts of' : 'the text of');
+      const names = (Array.isArray(calls) ? calls : []).map((call) => call?.function?.name ?? call?.name);
+      if (names.some((name) => typeof name === 'string' && !text.includes(name))) throw lost('a call of a tool in');
+    }
+    if (tools && tools.length > 0 && text === this.#render(this.#plain, messages, {}))
+      throw new UserError(`${this.place}: the chat template leaves out the tools`);
   }
 }
+
+/** OpenAI's way to say that a turn of the assistant is not learned: weight 0. */
+const isLearned = ({ weight }: Turn): boolean => weight !== 0;
 
 /** Characters for private use that a text does not hold. */
 function unusedCharacters(text: string, count: number): string[] {

@@ -192,6 +192,9 @@ test('a chat, whole and in parts', async () => {
     const parts = events.map((event) => JSON.parse(event.replace('data: ', '')) as { choices: [Part] });
     expect(parts.map(({ choices: [{ delta }] }) => delta.content ?? '').join('')).toBe(said);
     expect(parts.at(-1)!.choices[0].finish_reason).toMatch(/^(stop|length)$/u);
+    const picture = [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'a' } }] }];
+    const refused = await ask('/v1/chat/completions', { messages: picture }, running);
+    expect([refused.status, refused.body.error.message]).toEqual([400, expect.stringContaining('turn 1: content is')]);
     const drawn = { messages, max_tokens: 6, temperature: 1, seed: 3 };
     const [one, two] = [
       await ask('/v1/chat/completions', drawn, running),

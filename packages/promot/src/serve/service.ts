@@ -8,7 +8,7 @@ import { maxNewTokens, stopStrings } from '@promot/core/evaluation';
 import { type ChatOptions, generate, generateTurn, type SamplingSettings } from '@promot/core/generation';
 import { chatTemplate, type DeviceSetting, type LoadedModel, tokenizeInput } from '@promot/core/models';
 import { isTaskOfRun, openModel, openPrompt, taskBeside } from '@promot/core/open';
-import { type Conversation, loadTask, type Task } from '@promot/core/tasks';
+import { type Conversation, loadTask, readMessages, type Task } from '@promot/core/tasks';
 import type { Tensor } from '@promot/torch';
 
 export interface ServiceOptions {
@@ -115,15 +115,16 @@ export class Service {
 
   /**
    * The assistant's next turn, by the model's chat template; `onText` hears of it part by part. Errors: a UserError for a
-   * model without a template, turns that it refuses, a conversation that is too long.
+   * model without a template, what is no turn, turns that the template refuses, a conversation that is too long.
    */
   async chat(
     model: string,
-    messages: Parameters<typeof generateTurn>[1],
+    turns: readonly unknown[],
     { tools, onText, ...how }: AnswerOptions & Pick<ChatOptions, 'tools' | 'onText'>,
   ): Promise<Completion> {
     const { maxNewTokens: most = usualNewTokens, stop = [], ...options } = how;
     const { tokenizer } = this.loaded;
+    const messages = readMessages(turns, 'messages');
     const text = chatTemplate(this.loaded, undefined, this.name).render(messages, { tools, generationPrompt: true });
     const inputTokens = tokenizer.encode(text, { specialTokens: false }).length;
     const prompt = this.#promptOf(model);
