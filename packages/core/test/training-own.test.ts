@@ -81,7 +81,7 @@ describe('a stage whose validation loss stands still', () => {
     const result = await train(request('still', { ...still, keepCheckpoints: true }, { onEvent }));
     expect(result.finished).toBe(true);
     expect(notes.filter((text) => text.startsWith('stage'))).toEqual([
-      expect.stringMatching(/the validation loss has stood still for 2 evaluations, so it ends at step 6 of 20/),
+      expect.stringMatching(/validation has stood still for 2 evaluations, so it ends at step 6 of 20/),
     ]);
     const again = await train(resumeRequest(at('still')));
     expect(again.stages).toEqual(result.stages);

@@ -100,7 +100,7 @@ describe('the two stages', () => {
       await train(request(name, { method: 'prompt-tune', settings: { ...smallSettings, stage1 }, onEvent }));
     }
     expect(notes.filter((text) => text.includes('stage1.learningRate'))).toEqual([
-      expect.stringMatching(/^stage1.learningRate 1000 is more than the size of the model's embeddings/u),
+      expect.stringMatching(/^stage1.learningRate 1000 is large beside the model's embeddings/u),
     ]);
   });
 

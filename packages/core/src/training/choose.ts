@@ -59,23 +59,32 @@ function highest(candidates: readonly Candidate[], of: (candidate: Candidate) =>
   return candidates.reduce((best, next) => (of(next) >= of(best) ? next : best));
 }
 
-/** A fall of the validation loss counts as progress from this share of it on, and from so many nats a token on. */
-const progress = { share: 0.01, nats: 0.002 };
+/**
+ * What counts as progress. Of the validation loss: a fall by 1 %, by 0.002 nats a token, and by 5 % of all that it has
+ * fallen since the first evaluation. The last one is the learning curve: most of it is behind. Of the score: a rise by
+ * two standard errors.
+ */
+const progress = { share: 0.01, nats: 0.002, curve: 0.05, errors: 2 };
 
 /**
  * Why a stage need not go on, judged by its last `patience` evaluations: `perfect` where all of them scored 100,
- * `loss` where the validation loss has not fallen by 1 % (at least 0.002 nats a token). `undefined` where it goes on;
- * with a patience of 0 it always does.
+ * `still` where neither the loss nor the score made progress. `undefined` where it goes on; with a patience of 0 it
+ * always does.
  */
-export function standsStill(candidates: readonly Candidate[], patience: number): 'perfect' | 'loss' | undefined {
+export function standsStill(candidates: readonly Candidate[], patience: number): 'perfect' | 'still' | undefined {
   if (patience === 0 || candidates.length < patience) return;
   const last = candidates.slice(-patience);
   if (last.every(({ score }) => score === 100)) return 'perfect';
   if (candidates.length === patience) return;
+  const earlier = candidates.slice(0, -patience);
   const lowest = (some: readonly Candidate[]) => Math.min(...some.map(({ evalLoss }) => evalLoss));
-  const before = lowest(candidates.slice(0, -patience));
-  const enough = Math.max(progress.share * before, progress.nats);
-  return before - lowest(last) < enough ? 'loss' : undefined;
+  const [before, now] = [lowest(earlier), lowest(last)];
+  const fall = candidates[0]!.evalLoss - Math.min(before, now);
+  const best = highest(last, ({ score }) => score);
+  const rise = best.score - highest(earlier, ({ score }) => score).score;
+  const learns = before - now >= Math.max(progress.share * before, progress.nats, progress.curve * fall);
+  const improves = rise > progress.errors * (best.scoreError ?? 0) && rise > 0;
+  return learns || improves ? undefined : 'still';
 }
 
 /** Whether a candidate keeps what the rule asks for. */

@@ -93,16 +93,23 @@ describe('within one standard error of the highest score', () => {
   });
 });
 
-test('validation stands still where the loss has not fallen by 1 % in so many evaluations', () => {
+test('validation stands still where neither loss nor score makes progress in so many evaluations', () => {
   const losses = (...all: number[]) => all.map((evalLoss, i) => ({ step: i + 1, score: 0, evalLoss }));
-  expect(standsStill(losses(1, 0.9, 0.8, 0.795), 1)).toBe('loss');
-  expect(standsStill(losses(1, 0.9, 0.8, 0.79), 1)).toBeUndefined();
+  expect(standsStill(losses(0.82, 0.81, 0.8, 0.795), 1)).toBe('still');
+  expect(standsStill(losses(0.82, 0.81, 0.8, 0.79), 1)).toBeUndefined();
   expect(standsStill(losses(1, 0.8, 0.9, 0.7), 2)).toBeUndefined();
-  expect(standsStill(losses(1, 0.8, 0.9, 0.85), 2)).toBe('loss');
+  expect(standsStill(losses(1, 0.8, 0.9, 0.85), 2)).toBe('still');
   expect(standsStill(losses(1, 2), 2)).toBeUndefined();
   expect(standsStill(losses(1, 2, 3, 4), 0)).toBeUndefined();
+  // Most of the learning curve is behind.
+  expect(standsStill(losses(2, 1, 0.5, 0.44), 1)).toBe('still');
+  expect(standsStill(losses(2, 1, 0.5, 0.42), 1)).toBeUndefined();
   // Half of next to nothing is nothing.
-  expect(standsStill(losses(1, 0.003, 0.0015), 1)).toBe('loss');
+  expect(standsStill(losses(0.01, 0.003, 0.0015), 1)).toBe('still');
+  const scored = (...all: [number, number][]) =>
+    all.map(([score, evalLoss], i) => ({ step: i + 1, score, evalLoss, scoreError: 4 }));
+  expect(standsStill(scored([50, 1], [60, 1]), 1)).toBeUndefined();
+  expect(standsStill(scored([50, 1], [57, 1]), 1)).toBe('still');
 });
 
 test('validation stands still where all is right', () => {

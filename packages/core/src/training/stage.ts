@@ -127,7 +127,7 @@ class StageRun {
       const perfect = standsStill(state.candidates, patience) === 'perfect';
       const why = perfect
         ? `the validation score was 100 in ${patience} evaluations in a row`
-        : `the validation loss has stood still for ${patience} evaluations`;
+        : `validation has stood still for ${patience} evaluations`;
       this.#note(`${why}, so it ends at step ${state.step} of ${steps}`);
     }
     const best = this.#chooseBest(state);
