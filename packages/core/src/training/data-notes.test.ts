@@ -40,6 +40,21 @@ test('inputs with characters that the model does not know are counted and shown'
   );
 });
 
+test('characters that only whole words of the vocabulary hold are known', () => {
+  const words = { encode: (text: string) => text.split(' ').map((word) => (word === 'cat' ? 5 : 0)), unknown: 0 };
+  const { tokenizer, model } = load('t5-v1.1', 'encoder-decoder');
+  const t5 = { tokenizer: Object.assign(Object.create(tokenizer) as typeof tokenizer, words), model };
+  const notes = (...inputs: string[]) =>
+    dataNotes(
+      { name: 'x' },
+      inputs.map((input) => example('', input)),
+      [],
+      t5,
+    );
+  expect(notes('cat', 'cat cat').filter((note) => note.includes('characters'))).toEqual([]);
+  expect(notes('cat', 'cat dog').join()).toContain('1 of 2 inputs hold characters');
+});
+
 test('labels of the same tokens', () => {
   const t5 = load('t5-v1.1', 'encoder-decoder');
   const notes = dataNotes({ name: 'x', labels: ['the cat', 'the  cat', 'the dog'] }, [], [], t5);

@@ -74,7 +74,11 @@ function unknownInInputs(sample: readonly Example[], isPart: boolean, tokenizer:
       if (!isUnknown.has(one)) isUnknown.set(one, tokenizer.encode(one).includes(unknown));
       return isUnknown.get(one);
     });
-  const holding = sample.filter(({ input }) => unknownOf(input).length > 0);
+  const suspects = sample.filter(({ input }) => unknownOf(input).length > 0);
+  // Where tokens are words, a character may be known in them alone: then the inputs themselves are asked.
+  const asked = suspects.slice(0, mostAsked);
+  const found = asked.filter(({ input }) => tokenizer.encode(input).includes(unknown));
+  const holding = found.length === asked.length ? suspects : found;
   const [first] = holding;
   if (first === undefined) return [];
   const shown = unknownOf(first.input)
@@ -85,6 +89,9 @@ function unknownInInputs(sample: readonly Example[], isPart: boolean, tokenizer:
       `such as ${shown.join(', ')} (${first.location}): it cannot tell them apart`,
   ];
 }
+
+/** Inputs that are encoded as a whole to look for unknown characters. */
+const mostAsked = 200;
 
 /** More characters than this are another script, which needs another model. */
 const mostAdded = 50;
