@@ -25,7 +25,10 @@ export function readAdapterConfig<T extends z.ZodType>(
 ): z.infer<T> {
   const { config } = adapterPaths(folder);
   const found = adapterKind(folder);
-  if (found !== kind) throw new UserError(`${config}: peft_type is ${found}; expected ${kind}`);
+  if (found !== kind) {
+    const expected = ['PROMPT_TUNING', 'LORA'].includes(found) ? kind : 'PROMPT_TUNING or LORA';
+    throw new UserError(`${config}: peft_type is ${found}; expected ${expected}`);
+  }
   const content = readContent(folder);
   const other = Object.entries(taskTypes).find(([of, type]) => of !== model && type === content.task_type);
   if (other) throw new UserError(`${config}: task_type is ${other[1]}, which is not for ${model} models`);

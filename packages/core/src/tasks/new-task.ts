@@ -6,7 +6,7 @@ import { nearestNames } from '../base/nearest-name.js';
 import { findFiles } from '../data/find-files.js';
 import { type DataRecord, isRecord } from '../data/record.js';
 import { readTable } from '../data/source.js';
-import { fieldValue, parseTemplate } from './template.js';
+import { fieldValue, parseTemplate, unlabelledField } from './template.js';
 
 export interface NewTaskRequest {
   /** Default: the data file's name. */
@@ -44,9 +44,15 @@ const validationRows = { share: 0.1, least: 20, most: 2000, largestShare: 0.2 };
  */
 export async function newTask(request: NewTaskRequest): Promise<NewTask> {
   const files = await findFiles(request.data, process.cwd());
-  const { records, location, classNames } = await readTable(files);
+  const table = await readTable(files);
+  const { classNames } = table;
   const templates = { input: parseTemplate(request.input), target: parseTemplate(request.target) };
-  const [first] = records;
+  const numbers = table.records.flatMap((record, i) =>
+    unlabelledField(record, templates.target.fields, classNames) === undefined ? [i] : [],
+  );
+  const records = numbers.map((i) => table.records[i]!);
+  const location = (i: number) => table.location(numbers[i]!);
+  const [first] = table.records;
   for (const [key, { fields }] of Object.entries(templates)) {
     if (fields.length === 0 && key === 'target') throw new UserError('--target names no field, such as {label}');
     const absent = fields.find((field) => fieldValue(first!, field) === undefined);
@@ -76,11 +82,16 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
   const longest = targets.reduce((most, target) => Math.max(most, target.length), 0);
   const metric = labels ? 'accuracy' : longest > shortAnswer ? 'rouge-L' : 'exact-match';
   const name = request.name ?? safeName(basename(files[0]!));
-  const notes = [`${request.data}: ${records.length} rows`];
+  const without = table.records.length - records.length;
+  const notes = [
+    `${request.data}: ${records.length} rows${without > 0 ? `, and ${without} without a label (-1)` : ''}`,
+  ];
   let share: number | undefined;
   if (request.validation === undefined) {
-    if (records.length === 1)
-      throw new UserError(`${request.data} holds one record: training needs one more, for validation`);
+    if (records.length < 2)
+      throw new UserError(
+        `${request.data} holds ${records.length} records with an answer: training needs two, one of them for validation`,
+      );
     const count = heldOut(records.length);
     share = Number((count / records.length).toPrecision(3));
     const held = Math.max(1, Math.round(records.length * share));

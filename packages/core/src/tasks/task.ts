@@ -69,8 +69,8 @@ export interface TaskDefinition {
   conversation?(record: DataRecord, names?: ClassNames): Conversation;
   /** Chat: what the assistant is asked by a record, with its answer or without. */
   question?(record: DataRecord, names?: ClassNames): Conversation;
-  /** False for records to leave out (unlabelled ones). */
-  keep?(record: DataRecord): boolean;
+  /** False for records to leave out (unlabelled ones); a text says why, and is told. */
+  keep?(record: DataRecord, names?: ClassNames): boolean | string;
   /** `names`: of class numbers, where the data says them. */
   input(record: DataRecord, names?: ClassNames): string;
   target(record: DataRecord, names?: ClassNames): string;
@@ -165,14 +165,21 @@ export function createTask(
   const read = async (split: Split): Promise<readonly Example[]> => {
     const table = await source.read(split);
     const examples: Example[] = [];
+    const leftOut = new Map<string, number>();
     for (const [index, record] of table.records.entries()) {
       const location = table.location(index);
       try {
-        if (definition.keep?.(record) ?? true)
-          examples.push(makeExample(definition, metrics, record, location, table.classNames));
+        const kept = definition.keep?.(record, table.classNames) ?? true;
+        if (kept === true) examples.push(makeExample(definition, metrics, record, location, table.classNames));
+        else if (kept !== false) leftOut.set(kept, (leftOut.get(kept) ?? 0) + 1);
       } catch (error) {
         throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
       }
+    }
+    for (const [why, count] of leftOut) {
+      const said = `task ${definition.name}: ${count} of ${table.records.length} records of ${split} are left out: ${why}`;
+      if (examples.length === 0) throw new UserError(said);
+      onWarning(said);
     }
     const paperSize = definition.paperSizes?.[split];
     if (paperSize !== undefined && paperSize !== examples.length) {

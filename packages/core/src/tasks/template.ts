@@ -105,3 +105,13 @@ export function scalarText(value: unknown, path: string, names?: ClassNames): st
     throw new UserError(`field "${path}" is class ${text}, which has no name; the names are ${classes.join(', ')}`);
   return name;
 }
+
+/**
+ * The first of these fields that holds the class number -1, which stands for no label in the hub's data sets. Undefined
+ * where none does.
+ */
+export function unlabelledField(record: DataRecord, fields: readonly string[], names?: ClassNames): string | undefined {
+  return fields.find(
+    (field) => names?.has(field.replaceAll(/\[\d+\]/gu, '')) && Number(fieldValue(record, field)) === -1,
+  );
+}

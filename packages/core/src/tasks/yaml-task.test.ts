@@ -187,6 +187,15 @@ describe('data as people have it', () => {
     expect((await task.load('validation')).map(({ target }) => target)).toEqual(['good', 'bad', 'good']);
     const short = await loadTask(folderWith(csv, named('labelNames: [bad]')));
     expect(await messageOf(short.load('validation'))).toMatch(/line 2: field "label" is class 1, which has no name/);
+    // The hub's way to say that a row has no label.
+    const heard: string[] = [];
+    const some = folderWith({ 'v.csv': 'text,label\nx,1\ny,-1\nz,0\n' }, named('labelNames: [bad, good]'));
+    const task2 = await loadTask(some, { onWarning: (message) => heard.push(message) });
+    expect((await task2.load('validation')).map(({ input }) => input)).toEqual(['x', 'z']);
+    const without = 'of validation are left out: "label" is the class -1, which stands for no label';
+    expect(heard).toEqual([`task t: 1 of 3 records ${without}`]);
+    const none = await loadTask(folderWith({ 'v.csv': 'text,label\ny,-1\n' }, named('labelNames: [bad, good]')));
+    expect(await messageOf(none.load('validation'))).toBe(`task t: 1 of 1 records ${without}`);
     const two = named('labelNames: [bad]').replace('"{label}"', '"{label} {text}"');
     expect(await messageOf(loadTask(folderWith(csv, two)))).toMatch(/line 3: "labelNames" says what the numbers/);
   });

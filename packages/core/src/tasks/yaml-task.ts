@@ -20,7 +20,7 @@ import { choiceTask } from './choice-task.js';
 import { type Choices, choicesBehind, rightOf } from './choices.js';
 import { type Conversation, readMessages, readTools } from './conversation.js';
 import { createTask, metricsOf, type Task } from './task.js';
-import { fieldValue, parseTemplate, scalarText } from './template.js';
+import { fieldValue, parseTemplate, scalarText, unlabelledField } from './template.js';
 
 const metricChoice = z.union([z.string(), z.looseObject({ name: z.string() })]);
 const files = z.union([z.string(), z.array(z.string()).min(1)], { error: 'should be a file or a list of files' });
@@ -178,6 +178,11 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
   const namesOf = (given: ClassNames | undefined): ClassNames | undefined =>
     labelNames === undefined ? given : new Map([...(given ?? []), [withoutIndices(target.fields[0]!), labelNames]]);
 
+  const keep = (record: DataRecord, given?: ClassNames): true | string => {
+    const field = unlabelledField(record, target.fields, namesOf(given));
+    return field === undefined || `"${field}" is the class -1, which stands for no label`;
+  };
+
   const answers = (record: DataRecord, given?: ClassNames): readonly string[] => {
     const names = namesOf(given);
     const list = target.soleField === undefined ? undefined : fieldValue(record, target.soleField);
@@ -201,6 +206,7 @@ export async function loadYamlTask(path: string, options: YamlTaskOptions = {}):
       labels,
       stop,
       maxNewTokens,
+      keep,
       input: (record, names) => input.render(record, namesOf(names)),
       target: (record, names) => answers(record, names)[0]!,
       references: answers,
