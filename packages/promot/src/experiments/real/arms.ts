@@ -254,7 +254,7 @@ function armOf(row: Row, value: number, seed: number, request: ArmsRequest): Omi
   return {
     name: ofSeed(isPrompt && of === 'rate' && rate === usualRate ? row.name : `${row.name}-${varied}`),
     method,
-    strength: `${of} ${varied}`,
+    strength: `${of} ${varied < 0.001 ? varied.toExponential() : varied}`,
     rate,
     shots,
     ...(promptOf !== undefined && { promptOf: ofSeed(promptOf) }),

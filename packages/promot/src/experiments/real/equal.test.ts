@@ -24,7 +24,7 @@ const look = (
 ): Look => ({
   arm: `${method}-${rate}`,
   method,
-  series: method === 'before' ? method : `${method}, rate ${rate}`,
+  series: method === 'before' ? method : `${method}, rate ${rate.toExponential()}`,
   rate,
   seed: 0,
   step,
@@ -120,12 +120,12 @@ test('the report says who keeps more, who as much, and whether anything is neede
   ];
   const { headline, summary, sections } = realReport({ target: 'snli', looks, facts: [] });
   expect(headline).toBe(
-    'At 72.0 on snli ProMoT (rate 0.00001) keeps 64.5 of 65.0 percent right, fine-tuning 60.5 at its best rate (rate 0.000003): ' +
+    'At 72.0 on snli ProMoT (rate 1e-5) keeps 64.5 of 65.0 percent right, fine-tuning 60.5 at its best rate (rate 3e-6): ' +
       "4.0 points (no interval: the looks have no examples); at ProMoT's own rate fine-tuning keeps 47.0.",
   );
   expect(summary[0]).toBe(
-    'Of the other methods, each at its best strength, less than ProMoT keep LoRA, rate 0.0002 (51.5); ' +
-      'as much as ProMoT keep EAFT, rate 0.00001 (64.8).',
+    'Of the other methods, each at its best strength, less than ProMoT keep LoRA, rate 2e-4 (51.5); ' +
+      'as much as ProMoT keep EAFT, rate 1e-5 (64.8).',
   );
   expect(summary[1]).toMatch(/^Even at its best rate fine-tuning loses 4.5 points/u);
   expect(sections.map(({ heading }) => heading)).toEqual([
