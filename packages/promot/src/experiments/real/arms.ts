@@ -254,7 +254,7 @@ function armOf(row: Row, value: number, seed: number, request: ArmsRequest): Omi
   return {
     name: ofSeed(isPrompt && of === 'rate' && rate === usualRate ? row.name : `${row.name}-${varied}`),
     method,
-    strength: `${of} ${varied < 0.001 ? varied.toExponential() : varied}`,
+    strength: strengthText(of, varied),
     rate,
     shots,
     ...(promptOf !== undefined && { promptOf: ofSeed(promptOf) }),
@@ -262,6 +262,11 @@ function armOf(row: Row, value: number, seed: number, request: ArmsRequest): Omi
     ...(row.mixes && { mixOf: ofSeed(row.mixes(value)) }),
     ...(train && { train, settings: settingsOf(row, value, rate, request) }),
   };
+}
+
+/** As reports write it: `rate 1e-5`, `share 0.05`. */
+export function strengthText(of: string, value: number): string {
+  return `${of} ${value < 0.001 ? value.toExponential() : value}`;
 }
 
 function settingsOf(row: Row, value: number, rate: number, { lengths, promptInit }: ArmsRequest): ConfigInput {

@@ -1,6 +1,7 @@
 // What is kept at equal target score, against numbers worked out by hand; the sentences that are made of it.
 import { RandomStream } from '@promot/core/base';
 import { expect, test } from 'vitest';
+import { strengthText } from './arms.js';
 import {
   atScore,
   bestOfMethods,
@@ -24,7 +25,7 @@ const look = (
 ): Look => ({
   arm: `${method}-${rate}`,
   method,
-  series: method === 'before' ? method : `${method}, rate ${rate.toExponential()}`,
+  series: method === 'before' ? method : `${method}, ${strengthText('rate', rate)}`,
   rate,
   seed: 0,
   step,
