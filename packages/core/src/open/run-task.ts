@@ -2,21 +2,31 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRun, readRun } from '../artifacts/run-file.js';
+import { UserError } from '../base/errors.js';
 import { isNamedTask, isTaskFile, loadTask } from '../tasks/registry.js';
 
 /**
  * What to give to `loadTask` for a task that is named beside a model: the path of a run's own task file where the name
  * is that task's, else the name as it stands. The file may lie in the run folder (`task.yaml`), also where the run was
- * moved.
+ * moved. Errors: a UserError for a name that is no task's, beside a run with a task file of its own.
  *
  * @example await loadTask(await taskBeside('runs/tickets', 'tickets'));
  */
 export async function taskBeside(model: string, name: string): Promise<string> {
   if (isTaskFile(name) || isNamedTask(name) || !existsSync(model) || !isRun(model)) return name;
   const own = readRun(model).tasks.filter(isTaskFile);
+  const names: string[] = [];
   for (const path of [join(model, 'task.yaml'), ...own]) {
-    if (existsSync(path) && (await loadTask(path, { templatesOnly: true })).name === name) return path;
+    if (!existsSync(path)) continue;
+    const found = (await loadTask(path, { templatesOnly: true })).name;
+    if (found === name) return path;
+    names.push(found);
   }
+  if (names.length > 0 && !name.includes('@'))
+    throw new UserError(
+      `unknown task "${name}": ${model} was trained on ${[...new Set(names)].join(', ')}. ` +
+        'Other tasks of your own are paths that end in .yaml',
+    );
   return name;
 }
 

@@ -140,7 +140,9 @@ function unknownTask(name: string): UserError {
   const names = namedTasks.names();
   const nearest = nearestNames(name, names);
   const hint = nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `known tasks are ${names.join(', ')}.`;
-  return new UserError(`unknown task "${name}": ${hint} A task of your own is a path that ends in .yaml`);
+  return new UserError(
+    `unknown task "${name}": ${hint} A task of your own is a path that ends in .yaml, or the name of a task that --model was trained on`,
+  );
 }
 
 async function sourceOf(definition: TaskDefinition, options: LoadTaskOptions): Promise<RecordSource> {

@@ -10,6 +10,8 @@ export function title({ stage, task }: { readonly stage?: string; readonly task?
 /** Draws events. While an experiment is at a job, its name stands first, and of training only the progress is shown. */
 export function observer(progress: Progress): Observer {
   let job = '';
+  /** Jobs on the same data and model say the same. */
+  const said = new Set<string>();
   return (event) => {
     switch (event.type) {
       case 'job':
@@ -18,14 +20,17 @@ export function observer(progress: Progress): Observer {
       case 'job-done': {
         progress.stop();
         const { jobs, seconds } = event.left;
-        const rest = jobs === 0 ? '' : `; ${jobs} jobs left, about ${duration(seconds)}`;
+        const rest = jobs === 0 ? '' : `; ${jobs} ${jobs === 1 ? 'job' : 'jobs'} left, about ${duration(seconds)}`;
         progress.line(`Done: ${event.name} in ${duration(event.seconds)}${rest}`);
         job = '';
         break;
       }
       default:
         if (job === '') show(event, progress);
-        else showInJob(event, job, progress);
+        else if (event.type === 'note') {
+          if (!said.has(event.text)) progress.line(`note: ${event.text}`);
+          said.add(event.text);
+        } else showInJob(event, job, progress);
     }
   };
 }
@@ -42,9 +47,6 @@ function showInJob(event: WorkEvent, job: string, progress: Progress): void {
     }
     case 'progress':
       progress.update(job, event.done, event.total, event.what);
-      break;
-    case 'note':
-      progress.line(`note: ${event.text}`);
       break;
     case 'phase':
       progress.line(event.text);

@@ -83,7 +83,9 @@ export async function execute(jobs: readonly Job[], request: ExecuteRequest): Pr
       if (!waiting)
         onEvent?.({
           type: 'note',
-          text: `waiting for ${left.size} jobs that another process has (if none runs, delete the files "lock" below ${folder.path}/jobs)`,
+          text:
+            `waiting for ${left.size} ${left.size === 1 ? 'job' : 'jobs'} of other processes. If none runs, delete the files ` +
+            `"lock" below ${folder.path}/jobs`,
         });
       waiting = true;
       await setTimeout(1000 * secondsBetweenLooks, undefined, { signal }).catch(() => {});

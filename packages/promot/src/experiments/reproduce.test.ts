@@ -179,7 +179,7 @@ test('a job that another process has is left to it and waited for; the lock of a
     },
   });
   expect(await waits).toBe(true);
-  expect(lines).toEqual([expect.stringMatching(/^waiting for 1 jobs that another process has .*lock/u)]);
+  expect(lines).toEqual([expect.stringMatching(/^waiting for 1 job of other processes\. .*lock/u)]);
   writeFileSync(lock, JSON.stringify({ pid: 999_999_999, host: hostname() }));
   const release = await folder.claim(job!);
   expect(release).toBeDefined();
