@@ -1,7 +1,7 @@
 // `promot launch`: several processes of one command; rank 0 speaks, the others write a log, and their end is the
 // launcher's.
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
@@ -41,6 +41,12 @@ test('two processes train and evaluate together; only rank 0 speaks', async () =
   );
   expect(JSON.parse(evaluated.stdout)).toMatchObject({ task: 'colours', n: 6 });
   expect(evaluated.code).toBe(0);
+  const inputs = join(folder, 'inputs.txt');
+  writeFileSync(inputs, 'one\ntwo words\nthree words here\n');
+  const asked = ['generate', '--model', join(folder, 'run'), '--input', `@${inputs}`, '--set', 'batchSize=1', '--json'];
+  const [together, alone] = [await promot('launch', '--processes', '2', ...asked), await promot(...asked)];
+  expect(together.code).toBe(0);
+  expect(JSON.parse(together.stdout)).toEqual(JSON.parse(alone.stdout));
 });
 
 test('an error ends all processes with its exit code, and is said once', async () => {
@@ -51,9 +57,9 @@ test('an error ends all processes with its exit code, and is said once', async (
 });
 
 test('what cannot be started is refused', async () => {
-  expect(await promot('launch', '--processes', '2', 'generate')).toMatchObject({
+  expect(await promot('launch', '--processes', '2', 'serve')).toMatchObject({
     code: 2,
-    stderr: 'error: launch starts train or eval, whose work can be divided, not generate\n',
+    stderr: 'error: launch starts train, eval, generate or reproduce, whose work can be divided, not serve\n',
   });
   expect(await promot('launch', '--processes', '2', '--nodes', '2', 'train')).toMatchObject({
     code: 2,

@@ -18,6 +18,7 @@ import {
   withCommonOptions,
 } from './options.js';
 import { Progress } from './progress.js';
+import { inRanks } from './ranks.js';
 import { readKnownSettings, samplingSettings } from './settings.js';
 
 interface Options extends CommonOptions {
@@ -59,7 +60,7 @@ export function generateCommand(io: Io): Command {
     .option('--system <TEXT>', 'with --chat: the system turn in front')
     .option('--beams <N>', 'beams; 1 is greedy search (default: 4)', wholeNumber(1))
     .option('--max-new-tokens <N>', 'most tokens to generate (default: 128)', wholeNumber(1));
-  return requireFlags(withCommonOptions(command), '--model').action(async (options: Options) => {
+  const act = async (options: Options) => {
     const settings = readKnownSettings(options, keys);
     const progress = new Progress(io);
     if (options.system !== undefined && !options.chat) throw new UserError('--system goes with --chat');
@@ -67,6 +68,9 @@ export function generateCommand(io: Io): Command {
       if (options.task !== undefined || options.record !== undefined)
         throw new UserError('--chat takes its turns from --input or line by line, not from --task and --record');
       const { input, model, prompt, system, json, beams, maxNewTokens } = options;
+      const { distributed } = await import('@promot/torch');
+      if (input === undefined && distributed.isInitialized())
+        throw new UserError('--chat without --input is a talk with one process, not with several');
       const flags = { ...(beams && { beams }), ...(maxNewTokens && { maxNewTokens }) };
       const turns = input === undefined ? undefined : await readInput(input);
       const opened = await openForUse(model, prompt, settings, progress);
@@ -104,7 +108,10 @@ export function generateCommand(io: Io): Command {
       ? { outputs: inputs.map((input, i) => ({ input, text: outputs[i]! })) }
       : { text: outputs[0]! };
     answer(io, options.json, object, () => outputs.join('\n'));
-  });
+  };
+  return requireFlags(withCommonOptions(command), '--model').action(
+    inRanks(io, (options: Options & { out?: string }) => act(options)),
+  );
 }
 
 /** What is to be gone on from, and the task that made it. */

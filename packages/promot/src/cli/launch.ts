@@ -16,7 +16,7 @@ interface Options {
 }
 
 /** What several processes can do together. */
-const commands = ['train', 'eval'];
+const commands = ['train', 'eval', 'generate', 'reproduce'];
 
 /** How long the other processes may take to notice that one has ended, before they are ended. */
 const MS_TO_NOTICE = 20_000;
@@ -37,7 +37,9 @@ export function launchCommand(io: Io): Command {
     .action(async (command: string[], options: Options) => {
       const { processes, nodes, nodeRank, masterAddr, masterPort } = options;
       if (!commands.includes(command[0]!))
-        throw new UserError(`launch starts ${commands.join(' or ')}, whose work can be divided, not ${command[0]}`);
+        throw new UserError(
+          `launch starts ${commands.slice(0, -1).join(', ')} or ${commands.at(-1)}, whose work can be divided, not ${command[0]}`,
+        );
       if (nodes > 1 && masterAddr === undefined)
         throw new UserError('--nodes needs --master-addr, the name of machine 0');
       if (nodeRank >= nodes)

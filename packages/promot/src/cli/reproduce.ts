@@ -12,6 +12,7 @@ import { answer, type Io } from './io.js';
 import { observer } from './observe.js';
 import { type CommonOptions, dataOption, withCommonOptions, wordList } from './options.js';
 import { duration, Progress } from './progress.js';
+import { inRanks } from './ranks.js';
 import { readSettings, type Settings } from './settings.js';
 import { useTorch } from './torch.js';
 
@@ -45,7 +46,7 @@ export function reproduceCommand(io: Io): Command {
       wordList,
     )
     .option('--dry-run', 'say what would be done and how long it should take');
-  return withCommonOptions(command).action(async (name: string | undefined, options: Options) => {
+  const act = async (name: string | undefined, options: Options) => {
     const { scale, model, out = `reproduce/${scale}`, data, methods, shots, json } = options;
     const foreign = name === 'real' ? (['scale', 'methods', 'shots'] as const) : (['only'] as const);
     for (const option of foreign)
@@ -83,6 +84,11 @@ export function reproduceCommand(io: Io): Command {
     answer(io, json, result, () =>
       result.finished ? result.files.join('\n') : `Stopped and saved in ${out}; the same command goes on.`,
     );
+  };
+  return withCommonOptions(command).action((name: string | undefined, options: Options) => {
+    if (name === undefined || name === 'real') return act(name, options);
+    const { out = `reproduce/${options.scale}` } = options;
+    return inRanks(io, (one: Options) => act(name, one))({ ...options, out });
   });
 }
 

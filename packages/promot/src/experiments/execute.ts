@@ -10,6 +10,7 @@ import type { DeviceSetting } from '@promot/core/models';
 import { tokenizeExample } from '@promot/core/models';
 import { loadTask } from '@promot/core/tasks';
 import { type TrainRequest, train } from '@promot/core/train';
+import { distributed } from '@promot/torch';
 import type { ExperimentFolder } from './folder.js';
 import { gradientAlignment } from './gradient-alignment.js';
 import type { Evaluation, Interpolation, Job, TrainingRun } from './plan.js';
@@ -31,55 +32,32 @@ export interface ExecuteRequest extends Told {
 const alignmentBatches = 4;
 const alignmentExamples = 64;
 const secondsBetweenLooks = 2;
+const longestMixSeconds = 3600;
 
 /**
  * Does all jobs; false where the signal ended it before. What was begun goes on the next time. A job that another
  * process has is left to it, and waited for at the end, so any number of processes may do the same experiment (or
  * others that share jobs with it) in the same folder, on one machine or on several that share it.
+ *
+ * The ranks of a process group do each job together: rank 0 chooses and claims it.
  */
 export async function execute(jobs: readonly Job[], request: ExecuteRequest): Promise<boolean> {
   const { folder, signal, onEvent } = request;
-  const left = new Set(jobs.filter((job) => !folder.finished(job)));
+  const isFirst = distributed.getRank() === 0;
+  const left = new Map(jobs.flatMap((job) => (isFirst && folder.finished(job) ? [] : [[job.name, job]])));
+  const claims = new Map<string, () => Promise<void>>();
   let pace = { estimated: 0, taken: 0 };
   let waiting = false;
-  while (left.size > 0) {
-    let progressed = false;
-    for (const job of [...left]) {
-      if (signal?.aborted) return false;
-      if (folder.finished(job)) {
-        left.delete(job);
-        progressed = true;
-        continue;
-      }
-      const ready = jobs.every((other) => !job.needs.includes(other.name) || folder.finished(other));
-      const release = ready ? await folder.claim(job) : undefined;
-      if (!release) continue;
-      waiting = false;
-      try {
-        // Another process may have finished it between the question and the claim.
-        if (!folder.finished(job)) {
-          const started = performance.now();
-          onEvent?.({ type: 'job', name: job.name, number: jobs.length - left.size + 1, of: jobs.length });
-          const seconds = await runJob(job, request);
-          if (seconds === undefined) return false;
-          await folder.finish(job, { seconds });
-          const taken = (performance.now() - started) / 1000;
-          pace = { estimated: pace.estimated + job.seconds, taken: pace.taken + taken };
-        }
-        left.delete(job);
-        progressed = true;
-        const seconds = [...left].reduce((sum, other) => sum + other.seconds, 0) * (pace.taken / pace.estimated || 1);
-        onEvent?.({
-          type: 'job-done',
-          name: job.name,
-          seconds: folder.finished(job)!.seconds,
-          left: { jobs: left.size, seconds },
-        });
-      } finally {
-        await release();
-      }
-    }
-    if (!progressed) {
+  while (true) {
+    const stops = await distributed.allGatherObject(signal?.aborted ?? false);
+    if (stops.includes(true)) return false;
+    const { left: still, next } = await distributed.broadcastObject(
+      isFirst ? await choose(jobs, left, folder, claims) : unknown,
+    );
+    for (const name of [...left.keys()]) if (!still.includes(name)) left.delete(name);
+    if (left.size === 0) return true;
+    const job = next === undefined ? undefined : left.get(next);
+    if (!job) {
       if (!waiting)
         onEvent?.({
           type: 'note',
@@ -89,9 +67,57 @@ export async function execute(jobs: readonly Job[], request: ExecuteRequest): Pr
         });
       waiting = true;
       await setTimeout(1000 * secondsBetweenLooks, undefined, { signal }).catch(() => {});
+      continue;
+    }
+    waiting = false;
+    try {
+      const started = performance.now();
+      onEvent?.({ type: 'job', name: job.name, number: jobs.length - left.size + 1, of: jobs.length });
+      const seconds = await runJob(job, request);
+      if (seconds === undefined) return false;
+      if (isFirst) await folder.finish(job, { seconds });
+      const taken = (performance.now() - started) / 1000;
+      pace = { estimated: pace.estimated + job.seconds, taken: pace.taken + taken };
+      left.delete(job.name);
+      const toCome = [...left.values()].reduce((sum, other) => sum + other.seconds, 0);
+      const remaining = toCome * (pace.taken / pace.estimated || 1);
+      onEvent?.({ type: 'job-done', name: job.name, seconds, left: { jobs: left.size, seconds: remaining } });
+    } finally {
+      await claims.get(job.name)?.();
+      claims.delete(job.name);
     }
   }
-  return true;
+}
+
+interface Choice {
+  /** Names of the jobs that are not done yet. */
+  readonly left: readonly string[];
+  /** The job that was claimed; undefined where other processes have all that could be done now. */
+  readonly next?: string;
+}
+/** What ranks other than 0 say. */
+const unknown: Choice = { left: [] };
+
+async function choose(
+  jobs: readonly Job[],
+  left: ReadonlyMap<string, Job>,
+  folder: ExperimentFolder,
+  claims: Map<string, () => Promise<void>>,
+): Promise<Choice> {
+  const open = [...left.values()].filter((job) => !folder.finished(job));
+  const names = open.map(({ name }) => name);
+  for (const job of open) {
+    if (!jobs.every((other) => !job.needs.includes(other.name) || folder.finished(other))) continue;
+    const release = await folder.claim(job);
+    if (!release) continue;
+    // Another process may have finished it between the question and the claim.
+    if (folder.finished(job)) await release();
+    else {
+      claims.set(job.name, release);
+      return { left: names, next: job.name };
+    }
+  }
+  return { left: names };
 }
 
 /** Seconds that it took, or undefined where the signal ended it. */
@@ -125,7 +151,8 @@ async function trainJob(job: TrainingRun, request: ExecuteRequest): Promise<numb
   });
   if (!result.finished) return undefined;
   // The results are handed over; what only a resumed run needs can go.
-  if (settings.keepCheckpoints !== true) await rm(join(out, 'checkpoints'), { recursive: true, force: true });
+  if (settings.keepCheckpoints !== true && distributed.getRank() === 0)
+    await rm(join(out, 'checkpoints'), { recursive: true, force: true });
   return result.stages.reduce((sum, { seconds }) => sum + seconds, 0);
 }
 
@@ -143,6 +170,8 @@ function alignmentOf({ tasks, settings }: TrainingRun, { data, signal }: Execute
 }
 
 async function mixJob(job: Interpolation, { folder, onEvent }: ExecuteRequest): Promise<void> {
+  // Nothing to divide: the others wait.
+  if (distributed.getRank() !== 0) return distributed.monitoredBarrier(longestMixSeconds);
   const out = folder.of(job);
   // Made whole by a process that was killed before it could say so; it is made again in a moment.
   await rm(out, { recursive: true, force: true });
@@ -150,6 +179,7 @@ async function mixJob(job: Interpolation, { folder, onEvent }: ExecuteRequest): 
     ...{ base: job.model, tuned: folder.of({ kind: 'run', name: job.run }), factor: job.factor, out },
     onProgress: (done, total) => onEvent?.({ type: 'progress', what: 'parameters', done, total }),
   });
+  if (distributed.isInitialized()) await distributed.monitoredBarrier(longestMixSeconds);
 }
 
 async function evaluationJob(job: Evaluation, request: ExecuteRequest): Promise<void> {
@@ -166,7 +196,8 @@ async function evaluationJob(job: Evaluation, request: ExecuteRequest): Promise<
     precision,
     device,
     data,
-    signal,
+    // Ranks must not stop at different batches of what they do together.
+    signal: distributed.isInitialized() ? undefined : signal,
     nll: true,
     out: folder.of(job),
     ...(onEvent && { onEvent }),

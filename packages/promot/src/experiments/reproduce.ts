@@ -7,6 +7,7 @@ import { locateModel } from '@promot/core/open';
 import type { Report, Section } from '@promot/core/report';
 import { writeReport } from '@promot/core/report';
 import { loadTask } from '@promot/core/tasks';
+import { distributed } from '@promot/torch';
 import { findExperiment } from './catalogue/index.js';
 import { type Cost, costOf } from './cost.js';
 import { execute, type Told } from './execute.js';
@@ -76,8 +77,8 @@ export function outlook(request: ReproduceRequest): Outlook {
 /**
  * Reproduces a result of the paper: trains and evaluates what is not there yet in `out`, then writes the report and all
  * numbers into `out`/NAME. May be ended by the signal, or killed, at any time, and goes on with the same request.
- * Several processes may do so at once in one folder of one machine: each takes the jobs that no other has. Errors: a
- * UserError for anything wrong with the request, the model, or the data.
+ * Several processes may do so at once in one folder: each takes the jobs that no other has. The ranks of a process group
+ * do each job together, and rank 0 writes. Errors: a UserError for anything wrong with the request, the model, or the data.
  *
  * @example await reproduce({ name: 'table-3', out: 'reproduce/lab', seeds: 5 });
  */
@@ -97,7 +98,7 @@ export async function reproduce(request: ReproduceRequest): Promise<Reproduced> 
     ...{ ...request, folder, data, signal },
     device: settings?.device as DeviceSetting | undefined,
   });
-  const files = finished ? await writeResults(experiment, planner, folder, request) : [];
+  const files = finished && distributed.getRank() === 0 ? await writeResults(experiment, planner, folder, request) : [];
   return { ...outlook(request), finished, files };
 }
 
