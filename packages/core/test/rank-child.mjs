@@ -1,10 +1,12 @@
 // One rank of training-ranks.test.ts: trains together with the others, and prints one line of JSON: how it ended.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { distributed } from '@promot/torch';
 import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
 import { train } from '../dist/training/train.js';
 
 const [part, json = '{}'] = process.argv.slice(2);
-const { request, rank: chosen, step: at, stage: where = 'prompt', settings } = JSON.parse(json);
+const { request, rank: chosen, step: at, stage: where = 'prompt', settings, bytes } = JSON.parse(json);
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 const parts = {
@@ -24,6 +26,20 @@ const parts = {
       if (type === 'step' && stage === 'model' && step === at && rank === chosen) process.kill(process.pid, 'SIGKILL');
     };
     return train({ ...request, onEvent });
+  },
+  /** From the first event of a stage on, the rank may have so many more bytes of address space. */
+  async limited(rank) {
+    let isLimited = false;
+    const notes = [];
+    const onEvent = ({ type, text = '' }) => {
+      if (type === 'note') notes.push(text);
+      if (type !== 'stage' || isLimited || (chosen !== undefined && rank !== chosen)) return;
+      isLimited = true;
+      const now = 1024 * Number(readFileSync('/proc/self/status', 'utf8').match(/VmSize:\s+(\d+)/)[1]);
+      execFileSync('prlimit', ['--pid', String(process.pid), `--as=${now + bytes}`]);
+    };
+    const { finished } = await train({ ...request, onEvent });
+    return { finished, notes: notes.filter((text) => /memory|microBatchSize=auto/.test(text)) };
   },
   /** The last rank has other settings. */
   async differs(rank) {

@@ -83,3 +83,11 @@ export function systemError(error: unknown): UserError | undefined {
   const bytes = written ? ` (after ${written.toLocaleString('en')} bytes)` : '';
   return new UserError(`${path}: ${refusal}${bytes}`, { code: 'disk', cause: error });
 }
+
+/** Whether libtorch failed because it got no memory, of a GPU or of the machine: with less work it may go on. */
+export function isOutOfMemory(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    /out of memory|(can't|cannot|not enough) (allocate )?memory|bad_alloc/i.test(error.message)
+  );
+}

@@ -14,6 +14,7 @@ export {
 } from './creation.js';
 export { currentDevice, withDevice } from './device.js';
 export * as distributed from './distributed/index.js';
+export { isOutOfMemory } from './errors.js';
 export * from './functional.js';
 export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
 export { Adafactor, type AdafactorOptions, type Pieces } from './optim/adafactor.js';

@@ -4,6 +4,7 @@ import { errorCodes } from '../base/errors.js';
 import { answerLine } from './answers-file.js';
 import { format } from './format.js';
 import { metricsLine } from './metrics-file.js';
+import { passesFile } from './passes-file.js';
 import { resultsFile } from './results-file.js';
 import { runFile } from './run-file.js';
 import { sampleLine } from './samples-file.js';
@@ -36,6 +37,12 @@ const files: readonly Described[] = [
       'in the newest). A run that divides them (`shard`) writes a file of each rank, `trained-00001-of-00004.safetensors`, with the ' +
       "rank's rows; PyTorch's HuggingFaceStorageReader reads these. A checkpoint that is not what was written is set aside as `STAGE-STEP.damaged` when the run goes on.",
     schema: stateFile,
+  },
+  {
+    path: 'RUN/passes.json',
+    about:
+      'How many examples a pass has, where `microBatchSize=auto` chose it or memory did not suffice for what was set.',
+    schema: passesFile,
   },
   {
     path: 'RUN/finished.json',

@@ -51,8 +51,11 @@ const configSchema = z.strictObject({
   precision: z.enum(['fp32', 'bf16']),
   // The bounds are far beyond use: what is larger is a slip, and would end in a failure of memory or of numbers.
   batchSize: z.int().positive().max(65_536),
-  /** Examples in one forward pass; the gradient of a batch is summed over its passes. */
-  microBatchSize: z.int().positive().max(65_536),
+  /**
+   * Examples in one forward pass; the gradient of a batch is summed over its passes. `auto`: as many as memory should
+   * allow. Where memory does not suffice, passes are halved from that step on.
+   */
+  microBatchSize: z.union([z.int().positive().max(65_536), z.literal('auto')], 'expected a number from 1 on, or auto'),
   /**
    * on: a layer's intermediate values are computed anew in the backward pass, in place of kept: less memory, more time,
    * the same bits. auto: where memory would not do.

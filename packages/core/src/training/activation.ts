@@ -8,24 +8,21 @@ import type { RunSetup } from './setup.js';
 /** So many examples of a task tell how long they are. */
 const looked = 200;
 
-/**
- * As `activationCheckpointing` says. `auto`: where the stage without it is estimated to need more than this machine has
- * to give. Of a GPU's memory nothing is known: there it is `off`. Both ways give the same bits, so a run may change it.
- * @param tell hears why, where `auto` turned it on
- */
-export function checkpointsActivations(phase: Phase, setup: RunSetup, tell: (text: string) => void): boolean {
-  const { config, loaded, lora } = setup;
-  const { activationCheckpointing: wanted, maxInputLength } = config;
-  if (wanted !== 'auto') return wanted === 'on';
+/** Bytes that a stage needs beside what is there already: the weights and the program. An estimate. */
+export function memoryNeeded(
+  phase: Phase,
+  { config, loaded, lora }: RunSetup,
+  { checkpointing, passSize }: { checkpointing: boolean; passSize: number },
+): number {
   const { model } = loaded;
-  if (model.embedding.device !== 'cpu') return false;
   const sources = phase.mixture.sources.map(({ examples, shots, rate }) => {
-    return { rate, ...measureLengths(examples, shots, maxInputLength, looked) };
+    return { rate, ...measureLengths(examples, shots, config.maxInputLength, looked) };
   });
   const lengths = (of: 'inputs' | 'targets') =>
     mixed(sources.map((one) => ({ rate: one.rate, lengths: statistics(one[of]) })));
   const { memory } = estimateStage(phase.stage, {
     config,
+    passSize,
     promptRows: Math.max(0, ...phase.tasks.map(({ prompt }) => prompt?.size(0) ?? 0)),
     prompts: phase.tasks.length,
     loraParameters: [...(lora?.parameters.values() ?? [])].reduce((n, { numel }) => n + numel, 0),
@@ -34,10 +31,27 @@ export function checkpointsActivations(phase: Phase, setup: RunSetup, tell: (tex
     sizes: sizesOf(model),
     operationsPerSecond: 1,
     kind: model.kind,
-    checkpointing: false,
+    checkpointing,
   });
-  // The weights are there already, and so is the program.
-  const needed = memory.gradients + memory.optimizer + memory.activations + memory.holes;
+  return memory.gradients + memory.optimizer + memory.activations + memory.holes;
+}
+
+/**
+ * As `activationCheckpointing` says. `auto`: where the stage without it is estimated to need more than this machine has
+ * to give. Of a GPU's memory nothing is known: there it is `off`. Both ways give the same bits, so a run may change it.
+ * @param passSize examples of a pass
+ * @param tell hears why, where `auto` turned it on
+ */
+export function checkpointsActivations(
+  phase: Phase,
+  setup: RunSetup,
+  passSize: number,
+  tell: (text: string) => void,
+): boolean {
+  const { activationCheckpointing: wanted } = setup.config;
+  if (wanted !== 'auto') return wanted === 'on';
+  if (setup.loaded.model.embedding.device !== 'cpu') return false;
+  const needed = memoryNeeded(phase, setup, { checkpointing: false, passSize });
   const free = process.availableMemory() / distributed.getLocalWorldSize();
   if (needed <= free) return false;
   const gb = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;

@@ -105,6 +105,8 @@ export async function dryRun(request: TrainRequest): Promise<DryRun> {
         return {
           ...estimateStage(stage, {
             config,
+            // The most that `auto` may choose.
+            passSize: config.microBatchSize === 'auto' ? config.batchSize : config.microBatchSize,
             promptRows,
             prompts: task === undefined ? tasks.length : 1,
             loraParameters,

@@ -117,6 +117,8 @@ export function sizesOf(model: LanguageModel): Sizes {
 
 export interface EstimateInput {
   readonly config: TrainingConfig;
+  /** Examples of a pass. */
+  readonly passSize: number;
   readonly promptRows: number;
   /** Soft prompts that a stage trains, where it trains some. */
   readonly prompts: number;
@@ -175,7 +177,7 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
     ? stacks.reduce((sum, { count, length }) => sum + count * length * sizes.width * bytes, 0) +
       Math.max(...stacks.map(({ count, length }) => (count > 0 ? layer(length) : 0)))
     : stacks.reduce((sum, { count, length }) => sum + count * layer(length), 0);
-  const activations = Math.min(config.microBatchSize, config.batchSize) * (kept + logits);
+  const activations = Math.min(input.passSize, config.batchSize) * (kept + logits);
   const tensors = weights + gradients + optimizer + activations;
   return {
     stage: name,

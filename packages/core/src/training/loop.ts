@@ -6,6 +6,7 @@ import {
   distributed,
   gradientNorm,
   inModule,
+  isOutOfMemory,
   type Linear,
   type Optimizer,
   type Parameters,
@@ -16,6 +17,7 @@ import {
   withDevice,
   withPackedWeights,
 } from '@promot/torch';
+import { UserError } from '../base/errors.js';
 import type { Block } from '../models/blocks.js';
 import { Dropout } from '../models/dropout.js';
 import { type LanguageModel, predictedIds, type TokenizedExample } from '../models/model.js';
@@ -51,6 +53,11 @@ export interface LoopOptions {
   readonly recompute?: boolean;
   /** Where the model or the optimizer is divided over the ranks; `trained` are then this rank's rows. */
   readonly shards?: Shards | undefined;
+  /**
+   * Called where memory did not suffice for a step, on all ranks; what `batch` gives of it afterwards is tried. Where it
+   * is absent or gives false, the error ends the loop.
+   */
+  readonly onOutOfMemory?: (step: number) => Promise<boolean>;
   /** Called after each step; the loop waits for it. Return false to stop after this step. */
   readonly afterStep: (metrics: StepMetrics) => Promise<boolean>;
 }
@@ -127,10 +134,79 @@ async function trainStep(
   table: TableGradient | undefined,
 ): Promise<StepMetrics> {
   const started = performance.now();
-  const passes = options.batch(step);
+  const { shards } = options;
+  let passes = options.batch(step);
+  let losses: Map<number, number> | undefined;
+  while (true) {
+    let own = new Map<number, number>();
+    let error: unknown;
+    try {
+      own = ownPart(model, step, passes, options, sums, table);
+    } catch (found) {
+      // The ranks of a divided model exchange something in the midst of a pass, and cannot go on without one of them.
+      if (!isOutOfMemory(found) || !options.onOutOfMemory) throw found;
+      if (shards?.part === 'all') throw tooLarge(step, 'take a smaller microBatchSize', found);
+      error = found;
+      table?.dispose();
+    }
+    losses = await sums.add(own, error !== undefined);
+    if (losses) break;
+    // A rank that was out of memory, this one or another, has spoilt the sums.
+    for (const parameter of [...options.trained.values(), ...options.optimizer.parameters.values()])
+      parameter.clearGrad();
+    trimMemory();
+    if (!(await options.onOutOfMemory?.(step)))
+      throw tooLarge(
+        step,
+        'a pass is one example already; activationCheckpointing=on or shorter inputs need less',
+        error,
+      );
+    passes = options.batch(step);
+  }
   const count = (length: (e: TokenizedExample) => number) =>
     passes.reduce((n, pass) => n + pass.examples.reduce((m, e) => m + length(e), 0), 0);
-  const predicted = count((e) => predictedIds(e).length);
+  // In the passes' order, whoever computed them.
+  const loss = passes.reduce((sum, _, pass) => sum + losses.get(pass)!, 0);
+  shards?.collect();
+  const { optimizer } = options;
+  const norm = shards ? shards.gradientNorm(optimizer.parameters) : gradientNorm(options.trained);
+  if (!Number.isFinite(loss) || !Number.isFinite(norm))
+    throw new Error(
+      `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
+    );
+  const learningRate = options.learningRate(step);
+  const scale = options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1;
+  inModule('optimizer', () => optimizer.step(learningRate, scale));
+  shards?.publish(optimizer.parameters);
+  return {
+    step,
+    loss,
+    learningRate,
+    gradientNorm: norm,
+    tokens: count((e) => e.input.length + e.target.length),
+    seconds: (performance.now() - started) / 1000,
+  };
+}
+
+/** `error`: this rank's own, where it was not another that lacked memory. */
+function tooLarge(step: number, advice: string, error: unknown): UserError {
+  const reason = error instanceof Error ? ` (${error.message})` : ' on another rank';
+  return new UserError(`step ${step}: memory does not suffice${reason}: ${advice}`, { cause: error });
+}
+
+/**
+ * Adds the gradient of this rank's passes to that of the parameters, and gives their losses, each divided by the tokens
+ * of the batch.
+ */
+function ownPart(
+  model: LanguageModel,
+  step: number,
+  passes: readonly MicroBatch[],
+  options: LoopOptions,
+  sums: Sums,
+  table: TableGradient | undefined,
+): Map<number, number> {
+  const predicted = passes.reduce((n, { examples }) => n + examples.reduce((m, e) => m + predictedIds(e).length, 0), 0);
   const { recompute = false, shards } = options;
   const divided = shards?.part === 'all' ? shards : undefined;
   // The ranks go through the blocks of a divided model together: each has as many passes, some of which count nothing.
@@ -177,27 +253,5 @@ async function trainStep(
     prompts.dispose();
   }
   table?.finish();
-  const counted = own.flatMap(({ pass, counts }, i) => (counts ? [[pass, ownLosses[i]!] as const] : []));
-  const losses = await sums.add(new Map(counted));
-  // In the passes' order, whoever computed them.
-  const loss = passes.reduce((sum, _, pass) => sum + losses.get(pass)!, 0);
-  shards?.collect();
-  const { optimizer } = options;
-  const norm = shards ? shards.gradientNorm(optimizer.parameters) : gradientNorm(options.trained);
-  if (!Number.isFinite(loss) || !Number.isFinite(norm))
-    throw new Error(
-      `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
-    );
-  const learningRate = options.learningRate(step);
-  const scale = options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1;
-  inModule('optimizer', () => optimizer.step(learningRate, scale));
-  shards?.publish(optimizer.parameters);
-  return {
-    step,
-    loss,
-    learningRate,
-    gradientNorm: norm,
-    tokens: count((e) => e.input.length + e.target.length),
-    seconds: (performance.now() - started) / 1000,
-  };
+  return new Map(own.flatMap(({ pass, counts }, i) => (counts ? [[pass, ownLosses[i]!] as const] : [])));
 }

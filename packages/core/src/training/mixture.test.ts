@@ -23,8 +23,7 @@ function source(word: string, size: number, rate: number, more: Partial<Source> 
   return { examples: new TrainingExamples({ name: word } as Task, examples, options), shots: 0, rate, ...more };
 }
 
-const mixture = (sources: readonly Source[], batchSize = 8) =>
-  new Mixture(sources, { batchSize, microBatchSize: 3, stage: 1 });
+const mixture = (sources: readonly Source[], batchSize = 8) => new Mixture(sources, { batchSize, stage: 1 });
 
 describe('a mixture', () => {
   test('gives each source its share of every batch, as nearly as whole numbers allow', () => {
@@ -39,16 +38,16 @@ describe('a mixture', () => {
   test('reads each source on through its own epochs, none left out', () => {
     const mixed = mixture([source('river', 12, 3), source('garden', 6, 1)]);
     const texts = [1, 2].flatMap((step) =>
-      mixed.batch(step).flatMap(({ examples }) => examples.map(({ input }) => loaded.tokenizer.decode(input))),
+      mixed.batch(step, 3).flatMap(({ examples }) => examples.map(({ input }) => loaded.tokenizer.decode(input))),
     );
     expect(new Set(texts.filter((text) => text.startsWith('river'))).size).toBe(12);
     expect(new Set(texts.filter((text) => text.startsWith('garden'))).size).toBe(4);
   });
 
   test('is a pure function of the step', () => {
-    const fresh = (step: number) => mixture([source('river', 12, 3), source('garden', 7, 2)]).batch(step);
+    const fresh = (step: number) => mixture([source('river', 12, 3), source('garden', 7, 2)]).batch(step, 3);
     const walked = mixture([source('river', 12, 3), source('garden', 7, 2)]);
-    for (const step of [1, 2, 3, 9, 4, 4, 1, 30]) expect(walked.batch(step)).toEqual(fresh(step));
+    for (const step of [1, 2, 3, 9, 4, 4, 1, 30]) expect(walked.batch(step, 3)).toEqual(fresh(step));
   });
 
   test('a pass holds examples of one source, behind its own prompt; replay has none', () => {
@@ -58,7 +57,7 @@ describe('a mixture', () => {
       source('garden', 20, 0.375, { prompt: b }),
       source('train', 20, 0.25),
     ]);
-    const passes = mixed.batch(1);
+    const passes = mixed.batch(1, 3);
     const seen = new Map([
       [a, 'river'],
       [b, 'garden'],

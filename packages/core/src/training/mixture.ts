@@ -20,7 +20,6 @@ export interface Source {
 
 export interface MixtureOptions {
   readonly batchSize: number;
-  readonly microBatchSize: number;
   /** Tells one stage's order from another's. */
   readonly stage: number;
 }
@@ -71,15 +70,15 @@ export class Mixture {
     this.#step++;
   }
 
-  /** The batch of a step, in passes of one source each. */
-  batch(step: number): MicroBatch[] {
+  /** The batch of a step, in passes of one source each, of at most `size` examples. */
+  batch(step: number, size: number): MicroBatch[] {
     const { before, counts } = this.counts(step);
     return this.sources.flatMap(({ examples, prompt, shots }, source) => {
       const tokenized = Array.from({ length: counts[source]! }, (_, i) => {
         const { index, epoch } = this.#orders[source]!.at(before[source]! + i);
         return examples.tokens(index, epoch, shots);
       });
-      return toMicroBatches(tokenized, this.options.microBatchSize, prompt);
+      return toMicroBatches(tokenized, size, prompt);
     });
   }
 }

@@ -176,10 +176,14 @@ export class Sums {
       if (parameter !== later && this.#trained.has(parameter)) this.#buckets.ready(parameter);
   }
 
-  /** Adds the gradients of all ranks up, in place, and gives the losses of all passes, those of others included. */
-  async add(losses: ReadonlyMap<number, number>): Promise<Map<number, number>> {
-    if (!this.#buckets) return new Map(losses);
+  /**
+   * Adds the gradients of all ranks up, in place, and gives the losses of all passes, those of others included;
+   * undefined where a rank has `failed`: then the gradients are of no use.
+   */
+  async add(losses: ReadonlyMap<number, number>, failed = false): Promise<Map<number, number> | undefined> {
+    if (!this.#buckets) return failed ? undefined : new Map(losses);
     await this.#buckets.finish();
-    return new Map((await distributed.allGatherObject([...losses])).flat());
+    const all = await distributed.allGatherObject(failed ? undefined : [...losses]);
+    return all.includes(undefined) ? undefined : new Map(all.flatMap((own) => own ?? []));
   }
 }

@@ -19,6 +19,7 @@ import { type Measurer, placeOf } from './measurer.js';
 import { klPenalty, objectives, type Pass } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
 import { copyFromFirst, fromFirst, waitForWriter } from './parallel.js';
+import { PassSizes } from './pass-sizes.js';
 import { nameOf, type Phase } from './phases.js';
 import type { MetricsLine, TrainRequest } from './request.js';
 import { learningRateAt } from './schedule.js';
@@ -203,18 +204,26 @@ class StageRun {
         await evaluateIfDue();
         const stopsEarly = () => checkpoints.isCandidate && isDone(checkpoints.state, settings);
         if (stopsEarly()) return checkpoints.state;
+        const note = (text: string) => this.#note(text);
+        const passSizes = await PassSizes.open(phase, { folder, setup }, note);
         await trainLoop({
           model: loaded.model,
           trained,
           optimizer,
-          batch: (step) => mixture.batch(step),
+          batch: (step) => mixture.batch(step, passSizes.at(step)),
+          onOutOfMemory: async (step) => {
+            const examples = await passSizes.halve(step);
+            if (examples !== undefined)
+              note(`step ${step}: memory did not suffice; from here on passes have at most ${examples} examples`);
+            return examples !== undefined;
+          },
           learningRate: (step) => learningRateAt(step, settings) / lowering ** (checkpoints.state.lowered ?? 0),
           steps: settings.steps,
           ...this.#loss(),
           dropout: config.dropout,
           seed: deriveSeed(phase.seed, phase.place),
           gradientClip: settings.gradientClip,
-          recompute: checkpointsActivations(phase, setup, (text) => this.#note(text)),
+          recompute: checkpointsActivations(phase, setup, passSizes.at(begin + 1), note),
           shards,
           afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
             checkpoints.advance(step, seconds);

@@ -60,7 +60,9 @@ export function planCommand(io: Io): Command {
       readSettings(options, (one) => resolveConfig(defaults, one)),
     );
     // A batch has a pass for each rank at least.
-    const batchSize = Math.max(settings.batchSize, settings.microBatchSize * ranks);
+    const microBatchSize =
+      settings.microBatchSize === 'auto' ? Math.ceil(settings.batchSize / ranks) : settings.microBatchSize;
+    const batchSize = Math.max(settings.batchSize, microBatchSize * ranks);
     const trainsModel = method.stages.some(({ trains }) => trains.includes('model'));
     const lora = method.stages.find((stage) => settings.stages[stage.settings]!.loraRank > 0);
     const loraRank = lora ? settings.stages[lora.settings]!.loraRank : 0;
@@ -70,7 +72,7 @@ export function planCommand(io: Io): Command {
         : ('adafactor' as const);
     const input = {
       ...{ config, place, optimizer, batchSize, ranks },
-      ...{ precision: settings.precision, microBatchSize: settings.microBatchSize },
+      ...{ precision: settings.precision, microBatchSize },
       inputTokens: options.inputTokens ?? task.maxInputTokens ?? usualTokens.input,
       targetTokens: options.targetTokens ?? task.maxNewTokens ?? usualTokens.target,
       promptRows: method.stages.some(({ trains }) => trains.includes('prompt')) ? settings.promptLength : 0,
