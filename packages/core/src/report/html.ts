@@ -49,7 +49,7 @@ function tableOf({ columns, rows, lowerIsBetter = [], note }: Table, heading: st
   const head = columns.map((column) => `<th scope="col">${escapeMarkup(column)}</th>`).join('');
   const body = rows.map(({ name, cells }) => {
     const entries = cells.map((cell, i) => cellOf(cell, columns[i + 1]!, lowerIsBetter));
-    return `<tr><th scope="row">${escapeMarkup(name)}</th>${entries.join('')}</tr>`;
+    return `<tr><th scope="row">${breakable(name)}</th>${entries.join('')}</tr>`;
   });
   // A box that scrolls must be within reach of the keyboard.
   return (
@@ -57,6 +57,9 @@ function tableOf({ columns, rows, lowerIsBetter = [], note }: Table, heading: st
     `<tbody>\n${body.join('\n')}\n</tbody>\n</table>\n</div>${note === undefined ? '' : `\n<p class="note">${escapeMarkup(note)}</p>`}`
   );
 }
+
+/** A name that may break behind a comma and an equals sign, as those of runs have them. */
+const breakable = (name: string) => escapeMarkup(name).replaceAll(/[,=](?=\S)/gu, '$&<wbr>');
 
 /** Of more columns a phone shows one below the other. */
 const mostOnPhone = 3;
@@ -117,7 +120,7 @@ thead th { vertical-align: bottom; font-size: .875rem }
 td { white-space: nowrap }
 td.text { white-space: normal; text-align: left; overflow-wrap: anywhere; min-width: 6rem }
 td small { display: block; font-size: .8125rem; line-height: 1.35; color: var(--faint) } td small span { display: block }
-tr > th:first-child { text-align: left; position: sticky; left: 0; background: var(--page); min-width: 6.5rem; max-width: 11rem; overflow-wrap: break-word; padding-left: 0 }
+tr > th:first-child { text-align: left; position: sticky; left: 0; background: var(--page); min-width: 6.5rem; max-width: min(20rem, 40vw); overflow-wrap: break-word; padding-left: 0 }
 .better { color: var(--better) } .worse { color: var(--worse) }
 figure { margin: 1rem 0; max-width: 40rem; break-inside: avoid }
 figcaption { font-weight: 600; margin-bottom: .4rem }

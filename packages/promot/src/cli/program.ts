@@ -5,7 +5,6 @@ import { errorCodes, printable, systemError, UserError } from '@promot/core/erro
 import { Command, CommanderError } from 'commander';
 import type { Io } from './io.js';
 import { runPlugins, takePlugins } from './plugins.js';
-import { stopProgress } from './progress.js';
 
 /** A command, its line in the list, and the function that makes it. */
 const commands: readonly (readonly [name: string, summary: string, load: () => Promise<(io: Io) => Command>])[] = [
@@ -93,14 +92,15 @@ export async function runCli(args: readonly string[], io: Io): Promise<number> {
     await program.parseAsync([first, ...rest], { from: 'user' });
     return io.exitCode;
   } catch (error) {
+    // Commander has written its own message already. Help ends here, too, and needs no progress bar.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+    const { stopProgress } = await import('./progress.js');
     stopProgress();
     return report(error, io);
   }
 }
 
 function report(error: unknown, io: Io): number {
-  // Commander has written its own message already.
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (process.env.PROMOT_DEBUG === '1') io.stderr.write(`${(error as Error).stack}\n`);
   const known = error instanceof UserError ? error : systemError(error);
   if (known) {
