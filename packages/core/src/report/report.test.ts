@@ -136,7 +136,7 @@ function faults(text: string): string[] {
   const rest = text.replace(/<style>[^<]*<\/style>/gu, '').replace(tag, (_, end, name, attributes, selfClosed) => {
     const names = [...(attributes ?? '').matchAll(/([\w:-]+)=/gu)].map(([, attribute]) => attribute);
     if (new Set(names).size !== names.length) found.push(`attributes of ${name} twice`);
-    if (name === undefined || selfClosed || name === 'meta') return '';
+    if (name === undefined || selfClosed || name === 'meta' || name === 'wbr') return '';
     if (!end) open.push(name);
     else if (open.pop() !== name) found.push(`</${name}>`);
     return attributes.includes('&') ? attributes : '';
