@@ -1,7 +1,7 @@
 """Writes files/families/NAME.gguf: golden models as llama.cpp's converter stores them, for families whose tables differ
 from Llama's.
 
-    pip install gguf safetensors torch transformers && python packages/core/golden/gguf_families.py
+    pip install gguf safetensors sentencepiece protobuf torch transformers && python packages/core/golden/gguf_families.py
 
 Tensor names come from gguf's own map, keys from its writer. What the converter (convert_hf_to_gguf.py) does beside them is
 written out here: LongRoPE's and Llama 3's factors as tensors, windows by layer, permuted rows of what llama.cpp takes for a
@@ -16,6 +16,7 @@ import gguf
 import numpy
 import torch
 from safetensors.torch import load_file
+from sentencepiece import SentencePieceProcessor, sentencepiece_model_pb2
 from transformers import AutoConfig, AutoModelForCausalLM
 
 HERE = Path(__file__).parent
@@ -121,6 +122,57 @@ def write(name, architecture):
     writer.close()
 
 
+def write_t5(name):
+    """T5's architecture is mT5's, too. The tokenizer is that of SentencePiece's file."""
+    folder = HERE / "models" / name
+    config = json.loads((folder / "config.json").read_text())
+    writer = gguf.GGUFWriter(OUT / f"{name}.gguf", "t5")
+    writer.add_context_length(512)
+    writer.add_embedding_length(config["d_model"])
+    writer.add_feed_forward_length(config["d_ff"])
+    writer.add_block_count(config["num_layers"])
+    writer.add_decoder_block_count(config["num_decoder_layers"])
+    writer.add_head_count(config["num_heads"])
+    writer.add_key_length(config["d_kv"])
+    writer.add_value_length(config["d_kv"])
+    writer.add_layer_norm_eps(config["layer_norm_epsilon"])
+    writer.add_relative_attn_buckets_count(config["relative_attention_num_buckets"])
+    writer.add_layer_norm_rms_eps(config["layer_norm_epsilon"])
+    writer.add_decoder_start_token_id(config["decoder_start_token_id"])
+    pieces = SentencePieceProcessor(str(folder / "spiece.model"))
+    model = sentencepiece_model_pb2.ModelProto.FromString((folder / "spiece.model").read_bytes())
+    tokens = [f"[PAD{i}]" for i in range(config["vocab_size"])]
+    scores, types = [-10000.0] * len(tokens), [gguf.TokenType.UNUSED] * len(tokens)
+    for i in range(pieces.vocab_size()):
+        kinds = {"UNKNOWN": pieces.is_unknown(i), "CONTROL": pieces.is_control(i), "UNUSED": pieces.is_unused(i), "BYTE": pieces.is_byte(i)}
+        tokens[i], scores[i] = pieces.id_to_piece(i), pieces.get_score(i)
+        types[i] = gguf.TokenType[next((kind for kind, found in kinds.items() if found), "NORMAL")]
+    writer.add_tokenizer_model("t5")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_scores(scores)
+    writer.add_token_types(types)
+    writer.add_add_space_prefix(model.normalizer_spec.add_dummy_prefix)
+    writer.add_remove_extra_whitespaces(model.normalizer_spec.remove_extra_whitespaces)
+    if model.normalizer_spec.precompiled_charsmap:
+        writer.add_precompiled_charsmap(model.normalizer_spec.precompiled_charsmap)
+    writer.add_eos_token_id(config["eos_token_id"])
+    writer.add_pad_token_id(config["pad_token_id"])
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.T5, config["num_layers"])
+    for key, value in load_file(folder / "model.safetensors").items():
+        target = names.get_name(key, try_suffixes=(".weight", ".bias"))
+        # In float32 where the golden model has it so, to keep its logits.
+        if value.dim() == 1 or value.dtype == torch.float32:
+            writer.add_tensor(target, value.float().numpy())
+        else:
+            data = value.contiguous().view(torch.uint8).numpy()
+            writer.add_tensor(target, data, raw_dtype=gguf.GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def check(name):
     """Transformers' reading of the file's tensors, under the folder's config.json: it overlooks keys such as Gemma 2's caps."""
     folder, ids = HERE / "models" / name, torch.arange(1, 40)[None]
@@ -134,5 +186,6 @@ def check(name):
 OUT.mkdir(parents=True, exist_ok=True)
 for name, architecture in ARCHITECTURES.items():
     write(name, architecture)
+write_t5("mt5")
 for name in ("qwen3", "gemma2", "phi3"):
     check(name)

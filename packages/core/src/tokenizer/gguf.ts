@@ -83,7 +83,7 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
 ]);
 
 /**
- * Builds the tokenizer of a GGUF file: `tokenizer.ggml.model` "gpt2" (byte-level BPE) or "llama" (SentencePiece BPE).
+ * Builds the tokenizer of a GGUF file: `tokenizer.ggml.model` "gpt2" (byte-level BPE), "llama" (SentencePiece BPE) or "t5" (SentencePiece unigram).
  *
  * @param metadata the file's metadata.
  * @param place for messages: the file.
@@ -102,39 +102,45 @@ export function tokenizerFromGguf(metadata: GgufMetadata, place = 'the GGUF file
   let description: JsonObject;
   if (kind === 'gpt2') {
     description = byteLevelDescription(metadata, place, tokens, types);
-  } else if (kind === 'llama') {
+  } else if (kind === 'llama' || kind === 't5') {
     const scores = list(get('scores'), 'number', place, 'scores');
     if (scores.length !== tokens.length || (types.length > 0 && types.length !== tokens.length)) {
       throw new UserError(
         `${place} is damaged: its tokenizer has ${tokens.length} tokens and another number of scores.`,
       );
     }
+    const pieces = tokens.map((token, i) => pieceOf(token, scores[i]!, types[i] ?? PieceType.normal));
+    const isUnigram = kind === 't5';
+    // The converter fills up to the rows of the model. T5's sentinels, which its SentencePiece file lacks, go so, too.
+    let used = pieces.length;
+    while (isUnigram && used > 0 && pieces[used - 1]!.piece === `[PAD${used - 1}]`) used--;
+    const charsmap = get('precompiled_charsmap');
     description = sentencePieceDescription(
       {
-        type: 'bpe',
-        pieces: tokens.map((token, i) => pieceOf(token, scores[i]!, types[i] ?? PieceType.normal)),
-        unknown: ids.unknown ?? 0,
+        type: isUnigram ? 'unigram' : 'bpe',
+        pieces: pieces.slice(0, used),
+        unknown: ids.unknown ?? Math.max(0, types.indexOf(PieceType.unknown)),
         beginningOfSequence: ids.bos,
         endOfSequence: ids.eos,
         padding: ids.padding,
-        byteFallback: true,
-        charsmap: new Uint8Array(0),
+        byteFallback: !isUnigram || types.includes(PieceType.byte),
+        charsmap: isUnigram && Array.isArray(charsmap) ? Uint8Array.from(charsmap as number[]) : new Uint8Array(0),
         addDummyPrefix: get('add_space_prefix') !== false,
         removeExtraWhitespaces: get('remove_extra_whitespaces') === true,
       },
-      0,
+      pieces.length - used >= sentinels ? sentinels : 0,
       place,
     );
   } else {
     throw new UserError(
-      `${place}: a tokenizer of the kind ${JSON.stringify(kind)} is not supported (gpt2, llama are).`,
+      `${place}: a tokenizer of the kind ${JSON.stringify(kind)} is not supported (gpt2, llama, t5 are).`,
     );
   }
-  // llama.cpp's defaults: a SentencePiece text begins with the first token, a byte-level one does not.
+  // llama.cpp's defaults: a text begins with the first token for SentencePiece BPE, and ends with the last one for T5.
   const addsBos = get('add_bos_token') ?? (kind === 'llama' || get('pre') === 'llama-bpe');
   const token = (x: number | undefined) => (x === undefined ? undefined : { token: tokens[x]!, id: x });
   const before = addsBos === true ? token(ids.bos) : undefined;
-  const after = get('add_eos_token') === true ? token(ids.eos) : undefined;
+  const after = (get('add_eos_token') ?? kind === 't5') === true ? token(ids.eos) : undefined;
   description.post_processor =
     before || after ? specialTokensTemplate({ ...(before && { before }), ...(after && { after }) }) : null;
 
@@ -145,6 +151,9 @@ export function tokenizerFromGguf(metadata: GgufMetadata, place = 'the GGUF file
   if (typeof template === 'string') config.chat_template = template;
   return huggingFaceTokenizer({ place, description, config });
 }
+
+/** Of T5's tokenizer. */
+const sentinels = 100;
 
 /**
  * llama.cpp's converter writes user-defined pieces with spaces in place of the mark, Gemma's runs of spaces among them.

@@ -6,10 +6,12 @@ import { fileURLToPath } from 'node:url';
 import { noGrad, scope, tensor } from '@promot/torch';
 import { expect, test } from 'vitest';
 import { goldenFolder } from '../../../test/golden-folders.js';
+import { tokenizerFromGguf } from '../../tokenizer/gguf.js';
 import { type CheckpointTensor, openCheckpoint } from '../checkpoint.js';
 import { buildModel } from '../load.js';
 import { CheckpointWeights } from '../weights.js';
 import { openGguf } from './gguf.js';
+import { t5 } from './t5.js';
 
 /** What the GGUF file cannot say of the folder's config.json. */
 const unsaid: Record<string, (config: Record<string, unknown>) => object> = {
@@ -29,7 +31,10 @@ const unsaid: Record<string, (config: Record<string, unknown>) => object> = {
   granite: () => ({}),
   ernie4_5: () => ({}),
   phi3: () => ({}),
+  // llama.cpp has T5's own distance. The family is T5's, too: mT5 is the same model.
+  mt5: () => ({ relative_attention_max_distance: 128 }),
 };
+const asOther: Record<string, string> = { mistral: 'llama', mt5: 't5' };
 
 test.each(Object.keys(unsaid))('%s', (name) => {
   const folder = join(goldenFolder, name);
@@ -37,7 +42,7 @@ test.each(Object.keys(unsaid))('%s', (name) => {
   const config = read('config.json');
   const path = fileURLToPath(new URL(`../../../golden/files/families/${name}.gguf`, import.meta.url));
   const gguf = openGguf(path);
-  expect(gguf.config.model_type).toBe(name === 'mistral' ? 'llama' : name);
+  expect(gguf.config.model_type).toBe(asOther[name] ?? name);
   const tensors = [...gguf.tensors].map(([key, { shape, read: load }]): [string, CheckpointTensor] => [
     key,
     { shape, load: () => tensor(load(), { shape }) },
@@ -53,4 +58,24 @@ test.each(Object.keys(unsaid))('%s', (name) => {
   const apart = noGrad(() => scope(() => found.logits(examples).sub(wanted.logits(examples)).abs().amax().item()));
   expect(apart).toBeLessThan(1e-5);
   for (const model of [found, wanted]) for (const parameter of model.parameters.values()) parameter.dispose();
+});
+
+test("T5's tokenizer, from SentencePiece's file", () => {
+  const path = fileURLToPath(new URL('../../../golden/files/families/mt5.gguf', import.meta.url));
+  const found = tokenizerFromGguf(openGguf(path).metadata, path);
+  const { tokens } = JSON.parse(readFileSync(join(goldenFolder, 'mt5/expected.json'), 'utf8')) as {
+    tokens: { text: string; ids: number[]; decoded: string }[];
+  };
+  expect(tokens.length).toBeGreaterThan(5);
+  for (const { text, ids, decoded } of tokens) {
+    expect(found.encode(text), text).toEqual(ids);
+    expect(found.decode(ids)).toBe(decoded);
+  }
+  // T5's sentinels stand behind the pieces.
+  expect(found.encode('<extra_id_0>', { specialTokens: false })).toEqual([299]);
+});
+
+test("UMT5 has T5's architecture there, and is refused", () => {
+  const has = (name: string) => name === 'enc.blk.1.attn_rel_b.weight';
+  expect(t5.gguf!.matches!({ has, get: () => undefined })).toBe(false);
 });

@@ -34,7 +34,7 @@ export interface GgufTable {
   /** `general.architecture` */
   readonly architecture: string;
   /** Where several families share the architecture: whether a file is of this one. */
-  matches?(facts: Pick<GgufFacts, 'get'>): boolean;
+  matches?(facts: Pick<GgufFacts, 'get' | 'has'>): boolean;
   /** Whether `rope.dimension_count` may be less than a head, whose size is then the width over the heads. */
   readonly turnsPartOfHead?: boolean;
   /** Whether rows of query and key stand in another order: neighbouring pairs in place of halves. */
@@ -43,6 +43,13 @@ export interface GgufTable {
   readonly normsAreOneMore?: boolean;
   /** Keys of config.json beside the common ones, or in their place (undefined takes one out). */
   config?(facts: GgufFacts): Readonly<Record<string, unknown>>;
+  /** Of models that are no decoders: in place of all that decoders share. */
+  readonly own?: {
+    /** What config.json says beside family and token ids. */
+    config(facts: Omit<GgufFacts, 'config'>): Readonly<Record<string, unknown>>;
+    /** Transformers' name of a tensor; undefined for one that the family lacks. */
+    tensorName(name: string, facts: Pick<GgufFacts, 'has'>): string | undefined;
+  };
 }
 
 /** `layer_types` of a file that says for each layer whether it has the window. */

@@ -73,9 +73,10 @@ export function openGguf(path: string): GgufCheckpoint {
   const norms = file.tensors.some(({ name }) => name === 'blk.0.post_ffw_norm.weight') ? 'behind' : 'before';
   const fused = file.tensors.some(({ name }) => name === 'blk.0.attn_qkv.weight');
   const tensors = new Map<string, GgufCheckpointTensor>();
+  const has = (tensor: string) => file.tensors.some(({ name }) => name === tensor);
   for (const tensor of file.tensors) {
     if ([ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS].includes(tensor.name)) continue;
-    const name = huggingFaceName(tensor.name, norms, fused);
+    const name = table.own ? table.own.tensorName(tensor.name, { has }) : huggingFaceName(tensor.name, norms, fused);
     if (name === undefined) {
       throw new UserError(`${path}: the tensor "${tensor.name}" belongs to a model that is not supported.`);
     }
@@ -93,13 +94,14 @@ export function openGguf(path: string): GgufCheckpoint {
   return { config, tensors, metadata: file.metadata };
 }
 
-function familyOf({ path, metadata }: GgufFile): { name: string; architecture: string; table: GgufTable } {
+function familyOf({ path, metadata, tensors }: GgufFile): { name: string; architecture: string; table: GgufTable } {
   const known = families
     .all()
     .flatMap(({ name, architecture, gguf: table }) => (table ? [{ name, architecture, table }] : []));
   const wanted = metadata.get('general.architecture');
   const get = (key: string) => metadata.get(`${String(wanted)}.${key}`);
-  const found = known.find(({ table }) => table.architecture === wanted && (table.matches?.({ get }) ?? true));
+  const has = (tensor: string) => tensors.some(({ name }) => name === tensor);
+  const found = known.find(({ table }) => table.architecture === wanted && (table.matches?.({ get, has }) ?? true));
   if (found) return found;
   const names = known.map(({ table }) => table.architecture);
   throw new UserError(
@@ -160,8 +162,21 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
     return value;
   };
   const shapeOf = (name: string) => file.tensors.find((tensor) => tensor.name === name)?.shape;
+  const has = (tensor: string) => shapeOf(tensor) !== undefined;
   const embedding = shapeOf('token_embd.weight');
   if (!embedding) throw new UserError(`${file.path} is damaged: it has no token_embd.weight.`);
+  const ends = endTokens(file.metadata);
+  const ids = (key: string) => file.metadata.get(`tokenizer.ggml.${key}`) ?? null;
+  const tokenIds = {
+    bos_token_id: ids('bos_token_id'),
+    eos_token_id: ends.length > 0 ? ends : ids('eos_token_id'),
+    pad_token_id: ids('padding_token_id'),
+  };
+  const names = { architectures: [className], model_type: family, vocab_size: embedding[0]! };
+  if (table.own) {
+    const told = Object.entries(tokenIds).filter(([, id]) => id !== null);
+    return { ...names, ...Object.fromEntries(told), ...table.own.config({ get, number, has }) };
+  }
   if (get('expert_count')) throw new UserError(`${file.path} holds a mixture of experts, which is not supported.`);
   const hidden = number('embedding_length');
   const heads = number('attention.head_count');
@@ -183,8 +198,6 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
     }
   }
   const scaling = ropeScaling(file, get, headSize, theta);
-  const ends = endTokens(file.metadata);
-  const ids = (key: string) => file.metadata.get(`tokenizer.ggml.${key}`) ?? null;
   const common: GgufConfig = {
     vocab_size: embedding[0]!,
     hidden_size: hidden,
@@ -199,15 +212,11 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
     rope_scaling: scaling,
     tie_word_embeddings: shapeOf('output.weight') === undefined,
   };
-  const has = (tensor: string) => shapeOf(tensor) !== undefined;
   const config = {
-    architectures: [className],
-    model_type: family,
+    ...names,
     hidden_act: 'silu',
     ...common,
-    bos_token_id: ids('bos_token_id'),
-    eos_token_id: ends.length > 0 ? ends : ids('eos_token_id'),
-    pad_token_id: ids('padding_token_id'),
+    ...tokenIds,
     ...table.config?.({ get, number, has, config: common }),
   };
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
