@@ -60,7 +60,7 @@ export class RunFolder {
     return folder;
   }
 
-  /** A run that is there, locked, without what a killed process was about to write. */
+  /** An existing run, locked, without what a killed process was about to write. */
   static async reopen(path: string): Promise<RunFolder> {
     const folder = new RunFolder(path);
     folder.#release = await lockFolder(path);

@@ -31,7 +31,7 @@ export class Registry<T extends { readonly name: string }> {
     this.#items.set(item.name, item);
   }
 
-  /** The entry of this name, where there is one. */
+  /** The entry of this name, or undefined. */
   find(name: string): T | undefined {
     return this.#items.get(name);
   }

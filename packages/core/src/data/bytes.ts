@@ -14,7 +14,7 @@ const harmless = { bytes: 1 << 28, growth: 200 };
 
 /**
  * The file's bytes in pieces, unpacked.
- * Errors: a UserError for a packed file that is damaged, cut short, or grows beyond all measure.
+ * Errors: a UserError for a packed file that is damaged, cut short, or grows beyond a limit.
  */
 export async function* readBytes(file: string): AsyncGenerator<Buffer> {
   const plain = createReadStream(file, { highWaterMark: 1 << 20 });

@@ -24,7 +24,7 @@ export function classNamesOfFeatures(features: unknown): ClassNames {
       return;
     }
     for (const [key, value] of Object.entries(feature)) {
-      // What is no field but says what a list or a structure is made of.
+      // Not a field: it describes the items of a list or a structure.
       const wraps = ['feature', 'sequence', 'list', 'struct', 'dtype'].includes(key) && typeof value === 'object';
       if (wraps) walk(value, path);
       else if (isJsonObject(value) || Array.isArray(value)) walk(value, join(path, key));

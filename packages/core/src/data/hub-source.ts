@@ -24,7 +24,7 @@ export interface HubDataset {
   readonly splits?: readonly Split[];
   /** Downloads at most so many files of a split, evenly spaced; for splits too large to download for a training run. */
   readonly maxFiles?: number;
-  /** Reads at most so many rows of a split, evenly from its files; for splits too large for memory. */
+  /** Reads at most this many rows of a split, evenly from its files; for splits too large for memory. */
   readonly maxRows?: number;
 }
 

@@ -23,7 +23,7 @@ import type { DataRecord } from './record.js';
 /** What the parent asks for. */
 export interface ReaderRequest {
   readonly path: string;
-  /** At most so many rows. */
+  /** At most this many rows. */
   readonly limit: number | undefined;
   /** Decoding may take so many seconds of work, and more for each megabyte of the file. */
   readonly seconds: number;

@@ -39,7 +39,7 @@ export function isRecordFile(file: string): boolean {
  * optional), `.json` one array of objects (or lines as `.jsonl`), `.csv` and `.tsv` rows below their names, `.parquet`
  * a table. All of them may be packed: `.gz`, `.zst`.
  *
- * @param limit reads only so many records from the beginning.
+ * @param limit reads only this many records from the beginning.
  * Errors: a UserError with file and line for an empty line, malformed JSON, text that is not UTF-8, a row that is none; one with
  * the file for a missing, empty or unreadable file.
  *

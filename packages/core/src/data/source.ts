@@ -101,7 +101,7 @@ export function withValidationShare(source: RecordSource, share: number, seed: n
   };
 }
 
-/** A source for a task of which only the templates are wanted. */
+/** A source for a task whose templates alone are needed. */
 export function noSource(description: string): RecordSource {
   return {
     description,

@@ -25,7 +25,7 @@ export interface TaskOptions extends Omit<EvaluateOptions, 'fewShot'> {
   readonly shots?: number;
   /** Draws the exemplars: equal seeds give equal ones to all models. Draws tokens, too, where settings say so. Default 0. */
   readonly seed?: number;
-  /** Only the first so many examples of the split. */
+  /** Only the first N examples of the split. */
   readonly limit?: number;
   /** Words whose share among the outputs is reported as `formShare`; by default the task's labels. */
   readonly labels?: readonly string[];

@@ -14,7 +14,7 @@ import { idTensor } from '../models/padding.js';
 export interface SamplingSettings {
   /** Divides the logits before a draw. 0: no draw, the likeliest token is taken. */
   temperature?: number | undefined;
-  /** Draws from so many of the likeliest tokens; 0: from all. */
+  /** Draws from this many of the likeliest tokens; 0: from all. */
   topK?: number | undefined;
   /** Draws from the fewest likeliest tokens whose probabilities reach this sum. */
   topP?: number | undefined;
@@ -24,7 +24,7 @@ export interface SamplingSettings {
   seed?: number | undefined;
   /** Tokens that stand in the sequence already get their logits divided (negative ones: multiplied) by this. */
   repetitionPenalty?: number | undefined;
-  /** No run of so many tokens comes twice in a sequence; 0: any may. */
+  /** No run of this many tokens comes twice in a sequence; 0: any may. */
   noRepeatNgram?: number | undefined;
 }
 

@@ -53,7 +53,7 @@ export function checkStatus(response: Response, what: string, settings: Settings
 /** No list of files is longer, in bytes: the largest repositories' are of some megabytes. */
 const largestList = 1 << 26;
 
-/** An answer's body as JSON; undefined where it is none. Errors: a UserError for a body beyond all measure. */
+/** An answer's body as JSON; undefined where it is none. Errors: a UserError for a body beyond a limit. */
 export async function readJson(response: Response, what: string, settings: Settings): Promise<unknown> {
   const pieces: Uint8Array[] = [];
   let length = 0;

@@ -14,7 +14,7 @@ export interface Stage {
   /** The settings that it reads: `stages.NAME`. */
   readonly settings: string;
   readonly trains: readonly Part[];
-  /** Adapters that are there in this stage, beside those that it trains. Default: none. */
+  /** Adapters that are attached in this stage, beside those that it trains. Default: none. */
   readonly attaches?: readonly Adapter[];
   /** The objective that it makes small, whatever the setting `loss` says. */
   readonly objective?: string;

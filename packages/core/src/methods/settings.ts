@@ -13,7 +13,7 @@ const stageSchema = z.strictObject({
   steps: z.int().positive(),
   /** In place of steps: passes over the training examples. null: the steps say it. */
   epochs: z.number().positive().max(1e6).nullable(),
-  /** The stage ends where its validation loss has not fallen by 1 % in so many evaluations; 0: never. */
+  /** The stage ends where validation stands still for this many evaluations (training/choose.ts); 0: never. */
   patience: z.int().nonnegative(),
   learningRate: z.number().positive().max(1e6),
   /**
@@ -80,7 +80,7 @@ const configSchema = z.strictObject({
   shots: z.union([z.literal(0), z.literal(1)]),
   /** Beams of the validation's generation. */
   beams: z.int().positive(),
-  /** At most so many validation examples at each kept checkpoint; 0: all. */
+  /** At most this many validation examples at each kept checkpoint; 0: all. */
   validationLimit: z.int().nonnegative(),
   /** The best checkpoint: the highest score, or the lowest validation loss within one standard error of it. */
   choose: z.enum(['highest-score', 'one-standard-error']),
@@ -104,7 +104,7 @@ const configSchema = z.strictObject({
     tasks,
     /** Exemplars in front of their inputs. */
     shots: z.union([z.literal(0), z.literal(1), z.literal(4)], 'expected 0, 1 or 4'),
-    /** Only the first so many examples of each; 0: all. */
+    /** Only the first N examples of each; 0: all. */
     limit: z.int().nonnegative(),
     /** Points of the tasks' mean score that the best checkpoint may lose; null: any number. */
     tolerance: z.number().nonnegative().nullable(),

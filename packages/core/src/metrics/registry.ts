@@ -61,7 +61,7 @@ export class ChosenMetric {
   }
 
   /**
-   * Scores answers; of several references the best one counts. `labels` are the task's closed set, where it has one.
+   * Scores answers. Of several references the best one counts. `labels` are the task's labels, if it has some.
    * Errors: a RangeError for no answers, or one without a reference, or without the labels' scores that the metric
    * needs.
    */

@@ -116,7 +116,7 @@ function chatLength({ text }: RenderedChat, tokenizer: Tokenizer): number {
   return tokenizer.encode(text, { specialTokens: false }).length;
 }
 
-/** Whether a rendered conversation has at most so many tokens (0: any number). Other examples may be cut instead. */
+/** Whether a rendered conversation has at most this many tokens (0: any number). Other examples may be cut instead. */
 export function fits({ chat }: Pick<Example, 'chat'>, tokenizer: Tokenizer, maxInputLength: number): boolean {
   return !chat || maxInputLength === 0 || chatLength(chat, tokenizer) <= maxInputLength;
 }

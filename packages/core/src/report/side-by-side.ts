@@ -21,7 +21,7 @@ export function sideBySides(speakers: readonly Speaker[], shown: number): SideBy
     });
     const first = having[0]!;
     const sharing = having.filter(({ byInput }) => first.said.some(({ input }) => byInput.has(input)));
-    // Where nobody else speaks, one's own outputs are shown, the wrong ones first.
+    // A single folder shows its own outputs, the wrong ones first.
     if (sharing.length < 2 && having.length > 1) continue;
     const items = first.said
       .filter(({ input }) => sharing.every(({ byInput }) => byInput.has(input)))

@@ -51,7 +51,7 @@ export interface FewShotOptions {
   readonly shots: number;
   /** Equal seeds give equal exemplars: every method is evaluated with the same. */
   readonly seed: number;
-  /** Inputs (each exemplar's too) are cut at so many tokens where the task allows it. */
+  /** Inputs (each exemplar's too) are cut at this many tokens where the task allows it. */
   readonly maxInputTokens?: number;
   /** The longest prompt that the model takes, in tokens. */
   readonly maxPromptTokens?: number;

@@ -27,9 +27,9 @@ export interface NewTask {
   readonly notes: readonly string[];
 }
 
-/** At most so many different answers are taken for labels. */
+/** At most this many different answers are taken for labels. */
 const mostLabels = 20;
-/** Answers of at most so many characters are compared as a whole; of longer ones the words count. */
+/** Answers of at most this many characters are compared as a whole; of longer ones the words count. */
 const shortAnswer = 60;
 /** Rows for validation: a tenth, but not fewer than 20 (or a fifth of few rows), and not more than 2,000. */
 const validationRows = { share: 0.1, least: 20, most: 2000, largestShare: 0.2 };

@@ -14,12 +14,12 @@ export interface Template {
   readonly soleField?: string;
   /**
    * The text for a record; the class numbers of columns that have names become these. Errors: a UserError for a missing
-   * field or one that is no text, number, true or false, and for a number that is none (NaN).
+   * field, for a value that is not a text, a number, true or false, and for NaN.
    */
   render(record: DataRecord, names?: ClassNames): string;
 }
 
-/** Parses a template. Errors: a UserError for an unmatched brace, an empty `{}` or a path that is none. */
+/** Parses a template. Errors: a UserError for an unmatched brace, an empty `{}` or a malformed path. */
 export function parseTemplate(template: string): Template {
   const parts = template.split(/(\{\{|\}\}|\{[^{}]*\})/u).map((part, index): string | Field => {
     if (index % 2 === 0) {

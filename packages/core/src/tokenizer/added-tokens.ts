@@ -17,7 +17,7 @@ export interface AddedToken {
   readonly properties: JsonObject;
 }
 
-/** The tokens of `added_tokens_decoder`, by id. Throws a UserError for an entry that is none. */
+/** The tokens of `added_tokens_decoder`, by id. Throws a UserError for a malformed entry. */
 export function readAddedTokens(decoder: Json | undefined, place: string): AddedToken[] {
   if (decoder === undefined || decoder === null) return [];
   if (!isJsonObject(decoder)) throw new UserError(`${place}: added_tokens_decoder is no object`);

@@ -29,7 +29,7 @@ export class ChatTemplate {
 
   /**
    * @param tokens texts of special tokens by the names that templates call them: `bos_token`, `eos_token`.
-   * @param place for messages. Throws a UserError, which begins with it, for a template that is none.
+   * @param place for messages. Throws a UserError, which begins with it, for a malformed template.
    */
   constructor(
     source: string,

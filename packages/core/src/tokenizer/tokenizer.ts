@@ -36,7 +36,7 @@ export interface Tokenizer {
   files(): ReadonlyMap<string, string | Uint8Array>;
 }
 
-/** The same tokenizer, of which some parts are others. */
+/** A copy of the tokenizer with some parts replaced. */
 export function tokenizerWith(tokenizer: Tokenizer, parts: Partial<Pick<Tokenizer, 'encode' | 'files'>>): Tokenizer {
   const { vocabularySize, beginningOfSequence, endOfSequence, padding, unknown, sentinels, extended } = tokenizer;
   return {

@@ -7,7 +7,7 @@ import type { Example, Task } from '../tasks/task.js';
 import type { Tokenizer } from '../tokenizer/tokenizer.js';
 import { writeTokenList } from './token-list.js';
 
-/** At most so many targets are looked at, evenly taken: some hundred thousand tokens. */
+/** At most this many targets are looked at, evenly taken: some hundred thousand tokens. */
 const largestSample = 5000;
 
 /**

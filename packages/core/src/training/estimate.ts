@@ -20,7 +20,7 @@ export interface MemoryEstimate {
   readonly gradients: number;
   readonly optimizer: number;
   readonly activations: number;
-  /** What lies unused between tensors of ever other sizes. */
+  /** Memory that lies unused between tensors of changing sizes. */
   readonly holes: number;
   /** The program and libtorch included. */
   readonly total: number;

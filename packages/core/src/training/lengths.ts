@@ -4,7 +4,7 @@ import { tokenizeExample } from '../models/tokenize.js';
 import type { LengthStatistics } from './estimate.js';
 import type { TrainingExamples } from './examples.js';
 
-/** Lengths are measured on at most so many training examples of a task, evenly taken. */
+/** Lengths are measured on at most this many training examples of a task, evenly taken. */
 const measuredExamples = 2000;
 
 /** Lengths in tokens of a task's training examples as the first epoch sees them, and how many inputs are cut. */

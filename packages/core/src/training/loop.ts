@@ -112,7 +112,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   }
 }
 
-/** More than so many bytes of weights are not laid out a second and third time. */
+/** More than this many bytes of weights are not laid out a second and third time. */
 export const mostPacked = 1e9;
 
 /**

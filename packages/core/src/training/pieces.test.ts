@@ -30,7 +30,7 @@ test.each([
   expect(objective.ofLogitsAlone).toBe(true);
   const left = watchTensors();
   for (const parameter of model.parameters.values()) parameter.requiresGrad = true;
-  /** By at most so many tokens at a time; with the table's gradient made by itself or by autograd. */
+  /** By at most this many tokens at a time; with the table's gradient made by itself or by autograd. */
   const compute = (tokens: number, own: boolean) => {
     const table = own ? TableGradient.of(model, model.parameters.values(), 0, 100) : undefined;
     const lossOf = (logits: Tensor, targets: Tensor) =>

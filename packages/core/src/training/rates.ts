@@ -13,7 +13,7 @@ export interface FamilyRates {
   readonly prompt: Rate;
   readonly model: Rate;
   readonly labelSmoothing: number;
-  /** For models of at most so many parameters; larger ones learn at lower rates. */
+  /** For models of at most this many parameters; larger ones learn at lower rates. */
   readonly parametersUpTo?: number;
   /** Where the rates were measured. */
   readonly measured: string;

@@ -9,7 +9,7 @@ import { UserError } from '../base/errors.js';
 import { type ConfigInput, overlay, overlayStages, type TrainingConfig } from '../methods/settings.js';
 import type { TrainRequest } from './request.js';
 
-/** A run that is there, and its folder. */
+/** An existing run, and its folder. */
 export type RunBefore = RunFile & { readonly out: string };
 
 /** The run that is in a folder, to be gone on with. Errors: a UserError for a folder that no run may begin in. */

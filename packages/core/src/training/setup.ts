@@ -219,7 +219,7 @@ async function openForTraining(
   }
 }
 
-/** At most so many texts of a task are read for the neighbours of new tokens. */
+/** At most this many texts of a task are read for the neighbours of new tokens. */
 const textsRead = 5000;
 
 /** The model with `addTokens`. Errors: a UserError for tokens that cannot be added, or would not be trained. */

@@ -29,7 +29,7 @@ import { metricOf } from './validation.js';
 
 /** The soft prompt's name among trained tensors; no model has a parameter of this name. */
 const promptName = 'prompt';
-/** `learningRate=auto` divides the rate by this, at most so many times. */
+/** `learningRate=auto` divides the rate by this, at most this many times. */
 const lowering = 3;
 const mostLowerings = 4;
 /** Tells the seed of the additions that train in the model's place from those of the first stage. */

@@ -1,4 +1,4 @@
-// All commands, and what becomes of their errors. Only the command that is asked for is loaded, so that help comes at
+// All commands, and how their errors are reported. Only the command that is asked for is loaded, so that help comes at
 // once.
 import { createRequire } from 'node:module';
 import { errorCodes, printable, systemError, UserError } from '@promot/core/errors';

@@ -14,7 +14,7 @@ export function stopProgress(): void {
   drawn.clear();
 }
 
-/** One bar at a time, with lines above it. What has ended is wiped away: lines tell what came of it. */
+/** One bar at a time, with lines above it. A finished bar is removed. Lines report results. */
 export class Progress {
   readonly #io: Io;
   #bar: cliProgress.SingleBar | undefined;

@@ -9,7 +9,7 @@ export interface Reached {
 
 /**
  * The highest score that every run reaches at some checkpoint.
- * Errors: a UserError where there is no run, or one without a scored checkpoint.
+ * Errors: a UserError without runs, or for a run without a scored checkpoint.
  */
 export function reachedByAll(runs: readonly (readonly Reached[])[]): number {
   const best = runs.map((run) => Math.max(...run.flatMap(({ score }) => score ?? [])));

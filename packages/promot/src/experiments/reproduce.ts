@@ -1,4 +1,4 @@
-// One experiment from its name to its report: what there is to do, doing it, and what came of it.
+// One experiment from its name to its report: its plan, its work and its results.
 import '../lab/register.js';
 import { join } from 'node:path';
 import { UserError, writeText } from '@promot/core/base';

@@ -60,7 +60,7 @@ export class Store {
 /** Why to stop waiting for the keys, or undefined; `over` says that the time is up. */
 export type Missing = (keys: readonly string[], over: boolean) => Promise<string | undefined>;
 
-/** The promise, or an error when it has not come after so many seconds. */
+/** The promise, or an error when it has not come after this many seconds. */
 export async function within<T>(seconds: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -88,7 +88,7 @@ export async function withLock<T>(path: string, work: () => Promise<T>, onWait?:
   }
 }
 
-/** Whether a process of this machine runs, be it another user's. */
+/** Whether a process of this machine runs. It may be another user's. */
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

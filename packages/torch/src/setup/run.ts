@@ -15,7 +15,7 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** Let the program write both its outputs to our standard error, as it runs. Nothing is collected then. */
   inherit?: boolean;
-  /** Kill it after so many milliseconds. */
+  /** Kill it after this many milliseconds. */
   timeout?: number;
 }
 
