@@ -119,7 +119,7 @@ function rowConverter(trees: readonly SchemaTree[]): (row: DataRecord) => DataRe
   const columns = new Map(trees.map((tree) => [tree.element.name, tree]));
   const convert = (value: unknown, tree: SchemaTree | undefined): unknown => {
     if (Array.isArray(value)) return value.map((item) => convert(item, tree));
-    if (isRecord(value) && Object.getPrototypeOf(value) === Object.prototype) {
+    if (isRecord(value)) {
       const fields = fieldsOf(tree);
       return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, convert(inner, fields.get(key))]));
     }

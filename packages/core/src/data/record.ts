@@ -3,7 +3,7 @@
 /** Field names to values: JSON's, and `ExactNumber`. */
 export type DataRecord = Readonly<Record<string, unknown>>;
 
-/** True for an object with fields, false for arrays, null and all else. */
+/** True for an object with fields, false for arrays, exact numbers, bytes, null and all else. */
 export function isRecord(value: unknown): value is DataRecord {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }

@@ -69,6 +69,11 @@ test('columns that are not there, with those that are', async () => {
     /--input names \{txt\}, but .*columns\.csv has no such column; did you mean \{text\}\? Its columns: \{text\}, \{team\}$/,
   );
   await expect(newTask({ data, input: '{text}', target: 'team' })).rejects.toThrow('--target names no field');
+  await expect(newTask({ data, input: 'text', target: '{team}' })).rejects.toThrow('--input names no field, such as');
+  const exact = join(folder, 'exact.jsonl');
+  writeFileSync(exact, '{"a":{"b":[1.0]},"c":1.0}\n');
+  const missing = newTask({ data: exact, input: '{c.text}', target: '{c}' });
+  await expect(missing).rejects.toThrow(/no such column.* Its columns: \{a\.b\}, \{c\}$/u);
 });
 
 test('what looks like a mistake is said', async () => {

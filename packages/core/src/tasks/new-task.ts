@@ -54,7 +54,8 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
   const location = (i: number) => table.location(numbers[i]!);
   const [first] = table.records;
   for (const [key, { fields }] of Object.entries(templates)) {
-    if (fields.length === 0 && key === 'target') throw new UserError('--target names no field, such as {label}');
+    if (fields.length === 0)
+      throw new UserError(`--${key} names no field, such as ${key === 'input' ? '{text}' : '{label}'}`);
     const absent = fields.find((field) => fieldValue(first!, field) === undefined);
     if (absent === undefined) continue;
     const columns = columnsOf(first!);
