@@ -13,6 +13,7 @@ export function quickstartCommand(io: Io): Command {
     .action(async (options: { out: string; json?: boolean }) => {
       await useTorch();
       const { quickstart } = await import('../quickstart/quickstart.js');
+      const { headline } = await import('../quickstart/headline.js');
       const { resultTable } = await import('../quickstart/report.js');
       const progress = new Progress(io);
       const result = await quickstart({
@@ -22,9 +23,12 @@ export function quickstartCommand(io: Io): Command {
       progress.stop();
       answer(io, options.json, result, () =>
         [
+          headline(result),
+          '',
           resultTable(result),
           '',
           `Took ${duration(result.seconds)}. Curves and outputs side by side: ${result.files[0]} (also report.md)`,
+          'Next: docs/tutorial/first-model.md',
         ].join('\n'),
       );
     });

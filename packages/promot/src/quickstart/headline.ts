@@ -13,7 +13,7 @@ const lost = (before: number, after: number) => Math.max(0, 100 - (100 * after) 
  *
  * @example
  * headline(result);
- * // 'Fine-tuning forgot 88 % of "Enlan to Rolan" (100 → 12). ProMoT forgot nothing of it (100 → 100). Both
+ * // 'Fine-tuning forgot 88 % of "Enlan to Rolan" (100 → 12), ProMoT nothing (100 → 100). Both
  * learned "Enlan to Frelan": 100 and 100 of 100.'
  */
 export function headline({ contenders }: Pick<QuickstartResult, 'contenders'>): string {
@@ -33,8 +33,11 @@ export function headline({ contenders }: Pick<QuickstartResult, 'contenders'>): 
   const worst = losses.sort((a, b) => b.most - a.most)[0];
   if (!worst || worst.most < 1) return `Neither model forgot anything that this page measures. ${gained}`;
   const { title, score, byPlain, byPromot } = worst;
-  const share = (after: number) => lost(score, after).toFixed(0);
-  const of = (after: number, what: string) => `${share(after) === '0' ? 'nothing' : `${share(after)} %`} of ${what}`;
-  const change = (after: number) => `(${score.toFixed(0)} → ${after.toFixed(0)})`;
-  return `Fine-tuning forgot ${of(byPlain, `"${title}"`)} ${change(byPlain)}. ProMoT forgot ${of(byPromot, 'it')} ${change(byPromot)}. ${gained}`;
+  const share = (after: number) => {
+    const percent = lost(score, after).toFixed(0);
+    return percent === '0' ? 'nothing' : `${percent} %`;
+  };
+  // No line ends beside the arrow.
+  const change = (after: number) => `(${score.toFixed(0)}\u00a0→\u00a0${after.toFixed(0)})`;
+  return `Fine-tuning forgot ${share(byPlain)} of "${title}" ${change(byPlain)}, ProMoT ${share(byPromot)} ${change(byPromot)}. ${gained}`;
 }

@@ -104,13 +104,13 @@ test('and the curves and the outputs', async () => {
 
 test('the headline says what was lost, of what, and whether the comparison is fair', () => {
   expect(headline(result)).toBe(
-    'Fine-tuning forgot 83 % of "reading" (90 → 15). ProMoT forgot 6 % of it (90 → 85). Both learned "enfr": 91 and 90 of 100.',
+    'Fine-tuning forgot 83 % of "reading" (90\u00a0→\u00a015), ProMoT 6 % (90\u00a0→\u00a085). Both learned "enfr": 91 and 90 of 100.',
   );
   const [pretrained, , promot] = result.contenders;
   const unequal = { contenders: [pretrained!, contender('fine-tuned', 60, 15, 90), promot!] };
   expect(headline(unequal)).toContain('they are not equal: 60 and 90 of 100');
   const safe = { contenders: [pretrained!, contender('fine-tuned', 91, 15, 90), contender('ProMoT', 90, 92, 0)] };
-  expect(headline(safe)).toContain('ProMoT forgot nothing of it (90 → 92).');
+  expect(headline(safe)).toContain('ProMoT nothing (90\u00a0→\u00a092).');
   const kept = { contenders: [pretrained!, contender('fine-tuned', 91, 90, 0), contender('ProMoT', 90, 92, 0)] };
   expect(headline(kept)).toMatch(/^Neither model forgot anything/u);
 });

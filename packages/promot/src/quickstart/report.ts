@@ -64,8 +64,8 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
         heading: 'What is gained and what is kept',
         text: [
           `A point for each look at the model while it trained: its score on "${title}" across, the mean of two other translations upward. ` +
-            'Up and to the right is better. Fine-tuning learns the task early and goes on losing the others. One that stops at the right ' +
-            'moment loses less. With ProMoT there is no right moment to find.',
+            'Up and to the right is better. Fine-tuning learns the task early and goes on losing the others. It loses less where it ' +
+            'stops early. ProMoT does not have to stop early.',
         ],
         figure: tradeOff(result, runs),
       },

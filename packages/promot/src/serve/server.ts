@@ -140,7 +140,12 @@ async function handle(request: IncomingMessage, context: Context): Promise<objec
     throw new Refusal(403, 'forbidden', `this server answers to localhost alone, not to ${request.headers.host}`);
   const { pathname } = new URL(request.url ?? '/', 'http://localhost');
   const route = routes.find(({ path }) => path.test(pathname));
-  if (!route) throw new Refusal(404, 'not-found', `there is no ${pathname}: see docs/reference/serve.md`);
+  if (!route)
+    throw new Refusal(
+      404,
+      'not-found',
+      `no ${pathname} here. GET /v1/models and GET /v1/tasks say what can be asked (docs/reference/serve.md)`,
+    );
   if (request.method !== route.method)
     throw new Refusal(405, 'bad-method', `${pathname} takes ${route.method}`, { allow: route.method });
   const [, name = ''] = route.path.exec(pathname)!;
@@ -191,7 +196,11 @@ const routes: readonly Route[] = [
     path: /^\/v1\/tasks\/([^/]+)$/u,
     answer: async ({ service, queue, signal }, text, name) => {
       if (!service.tasks.has(name))
-        throw new Refusal(404, 'unknown-task', `no task ${name}: there is ${[...service.tasks.keys()].join(', ')}`);
+        throw new Refusal(
+          404,
+          'unknown-task',
+          `no task ${name}: this server has ${[...service.tasks.keys()].join(', ') || 'none'}`,
+        );
       const { body, records } = readRequest(text, taskRequest);
       const answers = await queue.run(signal, () => service.ask(name, records, { ...options(body), signal }));
       return body.record === undefined ? { task: name, answers } : { task: name, ...answers[0] };
