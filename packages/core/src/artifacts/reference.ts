@@ -85,8 +85,8 @@ export function errorsPage(): string {
   return `${[
     '# Errors',
     '<!-- Made by `npm run reference` from packages/torch/src/errors.ts. -->',
-    'What a person can mend is a `UserError`, or one of its kinds (`FileFormatError`, `SetupError`, `DistributedError`): one message ' +
-      'that says what is wrong, where, and what to do. Its `code` is for programs, its `cause` the error behind it. The command line ' +
+    'An error that a person can mend is a `UserError`. `FileFormatError`, `SetupError` and `DistributedError` are kinds of it. The ' +
+      'message says what is wrong, where, and what to do. `code` is for programs, `cause` is the error behind it. The command line ' +
       'prints the message and ends with the exit code of the table. Any other error is a fault of promot, with exit code 1.',
     ['| `code` | What it means | Exit code |', '|---|---|---|', ...rows].join('\n'),
     [
