@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { systemError, UserError } from './errors.js';
+import { refuseLfsPointer } from './git-lfs.js';
 
 /** Any JSON value. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
@@ -47,6 +48,7 @@ function parseFile(path: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch (error) {
+    refuseLfsPointer(path);
     throw damaged(`${path} is not JSON: ${(error as Error).message}`, error);
   }
 }

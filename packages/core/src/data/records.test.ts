@@ -67,7 +67,9 @@ describe('JSON Lines', () => {
     expect((error as UserError).message).toContain(path);
   });
 
-  test('missing file, folder, unknown ending', async () => {
+  test('missing file, folder, unknown ending, pointer of Git LFS', async () => {
+    const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n';
+    await expect(readRecords(file('big.parquet', pointer))).rejects.toThrow('big.parquet is not the file itself but');
     await expect(readRecords(join(folder, 'none.jsonl'))).rejects.toThrow(/no such data file: .*none\.jsonl/);
     await expect(readRecords(folder)).rejects.toThrow('not a data file');
     await expect(readRecords(file('data.xls', 'a,b'))).rejects.toThrow('unknown kind of data file');

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { UserError } from '../base/errors.js';
+import { refuseLfsPointer } from '../base/git-lfs.js';
 import { packedEndings } from './bytes.js';
 import type { ClassNames } from './class-names.js';
 import { holdsOneValue, readJsonArray, readRecordLines } from './json-records.js';
@@ -51,6 +52,7 @@ export async function readRecords(file: string, limit = Number.POSITIVE_INFINITY
   if (info === undefined) throw new UserError(`no such data file: ${file}`);
   if (!info.isFile()) throw new UserError(`not a data file: ${file}`);
   if (info.size === 0) throw new UserError(`${file} is empty: it should hold records`);
+  refuseLfsPointer(file);
   const found = await readByEnding(file, limit);
   if (found.records.length === 0) throw new UserError(`${file} holds no records`);
   return found;

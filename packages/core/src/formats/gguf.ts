@@ -1,6 +1,7 @@
 // GGUF files: metadata and where the tensors lie (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md).
 
 import { UserError } from '../base/errors.js';
+import { refuseLfsPointer } from '../base/git-lfs.js';
 import { type FileReader, withFile } from './reader.js';
 
 /** A metadata value. 64-bit integers are numbers too; one that a number cannot hold is refused. */
@@ -113,6 +114,7 @@ const LEAST_BYTES: Readonly<Record<ValueType, number>> = {
  * Throws a UserError for a damaged file, a split one and one with tensor types that promot does not read.
  */
 export function readGguf(path: string): GgufFile {
+  refuseLfsPointer(path);
   return withFile(path, (file) => {
     const head = new HeadReader(file);
     if (file.size < 24 || head.uint32() !== MAGIC)

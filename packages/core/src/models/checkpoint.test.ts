@@ -1,11 +1,13 @@
 // Tensors out of a torch.save archive: strides, offsets, shared storages and types, as PyTorch sees them.
-import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { scope, watchTensors } from '@promot/torch';
 import { afterAll, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
+import { readJsonObject } from '../base/json.js';
+import { readGguf } from '../formats/gguf.js';
 import { openCheckpoint } from './checkpoint.js';
 
 const golden = fileURLToPath(new URL('../../golden/files', import.meta.url));
@@ -37,4 +39,15 @@ test('every floating-point tensor of pytorch_model.bin has its values, the other
   }
   checkpoint.close();
   expect(left()).toBe(0);
+});
+
+test("what a clone without Git LFS leaves in the files' place is told", () => {
+  const cloned = join(folder, 'cloned');
+  mkdirSync(cloned);
+  const pointer = 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n';
+  for (const name of ['model.safetensors', 'tokenizer.json', 'a.gguf']) writeFileSync(join(cloned, name), pointer);
+  const message = (name: string) => `${join(cloned, name)} is not the file itself but its pointer of Git LFS: run "git`;
+  expect(() => openCheckpoint(cloned)).toThrow(message('model.safetensors'));
+  expect(() => readJsonObject(cloned, 'tokenizer.json')).toThrow(message('tokenizer.json'));
+  expect(() => readGguf(join(cloned, 'a.gguf'))).toThrow(message('a.gguf'));
 });

@@ -11,6 +11,7 @@ import {
   type Tensor,
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
+import { refuseLfsPointer } from '../base/git-lfs.js';
 import { checkpointFiles } from '../formats/checkpoint-files.js';
 import { readPytorchBin } from '../formats/pytorch-bin.js';
 import { dtypeSizes } from '../formats/stored-tensor.js';
@@ -73,6 +74,7 @@ export function openWeightFile(path: string): Checkpoint {
 }
 
 function addFile(path: string, tensors: Map<string, CheckpointTensor>): () => void {
+  refuseLfsPointer(path);
   return path.endsWith('.safetensors') ? addSafetensors(path, tensors) : addPytorch(path, tensors);
 }
 
