@@ -51,11 +51,18 @@ test('train, then generate and evaluate by the name of the task', async () => {
   expect(JSON.parse(several.out)).toMatchObject({
     outputs: [{ input: 'a man 3 Which team?' }, { input: 'a man 4 Which team?' }],
   });
+  const scored = await promot('score', '--model', out, ...record, '{"text": "a man 3", "team": "the dog"}', '--json');
+  const same = await promot(
+    ...['score', '--model', out, '--prompt', out, '--input', 'a man 3 Which team?', '--target', 'the dog', '--json'],
+  );
+  expect(scored.out).toBe(same.out);
+  expect((await promot('score', '--model', out, ...record, '{"text": "a man 3"}')).err).toContain('no field "team"');
   renameSync(`${data}.away`, data);
 
   const evaluated = await promot('eval', '--model', out, '--task', 'tickets', '--beams', '1', '--json');
   expect(evaluated.code).toBe(0);
   expect(JSON.parse(evaluated.out)).toMatchObject({ task: 'tickets', n: 6 });
+  expect(evaluated.err).toContain("tickets is asked without the run's soft prompt");
 });
 
 test('what is wrong is told in a line, and nothing is written', async () => {

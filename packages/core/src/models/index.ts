@@ -10,5 +10,5 @@ export { buildModel, type LoadedModel, loadedModel, loadFolder } from './load.js
 export { type Ids, type LanguageModel, type ModelShape, predictedIds, type TokenizedExample } from './model.js';
 export { idTensor } from './padding.js';
 export { type SaveOptions, saveModel } from './save.js';
-export { tokenizeExample, tokenizeInput } from './tokenize.js';
+export { joinedTarget, tokenizeExample, tokenizeInput } from './tokenize.js';
 export { type Initial, RandomWeights, Weights } from './weights.js';

@@ -378,7 +378,7 @@ describe('bad input: one message of a line or two, exit 2', () => {
   test('flags and commands', async () => {
     await refused(/unknown option '--modle'\n\(Did you mean --model\?\)/u, 'train', '--modle', t5);
     await refused(/unknown command 'trian'\n\(Did you mean train\?\)/u, 'trian');
-    await refused(/promot score needs --input, --target/u, 'score', '--model', t5);
+    await refused(/promot score needs --input and --target, or --task with --record/u, 'score', '--model', t5);
     await refused(/whole number of at least 0/u, 'eval', '--model', t5, '--task', task, '--shots', 'two');
     await refused(
       /unknown method "promt".*"promot"/u,

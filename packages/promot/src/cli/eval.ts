@@ -22,6 +22,7 @@ import {
 } from './options.js';
 import { Progress } from './progress.js';
 import { inRanks } from './ranks.js';
+import { hasPromptFor } from './record.js';
 import { readKnownSettings, samplingSettings } from './settings.js';
 import { useTorch } from './torch.js';
 
@@ -99,7 +100,10 @@ async function evalTasks(
   if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
   const progress = new Progress(io);
   for (const name of names) {
-    const task = await loadTask(await taskBeside(options.model, name), {
+    const path = await taskBeside(options.model, name);
+    if (options.prompt === undefined && (await hasPromptFor(options.model, path)))
+      progress.line(`note: ${name} is asked without the run's soft prompt. --prompt ${options.model} attaches it`);
+    const task = await loadTask(path, {
       data: options.data,
       hub: { onEvent: observer(progress) },
     });

@@ -1,9 +1,8 @@
 // `promot generate`: what a model makes of one input, or of each line of a file.
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { UserError } from '@promot/core/base';
-import { type DataRecord, parseJson, readSingleTexts, readTable } from '@promot/core/data';
-import { isTaskOfRun, taskBeside } from '@promot/core/open';
+import { type DataRecord, readSingleTexts, readTable } from '@promot/core/data';
+import { taskBeside } from '@promot/core/open';
 import { type Conversation, loadTask, type Task } from '@promot/core/tasks';
 import { Command } from 'commander';
 import { chat } from './chat.js';
@@ -19,6 +18,7 @@ import {
 } from './options.js';
 import { Progress } from './progress.js';
 import { inRanks } from './ranks.js';
+import { hasPromptFor, oneRecord } from './record.js';
 import { readKnownSettings, samplingSettings } from './settings.js';
 
 interface Options extends CommonOptions {
@@ -156,21 +156,4 @@ async function readInput(input: string): Promise<{ readonly inputs: readonly str
   if (input === '-') return { inputs: [readFileSync(0, 'utf8').replace(/\r?\n$/u, '')], several: false };
   const isFile = input.startsWith('@');
   return { inputs: isFile ? await readSingleTexts(input.slice(1)) : [input], several: isFile };
-}
-
-function oneRecord(text: string): DataRecord {
-  let value: unknown;
-  try {
-    value = parseJson(text);
-  } catch (error) {
-    throw new UserError(`--record: not JSON (${(error as Error).message}); write it as '{"text": "..."}'`);
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new UserError('--record: a JSON object is expected, such as \'{"text": "..."}\'');
-  return value as DataRecord;
-}
-
-/** Whether a model is a run with a soft prompt for this very task. */
-async function hasPromptFor(model: string, task: string): Promise<boolean> {
-  return existsSync(join(model, 'prompt')) && (await isTaskOfRun(model, task));
 }

@@ -17,7 +17,7 @@ import { untilInterrupted } from './interrupt.js';
 import { answer, type Io } from './io.js';
 import { observer, title } from './observe.js';
 import { checkPlaces } from './open.js';
-import { type CommonOptions, dataOption, modelOption, withCommonOptions, wordList } from './options.js';
+import { type CommonOptions, modelOption, withCommonOptions, wordList } from './options.js';
 import { profiled } from './profile.js';
 import { duration, gigabytes, Progress } from './progress.js';
 import { inRanks } from './ranks.js';
@@ -45,7 +45,7 @@ export function trainCommand(io: Io): Command {
     .addOption(modelOption())
     .option(
       '--task <A,B>',
-      'a built-in task or a YAML file, see docs/reference/tasks.md; several, with commas, are trained together (required)',
+      'a built-in task or a YAML file, see docs/reference/tasks.md; several, with commas, are trained together',
       wordList,
     )
     .option(
@@ -54,13 +54,19 @@ export function trainCommand(io: Io): Command {
         .all()
         .map(({ name, summary }) => `${name}: ${summary}`)
         .join('; ')
-        .concat(' (required)'),
+        .concat('. With --input and --target the default is promot'),
     )
-    .option('--out <DIR>', 'the run folder to make (required)')
-    .addOption(dataOption())
+    .option('--out <DIR>', 'the run folder to make')
+    .option(
+      '--data <FILE|DIR>',
+      "with --input and --target your data file; else the folder with the built-in tasks' data (without it the hub is asked)",
+    )
     .option('--resume [DIR]', 'go on with the run in this folder (or in --out), from its last good checkpoint')
-    .option('--input <TEMPLATE>', 'with --target and --data FILE in place of --task, such as "{text} Which team?"')
-    .option('--target <TEMPLATE>', 'such as "{team}"')
+    .option(
+      '--input <TEMPLATE>',
+      'with --target and --data FILE, in place of --task: what the model gets, such as "{text} Which team?"',
+    )
+    .option('--target <TEMPLATE>', 'what it should answer, such as "{team}"')
     .option(
       '--add-tokens <A,B>',
       "characters or words that the model lacks, such as '{,},\\n': they become tokens and are trained with it",
@@ -69,7 +75,10 @@ export function trainCommand(io: Io): Command {
     .option('--dry-run', 'show examples, sizes, memory and time, without training')
     .option('--profile', 'print where the time of a few steps of each stage goes, by part of the model and by operator')
     .addHelpText('after', settingsHelp)
-    .addHelpText('after', '\nA --config file may hold model, task, method, out and data, too; flags win over it.');
+    .addHelpText(
+      'after',
+      '\nmodel, task, method and out are needed, as flags or in the --config file. Flags win. --resume DIR needs nothing else.',
+    );
   return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
       const { json } = options;
