@@ -7,7 +7,7 @@ export const errorCodes = {
   'damaged-file': { exit: 2, meaning: 'A file is cut short, damaged, or not of the format that it should have.' },
   'newer-format': { exit: 2, meaning: 'A newer promot wrote the file.' },
   locked: { exit: 2, meaning: 'Another process is working in the folder.' },
-  changed: { exit: 2, meaning: 'A run is to go on, and what it depends on is not what it was.' },
+  changed: { exit: 2, meaning: 'Something that a run depends on has changed since the run began.' },
   disk: { exit: 2, meaning: 'The system refuses: no space left, a read-only disk, no permission, no such file.' },
   network: { exit: 2, meaning: 'A server does not answer, or its answer is of no use.' },
   setup: { exit: 2, meaning: 'libtorch, a compiler or the addon is missing: `promot doctor --setup` helps.' },

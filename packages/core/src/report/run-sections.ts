@@ -57,7 +57,7 @@ export function runSection(runs: readonly NamedRun[]): Section {
         };
       }),
       note:
-        'The validation split chooses the step, so its score flatters a little.' +
+        'The validation split chose the step, so its score is a little too high.' +
         (keepTasks.length > 0
           ? ' Other tasks: at that step, without a prompt; signed numbers: difference to step 0.'
           : ''),

@@ -67,5 +67,5 @@ test('examples in both splits', () => {
   const llama = load('llama', 'decoder-only');
   const notes = dataNotes({ name: 'x' }, [example('a'), example('b')], [example('b'), example('a', 'other')], llama);
   expect(notes).toHaveLength(1);
-  expect(notes[0]).toMatch(/^task x: 1 of 2 validation examples stand in the training split, too, such as data line 1/);
+  expect(notes[0]).toMatch(/^task x: 1 of 2 validation examples are training examples, too, such as data line 1/);
 });

@@ -129,7 +129,7 @@ function commonExamples(train: readonly Example[], validation: readonly Example[
   const [first] = common;
   if (first === undefined) return [];
   return [
-    `${common.length} of ${validation.length} validation examples stand in the training split, too, such as ${first.location}: ` +
+    `${common.length} of ${validation.length} validation examples are training examples, too, such as ${first.location}: ` +
       'scores on them do not show what the model has learned. Remove them from one of the two',
   ];
 }

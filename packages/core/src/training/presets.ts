@@ -80,7 +80,7 @@ export function settle(config: TrainingConfig, given: ConfigInput, examples: num
 /** One line that says what was chosen and why. */
 export function describeChoice(config: TrainingConfig, method: Method, model: LanguageModel, examples: number): string {
   const { batchSize, promptLength, stages, preset } = config;
-  if (preset === 'paper') return `settings: the paper's, beside those that you gave (preset=paper)`;
+  if (preset === 'paper') return `settings: the paper's, except for those that you gave (preset=paper)`;
   const parts = method.stages.map(({ name, settings, trains }) => {
     const { steps, epochs, patience, learningRate, optimizer, keepEvery } = stages[settings]!;
     const length =

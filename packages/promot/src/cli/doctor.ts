@@ -8,7 +8,7 @@ import { useTorch } from './torch.js';
 export function doctorCommand(io: Io): Command {
   return new Command('doctor')
     .description('Show what was found (libtorch, addon, processor, CUDA, threads), with advice for each problem.')
-    .option('--setup', 'first look for libtorch afresh and do what is missing')
+    .option('--setup', 'first look for libtorch again and install what is missing')
     .option('--check', 'compute with every family of models what is stored, and compare; takes minutes')
     .addOption(
       new Option('--device <D>', 'of --check').choices(['auto', 'cpu', 'cuda']).default('auto' satisfies DeviceSetting),

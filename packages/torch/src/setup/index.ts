@@ -17,7 +17,7 @@ export type { OnProgress, SetupEvent } from './progress.js';
 export interface EnsureOptions {
   /** Takes the progress instead of standard error. */
   onProgress?: OnProgress;
-  /** Look for libtorch afresh instead of trusting the last answer (takes a second or less if nothing changed). */
+  /** Look for libtorch again instead of trusting the last answer (takes a second or less if nothing changed). */
   refresh?: boolean;
 }
 
