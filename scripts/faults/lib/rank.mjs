@@ -4,7 +4,7 @@ const { distributed } = await built('torch/dist/index.js');
 const { train } = await built('core/dist/training/train.js');
 
 try {
-  await distributed.initProcessGroup({ seconds: 60 });
+  await distributed.initProcessGroup({ seconds: Number(process.env.SECONDS ?? 60) });
   await train({
     ...JSON.parse(process.argv[2]),
     onEvent: (event) => process.stdout.write(`${JSON.stringify(event)}\n`),

@@ -5,21 +5,22 @@ import { describe, expect, test } from 'vitest';
 import { type PlanInput, planRun, waysOf } from './plan.js';
 
 const child = fileURLToPath(new URL('../../test/plan-child.mjs', import.meta.url));
-const common = { vocab_size: 4000, tie_word_embeddings: false };
+const common = { vocab_size: 8000, tie_word_embeddings: false };
+/** Shapes other than those from which the arithmetic was made. */
 const configs: Record<string, Record<string, unknown>> = {
   llama: {
-    ...{ ...common, model_type: 'llama', hidden_size: 256, intermediate_size: 704, num_hidden_layers: 6 },
+    ...{ ...common, model_type: 'llama', hidden_size: 512, intermediate_size: 1024, num_hidden_layers: 3 },
     ...{ num_attention_heads: 8, num_key_value_heads: 8, max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
     ...{ bos_token_id: 1, eos_token_id: 2, hidden_act: 'silu' },
   },
   t5: {
-    ...{ ...common, model_type: 't5', d_model: 256, d_kv: 32, d_ff: 704, num_layers: 6, num_heads: 8 },
+    ...{ ...common, model_type: 't5', d_model: 512, d_kv: 64, d_ff: 1024, num_layers: 3, num_heads: 8 },
     feed_forward_proj: 'gated-gelu',
   },
 };
 const input = (config: Record<string, unknown>, more: Partial<PlanInput> = {}): PlanInput => ({
   ...{ config, place: 'config.json', precision: 'fp32', optimizer: 'adamw', promptRows: 0, batchSize: 8 },
-  ...{ microBatchSize: 8, inputTokens: 256, targetTokens: 16, ranks: 1, speed: 1e12 },
+  ...{ microBatchSize: 4, inputTokens: 128, targetTokens: 64, ranks: 1, speed: 1e12 },
   ...more,
 });
 
@@ -27,9 +28,9 @@ describe.skipIf(process.platform !== 'linux').each(Object.keys(configs))('%s', (
   const config = configs[name]!;
   test.each([false, true])('a step of AdamW takes what is planned; checkpointed: %s', (checkpointing) => {
     const plan = planRun(input(config), waysOf('model', 1)).find(({ way }) => way.checkpointing === checkpointing)!;
-    // Each thread has buffers of its own.
-    const env = { ...process.env, OMP_NUM_THREADS: '1' };
-    const args = [child, JSON.stringify(config), String(checkpointing), '8', '256', '16'];
+    // Each thread has buffers of its own. What malloc keeps for later is not planned: it gives all back at once here.
+    const env = { ...process.env, OMP_NUM_THREADS: '1', MALLOC_ARENA_MAX: '1', MALLOC_MMAP_THRESHOLD_: '65536' };
+    const args = [child, JSON.stringify(config), String(checkpointing), '4', '128', '64'];
     const { parameters, peak } = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', env })) as {
       parameters: number;
       peak: number;
@@ -37,7 +38,7 @@ describe.skipIf(process.platform !== 'linux').each(Object.keys(configs))('%s', (
     expect(plan.parameters).toBe(parameters);
     // What the program itself takes depends on the machine.
     const planned = plan.memory.total - 220e6;
-    expect(Math.abs(planned / peak - 1), `planned ${planned / 1e6} MB, took ${peak / 1e6} MB`).toBeLessThan(0.2);
+    expect(Math.abs(planned / peak - 1), `planned ${planned / 1e6} MB, took ${peak / 1e6} MB`).toBeLessThan(0.1);
   });
 });
 

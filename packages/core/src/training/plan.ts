@@ -116,9 +116,9 @@ const programBytes = 220e6;
 /**
  * A run's memory and time in one way.
  *
- * The numbers of a layer that autograd keeps for each token were fitted to what small models took (plan.test.ts does so
- * again): five of the width, six of the attention's and five of the inner width for decoders; a layer of T5 keeps a
- * little less, and its row of scores for each head.
+ * What autograd keeps of a layer for each token: the inputs and outputs of its two norms (four of the width), queries,
+ * keys, values and the attention's output, and of the feed-forward part both products, the activation and what goes into
+ * the last matrix. plan.test.ts compares that with what models take.
  */
 function planWay(input: PlanInput, way: Way, model: ReturnType<typeof shapeOf>): PlannedWay {
   const { kind, shape, shapes, divided, sizes, linears } = model;
@@ -144,30 +144,34 @@ function planWay(input: PlanInput, way: Way, model: ReturnType<typeof shapeOf>):
     ? sum((one) => optimizerNumbers(one, optimizer) + master * product(one), share('optimizer')) * 4
     : additions * 4 * (optimizer === 'adamw' ? 2 : 1);
   // One block in use and one on its way, each once as it travels and once in place; then its gradient, in float32 twice.
-  const [largest = 0, second = 0] = [...sizes].sort((a, b) => b - a);
-  const gathered = way.shard === true ? (2 * largest + second) * bytes + (trainsModel ? largest * (bytes + 8) : 0) : 0;
+  const [largest = 0, next = 0] = [...sizes].sort((a, b) => b - a);
+  const gathered = way.shard === true ? (2 * largest + next) * bytes + (trainsModel ? largest * (bytes + 8) : 0) : 0;
 
   const { source, target } = lengthsOf(input, isSeq2seq);
-  const vectors = isSeq2seq
-    ? 4 * width + 5 * linears.attention + 4 * inner
-    : 5 * width + 6 * linears.attention + 5 * inner;
+  const vectors = 4 * width + 4 * linears.attention + 4 * inner;
+  // The attention to the encoder's states has a norm, queries and outputs of its own.
+  const crossing = isSeq2seq ? 2 * width + 2 * linears.attention : 0;
   // T5's bias of positions has a gradient, which the fused kernels of attention do not give: weights are kept.
   const scores = (length: number) => (isSeq2seq ? heads * length : 0);
-  const stacks = [
-    { count: isSeq2seq ? layers.encoder : layers.decoder, length: source, layer: vectors + scores(source) },
-    ...(isSeq2seq ? [{ count: layers.decoder, length: target, layer: vectors + scores(target) + scores(source) }] : []),
-  ];
+  const first = { count: isSeq2seq ? layers.encoder : layers.decoder, length: source, layer: vectors + scores(source) };
+  const second = { count: layers.decoder, length: target, layer: vectors + crossing + scores(target) + scores(source) };
+  const stacks = isSeq2seq ? [first, second] : [first];
   // Of the encoder's states each layer of the decoder keeps its keys and values.
   const cross = isSeq2seq ? layers.decoder * source * 2 * linears.attention : 0;
   const recompute = way.checkpointing || way.shard === true;
   const whole = stacks.reduce((total, { count, length, layer }) => total + count * length * layer, 0) + cross;
+  // The inputs of all layers, and one layer whole; of T5's the gradients of its weights of attention, too.
   const again =
-    stacks.reduce((total, { count, length }) => total + count * length * width, 0) +
-    (isSeq2seq ? 2.3 : 2.8) * Math.max(...stacks.map(({ length, layer }) => length * layer));
-  const bias = isSeq2seq ? 4 * heads * source ** 2 : 0;
+    stacks.reduce((total, { count, length }) => total + (count + 1) * length * width, 0) +
+    Math.max(...stacks.map(({ length, layer }) => length * (layer + 2 * scores(source))));
+  // Gradients on their way through a feed-forward part: that of the last layer comes while all others wait.
+  const last = isSeq2seq && !recompute ? target : source;
+  const passing = 3 * last * inner;
   const logits = 2 * input.targetTokens * vocabularySize;
   const examples = Math.min(microBatchSize, Math.ceil(batchSize / ranks));
-  const activations = examples * ((recompute ? again : whole) + bias + logits) * bytes;
+  // A gradient on its way to be added to that of the passes before.
+  const added = trainsModel && way.shard !== true ? Math.max(...[...shapes.values()].map(product)) : additions;
+  const activations = (examples * ((recompute ? again : whole) + passing + logits) + added) * bytes;
 
   // A matrix of N parameters costs 2N operations a token forward, 2N for the gradient of its input, 2N for its own.
   const passes = (trainsModel ? 6 : 4) + (recompute ? 2 : 0);

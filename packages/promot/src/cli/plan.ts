@@ -116,7 +116,7 @@ export function planCommand(io: Io): Command {
           ? `All ${total} steps take about ${duration(total * best.seconds)}, evaluations not counted. Type on each machine:\n\n  ${commandOf(options, best.way)}`
           : 'Nothing fits: take more or larger GPUs, a smaller microBatchSize, or shorter inputs.',
         '',
-        `Memory is computed as measured on small models (within 20 %). Time assumes ${options.speed} TFLOP/s of each GPU and no wait for the network: that was not measured.`,
+        `Memory of tensors, computed as small models were measured (within 10 %); libtorch keeps some more for later. Time assumes ${options.speed} TFLOP/s of each GPU and no wait for the network: that was not measured.`,
       ].join('\n');
     });
   });

@@ -361,7 +361,7 @@ async function all(own: Group, key: (rank: number) => string, toDo: string, seco
     return trouble && `waiting for ${names(ranks)} to ${toDo}: ${trouble}.`;
   };
   try {
-    return await new Store(seconds).getAll(keys, missing);
+    return await new Store(seconds, Math.min(seconds, own.seconds)).getAll(keys, missing);
   } catch (error) {
     if (error instanceof DistributedError) throw error;
     throw new DistributedError(`waiting for the others to ${toDo}: ${keeperOf(own)} has ended or is out of reach.`);

@@ -9,11 +9,17 @@ import { DistributedError } from './ranks.js';
  * @example if (rank === 0) await store.set('folder', folder); else folder = await store.get('folder');
  */
 export class Store {
-  /** @param seconds the longest that `get` and `wait` wait */
-  constructor(readonly seconds: number) {}
+  /**
+   * @param seconds the longest that `get` and `wait` wait
+   * @param request the longest that the store may take for an answer: a cable that was cut says nothing
+   */
+  constructor(
+    readonly seconds: number,
+    readonly request = seconds,
+  ) {}
 
   async set(key: string, value: string): Promise<void> {
-    await within(this.seconds, `writing ${key}`, native.storeSet(key, value));
+    await within(this.request, `writing ${key}`, native.storeSet(key, value));
   }
   /** Waits until the key is there. */
   async get(key: string): Promise<string> {
@@ -22,15 +28,15 @@ export class Store {
   }
   async getAll(keys: readonly string[], missing?: Missing): Promise<string[]> {
     await this.wait(keys, missing);
-    return within(this.seconds, `reading ${keys[0]}`, native.storeGet(keys));
+    return within(this.request, `reading ${keys[0]}`, native.storeGet(keys));
   }
   /** Adds to a number (0 at first) and gives the sum. */
   async add(key: string, amount: number): Promise<number> {
-    return within(this.seconds, `adding to ${key}`, native.storeAdd(key, amount));
+    return within(this.request, `adding to ${key}`, native.storeAdd(key, amount));
   }
   /** Whether all keys are there. */
   async check(keys: readonly string[]): Promise<boolean> {
-    return within(this.seconds, `looking for ${keys[0]}`, native.storeCheck(keys));
+    return within(this.request, `looking for ${keys[0]}`, native.storeCheck(keys));
   }
   /**
    * Waits until all keys are there.
