@@ -86,14 +86,14 @@ export async function reproduce(request: ReproduceRequest): Promise<Reproduced> 
   const { experiment, planner, folder } = prepare(request);
   const { data, settings, signal } = request;
   try {
-    await locateModel(planner.model(experiment));
+    await locateModel(planner.model(experiment), { onEvent: request.onEvent });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     const scale = planner.request.scale.name;
     throw new UserError(`${experiment.name} at scale ${scale} needs a model: ${error.message} (--model names another)`);
   }
   // Before hours of training, not after them.
-  for (const task of tasksOf(planner)) await loadTask(task, { data });
+  for (const task of tasksOf(planner)) await loadTask(task, { data, hub: { onEvent: request.onEvent } });
   const finished = await execute([...planner.jobs.values()], {
     ...{ ...request, folder, data, signal },
     device: settings?.device as DeviceSetting | undefined,

@@ -218,8 +218,9 @@ export async function sweep(request: SweepRequest): Promise<Swept> {
   const { out, data, jobs } = plan;
   const folder = new ExperimentFolder(out);
   await checkFolder(plan);
-  for (const task of new Set(jobs.flatMap(({ tasks }) => tasks))) await loadTask(task, { data });
   const { signal, onEvent } = request;
+  const hub = onEvent && { onEvent };
+  for (const task of new Set(jobs.flatMap(({ tasks }) => tasks))) await loadTask(task, { data, ...(hub && { hub }) });
   const finished = await execute(jobs, {
     folder,
     ...(data !== undefined && { data }),
