@@ -6,19 +6,25 @@ import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
 import { train } from '../dist/training/train.js';
 
 const [part, json = '{}'] = process.argv.slice(2);
-const { request, rank: chosen, step: at, stage: where = 'prompt', settings, bytes } = JSON.parse(json);
+const { request, requests, rank: chosen, step: at, stage: where = 'prompt', settings, bytes } = JSON.parse(json);
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 const parts = {
-  /** With `rank`, `stage` and `step`, that rank is asked to stop there. */
+  /** One run, or several one after the other. With `rank`, `stage` and `step`, that rank is asked to stop there. */
   async train(rank) {
+    if (requests === undefined) return parts.run(request, rank);
+    const all = [];
+    for (const one of requests) all.push(await parts.run(one, rank));
+    return all;
+  },
+  async run(one, rank) {
     const abort = new AbortController();
     const held = [];
     const onEvent = ({ type, stage, step, text = '' }) => {
       if (type === 'step' && stage === where && step === at && rank === chosen) abort.abort();
       if (/ held /.test(text)) held.push(text);
     };
-    const { finished } = await train({ ...request, signal: abort.signal, onEvent });
+    const { finished } = await train({ ...one, signal: abort.signal, onEvent });
     return { finished, ...(held.length > 0 && { held }) };
   },
   async killed(rank) {

@@ -3,16 +3,17 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { delimiter, dirname, join } from 'node:path';
+import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openSafetensors, scope, writeSafetensors } from '@promot/torch';
-import { afterAll, describe, expect, test } from 'vitest';
-import { ended, ranks } from '../../torch/test/ranks.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ranks } from '../../torch/test/ranks.js';
 import { Parts } from '../src/artifacts/parts.js';
-import type { TasksResult } from '../src/evaluation/evaluate-tasks.js';
+import { evaluateTasks, type TasksResult } from '../src/evaluation/evaluate-tasks.js';
 import { openCheckpoint } from '../src/models/checkpoint.js';
 import type { MicroBatch } from '../src/training/micro-batch.js';
 import { ownPasses } from '../src/training/parallel.js';
+import { train } from '../src/training/train.js';
 import { goldenModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
@@ -35,8 +36,6 @@ const request = (out: string, more: object = {}) => ({
 });
 const results = async (size: number, part: string, options: object) =>
   (await ranks(size, part, options, script)).map(({ said }) => said);
-const alone = async (part: string, options: object) =>
-  (await ended(process.execPath, [script, part, JSON.stringify(options)], {})).said;
 
 interface Line {
   loss?: number;
@@ -66,14 +65,40 @@ const modelBits = (out: string) =>
     .update(readFileSync(join(folder, out, 'model/model.safetensors')))
     .digest('hex');
 
+/** Divided runs, and the run of one process that each is compared with. */
+const divided = [
+  { shard: true, model: 't5-v1.1', method: 'promot', size: 4, alike: 'one' },
+  { shard: true, model: 'llama', method: 'promot', size: 2, alike: 'alone-llama' },
+  { shard: 'optimizer', model: 't5-v1.1', method: 'fine-tune', size: 2, alike: 'alone-t5' },
+] as const;
+type Divided = (typeof divided)[number];
+const nameOf = ({ model, method }: Divided) => `shard-${model}-${method}`;
+const requestOf = ({ model, method }: Divided, out: string, more: object = {}) =>
+  request(out, { model: goldenModel(model), method, settings: { ...settings, ...more } });
+
+/** What the ranks said, by the name of the run: one start of processes does all runs of a size. */
+const said = new Map<string, unknown[]>();
+beforeAll(async () => {
+  for (const size of [2, 4]) {
+    const own = divided.filter((one) => one.size === size);
+    const requests = [request(`of${size}`), ...own.map((one) => requestOf(one, nameOf(one), { shard: one.shard }))];
+    const all = await results(size, 'train', { requests });
+    requests.forEach(({ out }, i) => {
+      said.set(
+        basename(out),
+        all.map((one) => (one?.result as unknown[] | undefined)?.[i] ?? one),
+      );
+    });
+  }
+}, 400_000);
+
 describe('training with several processes', { timeout: 400_000 }, () => {
   test('has the losses, gradients and scores of one process, with 2 and with 4', async () => {
-    expect(await alone('train', { request: request('one') })).toEqual({ result: { finished: true } });
+    await train(request('one'));
     const one = metricsOf('one');
     expect(one.filter(({ loss }) => loss !== undefined)).toHaveLength(10);
     for (const size of [2, 4]) {
-      const said = await results(size, 'train', { request: request(`of${size}`) });
-      expect(said).toEqual(Array.from({ length: size }, () => ({ result: { finished: true } })));
+      expect(said.get(`of${size}`)).toEqual(Array.from({ length: size }, () => ({ finished: true })));
       expectSame(metricsOf(`of${size}`), one);
     }
   });
@@ -85,7 +110,7 @@ describe('training with several processes', { timeout: 400_000 }, () => {
     const on = { request: request('moved', { resume: true }) };
     const second = await results(2, 'train', { ...on, rank: 0, step: 3 });
     expect(second).toEqual([{ result: { finished: false } }, { result: { finished: false } }]);
-    expect(await alone('train', on)).toEqual({ result: { finished: true } });
+    expect((await train(on.request)).finished).toBe(true);
     expectSame(metricsOf('moved'), metricsOf('one'));
   });
 
@@ -99,17 +124,10 @@ describe('training with several processes', { timeout: 400_000 }, () => {
   /** Megabytes of parameters, gradients and optimizer that a rank held, and the most that it gathered. */
   const heldIn = (text: string) => [...text.matchAll(/([\d.]+) MB/g)].map(([, mb]) => Number(mb));
 
-  test.each([
-    { shard: true, model: 't5-v1.1', method: 'promot', size: 4 },
-    { shard: true, model: 'llama', method: 'promot', size: 2 },
-    { shard: 'optimizer', model: 't5-v1.1', method: 'fine-tune', size: 2 },
-  ])('shard=$shard, $model, $method: as one process; each of $size holds its part', async (one) => {
-    const { shard, model, method, size } = one;
-    const of = (out: string, more: object) =>
-      request(out, { model: goldenModel(model), method, settings: { ...settings, ...more } });
-    const [alike, out] = [`alone-${model}-${method}`, `shard-${model}-${method}`];
-    await alone('train', { request: of(alike, {}) });
-    const said = await results(size, 'train', { request: of(out, { shard }) });
+  test.each(divided)('shard=$shard, $model, $method: as one process; each of $size holds its part', async (one) => {
+    const { shard, size, alike } = one;
+    const out = nameOf(one);
+    if (alike !== 'one') await train(requestOf(one, alike));
     expectSame(metricsOf(out), metricsOf(alike));
     const whole = openCheckpoint(join(folder, out, 'model'));
     const wanted = openSafetensors(join(folder, alike, 'model/model.safetensors'));
@@ -120,9 +138,9 @@ describe('training with several processes', { timeout: 400_000 }, () => {
       const apart = scope(() => whole.tensors.get(name)!.load().sub(wanted.tensor(name)).abs().amax().item());
       expect(apart, name).toBeLessThan(1e-4);
     }
-    for (const { result } of said as { result: { finished: boolean; held: string[] } }[]) {
-      expect(result.finished).toBe(true);
-      const [parameters, gradients, optimizer] = heldIn(result.held.at(-1)!) as [number, number, number, number];
+    for (const { finished, held } of said.get(out) as { finished: boolean; held: string[] }[]) {
+      expect(finished).toBe(true);
+      const [parameters, gradients, optimizer] = heldIn(held.at(-1)!) as [number, number, number, number];
       // Rows do not divide evenly, and norms are whole.
       if (shard === true) expect(parameters + gradients).toBeLessThan((2.2 / size) * (bytes / 1e6) + 0.02);
       else expect(parameters).toBeGreaterThan(0.9 * (bytes / 1e6));
@@ -150,20 +168,21 @@ describe('training with several processes', { timeout: 400_000 }, () => {
         `${tensors.size} of ${tensors.size} tensors are equal\n`,
       );
     }
-    expect(await alone('train', on)).toEqual({ result: { finished: true } });
+    expect((await train(on.request)).finished).toBe(true);
     expectSame(metricsOf('cut'), metricsOf('one'));
   });
 
   test('a rank with another seed is refused, and nothing is written', async () => {
-    const said = await results(2, 'differs', { request: request('differs'), rank: 1, settings: { seed: 5 } });
-    for (const one of said)
+    for (const one of await results(2, 'differs', { request: request('differs'), rank: 1, settings: { seed: 5 } }))
       expect(one?.error).toBe('the ranks do not agree. setting seed: rank 0 has 0, rank 1 has 5.');
     expect(existsSync(join(folder, 'differs'))).toBe(false);
   });
 
   test('evaluates to the same bits, and goes on with the answers that rank 0 has', async () => {
-    const whole = await alone('evaluate', { request: request('evaluated') });
-    expect(whole?.result).toMatchObject({ tasks: [{ n: 6 }] });
+    const { model, out } = request('evaluated');
+    const asked = { beams: 2, batchSize: 2, nll: true, split: 'validation' } as const;
+    const whole = JSON.parse(JSON.stringify({ result: await evaluateTasks({ ...asked, model, tasks: [task], out }) }));
+    expect(whole.result).toMatchObject({ tasks: [{ n: 6 }] });
     const answers = join(folder, 'evaluated-by-two/answers');
     for (const one of await results(2, 'evaluate', { request: request('evaluated-by-two') }))
       expect(one).toEqual(whole);
