@@ -7,12 +7,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { possible, ways } from './lib/hurt.mjs';
+import { delayOf } from './lib/limited.mjs';
 import { random } from './lib/random.mjs';
 import { difference, filesOf, kinds, makeTasks, requestOf } from './lib/runs.mjs';
 import { timer } from './lib/timer.mjs';
 
 const child = fileURLToPath(new URL('lib/rank.mjs', import.meta.url));
-/** Within so many seconds the others must have ended; where silence is all that tells, beyond the group's limit. */
+/**
+ * Within so many seconds the others must have ended, those in the processor's queue not counted; where silence is all
+ * that tells, beyond the group's limit.
+ */
 const longestEnd = 10;
 
 export async function run({ minutes, seed, kind }) {
@@ -110,7 +114,10 @@ function bytesOf(folder) {
   }, 0);
 }
 
-/** Runs all ranks to their end. Resolves to how each ended, and how long after the first that was hurt. */
+/**
+ * Runs all ranks to their end. Resolves to how each ended, and how many seconds after the first that was hurt, less
+ * those in which it, or this process, waited for a processor.
+ */
 async function runRanks(one, out, size, hurt) {
   const port = String(await freePort());
   const { way } = hurt ?? {};
@@ -132,6 +139,14 @@ async function runRanks(one, out, size, hurt) {
     running.stderr.on('data', (data) => {
       stderr = (stderr + data).slice(-800);
     });
+    // What it has waited for a processor: when one was hurt, and last seen.
+    let delays;
+    const watch = setInterval(() => {
+      const own = delayOf(running.pid);
+      if (!Number.isFinite(struck) || own === 0) return;
+      const delay = own + delayOf(process.pid);
+      delays = [delays?.[0] ?? delay, delay];
+    }, 100);
     let events = 0;
     running.stdout.on('data', (data) => {
       events += data.toString().split('\n').length - 1;
@@ -144,7 +159,10 @@ async function runRanks(one, out, size, hurt) {
     });
     return new Promise((resolve) =>
       running.on('close', (code, signal) => {
-        resolve({ code: signal ?? code, stderr, events, seconds: (Date.now() - (struck ?? Date.now())) / 1000 });
+        clearInterval(watch);
+        const [before, after] = delays ?? [0, 0];
+        const seconds = (Date.now() - (struck ?? Date.now())) / 1000 - (after - before);
+        resolve({ code: signal ?? code, stderr, events, seconds });
         if (--open === 1 && way?.still && Number.isFinite(struck)) started[hurt.rank]?.kill('SIGKILL');
       }),
     );

@@ -1,6 +1,6 @@
 // Runs a program that answers one request (lib/answer.mjs) in a process with limits of time and memory.
 import { fork } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /**
  * Resolves to the program's answer, { outcome, message, notes, ... }; where it gives none, the outcome is crashed, hung
@@ -63,6 +63,21 @@ export function workOf(pid) {
     return (Number(user) + Number(system)) / 100;
   } catch {
     return Number.POSITIVE_INFINITY;
+  }
+}
+
+/**
+ * Seconds for which the threads of a process waited for a processor, on Linux; the most of one thread. 0 elsewhere and
+ * where the process has ended.
+ */
+export function delayOf(pid) {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`);
+    // Nanoseconds at work, nanoseconds in the queue, turns.
+    const waits = threads.map((id) => Number(readFileSync(`/proc/${pid}/task/${id}/schedstat`, 'utf8').split(' ')[1]));
+    return Math.max(...waits) / 1e9;
+  } catch {
+    return 0;
   }
 }
 

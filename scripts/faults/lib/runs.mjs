@@ -81,7 +81,7 @@ export async function killRuns({ title, minutes, seed, kind, damage = undefined 
       const story = [];
       let last;
       // The later ones fall into what is left.
-      for (let kills = 1 + random.integer(4); ; kills--) {
+      for (let kills = 1 + random.integer(6); ; kills--) {
         // A moment after some event of the run, or once in a while before the first.
         const kill = kills > 0 && { event: random.integer(Math.ceil(whole.events / kills)), delay: random.integer(60) };
         last = await runChild(one, out, kill || undefined);

@@ -178,7 +178,11 @@ function readRequest({
   const run: Partial<TrainRequest> = { ...begun, ...defined({ model, task, method, out, data }), ...defined(flags) };
   const missing = (['model', 'task', 'method', 'out'] as const).filter((key) => run[key] === undefined);
   if (missing.length > 0)
-    throw new UserError(`promot train needs ${missing.map((key) => `--${key}`).join(', ')} (see --help)`);
+    throw new UserError(
+      `promot train needs ${missing.map((key) => `--${key}`).join(', ')} (${
+        resume === true && run.out !== undefined ? `--resume ${run.out} takes them from the run` : 'see --help'
+      })`,
+    );
   // Which settings there are depends on the method, which the same file may name. Each alone, to say where it stands.
   const defaults = defaultConfig('encoder-decoder', false, findMethod(run.method!));
   readSettings(source, (one) => checkRunKey(one) || resolveConfig(defaults, one));
