@@ -308,6 +308,22 @@ describe('a run that stops', () => {
     expect(losses('stopped')).toEqual(losses('promot'));
   });
 
+  test('at a step that is evaluated: makes the evaluation with the same bits', async () => {
+    const more = { model: goldenModel('llama'), method: 'prompt-tune' };
+    await train(request('evaluated', more));
+    for (let resume = false, step = 0; step < smallSettings.stage1.steps; resume = true) {
+      const controller = new AbortController();
+      const onEvent = (event: WorkEvent) => {
+        if (event.type !== 'step' || event.step % smallSettings.stage1.keepEvery > 0) return;
+        step = event.step;
+        controller.abort();
+      };
+      await train(request('unevaluated', { ...more, signal: controller.signal, onEvent, resume }));
+    }
+    await train(request('unevaluated', { ...more, resume: true }));
+    expect(losses('unevaluated')).toEqual(losses('evaluated'));
+  });
+
   test('while its folder was being made: begins in what it left', async () => {
     const out = join(folder, 'unmade');
     for (const name of ['checkpoints', 'samples']) mkdirSync(join(out, name), { recursive: true });

@@ -1,6 +1,5 @@
 // LoRA (Hu et al. 2021): low-rank additions to some linear layers, trained in place of the layers, and written for
 // PEFT.
-import { mkdir } from 'node:fs/promises';
 import {
   deriveSeed,
   keep,
@@ -16,7 +15,7 @@ import {
   zeros,
 } from '@promot/torch';
 import { UserError } from '../base/errors.js';
-import { writeText } from '../base/write.js';
+import { makeFolder, writeText } from '../base/write.js';
 import type { LanguageModel } from '../models/model.js';
 import { adapterPaths, taskTypes } from './adapter-folder.js';
 
@@ -121,7 +120,7 @@ const prefix = 'base_model.model.';
 
 /** Writes a PEFT LoRA adapter folder that PEFT loads with identical logits. */
 export async function writeLoraAdapter(folder: string, lora: Lora, baseModel = ''): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const paths = adapterPaths(folder);
   const named = new Map([...lora.parameters].map(([name, tensor]) => [`${prefix}${name}`, tensor]));
   writeSafetensors(paths.weights, named, { format: 'pt' });

@@ -1,10 +1,9 @@
 // PEFT prompt-tuning adapters: a folder with adapter_config.json and adapter_model.safetensors that PEFT reads and
 // writes.
-import { mkdir } from 'node:fs/promises';
 import { noGrad, scope, type Tensor, writeSafetensors } from '@promot/torch';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
-import { writeText } from '../base/write.js';
+import { makeFolder, writeText } from '../base/write.js';
 import type { LanguageModel } from '../models/model.js';
 import { adapterPaths, openAdapterWeights, readAdapterConfig, taskTypes } from './adapter-folder.js';
 
@@ -60,7 +59,7 @@ export async function writePromptAdapter(
   model: LanguageModel,
   baseModel = '',
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   noGrad(() =>
     scope(() =>
       writeSafetensors(adapterPaths(folder).weights, new Map([[weightsName, prompt.float()]]), { format: 'pt' }),

@@ -10,4 +10,4 @@ export { didYouMean, nearestNames } from './nearest-name.js';
 export { permutation, RandomStream } from './random.js';
 export { alignedTable } from './table.js';
 export { version } from './version.js';
-export { writeText } from './write.js';
+export { makeFolder, writeText } from './write.js';

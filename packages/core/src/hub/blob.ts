@@ -2,9 +2,9 @@
 // others), linked into the snapshot. One process at a time downloads a file.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, rename, rm, stat } from 'node:fs/promises';
+import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { download, persist, withLock } from '@promot/torch/files';
+import { download, makeFolder, persist, withLock } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
 import { exists, folderName, linkTo } from './cache.js';
 import { commitPattern, describe, type HubRepository } from './repository.js';
@@ -41,7 +41,7 @@ export async function bringFile(
     settings.signal?.throwIfAborted();
     if (await exists(pointer)) return; // another process has brought it meanwhile
     if (!(await exists(blob))) await downloadBlob({ url, what, file, etag, size, path: blob }, settings);
-    await mkdir(dirname(pointer), { recursive: true });
+    makeFolder(dirname(pointer));
     await linkTo(blob, pointer);
   };
   // Two that append to one partial file spoil it. Python's locks, of another kind, are in the same folder as
@@ -65,7 +65,7 @@ interface Blob {
 }
 
 async function downloadBlob({ url, what, file, etag, size, path }: Blob, settings: Settings): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const incomplete = `${path}.incomplete`;
   const request = async (headers: Readonly<Record<string, string>>): Promise<Response> => {
     const response = await follow(url, { headers }, settings);

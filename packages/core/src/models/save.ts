@@ -1,9 +1,9 @@
 // A model back to a Hugging Face folder: weights, configuration, and what the folder that it came from had besides.
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { readdir, rename, rm } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { type DType, distributed, type LazyTensor, noGrad, scope, writeSafetensors } from '@promot/torch';
 import { grouped } from '../base/group.js';
-import { replaceFile, writeText } from '../base/write.js';
+import { makeFolder, replaceFile, writeText } from '../base/write.js';
 import { cardText, type ModelCard } from './card.js';
 import type { LoadedModel } from './load.js';
 
@@ -27,7 +27,7 @@ export async function saveModel(
   { model, tokenizer, kept }: Pick<LoadedModel, 'model' | 'tokenizer' | 'kept'>,
   { dtype, card }: SaveOptions = {},
 ): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const [first] = model.parameters.values();
   const stored = dtype ?? first!.dtype;
   const { divided } = model.blocks;
@@ -53,7 +53,7 @@ export async function saveModel(
   await replaceWeights(folder, files);
   await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: stored }));
   for (const [name, content] of [...(kept?.files ?? []), ...tokenizer.files()]) {
-    await mkdir(dirname(join(folder, name)), { recursive: true });
+    makeFolder(dirname(join(folder, name)));
     replaceFile(join(folder, name), (write) => write(Buffer.from(content)));
   }
   if (card) await writeText(join(folder, 'README.md'), cardText(card, kept?.license));
@@ -99,7 +99,7 @@ async function replaceWeights(folder: string, files: ReadonlyMap<string, Named>)
 /** As `saveModel`, whole or not at all, in a folder that is not there yet. */
 export async function saveNewModel(folder: string, loaded: LoadedModel, options: SaveOptions = {}): Promise<void> {
   const temporary = `${resolve(folder)}.${process.pid}.tmp`;
-  await mkdir(dirname(temporary), { recursive: true });
+  makeFolder(dirname(temporary));
   try {
     await saveModel(temporary, loaded, options);
     await rename(temporary, folder);

@@ -1,7 +1,6 @@
 // A report's files: index.html, report.md, and a file for each figure.
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { writeText } from '../base/write.js';
+import { makeFolder, writeText } from '../base/write.js';
 import { drawFigure } from './figure.js';
 import { htmlReport } from './html.js';
 import { markdownReport } from './markdown.js';
@@ -22,7 +21,7 @@ export async function writeReport(out: string, report: Report): Promise<string[]
   files.set('index.html', await htmlReport(report));
   files.set('report.md', markdownReport(report));
   for (const figure of figures) files.set(`${figure.name}.svg`, await drawFigure(figure, 'file'));
-  await mkdir(out, { recursive: true });
+  makeFolder(out);
   for (const [name, text] of files) await writeText(join(out, name), text);
   return [...files.keys()].map((name) => join(out, name));
 }

@@ -58,6 +58,11 @@ export interface LoopOptions {
    * is absent or gives false, the error ends the loop.
    */
   readonly onOutOfMemory?: (step: number) => Promise<boolean>;
+  /**
+   * Called before the first step that is taken here, with the layers laid out as they are after a step: an evaluation
+   * gives the same bits in either place. Return false to take no step.
+   */
+  readonly beforeFirst?: () => Promise<boolean>;
   /** Called after each step; the loop waits for it. Return false to stop after this step. */
   readonly afterStep: (metrics: StepMetrics) => Promise<boolean>;
 }
@@ -91,6 +96,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   const isDivided = shards?.part === 'all';
   const table = isDivided ? undefined : TableGradient.of(model, trained.values());
   const run = async () => {
+    if (options.beforeFirst && !(await options.beforeFirst())) return optimizer.steps >= steps;
     while (optimizer.steps < steps) {
       const step = optimizer.steps + 1;
       const metrics = await withDevice(model.embedding.device, () => trainStep(model, step, options, sums, table));

@@ -201,9 +201,7 @@ class StageRun {
           // To go back to, if need be.
           if (settings.lowerRate) await checkpoints.save();
         }
-        await evaluateIfDue();
         const stopsEarly = () => checkpoints.isCandidate && isDone(checkpoints.state, settings);
-        if (stopsEarly()) return checkpoints.state;
         const note = (text: string) => this.#note(text);
         const passSizes = await PassSizes.open(phase, { folder, setup }, note);
         await trainLoop({
@@ -225,6 +223,10 @@ class StageRun {
           gradientClip: settings.gradientClip,
           recompute: checkpointsActivations(phase, setup, passSizes.at(begin + 1), note),
           shards,
+          beforeFirst: async () => {
+            await evaluateIfDue();
+            return !stopsEarly();
+          },
           afterStep: async ({ step, loss, learningRate, gradientNorm, tokens, seconds }) => {
             checkpoints.advance(step, seconds);
             const elapsed = checkpoints.state.seconds;

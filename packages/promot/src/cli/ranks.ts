@@ -1,8 +1,8 @@
 // A command that several processes (ranks) run together: started by torchrun, srun, Kubeflow or `promot launch`.
-import { createWriteStream, mkdirSync } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import { availableParallelism, devNull } from 'node:os';
 import { dirname } from 'node:path';
-import { UserError } from '@promot/core/base';
+import { makeFolder, UserError } from '@promot/core/base';
 import type { distributed } from '@promot/torch';
 import type { Io } from './io.js';
 import { useTorch } from './torch.js';
@@ -49,7 +49,7 @@ export function inRanks<O extends { readonly out?: string; readonly resume?: tru
  */
 function openLog(out: string | undefined, rank: number): NodeJS.WritableStream {
   if (out === undefined) return createWriteStream(devNull);
-  mkdirSync(dirname(out), { recursive: true });
+  makeFolder(dirname(out));
   return createWriteStream(`${out}.rank${rank}.log`, { flags: 'a' });
 }
 

@@ -1,10 +1,10 @@
 // `promot train`: a training run with live progress; Ctrl-C and SIGTERM save and say how to go on. `--dry-run`: what it
 // would do.
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { isRun } from '@promot/core/artifacts';
-import { UserError } from '@promot/core/base';
+import { makeFolder, UserError } from '@promot/core/base';
 import type { Split } from '@promot/core/data';
 import { adapterAtUse, findMethod, methods } from '@promot/core/methods';
 import { loadTask, newTask, safeName } from '@promot/core/tasks';
@@ -143,7 +143,7 @@ async function writeTask({ input, target, ...options }: Options, progress: Progr
   const made = await newTask({ name: safeName(basename(resolve(out))), data, input, target });
   const folder = options.dryRun ? mkdtempSync(join(tmpdir(), 'promot-task-')) : out;
   if (options.dryRun) process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder);
   const path = join(folder, 'task.yaml');
   writeFileSync(path, made.yaml);
   for (const text of made.notes) progress.line(`note: ${text}`);

@@ -1,10 +1,9 @@
 // Where an experiment's jobs leave their results, and who works on which: DIR/runs, DIR/models, DIR/evaluations,
 // DIR/jobs.
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { RunFolder } from '@promot/core/artifacts';
-import { lockFolder, UserError, writeText } from '@promot/core/base';
+import { lockFolder, makeFolder, UserError, writeText } from '@promot/core/base';
 import type { Evaluation, Job } from './plan.js';
 
 /** What is written when a job is done. */
@@ -61,7 +60,7 @@ export class ExperimentFolder {
    */
   async claim(job: Job): Promise<(() => Promise<void>) | undefined> {
     const folder = join(this.path, 'jobs', job.name);
-    await mkdir(folder, { recursive: true });
+    makeFolder(folder);
     try {
       return await lockFolder(folder, { wait: false });
     } catch (error) {

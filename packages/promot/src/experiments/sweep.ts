@@ -1,10 +1,9 @@
 // A sweep: one run for each combination of settings and each seed, in one folder, and a report that compares them.
 import { existsSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { readTrainingRun } from '@promot/core/artifacts';
-import { RandomStream, readJson, UserError, writeText } from '@promot/core/base';
+import { makeFolder, RandomStream, readJson, UserError, writeText } from '@promot/core/base';
 import { findMethod } from '@promot/core/methods';
 import { bestOfRun, type Cell, runReport, type Table, writeReport } from '@promot/core/report';
 import { loadTask } from '@promot/core/tasks';
@@ -243,7 +242,7 @@ async function checkFolder({ out, fixed }: Sweep): Promise<void> {
       throw new UserError(`${out} holds runs of a sweep with other settings (see its sweep.json): name another folder`);
     return;
   }
-  await mkdir(out, { recursive: true });
+  makeFolder(out);
   await writeText(path, `${JSON.stringify(fixed, null, 2)}\n`);
 }
 

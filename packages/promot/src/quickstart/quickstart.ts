@@ -2,10 +2,10 @@
 // on the target task and what is left of the others. Ends with a report.
 import '../lab/register.js';
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRun, readTrainingRun } from '@promot/core/artifacts';
-import { type Observer, UserError, writeText } from '@promot/core/base';
+import { makeFolder, type Observer, UserError, writeText } from '@promot/core/base';
 import type { TaskResult } from '@promot/core/evaluation';
 import { writeReport } from '@promot/core/report';
 import { labModelFolder } from '../lab/models.js';
@@ -169,7 +169,7 @@ async function clear(out: string): Promise<void> {
     throw new UserError(`${out} is there already, and no quickstart made it: name another folder with --out`);
   if (isRun(out)) throw new UserError(`${out} is a training run: name another folder with --out`);
   await rm(out, { recursive: true, force: true });
-  await mkdir(out, { recursive: true });
+  makeFolder(out);
   await writeText(join(out, marker), 'Made by promot quickstart; the next one replaces this folder.\n');
 }
 

@@ -4,12 +4,12 @@ import { randomUUID } from 'node:crypto';
 import {
   appendFileSync,
   closeSync,
-  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
   renameSync,
   rmSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -56,17 +56,24 @@ export function replaceFile(path: string, fill: (write: (bytes: Uint8Array) => v
   }
 }
 
-/** Makes a folder and those above it, where need be. Errors: those of the file system. */
+/**
+ * Makes a folder and those above it, where need be. Errors: those of the file system. (Node's own recursive form says of
+ * a read-only disk that there is no such folder, and never ends under /proc.)
+ */
 export function makeFolder(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true });
-  } catch (error) {
-    // Node.js says of a read-only disk that there is no such folder; the plain call says what is wrong.
-    let missing = resolve(path);
-    while (!existsSync(dirname(missing))) missing = dirname(missing);
-    if (!existsSync(missing)) mkdirSync(missing);
-    throw error;
-  }
+  const missing: string[] = [];
+  for (let at = resolve(path); !isFolder(at); at = dirname(at)) missing.push(at);
+  for (const folder of missing.reverse())
+    try {
+      mkdirSync(folder);
+    } catch (error) {
+      // Another process may have made it.
+      if (!isFolder(folder)) throw error;
+    }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /** Makes or replaces a text file, and its folder where need be. Errors: those of the file system, with `path`. */

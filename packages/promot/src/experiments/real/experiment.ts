@@ -2,10 +2,10 @@
 // line a look. May be stopped or killed at any time and goes on with the same request; several processes may share a
 // folder.
 import { existsSync } from 'node:fs';
-import { mkdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { lockFolder, readJson, UserError, writeText } from '@promot/core/base';
+import { lockFolder, makeFolder, readJson, UserError, writeText } from '@promot/core/base';
 import { evaluateLoaded } from '@promot/core/evaluation';
 import { interpolate } from '@promot/core/merging';
 import type { LoadedModel } from '@promot/core/models';
@@ -40,7 +40,7 @@ export async function runReal(request: RealRequest): Promise<boolean> {
   const target = findTarget(request.target);
   const all = armsOf(request);
   const chosen = chooseArms(all, request.only);
-  await mkdir(out, { recursive: true });
+  makeFolder(out);
   await checkSettings(request);
   const task = await loadTask(target.task.name, { data });
   const asked = await loadAsked(data, target, limit, kept);
@@ -114,7 +114,7 @@ async function claimAndDo(
 ): Promise<boolean> {
   const { out, signal, onEvent } = work.request;
   const folder = join(out, 'jobs', arm.name);
-  await mkdir(folder, { recursive: true });
+  makeFolder(folder);
   const release = await lockFolder(folder).catch((error) => {
     if (error instanceof UserError) return undefined;
     throw error;
