@@ -20,6 +20,9 @@ const brief = ['precision=fp32', 'batchSize=4', 'promptLength=2', 'beams=1', 'st
 test('train, then generate and evaluate by the name of the task', async () => {
   const trained = await promot(...flags, out, ...templates, '--set', ...brief, '--json');
   expect(trained.err).toContain('30 rows');
+  expect(JSON.parse(trained.out)).toMatchObject({
+    next: `promot eval --model ${out} --prompt ${out} --task tickets --shots 0`,
+  });
   expect(trained.code).toBe(0);
   expect(trained.err).toMatch(/6 of them, drawn with a fixed seed, are for validation/);
   expect(trained.err).toMatch(/2 answers occur, so they are labels: the cat, the dog/);

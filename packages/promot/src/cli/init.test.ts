@@ -30,7 +30,7 @@ test('questions, then a task file', async () => {
   expect(err).toContain('It has {text}, {team}. The first row:');
   expect(err).toContain('What should it answer? [{team}]');
   expect(code).toBe(0);
-  expect(out).toContain(`train --model M --task ${path}`);
+  expect(out).toContain(`train --model google/flan-t5-small --task ${path}`);
   expect(readFileSync(path, 'utf8')).toMatch(/^input: "\{text\} Team\?"\ntarget: "\{team\}"$/m);
   const again = await init([data, '', ''], '--out', path);
   expect([again.code, again.err]).toEqual([2, expect.stringContaining('is there already')]);

@@ -236,8 +236,10 @@ function evalCommandLine(
 ): string[] {
   const adapter = adapterAtUse(findMethod(method));
   const own = adapter === 'prompt' && tasks.length > 1 ? join(out, 'prompts', names[0]!) : out;
+  // The run knows the task in its folder by name.
+  const task = resolve(tasks[0]!) === resolve(out, 'task.yaml') ? names[0]! : tasks[0]!;
   return [
-    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', tasks[0]!, '--shots', `${shots}`],
+    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task, '--shots', `${shots}`],
     ...flag('--data', data),
   ];
 }
