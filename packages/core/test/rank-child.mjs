@@ -6,7 +6,7 @@ import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
 import { train } from '../dist/training/train.js';
 
 const [part, json = '{}'] = process.argv.slice(2);
-const { request, requests, rank: chosen, step: at, stage: where = 'prompt', settings, bytes } = JSON.parse(json);
+const { request, requests, rank: chosen, step: at, stage: where = 'prompt', settings, other, bytes } = JSON.parse(json);
 const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
 
 const parts = {
@@ -47,9 +47,10 @@ const parts = {
     const { finished } = await train({ ...request, onEvent });
     return { finished, notes: notes.filter((text) => /memory|microBatchSize=auto/.test(text)) };
   },
-  /** The last rank has other settings. */
+  /** A rank has other settings, or something else of its own. */
   async differs(rank) {
-    return train({ ...request, settings: { ...request.settings, ...(rank === chosen && settings) } });
+    const own = rank === chosen ? { settings: {}, ...other } : { settings: {} };
+    return train({ ...request, ...own, settings: { ...request.settings, ...(rank === chosen && settings) } });
   },
   async evaluate() {
     const { model, task, out } = request;

@@ -2,7 +2,7 @@
 // over a resume.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openSafetensors, scope, writeSafetensors } from '@promot/torch';
@@ -164,7 +164,7 @@ describe('training with several processes', { timeout: 400_000 }, () => {
       const args = [fileURLToPath(new URL('../golden/dcp.py', import.meta.url)), checkpoint(3), whole];
       const { tensors } = parts;
       parts.close();
-      expect(execFileSync(python!, args, { encoding: 'utf8' })).toBe(
+      expect(execFileSync(python!, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })).toBe(
         `${tensors.size} of ${tensors.size} tensors are equal\n`,
       );
     }
@@ -172,9 +172,20 @@ describe('training with several processes', { timeout: 400_000 }, () => {
     expectSame(metricsOf('cut'), metricsOf('one'));
   });
 
-  test('a rank with another seed is refused, and nothing is written', async () => {
+  test('a rank with another seed or other data is refused, and nothing is written', async () => {
     for (const one of await results(2, 'differs', { request: request('differs'), rank: 1, settings: { seed: 5 } }))
       expect(one?.error).toBe('the ranks do not agree. setting seed: rank 0 has 0, rank 1 has 5.');
+    // The same task, with one example in another order of words.
+    const place = join(folder, 'changed');
+    mkdirSync(place);
+    for (const name of ['task.yaml', 'train.jsonl', 'validation.jsonl']) cpSync(join(folder, name), join(place, name));
+    const data = join(place, 'train.jsonl');
+    writeFileSync(data, readFileSync(data, 'utf8').replace('The red river', 'A red river'));
+    const other = { task: join(place, 'task.yaml') };
+    for (const one of await results(2, 'differs', { request: request('differs'), rank: 1, other }))
+      expect(one?.error).toMatch(
+        /^the ranks do not agree\. task colours: rank 0 has version \w+, data \w{16}, rank 1 has version \w+, data \w{16}\.$/,
+      );
     expect(existsSync(join(folder, 'differs'))).toBe(false);
   });
 
