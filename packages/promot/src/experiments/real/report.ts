@@ -166,13 +166,14 @@ export function equalTable({ score, tasks, before, all, best, courses }: Compare
 
 /** What the numbers say, in at most three sentences. */
 export function sentences(compared: Compared, target: string): string[] {
-  const { score, tasks, before, best, all } = compared;
+  const { score, tasks, before, best, all, courses } = compared;
   const first = meanKept(before, tasks);
   const points = (value: number) => value.toFixed(1);
   const ofMethod = (method: string) => best.find(({ course }) => course.method === method);
   const [ours, plain] = [ofMethod('ProMoT'), ofMethod('fine-tuning')];
   const at = `At ${points(score)} on ${target}`;
   const said: string[] = [];
+  const hasRates = courses.filter(({ method }) => method === 'fine-tuning').length > 1;
   if (ours && plain) {
     const twin = all.find(
       ({ course }) =>
@@ -180,7 +181,7 @@ export function sentences(compared: Compared, target: string): string[] {
     );
     said.push(
       `${at} ProMoT (${strengthOf(ours)}) keeps ${points(ours.kept)} of ${points(first)} percent right, fine-tuning ` +
-        `${points(plain.kept)} at its best rate (${strengthOf(plain)}): ${shownDifference(between(ours, plain, tasks), ours.kept - plain.kept)}` +
+        `${points(plain.kept)} ${hasRates ? 'at its best rate ' : ''}(${strengthOf(plain)}): ${shownDifference(between(ours, plain, tasks), ours.kept - plain.kept)}` +
         (twin ? `; at ProMoT's own rate fine-tuning keeps ${points(twin.kept)}.` : '.'),
     );
   } else if (ours ?? plain) {
@@ -210,7 +211,7 @@ export function sentences(compared: Compared, target: string): string[] {
     said.push(
       isNone
         ? `Fine-tuning at ${strengthOf(plain)} loses nothing that these measures can tell (${shownDifference(lost, points_)}): there nothing else is needed.`
-        : `Even at its best rate fine-tuning loses ${shownDifference(lost, points_)} of what the model could do before.`,
+        : `${hasRates ? 'Even at its best rate fine-tuning' : 'Fine-tuning'} loses ${shownDifference(lost, points_)} of what the model could do before.`,
     );
   }
   return said;
