@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { temporaryFolder } from '../../test/setup.js';
 import { systemError } from '../errors.js';
-import { appendText, isTemporaryName, replaceFile, temporaryName, writeText } from './write.js';
+import { appendText, isTemporaryName, makeFolder, replaceFile, temporaryName, writeText } from './write.js';
 
 test('writeText makes the folder and leaves one file', async () => {
   const folder = await temporaryFolder();
@@ -33,6 +33,18 @@ test('what fails midway leaves the old file, and nothing else', async () => {
 test('a folder that is none: the error names the file that was asked for', () => {
   const failing = () => replaceFile('/dev/full/none', () => {});
   expect(failing).toThrow(expect.objectContaining({ path: '/dev/full/none' }));
+});
+
+test('makeFolder: folders in folders, twice, in a file, and where the system makes none', async () => {
+  const folder = await temporaryFolder();
+  const deep = join(folder, 'a/b/c');
+  makeFolder(deep);
+  makeFolder(deep);
+  expect(readdirSync(join(folder, 'a/b'))).toEqual(['c']);
+  writeText(join(folder, 'file'), 'x');
+  expect(() => makeFolder(join(folder, 'file/d'))).toThrow(/ENOTDIR|EEXIST/u);
+  // Node.js does not come back from the recursive call.
+  if (process.platform === 'linux') expect(() => makeFolder('/proc/none/d')).toThrow(/ENOENT/u);
 });
 
 test('a full disk: the error names the file, and is one for people', () => {
