@@ -297,19 +297,21 @@ export class Shards implements BlockExecutor {
     if (pieces.length > 0)
       noGrad(() =>
         scope(() => {
-          const padded = pieces.map(({ parameter, rows, width, shape }) => {
-            const found = parameter.grad;
-            const wide = found ? found.float().reshape(-1) : zeros([numelOf(shape)]);
-            const missing = this.#ranks * rows * width - wide.numel;
-            return (missing > 0 ? cat([wide, zeros([missing])]) : wide).view(this.#ranks * rows, width);
-          });
           // [ranks, numbers of all pieces]: the rows of each rank side by side.
-          const all = op('aten::_chunk_cat', padded, 0, this.#ranks);
+          const all = scope(() => {
+            const padded = pieces.map(({ parameter, rows, width, shape }) => {
+              const found = parameter.grad;
+              const wide = found ? found.float().reshape(-1) : zeros([numelOf(shape)]);
+              const missing = this.#ranks * rows * width - wide.numel;
+              return (missing > 0 ? cat([wide, zeros([missing])]) : wide).view(this.#ranks * rows, width);
+            });
+            return op('aten::_chunk_cat', padded, 0, this.#ranks);
+          });
+          for (const { parameter } of pieces) parameter.clearGrad();
           const sums = zeros([all.size(1)]);
           blocking.reduceScatter(sums, all.reshape(-1))();
           let at = 0;
-          for (const { own, parameter, rows, width } of pieces) {
-            parameter.clearGrad();
+          for (const { own, rows, width } of pieces) {
             if (own.numel > 0)
               own.backward(
                 sums
