@@ -31,7 +31,7 @@ process.env.OMP_NUM_THREADS = values.threads;
 const { tuneProcess } = await import('../packages/torch/dist/index.js');
 tuneProcess();
 const { generate, loadTask, openModel, saveModel } = await import('../packages/promot/dist/index.js');
-const { maxNewTokens } = await import('../packages/core/dist/evaluation/evaluate.js');
+const { maxNewTokens } = await import('../packages/core/dist/evaluation/evaluate-examples.js');
 const { evaluationExamples } = await import('../packages/core/dist/evaluation/evaluate-loaded.js');
 const { taskPrompts } = await import('../packages/core/dist/evaluation/prompts.js');
 const { tokenizeInput } = await import('../packages/core/dist/models/tokenize.js');

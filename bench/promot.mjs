@@ -166,7 +166,7 @@ if (positionals[0] === 'train-step') {
     model,
     trained,
     optimizer: new Adafactor(trained, promptStage ? { factored: false, scaleByParameter: false } : {}),
-    batch: (step) => toMicroBatches(examplesOf(step), defaultConfig(model.kind, false).microBatchSize, prompt),
+    batch: (step) => toMicroBatches(examplesOf(step), Number(defaultConfig(model.kind, false).microBatchSize), prompt),
     learningRate: () => (promptStage ? 0.3 : 0.001),
     steps: steps + 1,
     loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0 }),

@@ -184,8 +184,8 @@ async function runRanks(request, size) {
 
 async function freePort() {
   const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const address = server.address();
   await new Promise((resolve) => server.close(resolve));
-  return port;
+  return typeof address === 'object' && address ? address.port : 0;
 }

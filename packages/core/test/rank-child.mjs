@@ -33,16 +33,17 @@ const parts = {
     };
     return train({ ...request, onEvent });
   },
-  /** From the first event of a stage on, the rank may have so many more bytes of address space. */
+  /** In the first step of a stage the rank may have so many more bytes of address space; what follows has no limit. */
   async limited(rank) {
-    let isLimited = false;
     const notes = [];
+    // The soft limit, which may be raised again.
+    const limit = (most) => execFileSync('prlimit', ['--pid', String(process.pid), `--as=${most}:`]);
     const onEvent = ({ type, text = '' }) => {
       if (type === 'note') notes.push(text);
-      if (type !== 'stage' || isLimited || (chosen !== undefined && rank !== chosen)) return;
-      isLimited = true;
-      const now = 1024 * Number(readFileSync('/proc/self/status', 'utf8').match(/VmSize:\s+(\d+)/)[1]);
-      execFileSync('prlimit', ['--pid', String(process.pid), `--as=${now + bytes}`]);
+      if (chosen !== undefined && rank !== chosen) return;
+      if (type === 'stage')
+        limit(bytes + 1024 * Number(readFileSync('/proc/self/status', 'utf8').match(/VmSize:\s+(\d+)/)[1]));
+      if (type === 'step') limit('unlimited');
     };
     const { finished } = await train({ ...request, onEvent });
     return { finished, notes: notes.filter((text) => /memory|microBatchSize=auto/.test(text)) };
