@@ -27,6 +27,7 @@ const { values } = parseArgs({
   },
 });
 const steps = Number(values.steps);
+if (!(steps >= 2)) throw new Error('--steps: at least 2, because the first step is not counted');
 if (values.child) await rank(JSON.parse(values.child));
 else await measure();
 
