@@ -119,9 +119,7 @@ test('a .bin file whose pickle imports nested tuples', () => {
   ]);
   const path = place('.bin');
   writeFileSync(path, storedZip('archive/data.pkl', pickle));
-  const begin = Date.now();
   refused(() => readPytorchBin(path), /imports what has no name/, path);
-  expect(Date.now() - begin).toBeLessThan(2000);
 });
 
 /** A zip archive of one stored entry (its checksum is nobody's business here). */
@@ -239,9 +237,7 @@ describe.skipIf(!existsSync(faults))('small files that hurt, of ../shared (skipp
   test.each([
     ['bomb', overlay('bomb', 'llama', 'pytorch_model.bin', ['model.safetensors']), /imports what has no name/],
     ['extra', overlay('extra', 't5-v1.0', 'tokenizer_config.json', []), /extra_ids is 200000000/],
-  ])('%s is refused at once', async (_name, folder, reason) => {
-    const begin = Date.now();
+  ])('%s is refused', async (_name, folder, reason) => {
     await expect(openModel(folder, 'float32')).rejects.toThrow(reason);
-    expect(Date.now() - begin).toBeLessThan(5000);
   });
 });

@@ -225,7 +225,8 @@ test('who hangs up is not computed for, and close waits for the others', async (
   await expect(gone).rejects.toThrow();
   const start = performance.now();
   while ((await busy()) > 0) await setTimeout(5);
-  expect(performance.now() - start).toBeLessThan(2000);
+  // The whole answer would take longer by far.
+  expect(performance.now() - start).toBeLessThan(5000);
   const last = ask('/v1/completions', { prompt: 'a', max_tokens: 64 }, running);
   while ((await busy()) === 0) await setTimeout(1);
   await running.close();

@@ -38,10 +38,9 @@ describe('withLock', () => {
     const gone = new Promise((done) => child.on('close', done));
     child.kill('SIGKILL');
     await gone;
-    const started = Date.now();
+    // Without a look at the process the lock would hold for a minute: longer than this test may take.
     expect(await withLock(path, async () => 'mine')).toBe('mine');
-    expect(Date.now() - started).toBeLessThan(2000);
-  });
+  }, 30_000);
 
   test('the lock of another host is void after a minute without a sign of life', async () => {
     const path = join(await temporaryFolder(), 'lock');
