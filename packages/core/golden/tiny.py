@@ -112,11 +112,11 @@ def randomize(model, seed, embedding_std, head_std, end_ids, end_scale, norm_sca
         head[i] *= end_scale
 
 
-def save_model(folder, model, generation, changes, drop, keep=lambda name: True):
+def save_model(folder, model, generation, changes, drop, stored=lambda name: name):
     state = {}
     for name, value in model.state_dict().items():
-        if keep(name) and not any(value.data_ptr() == kept.data_ptr() for kept in state.values()):
-            state[name] = value.contiguous()
+        if not any(value.data_ptr() == kept.data_ptr() for kept in state.values()):
+            state[stored(name)] = value.contiguous()
     save_file(state, str(folder / "model.safetensors"), metadata={"format": "pt"})
     model.config.save_pretrained(folder)
     patch_json(folder / "config.json", changes, drop)
@@ -246,7 +246,7 @@ def save_mt5(folder, seed, end_scale):
 
 
 def save_t5gemma2(folder, seed, end_scale):
-    """The text part: the vision tower and the embedding that only images use are left out of the file."""
+    """With the hub's names, and with what is of images, which promot leaves out."""
     begin, end, padding = "<bos>", "<eos>", "<pad>"
     save_byte_tokenizer(folder, QWEN2_WORDS, 296, [padding, end, begin], None, end, padding, None)
     side = dict(SMALL, sliding_window=2 * WINDOW, layer_types=LAYERS, query_pre_attn_scalar=10, rms_norm_eps=1e-6,
@@ -257,13 +257,14 @@ def save_t5gemma2(folder, seed, end_scale):
     config = CONFIG_MAPPING["t5gemma2"](
         encoder={"text_config": side, "vision_config": vision, "mm_tokens_per_image": 4, "eoi_token_index": 318, "boi_token_index": 317},
         decoder=side, image_token_index=319, tie_word_embeddings=True, decoder_start_token_id=298)
+    torch.manual_seed(seed)  # what is of images stays as it is made
     model = AutoModelForSeq2SeqLM.from_config(config)
     config.architectures = [type(model).__name__]
     std = 2.0 * SMALL_WIDTH ** -0.5
     randomize(model, seed, std, std, [297], end_scale, norm_offset=1)
     model.to(torch.bfloat16)
     save_model(folder, model, {"decoder_start_token_id": 298, "eos_token_id": 297, "pad_token_id": 296},
-               {"dtype": "bfloat16"}, ["torch_dtype"], keep=text_part)
+               {"dtype": "bfloat16"}, ["torch_dtype"], stored=lambda name: name.replace(".text_model.", "."))
 
 
 # name -> (encoder-decoder?, seed of the prompt, maker). Seeds and end scales are chosen so that generation is worth testing

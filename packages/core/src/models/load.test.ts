@@ -28,6 +28,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readPromptAdapter } from '../adapters/peft.js';
 import { UserError } from '../base/errors.js';
 import { type LoadedModel, loadFolder } from './load.js';
+import { saveModel } from './save.js';
 
 const golden = fileURLToPath(new URL('../../golden', import.meta.url));
 const temporary = mkdtempSync(join(tmpdir(), 'promot-load-'));
@@ -124,14 +125,15 @@ describe('the forms of a folder', () => {
   });
 });
 
-test('names of tensors with a prefix of torch.compile, without "model.", and swish for SiLU give the same model', () => {
+const logitsOf = (folder: string) => {
+  const loaded = loadFolder(folder, 'float32');
   const example = { input: [5, 9, 14], target: [7, 8] };
-  const logitsOf = (folder: string) => {
-    const loaded = loadFolder(folder, 'float32');
-    const found = noGrad(() => scope(() => loaded.model.logits([example]).toNumbers()));
-    free(loaded);
-    return found;
-  };
+  const found = noGrad(() => scope(() => loaded.model.logits([example]).toNumbers()));
+  free(loaded);
+  return found;
+};
+
+test('names of tensors with a prefix of torch.compile, without "model.", and swish for SiLU give the same model', () => {
   const wanted = logitsOf(join(golden, 'models/mistral'));
   const renamed = (rename: (name: string) => string) => {
     const folder = copyOf('models/mistral');
@@ -148,6 +150,60 @@ test('names of tensors with a prefix of torch.compile, without "model.", and swi
   const folder = copyOf('models/mistral');
   change(folder, 'config.json', { hidden_act: 'swish' });
   expect(logitsOf(folder)).toEqual(wanted);
+});
+
+test.each([
+  ['llama', 'Vicuna, CodeLlama', { pretraining_tp: 2, max_sequence_length: 16384, _flash_attn_2_enabled: true }],
+  ['phi3', 'Phi-4-mini', { full_attn_mod: 1, interpolate_factor: 1, lm_head_bias: false, mlp_bias: false }],
+  ['ernie4_5', 'ERNIE 4.5', { compression_ratio: 1.0, hidden_dropout_prob: 0.1, ignored_index: -100 }],
+  ['smollm3', 'SmolLM3', { pretraining_tp: 2, max_window_layers: 28 }],
+])('%s: the keys of %s that change nothing', (model, _, keys) => {
+  const folder = copyOf(`models/${model}`);
+  change(folder, 'config.json', keys);
+  expect(logitsOf(folder)).toEqual(logitsOf(join(golden, 'models', model)));
+});
+
+describe('T5Gemma 2', () => {
+  const folder = join(golden, 'models/t5gemma2');
+
+  test('the part for images is left out, and said', () => {
+    const notes: string[] = [];
+    free(loadFolder(folder, 'float32', { onNote: (text) => notes.push(text) }));
+    free(loadFolder(join(golden, 'models/llama'), 'float32', { onNote: (text) => notes.push(text) }));
+    expect(notes).toEqual([`${folder}: the part for images is not read, and a folder that promot saves is without it`]);
+  });
+
+  test("files with Transformers' own names are read, and the hub's are written", async () => {
+    const copy = copyOf('models/t5gemma2');
+    changeWeights(copy, (tensors) => {
+      for (const [name, value] of [...tensors]) {
+        tensors.delete(name);
+        tensors.set(name.replace(/^model\.encoder\.(embed_tokens|layers|norm)/, 'model.encoder.text_model.$1'), value);
+      }
+    });
+    expect(logitsOf(copy)).toEqual(logitsOf(folder));
+    const loaded = loadFolder(copy, 'float32');
+    await saveModel(copy, loaded);
+    free(loaded);
+    const names = (of: string) => {
+      const file = openSafetensors(join(of, 'model.safetensors'));
+      file.close();
+      return [...file.entries.keys()].sort();
+    };
+    expect(names(copy)).toEqual(names(folder).filter((name) => !/vision|modal|eoi/.test(name)));
+    expect(logitsOf(copy)).toEqual(logitsOf(folder));
+  });
+
+  test('the token behind an image is refused', () => {
+    const loaded = loadFolder(folder, 'float32');
+    const message = 'the text has token 318, which stands for the end of an image';
+    for (const example of [
+      { input: [318], target: [1] },
+      { input: [5], target: [318, 1] },
+    ])
+      expect(refusal(() => loaded.model.logits([example]))).toContain(message);
+    free(loaded);
+  });
 });
 
 describe('T5 with the shared table under another name', () => {
@@ -264,9 +320,9 @@ describe('a wrong config.json', () => {
     ],
     [
       'a key with a value that promot lacks',
-      'llama',
-      { pretraining_tp: 2 },
-      'pretraining_tp is wrong: promot knows 1, not 2',
+      'phi3',
+      { full_attn_mod: 2 },
+      'full_attn_mod is wrong: promot knows 1, not 2',
     ],
     [
       'such a key of the rotary positions',

@@ -12,6 +12,7 @@ import { families, familiesNear } from './families/index.js';
 import { type KeptFiles, keptOf, readKeptFiles } from './kept-files.js';
 import type { LanguageModel } from './model.js';
 import { checkSizes } from './sizes.js';
+import { hasImageParts } from './tensor-names.js';
 import { CheckpointWeights, UnreadWeights, type Weights } from './weights.js';
 
 export interface LoadedModel {
@@ -82,13 +83,15 @@ function build(config: Record<string, unknown>, weights: Weights, place: string)
 export interface LoadOptions {
   /** Leaves the values of the parameters in the file (`Blocks.unread`). Default false. */
   readonly unread?: boolean;
+  /** Hears what of the file the model does without. */
+  readonly onNote?: (text: string) => void;
 }
 
 /**
  * Loads a model folder. Throws UserError for what is missing, damaged or not supported. GGUF files, runs: see
  * `openModel`.
  */
-export function loadFolder(folder: string, dtype: DType, { unread = false }: LoadOptions = {}): LoadedModel {
+export function loadFolder(folder: string, dtype: DType, { unread = false, onNote }: LoadOptions = {}): LoadedModel {
   const config = readJsonObject(folder, 'config.json');
   if (!config) throw new UserError(`${folder}: no model there (config.json is missing)`);
   const tokenizer = loadTokenizer(folder);
@@ -98,6 +101,8 @@ export function loadFolder(folder: string, dtype: DType, { unread = false }: Loa
     const weights = weightsOf(folder, tensors, dtype, unread ? close : undefined);
     const model = buildModel(withGenerationEnds(config, folder), weights, join(folder, 'config.json'));
     loaded = together(model, tokenizer, folder, readKeptFiles(folder));
+    if (hasImageParts(tensors.keys()))
+      onNote?.(`${folder}: the part for images is not read, and a folder that promot saves is without it`);
     return loaded;
   } finally {
     if (!loaded?.model.blocks.unread) close();

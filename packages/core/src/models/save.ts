@@ -6,6 +6,7 @@ import { grouped } from '../base/group.js';
 import { makeFolder, replaceFile, writeText } from '../base/write.js';
 import { cardText, type ModelCard } from './card.js';
 import type { LoadedModel } from './load.js';
+import { storedName } from './tensor-names.js';
 
 export interface SaveOptions {
   /** What the weights are rounded to; as they are where it is absent. */
@@ -33,7 +34,7 @@ export async function saveModel(
   const { divided } = model.blocks;
   const rounded = [...model.parameters].map(([name, parameter]) => {
     const { shape = parameter.shape } = divided?.get(parameter) ?? {};
-    return [name, { dtype: stored, shape, read: () => model.blocks.values(parameter).to(stored) }] as const;
+    return [storedName(name), { dtype: stored, shape, read: () => model.blocks.values(parameter).to(stored) }] as const;
   });
   const files = divided ? divideFiles(rounded) : new Map([['model.safetensors', rounded]]);
   const write = () => {

@@ -38,14 +38,16 @@ export async function openModel(name: string, dtype: DType, options: OpenOptions
 /** @param seen the runs on the way here: a run may stand for another, and damaged ones for each other. */
 async function open(name: string, dtype: DType, options: OpenOptions, seen: Set<string>): Promise<LoadedModel> {
   const path = await locateModel(name, options.hub);
+  const tell = options.hub?.onEvent ?? ((event: { text: string }) => process.emitWarning(event.text));
+  const onNote = (text: string) => tell({ type: 'note', text });
   const on = <T>(load: () => T) => withDevice(chooseDevice(options.device), load);
   if (statSync(path).isFile()) {
     if (!path.endsWith('.gguf')) throw new UserError(`${path}: a model is a folder or a .gguf file`);
     return on(() => loadGguf(path, dtype, options));
   }
-  if (!isRun(path)) return on(() => loadFolder(path, dtype, options));
+  if (!isRun(path)) return on(() => loadFolder(path, dtype, { ...options, onNote }));
   const folder = new RunFolder(path);
-  if (existsSync(folder.modelPath)) return on(() => loadFolder(folder.modelPath, dtype, options));
+  if (existsSync(folder.modelPath)) return on(() => loadFolder(folder.modelPath, dtype, { ...options, onNote }));
   const { method, model } = readRun(path);
   if (methods.find(method)?.stages.some(({ trains }) => trains.includes('model')) ?? true)
     throw new UserError(`${path}: the run has no trained model yet: let it finish with --resume`);

@@ -14,12 +14,14 @@ const harmless: ReadonlySet<string> = new Set([
   // Of running it.
   ...['use_cache', 'use_bfloat16', 'torchscript', 'return_dict', 'output_past', 'output_attentions'],
   ...['output_hidden_states', 'gradient_checkpointing', 'use_return_dict', 'attn_implementation'],
-  // Of training it.
+  // Of training it. pretraining_tp splits products into parts whose sum is the same.
   ...['initializer_range', 'attention_dropout', 'hidden_dropout', 'dropout_rate', 'classifier_dropout'],
   ...['classifier_dropout_rate', 'resid_pdrop', 'embd_pdrop', 'embedding_dropout', 'initializer_factor'],
+  ...['hidden_dropout_prob', 'attention_probs_dropout_prob', 'ignored_index', 'pretraining_tp'],
   // Of its text.
   ...['bos_token_id', 'eos_token_id', 'pad_token_id', 'unk_token_id', 'sep_token_id', 'cls_token_id', 'mask_token_id'],
   ...['tokenizer_class', 'prefix', 'image_token_id', 'image_token_index'],
+  ...['max_sequence_length', 'tokenizer_model_max_length', 'tokenizer_padding_side'],
   // Of generation, which old files keep here.
   ...['max_length', 'min_length', 'max_new_tokens', 'do_sample', 'early_stopping', 'num_beams', 'num_beam_groups'],
   ...['diversity_penalty', 'temperature', 'top_k', 'top_p', 'typical_p', 'repetition_penalty', 'length_penalty'],
@@ -40,10 +42,8 @@ export function checkKeys(config: object, known: Iterable<string>, place: string
   const all = new Set(known);
   for (const [key, value] of Object.entries(config)) {
     if (all.has(key) || harmless.has(key) || key.startsWith('_') || isEmpty(value)) continue;
-    if (key === 'quantization_config')
-      throw new UserError(
-        `${place}: the weights are quantized (quantization_config): take the original model, or a GGUF file`,
-      );
+    if (key === 'quantization_config' || key === 'quantization')
+      throw new UserError(`${place}: the weights are quantized (${key}): take the original model, or a GGUF file`);
     throw new UserError(
       `${place}: promot does not know the key ${within}${key}, which may change what the model computes; ` +
         'take it out of the file if you know that it does not',

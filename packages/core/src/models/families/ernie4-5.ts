@@ -1,5 +1,6 @@
 // ERNIE 4.5 (dense models): Llama whose rotary positions turn neighbouring numbers.
 import { z } from 'zod';
+import { only } from './config-keys.js';
 import { decoderFamily } from './decoder-family.js';
 
 export const ernie4_5 = decoderFamily({
@@ -10,6 +11,8 @@ export const ernie4_5 = decoderFamily({
     head_dim: z.int().positive().nullable().default(128),
     rms_norm_eps: z.number().positive().default(1e-5),
     use_bias: z.boolean().nullish(),
+    // Of Baidu's own code: what positions are divided by.
+    compression_ratio: only(1),
     tie_word_embeddings: z.boolean().nullable().default(true),
   },
   spec: (config, { layers, rotary }) => {

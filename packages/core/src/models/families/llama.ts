@@ -1,12 +1,11 @@
 // Llama 2, 3 and 3.2, SmolLM2, and all that calls itself llama.
 import { z } from 'zod';
-import { only } from './config-keys.js';
 import { decoderFamily } from './decoder-family.js';
 
 export const llama = decoderFamily({
   name: 'llama',
   architecture: 'LlamaForCausalLM',
-  keys: { attention_bias: z.boolean().nullish(), mlp_bias: z.boolean().nullish(), pretraining_tp: only(1) },
+  keys: { attention_bias: z.boolean().nullish(), mlp_bias: z.boolean().nullish() },
   spec: ({ attention_bias: attention, mlp_bias: mlp }) => ({
     biases: { input: attention === true, output: attention === true, feedForward: mlp === true },
   }),

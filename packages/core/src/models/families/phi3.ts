@@ -1,5 +1,6 @@
 // Phi-3, Phi-3.5-mini and Phi-4-mini: projections in one matrix, heads turned in part, LongRoPE.
 import { z } from 'zod';
+import { only } from './config-keys.js';
 import { decoderFamily } from './decoder-family.js';
 import type { RotaryKeys } from './rotary.js';
 
@@ -12,6 +13,9 @@ export const phi3 = decoderFamily({
     original_max_position_embeddings: z.int().positive().default(4096),
     partial_rotary_factor: z.number().positive().max(1).nullish(),
     attention_bias: z.literal(false).nullish(),
+    // Phi-4-mini's files have them, and nothing reads them.
+    full_attn_mod: only(1),
+    interpolate_factor: only(1),
   },
   spec: (config, { layers, rotary }) => {
     const found: RotaryKeys = { ...config.rope_scaling, ...config.rope_parameters };

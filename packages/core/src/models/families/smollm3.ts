@@ -15,7 +15,6 @@ export const smollm3 = decoderFamily({
     sliding_window: z.int().positive().nullish(),
     max_window_layers: z.int().nullish(),
     layer_types: layerTypes,
-    pretraining_tp: z.int().nullish(),
     tie_word_embeddings: z.boolean().nullable().default(true),
   },
   spec: (config, { layers, rotary, windowed }) => {

@@ -7,7 +7,7 @@ import { gemma3 } from './gemma3.js';
 
 const side = z.looseObject({});
 const keys = z.looseObject({
-  encoder: z.looseObject({ text_config: side }),
+  encoder: z.looseObject({ text_config: side, eoi_token_index: z.int().nonnegative().default(256_000) }),
   decoder: side,
   decoder_start_token_id: z.int().nonnegative().nullish(),
   tie_word_embeddings: z.boolean().nullish(),
@@ -35,7 +35,12 @@ export const t5gemma2: Family = {
     const decoder = read(config.decoder, 'decoder');
     const start = config.decoder_start_token_id ?? (config.decoder.bos_token_id as number | null | undefined) ?? 2;
     const tied = config.tie_word_embeddings ?? true;
-    const spec = { encoder: encoder.spec, decoder: { ...decoder.spec, tied }, start };
+    const spec = {
+      encoder: encoder.spec,
+      decoder: { ...decoder.spec, tied },
+      start,
+      imageEnd: config.encoder.eoi_token_index,
+    };
     return new T5Gemma2(spec, weights, (isTied) => ({
       ...config,
       model_type: 't5gemma2',

@@ -16,6 +16,7 @@ import {
   type Tensor,
   tensor,
 } from '@promot/torch';
+import { UserError } from '../../base/errors.js';
 import { Blocks } from '../blocks.js';
 import type { Mask } from '../decoder/attention.js';
 import { Cache, type Context, type InFront, type KeysAndValues } from '../decoder/cache.js';
@@ -43,6 +44,8 @@ export interface T5Gemma2Spec {
   readonly decoder: DecoderSpec;
   /** The token that the decoder reads first. */
   readonly start: number;
+  /** The token behind an image, whose row the model does not take from the table. */
+  readonly imageEnd: number;
 }
 
 export class T5Gemma2 implements LanguageModel {
@@ -59,16 +62,18 @@ export class T5Gemma2 implements LanguageModel {
   readonly #encoder: Stack;
   readonly #decoder: Stack;
   readonly #start: number;
+  readonly #imageEnd: number;
   readonly #logitCap: number | undefined;
   readonly #config: (tied: boolean) => Record<string, unknown>;
 
   constructor(
-    { encoder, decoder, start }: T5Gemma2Spec,
+    { encoder, decoder, start, imageEnd }: T5Gemma2Spec,
     weights: Weights,
     config: (tied: boolean) => Record<string, unknown>,
   ) {
     this.#config = config;
     this.#start = start;
+    this.#imageEnd = imageEnd;
     this.#logitCap = decoder.logitCap;
     const { width, vocabularySize: rows, initialDeviation: std } = decoder;
     const table = 'model.encoder.text_model.embed_tokens';
@@ -118,6 +123,7 @@ export class T5Gemma2 implements LanguageModel {
   states(batch: readonly TokenizedExample[], { prompt, dropout }: ForwardOptions = {}): Tensor {
     return scope(() => {
       const inputs = batch.map((e) => e.input);
+      this.#refuseImages(batch.map((e) => e.target));
       const { states, mask } = this.#encode(inputs, prompt, dropout);
       // The decoder reads the target shifted right by its start token.
       const { ids, longest } = pad(
@@ -199,6 +205,7 @@ export class T5Gemma2 implements LanguageModel {
     dropout: Dropout | undefined,
   ): { states: Tensor; mask: Tensor } {
     return scope(() => {
+      this.#refuseImages(inputs);
       const { ids, mask } = pad(inputs, this.shape.padding);
       let x = this.#embedded(ids);
       let whole = mask;
@@ -214,6 +221,13 @@ export class T5Gemma2 implements LanguageModel {
         mask: whole,
       };
     });
+  }
+
+  #refuseImages(texts: readonly Ids[]): void {
+    if (texts.some((ids) => ids.includes(this.#imageEnd)))
+      throw new UserError(
+        `the text has token ${this.#imageEnd}, which stands for the end of an image: promot reads T5Gemma 2's text model only`,
+      );
   }
 
   toLogits(hidden: Tensor): Tensor {
