@@ -145,6 +145,53 @@ describe('openGguf', () => {
     expect(() => openGguf(write(heads))).toThrow(/attn_q\.weight is not of the shape/);
   });
 
+  describe('a key more', () => {
+    /** llama.gguf with this in its metadata: a number as float32, or a truth value. */
+    const withKey = (key: string, value: number | boolean) => {
+      const whole = readFileSync(join(golden, 'llama.gguf'));
+      const sized = (text: string) => {
+        const length = Buffer.alloc(8);
+        length.writeUInt32LE(text.length);
+        return Buffer.concat([length, Buffer.from(text)]);
+      };
+      const stored = Buffer.alloc(8);
+      stored.writeUInt32LE(typeof value === 'boolean' ? 7 : 6);
+      if (typeof value === 'number') stored.writeFloatLE(value, 4);
+      else stored.writeUInt8(Number(value), 4);
+      const entry = Buffer.concat([sized(`llama.${key}`), stored.subarray(0, typeof value === 'boolean' ? 5 : 8)]);
+      // A text fills up to 32 bytes, on which the data is aligned.
+      const [name, kind] = [sized('x'), Buffer.from([8, 0, 0, 0])];
+      const without = entry.length + name.length + kind.length + 8;
+      const filler = Buffer.concat([name, kind, sized(' '.repeat((32 - (without % 32)) % 32))]);
+      const changed = Buffer.concat([whole.subarray(0, 24), entry, filler, whole.subarray(24)]);
+      changed.writeBigUInt64LE(whole.readBigUInt64LE(16) + 2n, 16);
+      return write(changed);
+    };
+    const open = (key: string, value: number | boolean) => () => openGguf(withKey(key, value)).config;
+
+    test('that nobody reads is refused, unless it switches nothing on', () => {
+      expect(open('attention.clamp_kqv', 8)).toThrow(/promot does not know the key llama\.attention\.clamp_kqv \(8\)/);
+      expect(open('use_parallel_residual', true)).toThrow(/llama\.use_parallel_residual \(true\)/);
+      expect(open('attention.causal', false)).toThrow(/llama\.attention\.causal \(false\)/);
+      const plain = openGguf(join(golden, 'llama.gguf')).config;
+      expect(open('attention.causal', true)()).toEqual(plain);
+      expect(open('attention.clamp_kqv', 0)()).toEqual(plain);
+      expect(open('vocab_size', 40)()).toEqual(plain);
+    });
+
+    test('of rotary scaling counts without its kind, as in llama.cpp', () => {
+      expect(open('rope.scaling.factor', 4)()).toMatchObject({ rope_scaling: { rope_type: 'linear', factor: 4 } });
+      expect(open('rope.scale_linear', 2)()).toMatchObject({ rope_scaling: { rope_type: 'linear', factor: 2 } });
+    });
+
+    test('with another width of heads is refused', () => {
+      expect(open('attention.value_length', 4)).toThrow(
+        /llama\.attention\.value_length is 4, and a head has 8 numbers/,
+      );
+      expect(open('attention.key_length', 16)).toThrow(/llama\.rope\.dimension_count is 8, and a head has 16 numbers/);
+    });
+  });
+
   test('names', () => {
     expect(huggingFaceName('blk.11.attn_q.bias')).toBe('model.layers.11.self_attn.q_proj.bias');
     expect(huggingFaceName('output.weight')).toBe('lm_head.weight');

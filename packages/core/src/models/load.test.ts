@@ -182,9 +182,18 @@ describe('T5Gemma 2', () => {
       }
     });
     expect(logitsOf(copy)).toEqual(logitsOf(folder));
+    change(copy, 'config.json', {
+      decoder: {
+        ...(JSON.parse(readFileSync(join(copy, 'config.json'), 'utf8')) as { decoder: object }).decoder,
+        dtype: 'bfloat16',
+      },
+    });
     const loaded = loadFolder(copy, 'float32');
     await saveModel(copy, loaded);
     free(loaded);
+    // Transformers makes each part as its own configuration says.
+    const { dtype, decoder } = JSON.parse(readFileSync(join(copy, 'config.json'), 'utf8')) as Record<string, unknown>;
+    expect([dtype, decoder]).toEqual(['float32', expect.objectContaining({ dtype: 'float32' })]);
     const names = (of: string) => {
       const file = openSafetensors(join(of, 'model.safetensors'));
       file.close();

@@ -52,7 +52,7 @@ export async function saveModel(
   if (divided) await distributed.monitoredBarrier(longestWriteSeconds);
   if (divided && distributed.getRank() !== 0) return;
   await replaceWeights(folder, files);
-  await writeText(join(folder, 'config.json'), configText({ ...model.config(), dtype: stored }));
+  await writeText(join(folder, 'config.json'), configText(withDtype({ ...model.config(), dtype: stored }, stored)));
   for (const [name, content] of [...(kept?.files ?? []), ...tokenizer.files()]) {
     makeFolder(dirname(join(folder, name)));
     replaceFile(join(folder, name), (write) => write(Buffer.from(content)));
@@ -108,6 +108,17 @@ export async function saveNewModel(folder: string, loaded: LoadedModel, options:
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** A configuration of parts (T5Gemma 2) says it for each of them, and Transformers makes each as it says. */
+function withDtype(config: Record<string, unknown>, dtype: DType): Record<string, unknown> {
+  const isPart = (value: unknown): value is Record<string, unknown> =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  const entries = Object.entries(config).map(([key, value]) => {
+    if (key === 'dtype') return [key, dtype];
+    return [key, isPart(value) ? withDtype(value, dtype) : value];
+  });
+  return Object.fromEntries(entries) as Record<string, unknown>;
 }
 
 /** Keys whose values Transformers wants as Python floats: it refuses `"initializer_factor": 1`. */

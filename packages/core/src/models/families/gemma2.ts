@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { only } from './config-keys.js';
 import { decoderFamily, layerTypes } from './decoder-family.js';
+import { layerTypesOf } from './gguf-table.js';
 
 export const gemma2 = decoderFamily({
   name: 'gemma2',
@@ -40,7 +41,8 @@ export const gemma2 = decoderFamily({
   gguf: {
     architecture: 'gemma2',
     normsAreOneMore: true,
-    config: ({ number, config }) => ({
+    config: ({ number, get, config }) => ({
+      ...layerTypesOf({ get, config }),
       hidden_act: undefined,
       // llama.cpp's rule: the 27B model alone scales by another width.
       query_pre_attn_scalar:

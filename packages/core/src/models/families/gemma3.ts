@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { only } from './config-keys.js';
 import { decoderFamily, layerTypes } from './decoder-family.js';
+import { layerTypesOf } from './gguf-table.js';
 
 export const gemma3 = decoderFamily({
   name: 'gemma3_text',
@@ -46,6 +47,7 @@ export const gemma3 = decoderFamily({
     architecture: 'gemma3',
     normsAreOneMore: true,
     config: ({ number, get, config }) => ({
+      ...layerTypesOf({ get, config }),
       hidden_act: undefined,
       hidden_activation: 'gelu_pytorch_tanh',
       // llama.cpp's rule: the 27B model alone scales by another width.

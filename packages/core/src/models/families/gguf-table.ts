@@ -52,9 +52,15 @@ export interface GgufTable {
   };
 }
 
-/** `layer_types` of a file that says for each layer whether it has the window. */
-export function layerTypesOf({ get }: Pick<GgufFacts, 'get'>): { layer_types?: readonly string[] } {
+/**
+ * `layer_types` of a file that says which layers have the window: for each of them, or by a number n, of which every
+ * n-th has none.
+ */
+export function layerTypesOf({ get, config }: Pick<GgufFacts, 'get' | 'config'>): { layer_types?: readonly string[] } {
   const pattern = get('attention.sliding_window_pattern');
-  if (!Array.isArray(pattern)) return {};
-  return { layer_types: pattern.map((has) => (has ? 'sliding_attention' : 'full_attention')) };
+  const nameOf = (has: unknown) => (has ? 'sliding_attention' : 'full_attention');
+  if (Array.isArray(pattern)) return { layer_types: pattern.map(nameOf) };
+  if (typeof pattern !== 'number') return {};
+  const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => i);
+  return { layer_types: layers.map((i) => nameOf(pattern === 0 || i % pattern < pattern - 1)) };
 }

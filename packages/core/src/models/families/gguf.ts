@@ -153,13 +153,22 @@ function unpermuteRotary(values: Float32Array, rows: number, heads: number): Flo
 
 function configOf(file: GgufFile, family: string, className: string, table: GgufTable): Record<string, unknown> {
   const { architecture } = table;
-  const get = (key: string): GgufValue | undefined => file.metadata.get(`${architecture}.${key}`);
+  const read = new Set<string>(harmless);
+  const get = (key: string): GgufValue | undefined => {
+    read.add(key);
+    return file.metadata.get(`${architecture}.${key}`);
+  };
   const number = (key: string, fallback?: number): number => {
     const value = get(key) ?? fallback;
     if (typeof value !== 'number' || !(value > 0)) {
       throw new UserError(`${file.path} is damaged: "${architecture}.${key}" is missing or no positive number.`);
     }
     return value;
+  };
+  const isHead = (key: string, headSize: number) => {
+    const size = number(key, headSize);
+    if (size !== headSize)
+      throw new UserError(`${file.path}: ${architecture}.${key} is ${size}, and a head has ${headSize} numbers`);
   };
   const shapeOf = (name: string) => file.tensors.find((tensor) => tensor.name === name)?.shape;
   const has = (tensor: string) => shapeOf(tensor) !== undefined;
@@ -175,7 +184,10 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
   const names = { architectures: [className], model_type: family, vocab_size: embedding[0]! };
   if (table.own) {
     const told = Object.entries(tokenIds).filter(([, id]) => id !== null);
-    return { ...names, ...Object.fromEntries(told), ...table.own.config({ get, number, has }) };
+    const config = { ...names, ...Object.fromEntries(told), ...table.own.config({ get, number, has }) };
+    isHead('attention.value_length', number('attention.key_length'));
+    checkAllRead(file, architecture, read);
+    return config;
   }
   if (get('expert_count')) throw new UserError(`${file.path} holds a mixture of experts, which is not supported.`);
   const hidden = number('embedding_length');
@@ -183,6 +195,8 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
   const keyHeads = number('attention.head_count_kv', heads);
   const turned = table.turnsPartOfHead ? hidden / heads : number('rope.dimension_count', hidden / heads);
   const headSize = number('attention.key_length', turned);
+  isHead('attention.value_length', headSize);
+  if (!table.turnsPartOfHead) isHead('rope.dimension_count', headSize);
   const theta = number('rope.freq_base', 10_000);
   const [queries, keys] = [heads * headSize, keyHeads * headSize];
   for (const [name, rows] of [
@@ -219,7 +233,33 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
     ...tokenIds,
     ...table.config?.({ get, number, has, config: common }),
   };
+  checkAllRead(file, architecture, read);
   return Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
+}
+
+/**
+ * Keys of an architecture that change nothing of what a model computes. T5's converter writes the epsilon of its norms
+ * under the name of another kind of norm, too.
+ */
+const harmless = [
+  ...['vocab_size', 'context_length', 'tensor_data_layout', 'rope.scaling.finetuned', 'pooling_type'],
+  ...['attention.layer_norm_epsilon'],
+];
+
+/**
+ * Throws UserError where the file says something of its architecture that nobody read, and that may change what the
+ * model computes: as checkKeys does of config.json.
+ */
+function checkAllRead({ path, metadata }: GgufFile, architecture: string, read: ReadonlySet<string>): void {
+  for (const [name, value] of metadata) {
+    const key = name.startsWith(`${architecture}.`) ? name.slice(architecture.length + 1) : undefined;
+    const isEmpty = key === 'attention.causal' ? value === true : value === 0 || value === false;
+    if (key === undefined || read.has(key) || isEmpty) continue;
+    throw new UserError(
+      `${path}: promot does not know the key ${name} (${String(value).slice(0, 40)}), which may change what the model ` +
+        "computes: take the model's Hugging Face folder",
+    );
+  }
 }
 
 /** config.json's `rope_scaling`, out of the metadata (linear, YaRN) or of the tensors of LongRoPE's and Llama 3's factors. */
@@ -229,15 +269,19 @@ function ropeScaling(
   headSize: number,
   theta: number,
 ): Record<string, unknown> | null {
-  const type = get('rope.scaling.type') ?? 'none';
-  if (type === 'linear') return { rope_type: 'linear', factor: get('rope.scaling.factor') ?? 1 };
+  // As llama.cpp reads them: old files have the factor alone.
+  const factor = get('rope.scaling.factor') || get('rope.scale_linear') || undefined;
+  const type = get('rope.scaling.type') ?? (factor === undefined ? 'none' : 'linear');
+  if (type === 'linear') return { rope_type: 'linear', factor: factor ?? 1 };
   const attention = get('rope.scaling.attn_factor');
   const attentionFactor = attention === undefined ? {} : { attention_factor: attention };
   if (type === 'yarn')
     return {
       rope_type: 'yarn',
-      factor: get('rope.scaling.factor'),
+      factor,
       original_max_position_embeddings: get('rope.scaling.original_context_length'),
+      beta_fast: get('rope.scaling.yarn_beta_fast'),
+      beta_slow: get('rope.scaling.yarn_beta_slow'),
       ...attentionFactor,
     };
   const [long, short] = [LONG_FACTORS, SHORT_FACTORS].map((name) => file.tensors.find((one) => one.name === name));
