@@ -91,7 +91,7 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
   if (request.validation === undefined) {
     if (records.length < 2)
       throw new UserError(
-        `${request.data} holds ${records.length} records with an answer: training needs two, one of them for validation`,
+        `${request.data} holds fewer than two records with an answer: training needs two, one of them for validation`,
       );
     const count = heldOut(records.length);
     share = Number((count / records.length).toPrecision(3));

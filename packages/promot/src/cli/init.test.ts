@@ -36,6 +36,16 @@ test('questions, then a task file', async () => {
   expect([again.code, again.err]).toEqual([2, expect.stringContaining('is there already')]);
 });
 
+test('an answer that cannot be used is asked for again', async () => {
+  const path = join(folder, 'again.yaml');
+  const taken = join(folder, 'taken.yaml');
+  writeFileSync(taken, '');
+  const { code, err } = await init([join(folder, 'none.csv'), data, '{txt}', '', '{text}', '', taken, path]);
+  expect(code).toBe(0);
+  for (const said of ['no such data file', 'names {txt}', 'is there already']) expect(err).toContain(said);
+  expect(readFileSync(path, 'utf8')).toContain('input: "{text}"');
+});
+
 test('no answer, or one that does not fit', async () => {
   expect(await init([])).toMatchObject({ code: 2, err: expect.stringContaining('nothing is written') });
   expect(await init([join(folder, 'none.csv')])).toMatchObject({

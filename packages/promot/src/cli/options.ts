@@ -9,11 +9,12 @@ export interface CommonOptions {
   readonly json?: boolean;
 }
 
-/** A whole number of at least `least`, for an option's value. */
-export function wholeNumber(least: number): (text: string) => number {
+/** A whole number from `least` to `most`, for an option's value. */
+export function wholeNumber(least: number, most = Number.POSITIVE_INFINITY): (text: string) => number {
+  const range = most === Number.POSITIVE_INFINITY ? `of at least ${least}` : `from ${least} to ${most}`;
   return (text) => {
-    if (!/^\d+$/u.test(text) || Number(text) < least)
-      throw new InvalidArgumentError(`It should be a whole number of at least ${least}.`);
+    if (!/^\d+$/u.test(text) || Number(text) < least || Number(text) > most)
+      throw new InvalidArgumentError(`It should be a whole number ${range}.`);
     return Number(text);
   };
 }

@@ -21,7 +21,7 @@ export function serveCommand(io: Io): Command {
     .addOption(modelOption())
     .option('--task <A,B>', 'tasks to answer, each with its own soft prompt (default: those of the run)', wordList)
     .option('--host <ADDRESS>', 'where to listen; by default only this machine can ask', '127.0.0.1')
-    .option('--port <N>', '0: any that is free', wholeNumber(0), 8000);
+    .option('--port <N>', '0: any that is free', wholeNumber(0, 65535), 8000);
   return requireFlags(withCommonOptions(command), '--model').action(async (options: Options) => {
     const settings = readKnownSettings(options, ['precision', 'device']);
     const progress = new Progress(io);

@@ -174,14 +174,18 @@ function readRequest({
   const settings = { ...given, ...(addTokens && { addTokens }) };
   if (typeof resume === 'string' && (flags.out ?? resume) !== resume)
     throw new UserError(`--resume ${resume} and --out ${flags.out} are two folders: name one`);
-  const begun = typeof resume === 'string' ? resumeRequest(resume) : {};
+  const begun: Partial<TrainRequest> = typeof resume === 'string' ? resumeRequest(resume) : {};
   const run: Partial<TrainRequest> = { ...begun, ...defined({ model, task, method, out, data }), ...defined(flags) };
   const missing = (['model', 'task', 'method', 'out'] as const).filter((key) => run[key] === undefined);
-  if (missing.length > 0)
+  if (missing.length > 0) {
+    const whole = `--resume ${run.out ?? 'RUN'} takes them from the run`;
     throw new UserError(
-      `promot train needs ${missing.map((key) => `--${key}`).join(', ')} (${
-        resume === true && run.out !== undefined ? `--resume ${run.out} takes them from the run` : 'see --help'
-      })`,
+      `promot train needs ${missing.map((key) => `--${key}`).join(', ')} (${resume === true ? whole : 'see --help'})`,
+    );
+  }
+  if (begun.method === run.method && methods.find(run.method!) === undefined)
+    throw new UserError(
+      `${run.out} was trained by "${run.method}", a method of a plugin: name it again with --plugin FILE.js`,
     );
   // Which settings there are depends on the method, which the same file may name. Each alone, to say where it stands.
   const defaults = defaultConfig('encoder-decoder', false, findMethod(run.method!));
