@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { UserError } from '../base/errors.js';
 import { libraryTokenizer } from './library.js';
 import { loadTokenizer } from './load.js';
 import { freeLength, patternsOf, ways, withinTime } from './patterns.js';
@@ -50,9 +49,10 @@ test('a hostile pattern ends with an error that names the file', () => {
     writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(description));
     const tokenizer = loadTokenizer(folder);
     expect(tokenizer.encode('aab').length).toBeGreaterThan(0);
-    expect(() => tokenizer.encode(`${'a'.repeat(60)}b`)).toThrow(UserError);
+    // Once: it takes as long as the limit, which is for people's long texts.
+    const message = `${folder}: a pattern of tokenizer.json takes more than`;
     expect(() => tokenizer.encode(`${'a'.repeat(60)}b`)).toThrow(
-      `${folder}: a pattern of tokenizer.json takes more than`,
+      expect.objectContaining({ code: 'damaged-file', message: expect.stringContaining(message) }),
     );
   } finally {
     rmSync(folder, { recursive: true });
