@@ -2,8 +2,17 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 const source = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** Files of `test` folders first: they train and start processes, and what is long should not be left for the end. */
+class LongFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const short = ({ moduleId }: TestSpecification) => !moduleId.includes('/test/');
+    return (await super.sort(files)).sort((a, b) => Number(short(a)) - Number(short(b)));
+  }
+}
 
 export default defineConfig({
   resolve: {
@@ -26,6 +35,7 @@ export default defineConfig({
     // A core each: a second thread makes tensors as small as the tests' no faster, and threads that share a core wait
     // for each other.
     maxWorkers: availableParallelism(),
+    sequence: { sequencer: LongFirst },
     env: { OMP_NUM_THREADS: '1' },
     testTimeout: 120_000,
   },

@@ -1,5 +1,5 @@
 // A small real task on a golden model, for tests of training: tell whether a colour word was named.
-import { cpSync, mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -23,6 +23,28 @@ export function spoiltCopy(
     writeSafetensors(join(to, file), tensors);
   });
   return to;
+}
+
+const made = new Map<string, string>();
+
+/**
+ * A golden model cut to one layer (a side), for tests that do not look at its values: a run takes half the time. Made
+ * once a process, and removed when it ends.
+ */
+export function smallModel(name: 't5-v1.1' | 'llama' = 't5-v1.1'): string {
+  const there = made.get(name);
+  if (there !== undefined) return there;
+  const parent = mkdtempSync(join(tmpdir(), 'promot-test-'));
+  process.once('exit', () => rmSync(parent, { recursive: true, force: true }));
+  const folder = spoiltCopy(name, join(parent, 'one-layer'), 'model.safetensors', (tensors) => {
+    for (const key of tensors.keys()) if (/\.(block|layers)\.[1-9]/u.test(key)) tensors.delete(key);
+  });
+  const file = join(folder, 'config.json');
+  const config = JSON.parse(readFileSync(file, 'utf8'));
+  for (const key of Object.keys(config)) if (/^num_(decoder_|hidden_)?layers$/u.test(key)) config[key] = 1;
+  writeFileSync(file, JSON.stringify(config));
+  made.set(name, folder);
+  return folder;
 }
 
 /** A fresh folder with task.yaml and its data: 24 training and 6 validation examples. */

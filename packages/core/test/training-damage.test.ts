@@ -4,13 +4,13 @@ import { cpSync, existsSync, readdirSync, readFileSync, rmSync, truncateSync, wr
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
-import { goldenModel, smallSettings, smallTask } from './small-task.js';
+import { smallModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const at = (...path: string[]) => join(folder, ...path);
 const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  model: goldenModel('t5-v1.1'),
+  model: smallModel(),
   task,
   method: 'promot',
   out: at(out),

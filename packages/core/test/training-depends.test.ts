@@ -3,7 +3,7 @@ import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
-import { goldenModel, otherTask, smallSettings, smallTask } from './small-task.js';
+import { otherTask, smallModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 const other = otherTask(folder);
@@ -31,7 +31,7 @@ const request = (more: Partial<TrainRequest> = {}): TrainRequest => ({
 });
 
 beforeAll(async () => {
-  cpSync(goldenModel('t5-v1.1'), model, { recursive: true });
+  cpSync(smallModel(), model, { recursive: true });
   const settings = { ...smallSettings, stage1: { steps: 1, keepEvery: 1 } };
   await train({ model, task, method: 'prompt-tune', out: join(folder, 'before'), settings });
   cpSync(join(folder, 'before', 'prompt'), adapter, { recursive: true });

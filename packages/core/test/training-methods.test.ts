@@ -7,7 +7,7 @@ import { readRun } from '../src/artifacts/run-file.js';
 import type { TrainingConfig } from '../src/methods/index.js';
 import { findMethod, registerMethod } from '../src/methods/index.js';
 import { type CheckpointMoment, type TrainRequest, train } from '../src/training/train.js';
-import { goldenModel, smallSettings, smallTask } from './small-task.js';
+import { smallModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -32,7 +32,7 @@ registerMethod({
 });
 
 const request = (out: string, method: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  model: goldenModel('t5-v1.1'),
+  model: smallModel(),
   task,
   method,
   out: join(folder, out),

@@ -8,14 +8,14 @@ import { readRun } from '../src/artifacts/run-file.js';
 import type { ConfigInput, TrainingConfig } from '../src/methods/index.js';
 import { resumeRequest } from '../src/training/resume.js';
 import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
-import { goldenModel, smallSettings, smallTask } from './small-task.js';
+import { smallModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const at = (out: string) => join(folder, out);
 const request = (out: string, settings: ConfigInput, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  model: goldenModel('t5-v1.1'),
+  model: smallModel(),
   task,
   method: 'fine-tune',
   out: at(out),

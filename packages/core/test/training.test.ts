@@ -22,13 +22,13 @@ import type { LanguageModel } from '../src/models/model.js';
 import { openModel, openPrompt } from '../src/open/open.js';
 import { type TrainRequest, train, type WorkEvent } from '../src/training/train.js';
 import { trainThroughKills } from './killed.js';
-import { goldenModel, smallSettings, smallTask, spoiltCopy } from './small-task.js';
+import { goldenModel, smallModel, smallSettings, smallTask, spoiltCopy } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  model: goldenModel('t5-v1.1'),
+  model: smallModel(),
   task,
   method: 'promot',
   out: join(folder, out),
@@ -74,7 +74,7 @@ describe('the two stages', () => {
     expect(result.stages.map((s) => s.stage)).toEqual(['prompt', 'model']);
 
     scope(() => {
-      const base = openSafetensors(join(goldenModel('t5-v1.1'), 'model.safetensors'));
+      const base = openSafetensors(join(smallModel(), 'model.safetensors'));
       const trained = openSafetensors(join(folder, 'promot/model/model.safetensors'));
       // Every matrix moved in stage 2 ...
       const moved = [...trained.entries.keys()].filter((name) => !trained.tensor(name).equal(base.tensor(name)));
@@ -143,7 +143,7 @@ describe('the other methods', () => {
   const parts = ['prompt/adapter_model.safetensors', 'model/model.safetensors'];
   const moved = (out: string) =>
     scope(() => {
-      const base = openSafetensors(join(goldenModel('t5-v1.1'), 'model.safetensors'));
+      const base = openSafetensors(join(smallModel(), 'model.safetensors'));
       const trained = openSafetensors(join(folder, out, 'model/model.safetensors'));
       return [...trained.entries.keys()].some((name) => !trained.tensor(name).equal(base.tensor(name)));
     });
@@ -179,10 +179,7 @@ describe('the other methods', () => {
   test('lora: only the additions move; the model holds them, and base plus adapter is the same model', async () => {
     const settings = { ...smallSettings, stage2: { ...smallSettings.stage2, learningRate: 0.05 } };
     await train(request('lora', { method: 'lora', settings }));
-    const [base, start] = [0, 1].map(() => loadFolder(goldenModel('t5-v1.1'), 'float32').model) as [
-      LanguageModel,
-      LanguageModel,
-    ];
+    const [base, start] = [0, 1].map(() => loadFolder(smallModel(), 'float32').model) as [LanguageModel, LanguageModel];
     const merged = (await openModel(join(folder, 'lora'), 'float32')).model;
     const examples = [{ input: [5, 6, 7, 1], target: [8, 1] }];
     scope(() => {

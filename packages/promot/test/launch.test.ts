@@ -5,7 +5,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { goldenModel, smallTask } from '../../core/test/small-task.js';
+import { smallModel, smallTask } from '../../core/test/small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -25,7 +25,7 @@ function promot(...args: string[]): Promise<{ code: number | null; stdout: strin
 }
 
 const train = (out: string, ...more: string[]) => [
-  ...['train', '--model', goldenModel('t5-v1.1'), '--task', task, '--method', 'fine-tune', '--out', join(folder, out)],
+  ...['train', '--model', smallModel(), '--task', task, '--method', 'fine-tune', '--out', join(folder, out)],
   ...['--set', 'precision=fp32', 'beams=1', 'stage2.steps=2', 'stage2.keepEvery=2', 'microBatchSize=4', ...more],
 ];
 

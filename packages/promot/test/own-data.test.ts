@@ -3,7 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
-import { goldenModel } from '../../core/test/small-task.js';
+import { smallModel } from '../../core/test/small-task.js';
 import { promot } from './command-line.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'promot-own-data-'));
@@ -13,7 +13,7 @@ const teams = ['the cat', 'the dog'];
 writeFileSync(data, `text,team\n${Array.from({ length: 30 }, (_, i) => `a man ${i},${teams[i % 2]}`).join('\n')}\n`);
 
 const out = join(folder, 'tickets');
-const flags = ['train', '--model', goldenModel('t5-v1.1'), '--data', data, '--out'];
+const flags = ['train', '--model', smallModel(), '--data', data, '--out'];
 const templates = ['--input', '{text} Which team?', '--target', '{team}'];
 const brief = ['precision=fp32', 'batchSize=4', 'promptLength=2', 'beams=1', 'stage1.steps=1', 'stage2.steps=1'];
 
@@ -87,7 +87,7 @@ test('what is wrong is told in a line, and nothing is written', async () => {
   await refused(/--input and --target go together/, ...flags, other, '--input', '{text}');
   await refused(/take the place of --task/, ...flags, other, ...templates, '--task', 'rte');
   expect(existsSync(other)).toBe(false);
-  const generate = ['generate', '--model', goldenModel('t5-v1.1')];
+  const generate = ['generate', '--model', smallModel()];
   await refused(/needs either --input or --task with --record/, ...generate);
   await refused(/--task and --record go together/, ...generate, '--task', 'rte');
   await refused(/--record: not JSON/, ...generate, '--task', 'rte', '--record', 'x');

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { afterAll, expect, test } from 'vitest';
-import { goldenModel, otherTask, smallTask } from '../../core/test/small-task.js';
+import { otherTask, smallModel, smallTask } from '../../core/test/small-task.js';
 import { runCli } from '../src/cli/program.js';
 
 const { folder, task } = smallTask();
@@ -25,7 +25,7 @@ async function promot(...args: string[]): Promise<{ code: number; out: string; e
 }
 
 const out = join(folder, 'run');
-const flags = ['train', '--model', goldenModel('t5-v1.1'), '--task', `${task},${other}`, '--method', 'promot', '--out'];
+const flags = ['train', '--model', smallModel(), '--task', `${task},${other}`, '--method', 'promot', '--out'];
 const brief = [
   ...['precision=fp32', 'batchSize=4', 'promptLength=2', 'beams=1', 'validationLimit=2'],
   ...['stage1.steps=1', 'stage2.steps=1', 'mixing=size', 'keep.shots=0', 'keep.limit=2'],

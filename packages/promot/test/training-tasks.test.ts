@@ -17,7 +17,7 @@ import { dryRun } from '../../core/src/training/dry-run.js';
 import { type TrainRequest, type TrainResult, train } from '../../core/src/training/train.js';
 import { trainThroughKills } from '../../core/test/killed.js';
 import '../src/lab/register.js';
-import { goldenModel, otherTask, smallSettings, smallTask } from '../../core/test/small-task.js';
+import { otherTask, smallModel, smallSettings, smallTask } from '../../core/test/small-task.js';
 
 const { folder, task } = smallTask();
 const other = otherTask(folder);
@@ -25,7 +25,7 @@ const tasks = [task, other];
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const request = (out: string, more: Partial<TrainRequest> = {}): TrainRequest => ({
-  model: goldenModel('t5-v1.1'),
+  model: smallModel(),
   task,
   method: 'promot',
   out: join(folder, out),
@@ -125,7 +125,7 @@ describe('two tasks', () => {
   });
 
   test('the run folder alone names no prompt: the message names both', () => {
-    const { model } = loadFolder(goldenModel('t5-v1.1'), 'float32');
+    const { model } = loadFolder(smallModel(), 'float32');
     expect(() => openPrompt(join(folder, 'two'), model)).toThrow(
       /each of its tasks.*prompts\/colours or .*prompts\/shades/,
     );
@@ -155,7 +155,7 @@ describe('two tasks', () => {
     const plain = await train(request('two-plain', { task: tasks, method: 'fine-tune', settings: brief }));
     expect(plain.stages.map(({ stage }) => stage)).toEqual(['model']);
     expect(existsSync(join(folder, 'two-plain/prompts'))).toBe(false);
-    expect(() => openPrompt(join(folder, 'two-plain'), loadFolder(goldenModel('t5-v1.1'), 'float32').model)).toThrow(
+    expect(() => openPrompt(join(folder, 'two-plain'), loadFolder(smallModel(), 'float32').model)).toThrow(
       /no soft prompt/,
     );
   });
@@ -196,7 +196,7 @@ describe('replay', () => {
 
 describe('LoRA in place of the weights (stage2.loraRank)', () => {
   const settings = { ...smallSettings, stage2: { ...smallSettings.stage2, steps: 4, loraRank: 2, optimizer: 'adamw' } };
-  const base = () => loadFolder(goldenModel('t5-v1.1'), 'float32').model;
+  const base = () => loadFolder(smallModel(), 'float32').model;
   const examples = [{ input: [5, 6, 7, 1], target: [8, 1] }];
   const logits = (model: LanguageModel) => scope(() => noGrad(() => model.logits(examples)).toNumbers());
   const furthest = (a: number[], b: number[]) => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
