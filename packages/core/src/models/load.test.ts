@@ -163,6 +163,17 @@ test.each([
   expect(logitsOf(folder)).toEqual(logitsOf(join(golden, 'models', model)));
 });
 
+test("SmolLM3's layer_types count whatever use_sliding_window says, as in Transformers", () => {
+  const of = (use_sliding_window: boolean, layer: string) => {
+    const folder = copyOf('models/smollm3');
+    change(folder, 'config.json', { use_sliding_window, sliding_window: 2, layer_types: [layer, layer, layer] });
+    return logitsOf(folder);
+  };
+  expect(of(false, 'sliding_attention')).toEqual(of(true, 'sliding_attention'));
+  expect(of(false, 'full_attention')).toEqual(of(true, 'full_attention'));
+  expect(of(false, 'sliding_attention')).not.toEqual(of(false, 'full_attention'));
+});
+
 describe('T5Gemma 2', () => {
   const folder = join(golden, 'models/t5gemma2');
 

@@ -28,6 +28,7 @@ export const olmo3 = decoderFamily({
   keys: { ...normKeys, sliding_window: z.int().positive().nullable().default(4096), layer_types: layerTypes },
   spec: (config, { layers, rotary, windowed }) => {
     const has = windowed(config.layer_types, (i) => (i + 1) % 4 !== 0);
+    // Of files in the old form Transformers 5.17 gives windowed layers 500,000 in any case; 4.57 gave them the file's.
     const base = config.rope_theta ?? 5e5;
     const far = { window: Infinity, rotary: rotary({ layerType: 'full_attention', base }) };
     const near = {

@@ -23,8 +23,9 @@ export const smollm3 = decoderFamily({
     // The key's name says the opposite: 1 is a layer that has positions.
     const turns = (i: number) =>
       config.no_rope_layers ? config.no_rope_layers[i] === 1 : (i + 1) % config.no_rope_layer_interval !== 0;
-    const window = (config.use_sliding_window && config.sliding_window) || Infinity;
-    const has = windowed(config.layer_types, (i) => !turns(i));
+    const window = config.sliding_window ?? Infinity;
+    // Transformers follows layer_types where the file has them, whatever use_sliding_window says.
+    const has = windowed(config.layer_types, (i) => config.use_sliding_window === true && !turns(i));
     return {
       layers: layers((i) => ({ window: has[i] ? window : Infinity, rotary: turns(i) ? turn : undefined })),
       biases: { input: attention, output: attention, feedForward: config.mlp_bias === true },
