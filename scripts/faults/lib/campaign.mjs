@@ -38,9 +38,8 @@ export async function campaign({ title, minutes, kind }, casesOf) {
     for (const entry of entries) {
       if (kind !== undefined && entry.name !== kind) continue;
       const { outcome, message } = await reader.read(entry.kind, entry.folder);
-      // A kind that this version does not read at all has nothing to show.
-      if (outcome === 'loaded' || ['gguf', 'run'].includes(entry.kind)) able.push(entry);
-      else console.log(`${entry.name}: left out, it is not read undamaged: ${message}`);
+      if (outcome !== 'loaded') throw new Error(`${entry.name} is not read undamaged: ${message}`);
+      able.push(entry);
     }
     const isOver = timer(minutes);
     for (const { entry, file, bytes, what } of casesOf(able)) {

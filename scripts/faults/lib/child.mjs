@@ -6,8 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const core = (path) => import(new URL(`../../../packages/core/dist/${path}`, import.meta.url).href);
-const { noGrad, scope } = await import(new URL('../../../packages/torch/dist/index.js', import.meta.url).href);
-const { loadFolder, loadGguf, buildModel } = await core('models/load.js');
+const { noGrad, scope, tensor } = await import(new URL('../../../packages/torch/dist/index.js', import.meta.url).href);
+const { loadFolder, buildModel } = await core('models/load.js');
 const { openCheckpoint } = await core('models/checkpoint.js');
 const { CheckpointWeights } = await core('models/weights.js');
 const { openGguf } = await core('models/families/gguf.js');
@@ -19,11 +19,15 @@ const { loadTokenizer } = await core('tokenizer/load.js');
 const { readLoraAdapter } = await core('adapters/lora-adapter.js');
 const { readPromptAdapter } = await core('adapters/peft.js');
 const { loadTask } = await core('tasks/registry.js');
-const { readTrainingRun } = await core('artifacts/training-run.js');
-const { readResults } = await core('artifacts/results-file.js');
+const { readRunSamples, readTrainingRun } = await core('artifacts/training-run.js');
+const { readEvaluation } = await core('artifacts/evaluation-folder.js');
+const { readPasses } = await core('artifacts/passes-file.js');
 const { readFinished, readState } = await core('artifacts/state-file.js');
 const { readAnswers } = await core('artifacts/answers-file.js');
-const { openModel } = await core('open/open.js');
+const { openModel, openPrompt } = await core('open/open.js');
+const experiments = (path) =>
+  import(new URL(`../../../packages/promot/dist/experiments/${path}`, import.meta.url).href);
+const { earlyStopOf, looksOfArm, stepsOf } = await experiments('real/looks.js');
 
 const golden = (path) => join(root, 'packages/core/golden', path);
 const models = new Map();
@@ -57,11 +61,17 @@ const readers = {
       loaded.dispose();
     }
   },
+  // Without a tokenizer: those of the corpus have none.
   gguf(folder) {
-    const { config, tensors } = openGguf(first(folder, '.gguf'));
-    for (const tensor of tensors.values()) tensor.read();
-    JSON.stringify(config);
-    loadGguf(first(folder, '.gguf'), 'float32').dispose();
+    const path = first(folder, '.gguf');
+    const { config, tensors } = openGguf(path);
+    const loadable = [...tensors].map(([name, { shape, read }]) => [
+      name,
+      { shape, load: () => tensor(read(), { shape }) },
+    ]);
+    const model = buildModel(config, new CheckpointWeights(path, new Map(loadable), 'float32'), path);
+    scope(() => noGrad(() => model.logits([{ input: [1, 2], target: [3, 4] }])));
+    for (const parameter of model.parameters.values()) parameter.dispose();
   },
   'gguf-tensors'(folder) {
     const { path, tensors } = readGguf(first(folder, '.gguf'));
@@ -90,14 +100,27 @@ const readers = {
   },
   async run(folder) {
     readTrainingRun(folder);
-    await openModel(folder, 'float32', { hub: { offline: true } });
+    readRunSamples(folder, 'prompt', 1);
+    readPasses(folder);
+    const loaded = await openModel(folder, 'float32', { hub: { offline: true } });
+    try {
+      openPrompt(folder, loaded.model)?.dispose();
+    } finally {
+      loaded.dispose();
+    }
   },
   state(folder) {
     readState(join(folder, 'state.json'));
     readFinished(join(folder, 'finished.json'));
   },
   answers: (folder) => readAnswers(join(folder, 'answers.jsonl')),
-  results: (folder) => readResults(folder),
+  results: (folder) => readEvaluation(folder),
+  looks(folder) {
+    looksOfArm(folder, { name: 'before', method: 'before training', seed: 0 });
+    const arm = { name: 'arm', method: 'fine-tuning', seed: 0, train: 'fine-tune' };
+    stepsOf(folder, arm);
+    for (const looks of [looksOfArm(folder, arm), earlyStopOf(folder, arm)]) JSON.stringify(looks);
+  },
 };
 
 process.on('unhandledRejection', (error) => {

@@ -1,5 +1,5 @@
 // The sound files that campaigns damage, all of them in the repository, and how promot reads each kind.
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { root } from '../../setup.mjs';
@@ -24,10 +24,11 @@ const shards = (extension, index) => [1, 2].map((i) => `${index}-0000${i}-of-000
 const rows = ['{"text": "a red river", "label": "yes"}', '{"text": "a new bridge", "label": "no"}', ''].join('\n');
 const yaml = (file) =>
   `name: rows\nfiles: { train: ${file}, validation: ${file} }\ninput: "{text} red?"\ntarget: "{label}"\nlabels: ["yes", "no"]\nmetric: accuracy\n`;
+const prompt = files(golden('models/llama/prompt'), ['adapter_config.json', 'adapter_model.safetensors']);
 const run = {
   format: 2,
-  method: 'promot',
-  model: 'google/mt5-small',
+  method: 'prompt-tune',
+  model: golden('models/llama'),
   tasks: ['rte'],
   fingerprints: { tasks: {}, replay: {}, keep: {} },
   config: { seed: 0, stages: { stage1: { steps: 5 } } },
@@ -53,7 +54,15 @@ const answers = [
   { type: 'answer', example: 0, output: 'yes', labels: [{ logprob: -1, tokens: 1 }] },
 ];
 const lines = (values) => values.map((value) => `${JSON.stringify(value)}\n`).join('');
-const metrics = `${JSON.stringify({ format: 2, type: 'step', stage: 'prompt', step: 1, loss: 2, learningRate: 0.1 })}\n`;
+const sample = { type: 'sample', input: 'red?', output: 'yes ', trimmed: 'yes', references: ['yes'], score: 100 };
+const place = { stage: 'prompt', step: 1 };
+const look = { target: 50, kept: { piqa: 60 }, examples: { target: [1, 0], piqa: [1] }, seconds: 2 };
+const step = {
+  ...{ type: 'step', ...place, loss: 2, learningRate: 0.1, gradientNorm: 1 },
+  ...{ tokensPerSecond: 9, elapsed: 1, remaining: 4, memory: 2 ** 28 },
+};
+const evaluation = { type: 'evaluation', ...place, metric: 'accuracy', score: 50, evalLoss: 1.5, tasks: [] };
+const metrics = lines([{ type: 'header', format: 2 }, step, evaluation, { type: 'own', ...place, look }]);
 
 /**
  * What is damaged: a name, the kind of reader, the files (paths to copy, or [name, content]), and which of them are
@@ -93,6 +102,7 @@ const sources = [
     damage: ['config.json', 'tokenizer_config.json'],
   },
   { name: 'gguf', kind: 'gguf', files: [golden('files/llama.gguf')], damage: ['llama.gguf'] },
+  { name: 'gguf-qwen3', kind: 'gguf', files: [golden('files/families/qwen3.gguf')], damage: ['qwen3.gguf'] },
   { name: 'gguf-types', kind: 'gguf-tensors', files: [golden('files/types.gguf')], damage: ['types.gguf'] },
   ...['smollm', 'gemma'].map((name) => ({
     name: `gguf-${name}`,
@@ -134,7 +144,7 @@ const sources = [
   {
     name: 'prompt',
     kind: 'prompt',
-    files: files(golden('models/llama/prompt'), ['adapter_config.json', 'adapter_model.safetensors']),
+    files: prompt,
     damage: ['adapter_config.json', 'adapter_model.safetensors'],
   },
   {
@@ -177,8 +187,11 @@ const sources = [
       ['run.json', JSON.stringify(run)],
       ['metrics.jsonl', metrics],
       ['environment.json', '{}'],
+      ['passes.json', JSON.stringify({ format: 2, passes: [{ ...place, examples: 2 }] })],
+      ['samples/prompt-000001.jsonl', lines([{ type: 'header', format: 2 }, sample])],
+      ...prompt.map((path) => [join('prompt', basename(path)), readFileSync(path)]),
     ],
-    damage: ['run.json', 'metrics.jsonl', 'environment.json'],
+    damage: ['run.json', 'metrics.jsonl', 'environment.json', 'passes.json', 'samples/prompt-000001.jsonl'],
   },
   {
     name: 'state',
@@ -190,7 +203,24 @@ const sources = [
     damage: ['state.json', 'finished.json'],
   },
   { name: 'answers', kind: 'answers', files: [['answers.jsonl', lines(answers)]], damage: ['answers.jsonl'] },
-  { name: 'results', kind: 'results', files: [['results.json', JSON.stringify(results)]], damage: ['results.json'] },
+  {
+    name: 'results',
+    kind: 'results',
+    files: [
+      ['results.json', JSON.stringify(results)],
+      ['samples-rte.jsonl', lines([{ type: 'header', format: 2 }, sample])],
+    ],
+    damage: ['results.json', 'samples-rte.jsonl'],
+  },
+  {
+    name: 'looks',
+    kind: 'looks',
+    files: [
+      ['before.jsonl', lines([{ type: 'look', step: 0, look }])],
+      ['runs/arm/metrics.jsonl', metrics],
+    ],
+    damage: ['before.jsonl', 'runs/arm/metrics.jsonl'],
+  },
 ];
 
 /** The corpus laid out in a folder of its own: each source with the folder that a campaign may write into. */
@@ -198,10 +228,10 @@ export function layOut() {
   const place = mkdtempSync(join(tmpdir(), 'promot-faults-'));
   const entries = sources.map(({ name, kind, files: all, damage }) => {
     const folder = join(place, name);
-    mkdirSync(folder);
     for (const file of all) {
-      if (typeof file === 'string') cpSync(file, join(folder, basename(file)));
-      else writeFileSync(join(folder, file[0]), file[1]);
+      const [name, content] = typeof file === 'string' ? [basename(file), readFileSync(file)] : file;
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), content);
     }
     const sound = new Map(damage.map((file) => [file, readFileSync(join(folder, file))]));
     return { name, kind, folder, sound };
@@ -211,7 +241,7 @@ export function layOut() {
 
 /** A fault's file, kept to look at. */
 export function keepFile(place, number, entry, file, bytes) {
-  const path = join(place, 'found', `${number}-${entry.name}-${file}`);
+  const path = join(place, 'found', `${number}-${entry.name}-${basename(file)}`);
   mkdirSync(dirname(path), { recursive: true });
   writeFileSync(path, bytes);
   return path;

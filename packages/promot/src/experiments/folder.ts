@@ -1,16 +1,18 @@
 // Where an experiment's jobs leave their results, and who works on which: DIR/runs, DIR/models, DIR/evaluations,
 // DIR/jobs.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { RunFolder } from '@promot/core/artifacts';
-import { lockFolder, makeFolder, UserError, writeText } from '@promot/core/base';
+import { lockFolder, makeFolder, readJson, UserError, writeText } from '@promot/core/base';
+import { z } from 'zod';
 import type { Evaluation, Job } from './plan.js';
 
 /** What is written when a job is done. */
-export interface Finished {
+const finished = z.looseObject({
   /** That it took, over all its interruptions where it knows. */
-  readonly seconds: number;
-}
+  seconds: z.number(),
+});
+export type Finished = z.infer<typeof finished>;
 
 const places: Readonly<Record<Job['kind'], string>> = {
   run: 'runs',
@@ -43,11 +45,7 @@ export class ExperimentFolder {
   finished(job: Job): Finished | undefined {
     const path = this.#marker(job);
     if (!existsSync(path) || !existsSync(this.of(job))) return undefined;
-    try {
-      return JSON.parse(readFileSync(path, 'utf8')) as Finished;
-    } catch {
-      throw new UserError(`${path}: not JSON: delete the file, and the job is done again`);
-    }
+    return readJson(path, finished);
   }
 
   async finish(job: Job, finished: Finished): Promise<void> {

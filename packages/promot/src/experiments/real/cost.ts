@@ -1,9 +1,7 @@
 // What the real experiment costs: each arm with its steps and looks, and hours at the rate that was measured in its
 // folder, or else on one AVX2 core.
-import { existsSync, statSync } from 'node:fs';
-import { readJsonLines } from '@promot/core/base';
 import { type Arm, chooseArms, mixFactors } from './arms.js';
-import { looksPath, recordsOf } from './looks.js';
+import { recordsOf, stepsOf } from './looks.js';
 import { armsOf, isDone, type RealRequest } from './request.js';
 
 export interface ArmCost {
@@ -65,8 +63,7 @@ function costOf(arm: Arm, pace: Pace, lookEvery: number, done: boolean, out: str
   const steps = { prompt: stages.stage1?.steps ?? 0, model: stages.stage2?.steps ?? 0 };
   // A prompt's own look is short: the target alone.
   const looks = arm.mixOf ? mixFactors.length : arm.absorbs ? 0 : arm.train ? Math.ceil(steps.model / lookEvery) : 1;
-  const lines = !done && arm.train && existsSync(looksPath(out, arm)) ? readJsonLines(looksPath(out, arm)) : [];
-  const taken = lines.filter(({ value }) => (value as { type?: string }).type === 'step').length;
+  const taken = !done && arm.train ? stepsOf(out, arm).length : 0;
   const left = Math.max(0, steps.prompt + steps.model - taken);
   const looksLeft = Math.max(0, looks - recordsOf(out, arm).length);
   const absorbing = arm.absorbs ? passesOfAbsorbed * pace.modelStep : 0;
@@ -81,12 +78,8 @@ function measuredPace(out: string, all: readonly Arm[]): Partial<Pace> {
   const sums = { prompt: { seconds: 0, steps: 0 }, model: { seconds: 0, steps: 0 } };
   const looks: number[] = [];
   for (const arm of all) {
-    if (arm.train === undefined || statSync(looksPath(out, arm), { throwIfNoEntry: false }) === undefined) continue;
-    const steps = readJsonLines(looksPath(out, arm)).flatMap(({ value }) => {
-      const { type, step, stage, elapsed } = value as { type?: string; step: number; stage: string; elapsed: number };
-      return type === 'step' ? [{ step, stage, elapsed }] : [];
-    });
-    const last = steps.at(-1);
+    if (arm.train === undefined) continue;
+    const last = stepsOf(out, arm).at(-1);
     if (!last) continue;
     const sum = last.stage === 'prompt' ? sums.prompt : sums.model;
     sum.seconds += last.elapsed;

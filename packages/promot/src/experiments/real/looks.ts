@@ -1,24 +1,41 @@
 // What the experiment saw: a look is one model at one moment, with the target and all that is kept. Where looks lie,
 // and how they are read back.
 import { join } from 'node:path';
-import { readJsonLines } from '@promot/core/base';
+import { checked, readJsonLines } from '@promot/core/base';
+import { z } from 'zod';
 import { type Arm, seriesOf } from './arms.js';
 import type { Kept } from './kept.js';
 
+const numbers = z.record(z.string(), z.number());
+
 /** What is written of a look. */
-export interface LookRecord {
+const lookRecord = z.strictObject({
   /** The target's score on its validation examples, with the soft prompt where the arm has one. */
-  readonly target: number;
+  target: z.number(),
   /** The same without the prompt. */
-  readonly targetWithoutPrompt?: number;
+  targetWithoutPrompt: z.number().optional(),
   /** Empty where nothing but the prompt was trained: then it is what the model before training keeps. */
-  readonly kept: Readonly<Record<string, number>>;
+  kept: numbers.readonly(),
   /** What each example gave, by measure, `target` included. Looks of an earlier release have none. */
-  readonly examples?: Readonly<Record<string, readonly number[]>>;
+  examples: z.record(z.string(), z.array(z.number()).readonly()).readonly().optional(),
   /** That the look took. */
-  readonly seconds?: number;
+  seconds: z.number().optional(),
   /** Part of the tuned model in a mixture with the model before training. */
-  readonly factor?: number;
+  factor: z.number().optional(),
+});
+export type LookRecord = Readonly<z.infer<typeof lookRecord>>;
+
+/** The lines that count here, in a run's metrics or in a file of looks alone. */
+const lookLine = z.looseObject({ step: z.int().nonnegative().default(0), look: lookRecord });
+const stepLine = z.looseObject({ type: z.literal('step'), stage: z.string(), step: z.int(), elapsed: z.number() });
+const evaluationLine = z.looseObject({ type: z.literal('evaluation'), step: z.int(), evalLoss: z.number() });
+
+/** Lines of an arm's looks that are of a kind. Errors: a UserError for a damaged line. */
+function linesOf<T>(out: string, arm: Arm, isMeant: (line: object) => boolean, schema: z.ZodType<T>): T[] {
+  return readJsonLines(looksPath(out, arm)).flatMap(({ value, where }) => {
+    const line = checked(value, z.looseObject({}), where);
+    return isMeant(line) ? [checked(line, schema, where)] : [];
+  });
 }
 
 export interface Look extends LookRecord {
@@ -53,11 +70,15 @@ export function looksPath(out: string, arm: Arm): string {
 
 /** The looks of an arm as they are written, finished or not, in their order, each with its step. */
 export function recordsOf(out: string, arm: Arm): { readonly step: number; readonly look: LookRecord }[] {
-  return readJsonLines(looksPath(out, arm)).flatMap(({ value }) => {
-    const { look, step = 0 } = value as { look?: LookRecord; step?: number };
-    return look === undefined ? [] : [{ step, look }];
-  });
+  return linesOf(out, arm, (line) => 'look' in line, lookLine);
 }
+
+/** The steps of an arm's training, as far as it came. */
+export function stepsOf(out: string, arm: Arm): z.infer<typeof stepLine>[] {
+  return linesOf(out, arm, isOfType('step'), stepLine);
+}
+
+const isOfType = (type: string) => (line: object) => 'type' in line && line.type === type;
 
 /** The same with what is known of the arm. */
 export function looksOfArm(out: string, arm: Arm): Look[] {
@@ -84,10 +105,7 @@ const patience = 3;
  */
 export function earlyStopOf(out: string, arm: Arm): Look[] {
   if (arm.method !== 'fine-tuning') return [];
-  const losses = readJsonLines(looksPath(out, arm)).flatMap(({ value }) => {
-    const { type, step, evalLoss } = value as { type?: string; step: number; evalLoss: number };
-    return type === 'evaluation' ? [{ step, evalLoss }] : [];
-  });
+  const losses = linesOf(out, arm, isOfType('evaluation'), evaluationLine);
   let best: { step: number; evalLoss: number } | undefined;
   let still = 0;
   for (const one of losses) {
