@@ -1,4 +1,5 @@
-// `npm run faults -- CAMPAIGN [--minutes N] [--seed S]`: looks for faults with damaged files and killed processes.
+// `npm run faults -- CAMPAIGN [--minutes N] [--cases N] [--seed S]`: looks for faults with damaged files and killed
+// processes. It ends after so many minutes or cases, whatever comes first, and at SIGTERM.
 // A campaign is a file of scripts/faults with a function `run(options)` that resolves to the number of faults it found.
 import { readdirSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,18 +12,25 @@ const names = readdirSync(folder)
 const { values, positionals } = parseArgs({
   options: {
     minutes: { type: 'string', default: '1' },
+    cases: { type: 'string', default: 'Infinity' },
     seed: { type: 'string', default: '1' },
     kind: { type: 'string' },
   },
   allowPositionals: true,
 });
 const [name] = positionals;
-const [minutes, seed] = [Number(values.minutes), Number(values.seed)];
-if (positionals.length !== 1 || !names.includes(name) || !(minutes > 0) || !Number.isSafeInteger(seed)) {
-  console.error(`usage: npm run faults -- ${names.join('|')} [--minutes N] [--seed S] [--kind KIND]`);
+const [minutes, cases, seed] = [values.minutes, values.cases, values.seed].map(Number);
+if (
+  positionals.length !== 1 ||
+  !names.includes(name) ||
+  !(minutes > 0) ||
+  !(cases > 0) ||
+  !Number.isSafeInteger(seed)
+) {
+  console.error(`usage: npm run faults -- ${names.join('|')} [--minutes N] [--cases N] [--seed S] [--kind KIND]`);
   process.exit(2);
 }
 await setup();
 const { run } = await import(new URL(`${name}.mjs`, folder).href);
-const faults = await run({ minutes, seed, kind: values.kind });
+const faults = await run({ minutes, cases, seed, kind: values.kind });
 process.exitCode = faults > 0 ? 1 : 0;

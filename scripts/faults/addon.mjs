@@ -9,27 +9,31 @@ import { fileURLToPath } from 'node:url';
 import { readStamp } from '../../packages/torch/dist/setup/stamp.js';
 import { root } from '../setup.mjs';
 import { runLimited } from './lib/limited.mjs';
+import { timer } from './lib/timer.mjs';
 
 const child = fileURLToPath(new URL('lib/addon-child.mjs', import.meta.url));
-/** Of one process. */
-const calls = 5000;
+/** Of one process, at most. */
+const mostCalls = 5000;
 
-export async function run({ minutes, seed, kind }) {
+/** `cases`: calls. */
+export async function run({ minutes, seed, kind, cases = Number.POSITIVE_INFINITY }) {
   const env = kind === 'sanitized' ? sanitized() : {};
   const limits = { seconds: 300, megabytes: kind === 'sanitized' ? 4000 : 1500, env };
   const operators = operatorsOfSources();
   const folder = mkdtempSync(join(tmpdir(), 'promot-addon-'));
   const end = Date.now() + 60_000 * minutes;
+  const isOver = timer({ minutes });
   const counts = { calls: 0, errors: 0, faults: 0 };
   try {
-    for (let number = 0; Date.now() < end; number++) {
+    for (let number = 0; counts.calls < cases && !isOver(); number++) {
+      const calls = Math.min(mostCalls, cases - counts.calls);
       const last = join(folder, 'last');
       const request = { operators, calls, seed: `addon-${seed}-${number}`, last, end };
       const { outcome, message, notes, errors } = await runLimited(child, request, limits);
       const [done = 0, thrown = 0] = notes.map(Number);
       counts.calls += done;
       counts.errors += thrown;
-      const reports = /^.*(?:runtime error|ERROR: AddressSanitizer).*$/mu.exec(errors)?.[0];
+      const reports = reportIn(errors);
       if (outcome === 'loaded' && reports === undefined) continue;
       counts.faults++;
       console.log(
@@ -44,6 +48,11 @@ export async function run({ minutes, seed, kind }) {
     `addon${kind ? ` (${kind})` : ''}, seed ${seed}: ${counts.calls} calls of ${operators.length} operators and all entry points, ${counts.errors} ended with an error, ${counts.faults} faults`,
   );
   return counts.faults;
+}
+
+/** The line in which a sanitizer says what it found; undefined where it found nothing. */
+export function reportIn(errors) {
+  return /^.*(?:runtime error|ERROR: AddressSanitizer).*$/mu.exec(errors)?.[0];
 }
 
 /** The operators that the sources name, but for one that opens files. */

@@ -4,8 +4,8 @@ import { campaign } from './lib/campaign.mjs';
 import { systematicDamage, systematicJson } from './lib/mutate.mjs';
 import { random } from './lib/random.mjs';
 
-export function run({ minutes, seed, kind }) {
-  return campaign({ title: 'damage', minutes, kind }, function* (entries) {
+export function run({ seed, ...options }) {
+  return campaign({ title: 'damage', ...options }, function* (entries) {
     const cases = entries.flatMap((entry) =>
       [...entry.sound].flatMap(([file, sound]) => {
         const all = [...systematicDamage(sound)];

@@ -3,8 +3,8 @@ import { campaign } from './lib/campaign.mjs';
 import { changedBytes, changedHeader, changedJson } from './lib/mutate.mjs';
 import { random } from './lib/random.mjs';
 
-export function run({ minutes, seed, kind }) {
-  return campaign({ title: `fuzz, seed ${seed}`, minutes, kind }, function* (entries) {
+export function run({ seed, ...options }) {
+  return campaign({ title: `fuzz, seed ${seed}`, ...options }, function* (entries) {
     for (let number = 0; ; number++) {
       const draw = random(`${seed}-${number}`);
       const entry = entries[number % entries.length];

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startHubServer } from '../../packages/core/dist/hub/fixtures/hub-server.js';
 import { lineFault } from './lib/campaign.mjs';
-import { runLimited } from './lib/limited.mjs';
+import { LimitedProcess } from './lib/limited.mjs';
 import { random } from './lib/random.mjs';
 import { timer } from './lib/timer.mjs';
 
@@ -115,19 +115,24 @@ const places = {
 
 const digest = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-export async function run({ minutes, seed, kind }) {
+export async function run({ seed, kind, ...length }) {
   const names = Object.keys(faults).filter((name) => kind === undefined || name === kind);
-  const isOver = timer(minutes);
+  const isOver = timer(length);
   const counts = { cases: 0, right: 0, refused: 0, faults: 0 };
-  for (let number = 0; !isOver(); number++) {
-    const draw = random(`hub-${seed}-${number}`);
-    const [name, place, times] = [draw.of(names), draw.of(Object.keys(places)), draw.of([1, 2, 1000])];
-    const found = await oneCase(name, place, times);
-    counts.cases++;
-    if (found.outcome in counts) counts[found.outcome]++;
-    if (found.fault === undefined) continue;
-    counts.faults++;
-    console.log(`FAULT case ${number}: ${name} at ${place}, ${times} times: ${found.fault}`);
+  const program = new LimitedProcess(child, limits);
+  try {
+    for (let number = 0; !isOver(); number++) {
+      const draw = random(`hub-${seed}-${number}`);
+      const [name, place, times] = [draw.of(names), draw.of(Object.keys(places)), draw.of([1, 2, 1000])];
+      const found = await oneCase(program, name, place, times);
+      counts.cases++;
+      if (found.outcome in counts) counts[found.outcome]++;
+      if (found.fault === undefined) continue;
+      counts.faults++;
+      console.log(`FAULT case ${number}: ${name} at ${place}, ${times} times: ${found.fault}`);
+    }
+  } finally {
+    await program.stop();
   }
   console.log(
     `hub, seed ${seed}: ${counts.cases} cases, ${counts.right} came right, ${counts.refused} refused, ${counts.faults} faults`,
@@ -135,8 +140,7 @@ export async function run({ minutes, seed, kind }) {
   return counts.faults;
 }
 
-async function oneCase(name, place, times) {
-  const { passes, lies, act } = faults[name];
+async function oneCase(program, name, place, times) {
   const hub = await startHubServer({
     'models/owner/name': { revisions: { main: files }, lfs: /safetensors/u, token: 'secret' },
   });
@@ -144,34 +148,35 @@ async function oneCase(name, place, times) {
   hub.fault = (request, response) => {
     if (hurt >= times || !places[place](request)) return false;
     hurt++;
-    act(request, response);
+    faults[name].act(request, response);
     return true;
   };
   const folder = mkdtempSync(join(tmpdir(), 'promot-hub-'));
   try {
     const request = { endpoint: hub.endpoint, cacheFolder: join(folder, 'cache'), silence, retryDelay: 0.01 };
-    const { outcome, message, notes } = await runLimited(child, request, limits);
-    const fault = judge();
-    return { outcome: outcome === 'loaded' ? 'right' : outcome, fault };
-
-    function judge() {
-      if (hub.leaked.length > 0) return `the token went to another server: ${hub.leaked[0]}`;
-      const outside = readdirSync(folder).filter((one) => one !== 'cache');
-      if (outside.length > 0) return `files outside of the cache: ${outside}`;
-      if (outcome === 'loaded') {
-        const wrong = wrongFile(message);
-        if (wrong) return `${wrong} is not what the hub has`;
-        return hurt > 0 && passes && notes.length < Math.min(hurt, 2) ? 'a retry was not told' : undefined;
-      }
-      if (outcome !== 'refused') return `${outcome}: ${message}`;
-      if (passes && !lies && times < 5) return `a fault that passes was not outlived: ${message}`;
-      if (!lies && !passes && hurt === 0) return `refused without a reason: ${message}`;
-      return lineFault(message, ['owner/name', '127.0.0.1']);
-    }
+    const answer = await program.ask(request);
+    const fault = judge(answer, { ...faults[name], hurt, times, leaked: hub.leaked, folder });
+    return { outcome: answer.outcome === 'loaded' ? 'right' : answer.outcome, fault };
   } finally {
     await hub.close();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** What is wrong with a download's answer; undefined where it is as it must be. `hurt`: requests that were hurt. */
+export function judge({ outcome, message, notes }, { passes, lies, hurt, times, leaked, folder }) {
+  if (leaked.length > 0) return `the token went to another server: ${leaked[0]}`;
+  const outside = readdirSync(folder).filter((one) => one !== 'cache');
+  if (outside.length > 0) return `files outside of the cache: ${outside}`;
+  if (outcome === 'loaded') {
+    const wrong = wrongFile(message);
+    if (wrong) return `${wrong} is not what the hub has`;
+    return hurt > 0 && passes && notes.length < Math.min(hurt, 2) ? 'a retry was not told' : undefined;
+  }
+  if (outcome !== 'refused') return `${outcome}: ${message}`;
+  if (passes && !lies && times < 5) return `a fault that passes was not outlived: ${message}`;
+  if (!lies && !passes && hurt === 0) return `refused without a reason: ${message}`;
+  return lineFault(message, ['owner/name', '127.0.0.1']);
 }
 
 /** The first file of a snapshot's folder that is not what the hub has. */

@@ -14,7 +14,8 @@ const child = fileURLToPath(new URL('lib/leak-child.mjs', import.meta.url));
  */
 const mostGrowth = 10;
 
-export async function run({ minutes, kind }) {
+/** `cases`: rounds of a work. */
+export async function run({ minutes, kind, cases = Number.POSITIVE_INFINITY }) {
   const folder = mkdtempSync(join(tmpdir(), 'promot-leak-'));
   let faults = 0;
   const fault = (what) => {
@@ -27,7 +28,8 @@ export async function run({ minutes, kind }) {
     const works = ['steps', 'works'].filter((name) => kind === undefined || name === kind);
     for (const work of works) {
       const seconds = (60 * minutes) / works.length;
-      const request = { work, runs, seconds, folder };
+      // Infinity is no JSON.
+      const request = { work, runs, seconds, folder, ...(Number.isFinite(cases) && { cases }) };
       const answer = await runLimited(child, request, { seconds: seconds + 240, megabytes: 1500 });
       if (answer.outcome !== 'loaded') {
         fault(`${work}: ${answer.outcome}: ${answer.message} ${answer.stack}`);
@@ -35,19 +37,10 @@ export async function run({ minutes, kind }) {
       }
       const { samples, count } = answer;
       // In a turn of the works each method runs once; one of the steps is 120 steps.
-      const turn = work === 'works' ? runs.length : 6;
-      const middle = (from) =>
-        samples
-          .slice(from, from + turn)
-          .map(({ megabytes }) => megabytes)
-          .toSorted((a, b) => a - b)[Math.floor(turn / 2)];
-      const tensors = [...new Set(samples.slice(1).map((sample) => sample.tensors))];
-      if (tensors.length > 1) fault(`${work}: live tensors ${tensors.slice(0, 10).join(', ')}`);
-      const judged = samples.length >= 3 * turn;
-      const growth = judged ? middle(samples.length - turn) - middle(turn) : 0;
-      if (growth > mostGrowth) fault(`${work}: ${growth.toFixed(0)} MB more in the last turn than in the second`);
+      const { growth, found } = judge(samples, work === 'works' ? runs.length : 6);
+      for (const what of found) fault(`${work}: ${what}`);
       said.push(
-        `${count} ${work === 'steps' ? 'steps of training' : 'rounds of all works'} (${judged ? `${growth.toFixed(1)} MB` : 'too few to judge the memory'})`,
+        `${count} ${work === 'steps' ? 'steps of training' : 'rounds of all works'} (${growth === undefined ? 'too few to judge the memory' : `${growth.toFixed(1)} MB`})`,
       );
     }
   } finally {
@@ -55,4 +48,19 @@ export async function run({ minutes, kind }) {
   }
   console.log(`leak: ${said.join(', ')}, ${faults} faults`);
   return faults;
+}
+
+/** Megabytes by which memory grew, undefined where there are too few samples; and what is wrong. */
+export function judge(samples, turn) {
+  const found = [];
+  const middle = (from) =>
+    samples
+      .slice(from, from + turn)
+      .map(({ megabytes }) => megabytes)
+      .toSorted((a, b) => a - b)[Math.floor(turn / 2)];
+  const tensors = [...new Set(samples.slice(1).map((sample) => sample.tensors))];
+  if (tensors.length > 1) found.push(`live tensors ${tensors.slice(0, 10).join(', ')}`);
+  const growth = samples.length >= 3 * turn ? middle(samples.length - turn) - middle(turn) : undefined;
+  if (growth > mostGrowth) found.push(`${growth.toFixed(0)} MB more in the last turn than in the second`);
+  return { growth, found };
 }

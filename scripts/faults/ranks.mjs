@@ -19,10 +19,10 @@ const child = fileURLToPath(new URL('lib/rank.mjs', import.meta.url));
  */
 const longestEnd = 10;
 
-export async function run({ minutes, seed, kind }) {
+export async function run({ seed, kind, ...length }) {
   const draw = random(`ranks-${seed}`);
   const folder = mkdtempSync(join(tmpdir(), 'promot-ranks-'));
-  const isOver = timer(minutes);
+  const isOver = timer(length);
   const count = { runs: 0, kills: 0, hurts: {}, faults: 0, slowest: 0 };
   const fault = (what) => {
     count.faults++;
@@ -38,7 +38,7 @@ export async function run({ minutes, seed, kind }) {
       : kindsOfRuns;
     const names = kind in ways ? [kind] : possible(Object.keys(ways));
     const wholes = new Map();
-    for (let i = 0; i === 0 || !isOver(); i++) {
+    for (let i = 0; !isOver() || i === 0; i++) {
       const name = names[i % names.length];
       const way = ways[name];
       const [one, size] = [all[i % all.length], name === 'cable' ? 2 : 2 + (i % 2)];
@@ -87,7 +87,7 @@ export async function run({ minutes, seed, kind }) {
 }
 
 /** Whether the ranks ended as they must after one was hurt; where it had come to its end before, nothing is to be judged. */
-function judge(ranks, { way, rank: victim }, { name, size, story, fault, count }) {
+export function judge(ranks, { way, rank: victim }, { name, size, story, fault, count }) {
   if (ranks.every(({ code }) => code === 0)) return;
   count.hurts[name] = (count.hurts[name] ?? 0) + 1;
   count.kills++;

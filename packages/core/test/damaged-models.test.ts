@@ -1,11 +1,12 @@
 // Model files that do not match their header, hold too much, or ask for too much: refused by name, before memory is
 // taken.
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
+import { writeRun } from '../src/artifacts/run-file.js';
 import { UserError } from '../src/base/errors.js';
 import { readGguf } from '../src/formats/gguf.js';
 import { readPytorchBin } from '../src/formats/pytorch-bin.js';
@@ -240,4 +241,15 @@ describe.skipIf(!existsSync(faults))('small files that hurt, of ../shared (skipp
   ])('%s is refused', async (_name, folder, reason) => {
     await expect(openModel(folder, 'float32')).rejects.toThrow(reason);
   });
+});
+
+test('a run that stands for a model that is not there, or for itself, is named', async () => {
+  const folder = place('run');
+  const naming = async (model: string) => {
+    writeRun(folder, { method: 'prompt-tune', model, tasks: ['rte'] }, {});
+    await openModel(folder, 'float32');
+  };
+  mkdirSync(folder);
+  await expect(naming('/no/where')).rejects.toThrow(`${join(folder, 'run.json')}: its model /no/where: no such model`);
+  await expect(naming(folder)).rejects.toThrow(/names the run itself/);
 });

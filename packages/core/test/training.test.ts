@@ -17,6 +17,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { readLoraAdapter } from '../src/adapters/lora-adapter.js';
 import { readMetrics } from '../src/artifacts/metrics-file.js';
 import { readSamples } from '../src/artifacts/samples-file.js';
+import { UserError } from '../src/base/errors.js';
 import { loadFolder } from '../src/models/load.js';
 import type { LanguageModel } from '../src/models/model.js';
 import { openModel, openPrompt } from '../src/open/open.js';
@@ -285,6 +286,14 @@ describe('a refused run makes no folder and leaves no tensor behind', () => {
     expect(existsSync(join(folder, name))).toBe(false);
     expect(left()).toBe(0);
   });
+});
+
+test('a learning rate that is far too large is refused at the step that shows it', async () => {
+  const stage2 = { ...smallSettings.stage2, learningRate: 1e6, keepEvery: 6 };
+  const running = train(request('large', { method: 'fine-tune', settings: { ...smallSettings, stage2 } }));
+  const error = await running.catch((thrown: unknown) => thrown);
+  expect(error).toBeInstanceOf(UserError);
+  expect((error as Error).message).toBe('step 2: the gradient is not finite; a smaller learning rate may help');
 });
 
 describe('a run that stops', () => {

@@ -77,10 +77,11 @@ const refusals: Readonly<Record<string, string>> = {
 /** The system's refusals that a person can do something about, as a UserError that names the path; else undefined. */
 export function systemError(error: unknown): UserError | undefined {
   if (!(error instanceof Error)) return undefined;
-  const { code, path, written } = error as NodeJS.ErrnoException & { written?: number };
+  const { code, path, written, refused } = error as NodeJS.ErrnoException & { written?: number; refused?: number };
   const refusal = code === undefined ? undefined : refusals[code];
   if (refusal === undefined || path === undefined) return undefined;
-  const bytes = written ? ` (after ${written.toLocaleString('en')} bytes)` : '';
+  const count = (bytes: number) => bytes.toLocaleString('en');
+  const bytes = refused ? ` for ${count(refused)} bytes${written ? ` after ${count(written)}` : ''}` : '';
   return new UserError(`${path}: ${refusal}${bytes}`, { code: 'disk', cause: error });
 }
 

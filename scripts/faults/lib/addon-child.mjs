@@ -35,7 +35,7 @@ const autograd = ['requiresGrad', 'setRequiresGrad', 'gradOf', 'clearGrad', 'bac
 const others = ['findOperator', 'schemaOf', 'callOperator', 'storeSet', 'storeAdd', 'storeCheck', 'storeGet'];
 const waiting = ['openStore', 'openGroup', 'waitTensors', 'note', 'startProfile'];
 
-await answer(async ({ operators, calls, seed, last, end }) => {
+answer(async ({ operators, calls, seed, last, end }) => {
   const draw = random(seed);
   const file = openSync(last, 'w');
   const pool = [];

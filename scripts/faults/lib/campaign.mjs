@@ -1,9 +1,14 @@
 // A campaign over damaged files: each is written, read in a child process, judged, and put right again.
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { keepFile, layOut } from './corpus.mjs';
-import { Reader } from './reader.mjs';
+import { LimitedProcess } from './limited.mjs';
 import { timer } from './timer.mjs';
+
+const script = fileURLToPath(new URL('read-child.mjs', import.meta.url));
+/** Small files take milliseconds; libtorch takes 300 MB. */
+const limits = { seconds: 30, megabytes: 1500, execArgv: ['--max-old-space-size=700'] };
 
 /** What is wrong with a result; undefined where a person would be content. */
 function faultOf({ outcome, name, message }, folder) {
@@ -24,12 +29,12 @@ export function lineFault(message, places) {
 }
 
 /**
- * Runs `cases`, an iterator of { entry, file, bytes, what }, until it or the time ends. Resolves to the number of
- * faults; each is printed, and its file kept in a folder that is named at the end.
+ * Reads what `casesOf(entries)` yields, { entry, file, bytes, what }, until it or the time ends. Resolves to the number
+ * of sorts of faults; each is printed, and its file kept in a folder that is named at the end.
+ * @param options.reader what reads; for tests
  */
-export async function campaign({ title, minutes, kind }, casesOf) {
+export async function campaign({ title, kind, reader = new LimitedProcess(script, limits), ...length }, casesOf) {
   const { place, entries } = layOut();
-  const reader = new Reader();
   const counts = { loaded: 0, refused: 0 };
   const faults = new Map();
   let done = 0;
@@ -37,15 +42,15 @@ export async function campaign({ title, minutes, kind }, casesOf) {
     const able = [];
     for (const entry of entries) {
       if (kind !== undefined && entry.name !== kind) continue;
-      const { outcome, message } = await reader.read(entry.kind, entry.folder);
+      const { outcome, message } = await reader.ask({ kind: entry.kind, folder: entry.folder });
       if (outcome !== 'loaded') throw new Error(`${entry.name} is not read undamaged: ${message}`);
       able.push(entry);
     }
-    const isOver = timer(minutes);
+    const isOver = timer(length);
     for (const { entry, file, bytes, what } of casesOf(able)) {
       if (isOver()) break;
       writeFileSync(join(entry.folder, file), bytes);
-      const result = await reader.read(entry.kind, entry.folder);
+      const result = await reader.ask({ kind: entry.kind, folder: entry.folder });
       writeFileSync(join(entry.folder, file), entry.sound.get(file));
       done++;
       if (result.outcome in counts) counts[result.outcome]++;
@@ -60,7 +65,7 @@ export async function campaign({ title, minutes, kind }, casesOf) {
       if (result.stack) console.log(result.stack.split('\n').slice(1, 5).join('\n'));
     }
   } finally {
-    reader.stop();
+    await reader.stop();
   }
   const total = [...faults.values()].reduce((sum, count) => sum + count, 0);
   console.log(

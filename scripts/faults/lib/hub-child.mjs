@@ -1,9 +1,9 @@
-// Downloads a model from a hub that lies; says what came of it. Started by runLimited.
+// Downloads a model from a hub that lies; says what came of it. Started by LimitedProcess.
 import { answer } from './answer.mjs';
 
 const { hubSnapshot } = await import(new URL('../../../packages/core/dist/hub/index.js', import.meta.url).href);
 
-await answer(async (options) => {
+answer(async (options) => {
   const notes = [];
   const onEvent = (event) => event.type === 'note' && notes.push(event.text);
   const wanted = (paths) => paths;

@@ -25,7 +25,7 @@ function sample() {
 
 const works = {
   /** One training, for as long as there is time. */
-  async steps({ runs, seconds }) {
+  async steps({ runs, seconds, cases }) {
     const end = Date.now() + 1000 * seconds;
     const abort = new AbortController();
     const samples = [];
@@ -35,14 +35,14 @@ const works = {
     const onEvent = ({ type }) => {
       if (type !== 'step') return;
       if (count++ % 20 === 0) samples.push(sample());
-      if (Date.now() > end) abort.abort();
+      if (Date.now() > end || count >= cases) abort.abort();
     };
     await train({ ...runs[1], settings, onEvent, signal: abort.signal });
     return { samples, count };
   },
 
   /** Whole runs of each method in turn, a model opened and asked, files that cannot be read. */
-  async works({ runs, seconds, folder }) {
+  async works({ runs, seconds, folder, cases }) {
     const end = Date.now() + 1000 * seconds;
     const samples = [];
     const damaged = join(folder, 'damaged');
@@ -51,7 +51,7 @@ const works = {
       cpSync(golden(`models/llama/${name}`), join(damaged, name));
     const weights = readFileSync(join(damaged, 'model.safetensors'));
     let count = 0;
-    for (; count < 3 || Date.now() < end; count++) {
+    for (; !(count >= cases) && (count < 3 || Date.now() < end); count++) {
       const one = runs[count % runs.length];
       const out = join(folder, 'again');
       await train({ ...one, out, onEvent: () => {} });
@@ -74,4 +74,4 @@ const works = {
   },
 };
 
-await answer((request) => works[request.work](request));
+answer((request) => works[request.work](request));

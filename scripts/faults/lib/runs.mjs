@@ -65,15 +65,15 @@ export function kinds(tasks) {
  * @param options.damage called with the run's folder and a random stream after each kill; what it did, in words, or undefined
  * @returns faults found
  */
-export async function killRuns({ title, minutes, seed, kind, damage = undefined }) {
+export async function killRuns({ title, seed, kind, damage = undefined, ...length }) {
   const random = new RandomStream(seed);
   const folder = mkdtempSync(join(tmpdir(), 'promot-faults-'));
-  const isOver = timer(minutes);
+  const isOver = timer(length);
   const count = { runs: 0, kills: 0, damages: 0, faults: 0 };
   try {
     const all = kinds(makeTasks(folder)).filter(({ name }) => kind === undefined || name === kind);
     const wholes = new Map();
-    for (let i = 0; i === 0 || !isOver(); i++) {
+    for (let i = 0; !isOver() || i === 0; i++) {
       const one = all[i % all.length];
       if (!wholes.has(one)) wholes.set(one, await wholeRun(one, join(folder, `whole-${i}`)));
       const whole = wholes.get(one);

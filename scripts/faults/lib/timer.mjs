@@ -1,11 +1,12 @@
-// How long a campaign goes on: for so many minutes, or until SIGTERM. Either way it says what it did.
+// How long a campaign goes on: for so many minutes, so many cases, or until SIGTERM. In each way it says what it did.
 
-/** A function that tells whether the time is over. */
-export function timer(minutes) {
+/** A function to be called before each case, which tells whether the campaign is over. */
+export function timer({ minutes, cases = Number.POSITIVE_INFINITY }) {
   const end = Date.now() + 60_000 * minutes;
   let stopped = false;
+  let begun = 0;
   process.once('SIGTERM', () => {
     stopped = true;
   });
-  return () => stopped || Date.now() >= end;
+  return () => stopped || Date.now() >= end || begun++ >= cases;
 }

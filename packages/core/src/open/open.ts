@@ -37,7 +37,11 @@ export async function openModel(name: string, dtype: DType, options: OpenOptions
 
 /** @param seen the runs on the way here: a run may stand for another, and damaged ones for each other. */
 async function open(name: string, dtype: DType, options: OpenOptions, seen: Set<string>): Promise<LoadedModel> {
-  const path = await locateModel(name, options.hub);
+  const path = await locateModel(name, options.hub).catch((error: unknown) => {
+    const run = [...seen].at(-1);
+    if (run === undefined || !(error instanceof UserError)) throw error;
+    throw new UserError(`${join(run, 'run.json')}: its model ${error.message}`, { code: error.code, cause: error });
+  });
   const tell = options.hub?.onEvent ?? ((event: { text: string }) => process.emitWarning(event.text));
   const onNote = (text: string) => tell({ type: 'note', text });
   const on = <T>(load: () => T) => withDevice(chooseDevice(options.device), load);

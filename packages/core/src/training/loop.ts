@@ -177,7 +177,7 @@ async function trainStep(
   const { optimizer } = options;
   const norm = shards ? shards.gradientNorm(optimizer.parameters) : gradientNorm(options.trained);
   if (!Number.isFinite(loss) || !Number.isFinite(norm))
-    throw new Error(
+    throw new UserError(
       `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
     );
   const learningRate = options.learningRate(step);

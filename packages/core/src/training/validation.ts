@@ -1,5 +1,6 @@
 // The evaluation at kept checkpoints: each task of a stage on its validation split, behind its own soft prompt.
 import type { Tensor } from '@promot/torch';
+import { UserError } from '../base/errors.js';
 import { evaluateExamples, targetLoss } from '../evaluation/evaluate-examples.js';
 import type { Sample } from '../evaluation/evaluation.js';
 import { bootstrapError } from '../metrics/bootstrap.js';
@@ -58,6 +59,10 @@ export async function validate(
       onProgress: (done, total) => onProgress?.(task.name, done, total),
     });
     const evalLoss = await targetLoss(loaded, validation, options);
+    if (!Number.isFinite(evalLoss))
+      throw new UserError(
+        `task ${task.name}: the loss on its validation split is not finite; a smaller learning rate may help`,
+      );
     results.push({ task: task.name, metric, score, scoreError: bootstrapError(result), evalLoss, samples });
   }
   const mean = (of: (one: TaskValidation) => number) => results.reduce((sum, one) => sum + of(one), 0) / results.length;

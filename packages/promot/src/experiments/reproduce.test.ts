@@ -185,6 +185,12 @@ test('a job that another process has is left to it and waited for; the lock of a
   expect(release).toBeDefined();
   await release!();
   expect(existsSync(lock)).toBe(false);
+  // What says that the job is done is damaged.
+  const marker = join(dirname(lock), 'finished.json');
+  for (const text of ['null', '{"seconds":"1"}', '{']) {
+    writeFileSync(marker, text);
+    expect(() => folder.finished(job!)).toThrow(marker);
+  }
 });
 
 test('what is wrong is said before anything is done', async () => {

@@ -47,14 +47,15 @@ test('makeFolder: folders in folders, twice, in a file, and where the system mak
   if (process.platform === 'linux') expect(() => makeFolder('/proc/none/d')).toThrow(/ENOENT/u);
 });
 
-test('a full disk: the error names the file, and is one for people', () => {
+test('a full disk: the error names the file and the bytes, and is one for people', () => {
   let error: unknown;
   try {
-    appendText('/dev/full', 'x');
+    appendText('/dev/full', 'x'.repeat(2000));
   } catch (thrown) {
     error = thrown;
   }
-  expect(systemError(error)).toMatchObject({ message: '/dev/full: no space left on the disk', code: 'disk' });
+  const message = '/dev/full: no space left on the disk for 2,000 bytes';
+  expect(systemError(error)).toMatchObject({ message, code: 'disk' });
 });
 
 test('temporary names are told from others', () => {

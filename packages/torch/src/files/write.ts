@@ -28,22 +28,25 @@ export function isTemporaryName(name: string): boolean {
 
 /**
  * Makes or replaces a file; `fill` writes its bytes, piece by piece. Where anything fails the old file stays and
- * nothing is left over. Errors: what `fill` throws; those of the file system, with `path` and the bytes that were
- * `written`.
+ * nothing is left over. Errors: what `fill` throws; those of the file system, with `path`, the bytes that were `written`,
+ * and those that were `refused`.
  *
  * @example replaceFile('notes.txt', (write) => write(Buffer.from('whole')));
  */
 export function replaceFile(path: string, fill: (write: (bytes: Uint8Array) => void) => void): void {
   const temporary = temporaryName(path);
   let written = 0;
+  let refused = 0;
   let made = false;
   try {
     const file = openSync(temporary, 'wx');
     made = true;
     try {
       fill((bytes) => {
+        refused = bytes.length;
         for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
         written += bytes.length;
+        refused = 0;
       });
       fsyncSync(file);
     } finally {
@@ -52,7 +55,7 @@ export function replaceFile(path: string, fill: (write: (bytes: Uint8Array) => v
     renameSync(temporary, path);
   } catch (error) {
     if (made) rmSync(temporary, { force: true });
-    throw about(error, path, written);
+    throw about(error, path, written, refused);
   }
 }
 
@@ -87,12 +90,13 @@ export function appendText(path: string, text: string): void {
   try {
     appendFileSync(path, text);
   } catch (error) {
-    throw about(error, path, 0);
+    throw about(error, path, 0, Buffer.byteLength(text));
   }
 }
 
 /** Errors of writing do not say which file; those of opening speak of the temporary name. */
-function about(error: unknown, path: string, written: number): unknown {
-  if (error instanceof Error && 'syscall' in error) Object.assign(error, { path, written });
+function about(error: unknown, path: string, written: number, refused: number): unknown {
+  if (error instanceof Error && 'syscall' in error)
+    Object.assign(error, { path, written, ...(error.syscall === 'write' && { refused }) });
   return error;
 }

@@ -3,12 +3,14 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { UserError } from '@promot/core/base';
 import { loadTask } from '@promot/core/tasks';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { smallModel } from '../../../../core/test/small-task.js';
 import { planReal } from './cost.js';
 import { looksOf, runReal } from './experiment.js';
 import { loadAsked } from './kept.js';
+import { looksOfArm, looksPath } from './looks.js';
 import { realReport } from './report.js';
 import type { RealRequest } from './request.js';
 import { findTarget, targets } from './targets.js';
@@ -235,6 +237,19 @@ describe.skipIf(!existsSync(shared))('with real data (skipped where ../shared/da
       true,
     );
   });
+});
+
+test('a damaged look is refused by its line', () => {
+  const arm = { name: 'before', group: 'first', method: 'before training', seed: 0, shots: 0 } as const;
+  const path = looksPath(out, arm);
+  const sound = '{"type":"look","step":0,"look":{"target":50,"kept":{"piqa":60}}}\n';
+  writeFileSync(path, sound);
+  expect(looksOfArm(out, arm)).toMatchObject([{ arm: 'before', target: 50, kept: { piqa: 60 } }]);
+  for (const line of ['null', '{"look":null}', '{"look":{"target":"50","kept":{}}}']) {
+    writeFileSync(path, `${sound}${line}\n`);
+    expect(() => looksOfArm(out, arm)).toThrow(UserError);
+    expect(() => looksOfArm(out, arm)).toThrow(`${path} line 2: `);
+  }
 });
 
 test('an unknown target is refused', () => {

@@ -1,8 +1,8 @@
-// The process in which files are read: what it makes of each goes to the parent. Ends itself at a rejection that nobody
-// handles.
+// Reads the files of a folder as promot does. Started by LimitedProcess.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { answer } from './answer.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const core = (path) => import(new URL(`../../../packages/core/dist/${path}`, import.meta.url).href);
@@ -123,22 +123,6 @@ const readers = {
   },
 };
 
-process.on('unhandledRejection', (error) => {
-  process.stderr.write(`unhandled rejection: ${error instanceof Error ? error.stack : String(error)}\n`);
-  process.exit(97);
+answer(async ({ kind, folder }) => {
+  await readers[kind](folder);
 });
-process.on('message', async ({ kind, folder }) => {
-  const result = { outcome: 'loaded', name: '', message: '', stack: '' };
-  try {
-    await readers[kind](folder);
-  } catch (error) {
-    const { name, message, stack } = error instanceof Error ? error : new Error(String(error));
-    Object.assign(result, { outcome: name === 'UserError' ? 'refused' : 'failed', name, message, stack });
-  }
-  // A promise that nobody waits for rejects a little later.
-  await new Promise((resolve) => setImmediate(resolve));
-  process.send(result);
-});
-// Where the parent is killed nobody else ends this process.
-process.on('disconnect', () => process.exit());
-process.send('ready');
