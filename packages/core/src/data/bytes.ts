@@ -3,7 +3,6 @@ import { createReadStream } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
-import { Decompress } from 'fzstd';
 import { UserError } from '../base/errors.js';
 
 /** Endings of packed files; they stand behind the ending of what is packed: `train.jsonl.gz`. */
@@ -53,6 +52,8 @@ async function* gunzipped(source: Readable): AsyncGenerator<Buffer> {
 }
 
 async function* unzstd(source: Readable): AsyncGenerator<Buffer> {
+  // Loaded where it is used: few files are packed so.
+  const { Decompress } = await import('fzstd');
   const ready: Buffer[] = [];
   let finished = false;
   const stream = new Decompress((data, final) => {

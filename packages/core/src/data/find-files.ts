@@ -1,7 +1,6 @@
 // Data files by name, by pattern (`data/*.jsonl`), or several of these.
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { glob } from 'tinyglobby';
 import { UserError } from '../base/errors.js';
 import { endings, isRecordFile } from './records.js';
 
@@ -20,7 +19,7 @@ export async function findFiles(names: string | readonly string[], folder: strin
     );
     const isPattern = /[*?[\]{}]/u.test(name);
     if (!isFile && !isPattern) throw new UserError(`no such data file: ${path}`);
-    const files = isFile ? [path] : (await glob(name, { cwd: folder, absolute: true, dot: false })).sort();
+    const files = isFile ? [path] : await matching(name, folder);
     if (files.length === 0) throw new UserError(`no file is named like ${path}`);
     for (const file of files) {
       if (!isRecordFile(file)) {
@@ -32,4 +31,10 @@ export async function findFiles(names: string | readonly string[], folder: strin
     }
   }
   return found;
+}
+
+/** The files that a pattern stands for, by name. The library is loaded where it is used: few names are patterns. */
+async function matching(pattern: string, folder: string): Promise<string[]> {
+  const { glob } = await import('tinyglobby');
+  return (await glob(pattern, { cwd: folder, absolute: true, dot: false })).sort();
 }
