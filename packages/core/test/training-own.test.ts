@@ -32,7 +32,12 @@ describe('the settings', () => {
   test('of 24 examples of one’s own: batches, epochs and looks by their number; one line says so', async () => {
     const events: WorkEvent[] = [];
     const stage1 = { steps: 2 };
-    await train(request('own', { ...quick, stage1 }, { method: 'promot', onEvent: (event) => events.push(event) }));
+    const stop = new AbortController();
+    const onEvent = (event: WorkEvent) => {
+      events.push(event);
+      if (event.type === 'step') stop.abort();
+    };
+    await train(request('own', { ...quick, stage1 }, { method: 'promot', onEvent, signal: stop.signal }));
     expect(configOf('own')).toMatchObject({
       preset: 'own',
       batchSize: 8,
@@ -41,19 +46,19 @@ describe('the settings', () => {
       keepCheckpoints: false,
       stages: {
         stage1: { steps: 2, epochs: null, keepEvery: 20, patience: 3, learningRate: 1 },
-        stage2: { steps: 9, epochs: 3, keepEvery: 3, patience: 2, learningRate: 0.001 },
+        stage2: { steps: 102, epochs: 34, keepEvery: 20, patience: 2, learningRate: 0.001 },
       },
     });
     const start = events.find((event) => event.type === 'start');
     expect(start?.chosen).toMatch(
-      /24 training examples of your own: batch 8; prompt of 3 rows: at most 2 steps, .*; model: at most 3 epochs \(9 steps\)/,
+      /24 training examples of your own: batch 8; prompt of 3 rows: at most 2 steps, .*; model: at most 34 epochs \(102 steps\)/,
     );
     expect(start?.chosen).toContain('preset=paper');
   });
 
   test('that are given stay: steps in place of epochs, another batch, other epochs', async () => {
     await train(request('given', { ...quick, batchSize: 6, stage2: { epochs: 0.5, learningRate: 0.01 } }));
-    expect(configOf('given').stages.stage2).toMatchObject({ epochs: 0.5, steps: 2, keepEvery: 4, learningRate: 0.01 });
+    expect(configOf('given').stages.stage2).toMatchObject({ epochs: 0.5, steps: 2, keepEvery: 20, learningRate: 0.01 });
     await expect(train(request('both', { stage2: { epochs: 1, steps: 3 } }))).rejects.toThrow(
       /stage2\.steps and stage2\.epochs: give one/,
     );
