@@ -1,6 +1,6 @@
 // Mixing two models' weights: the ends bit for bit, the middle by hand, and what is refused.
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type DType, openSafetensors, scope, watchTensors } from '@promot/torch';
@@ -53,8 +53,12 @@ describe('the written model', () => {
 
   test('a factor between is (1 - f) * base + f * tuned, and the folder loads as it stands', async () => {
     const out = join(folder, 'new', 'quarter');
+    // What a process that was killed left, and what one that lives is about to write.
+    const beside = [`${out}.${hostname()}-999999999.tmp`, `${out}.${hostname()}-${process.ppid}.tmp`];
+    for (const path of beside) mkdirSync(path, { recursive: true });
     const done: number[] = [];
     const result = await interpolate({ base, tuned, factor: 0.25, out, onProgress: (n) => done.push(n) });
+    expect(beside.map((path) => existsSync(path))).toEqual([false, true]);
     scope(() => {
       const [written, first, second] = [weights(out), weights(base), weights(tuned)];
       for (const name of written.entries.keys()) {

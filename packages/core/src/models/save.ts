@@ -1,7 +1,9 @@
 // A model back to a Hugging Face folder: weights, configuration, and what the folder that it came from had besides.
 import { readdir, rename, rm } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { type DType, distributed, type LazyTensor, noGrad, scope, writeSafetensors } from '@promot/torch';
+import { isAlive } from '@promot/torch/files';
 import { grouped } from '../base/group.js';
 import { makeFolder, replaceFile, writeText } from '../base/write.js';
 import { cardText, type ModelCard } from './card.js';
@@ -97,10 +99,19 @@ async function replaceWeights(folder: string, files: ReadonlyMap<string, Named>)
     if (/^model(-\d{5}-of-\d{5})?\.safetensors$/.test(name) && !files.has(name)) await rm(join(folder, name));
 }
 
-/** As `saveModel`, whole or not at all, in a folder that is not there yet. */
+/**
+ * As `saveModel`, whole or not at all, in a folder that is not there yet. What a process of this machine that was killed
+ * left beside it goes.
+ */
 export async function saveNewModel(folder: string, loaded: LoadedModel, options: SaveOptions = {}): Promise<void> {
-  const temporary = `${resolve(folder)}.${process.pid}.tmp`;
+  const start = `${resolve(folder)}.${hostname()}-`;
+  const temporary = `${start}${process.pid}.tmp`;
   makeFolder(dirname(temporary));
+  for (const name of await readdir(dirname(temporary))) {
+    const path = join(dirname(temporary), name);
+    const pid = path.startsWith(start) ? /^\d+(?=\.tmp$)/u.exec(path.slice(start.length))?.[0] : undefined;
+    if (pid !== undefined && !isAlive(Number(pid))) await rm(path, { recursive: true, force: true });
+  }
   try {
     await saveModel(temporary, loaded, options);
     await rename(temporary, folder);
