@@ -64,6 +64,8 @@ pq.write_table(whole, out / "exact-fixed.parquet")
 
 # Fewer bits than Python's own numbers: numpy prints the digits that tell a number from its neighbours.
 few = [0.1, 1 / 3, -0.7, 2.0, 100.5, 1e-7]
+# Without a zone, as pandas writes them.
+local = [datetime.datetime(2020, 2, 29, 1, 2, 3, 456789), datetime.datetime(1969, 12, 31, 23, 59, 59, 1), datetime.datetime(2000, 1, 1)] * 2
 times = [datetime.time(1, 2, 3), datetime.time(0, 0, 0, 4000), datetime.time(23, 59, 59, 999000)] * 2
 short = {
     "float": pa.array(few, pa.float32()),
@@ -71,6 +73,7 @@ short = {
     "ms": pa.array(times, pa.time32("ms")),
     "us": pa.array(times, pa.time64("us")),
     "ns": pa.array(times, pa.time64("ns")),
+    "local": pa.array(local, pa.timestamp("us")),
 }
 pq.write_table(pa.table(short), out / "short.parquet")
 digits = {"ms": "milliseconds", "us": "microseconds"}
@@ -79,6 +82,7 @@ short = {
     "half": [str(np.float16(x)) for x in few],
     **{key: [time.isoformat(timespec=unit) for time in times] for key, unit in digits.items()},
     "ns": [f"{time.isoformat(timespec='microseconds')}000" for time in times],
+    "local": [time.isoformat(timespec="microseconds") for time in local],
 }
 
 

@@ -130,6 +130,8 @@ function rowConverter(trees: readonly SchemaTree[]): (row: DataRecord) => DataRe
     if (logical?.type === 'DECIMAL') return decimal(value, logical.scale);
     if (converted === 'DECIMAL') return decimal(value, scale);
     if ((converted === 'JSON' || logical?.type === 'JSON') && typeof value === 'string') return parseJson(value);
+    // The reader writes Z, for UTC; what no zone is known of has none.
+    if (logical?.type === 'TIMESTAMP' && !logical.isAdjustedToUTC) return String(value).replace(/Z$/, '');
     const unit = logical?.type === 'TIME' ? logical.unit : timeUnits.get(converted ?? '');
     if (unit !== undefined) return timeOfDay(BigInt(value as number | bigint), perSecond[unit]);
     if (typeof value === 'bigint') return exactNumber(String(value));
