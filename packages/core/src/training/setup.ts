@@ -187,7 +187,7 @@ interface DataFacts {
 }
 
 async function openForTraining(
-  { model, settings: given = {} }: TrainRequest,
+  { model, settings: given = {}, onEvent }: TrainRequest,
   method: Method,
   { examples, paper: isPaper }: DataFacts,
   before: RunBefore | undefined,
@@ -204,7 +204,8 @@ async function openForTraining(
   for (const { objective } of method.stages) if (objective !== undefined) objectives.get(objective);
   // Each rank reads its part of a model that is to be divided. New tokens need the whole tables first.
   const unread = isDivided(shard) && addTokens.length === 0;
-  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device, unread });
+  const hub = onEvent ? { onEvent } : {};
+  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device, unread, hub });
   try {
     const paper = paperConfig(loaded.model.kind, bf16, method);
     if (stored) return { loaded, config: resumedConfig(overlay(paper, stored), parsed, examples, before.out) };

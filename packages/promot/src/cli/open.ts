@@ -24,6 +24,7 @@ export async function openForUse(
   await checkPlaces(model, prompt, progress);
   await useTorch();
   const { openModel, openPrompt } = await import('@promot/core/open');
-  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device });
+  const hub = { onEvent: observer(progress) };
+  const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device, hub });
   return { ...loaded, prompt: prompt === undefined ? undefined : openPrompt(prompt, loaded.model) };
 }
