@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The peer of the benchmarks: the same work with PyTorch + Transformers + PEFT, on the CPU. One JSON line on standard output.
+"""The peer of the benchmarks: the same work with PyTorch + Transformers + PEFT, on the CPU or a GPU. One JSON line on standard output.
 
     python bench/peer.py train-step --model t5-v1.1-small --stage 1 --steps 5
     python bench/peer.py train-step --model smollm2-135m --stage 2 --prompt 50 --steps 5
@@ -34,13 +34,17 @@ from transformers import Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, Llama
 from transformers.optimization import Adafactor
 
 # model -> (encoder-decoder?, batch, source length, target length, prompt rows). A decoder-only sequence is source + target.
-SHAPES = {"t5-v1.1-small": (True, 16, 128, 8, 100), "smollm2-135m": (False, 8, 120, 8, 50), "gemma-3-270m": (False, 4, 64, 8, 20)}
+SHAPES = {"t5-v1.1-small": (True, 16, 128, 8, 100), "smollm2-135m": (False, 8, 120, 8, 50), "gemma-3-270m": (False, 4, 64, 8, 20),
+          "t5-v1.1-large": (True, 16, 512, 8, 100), "llama-1b": (False, 8, 2040, 8, 50), "llama-8b": (False, 8, 2040, 8, 50)}
+# width, inside of the feed-forward, layers, tied
+LLAMA3 = {"llama-1b": (2048, 8192, 16, True), "llama-8b": (4096, 14336, 32, False)}
 
 
 def make_model(name):
     torch.manual_seed(0)
-    if name == "t5-v1.1-small":
-        config = T5Config(vocab_size=32128, d_model=512, d_kv=64, d_ff=1024, num_layers=8, num_decoder_layers=8, num_heads=6,
+    if name in ("t5-v1.1-small", "t5-v1.1-large"):
+        width, inner, layers, heads = (512, 1024, 8, 6) if name == "t5-v1.1-small" else (1024, 2816, 24, 16)
+        config = T5Config(vocab_size=32128, d_model=width, d_kv=64, d_ff=inner, num_layers=layers, num_decoder_layers=layers, num_heads=heads,
                           feed_forward_proj="gated-gelu", dropout_rate=0.1, decoder_start_token_id=0, use_cache=False,
                           tie_word_embeddings=False)  # read by Transformers 5 as: do not scale the output
         model = T5ForConditionalGeneration._from_config(config, attn_implementation=fused(T5ForConditionalGeneration))
@@ -51,6 +55,12 @@ def make_model(name):
         config = Gemma3TextConfig(vocab_size=262144, hidden_size=640, intermediate_size=2048, num_hidden_layers=18, num_attention_heads=4,
                                   num_key_value_heads=1, head_dim=256, query_pre_attn_scalar=256, sliding_window=512, use_cache=False)
         return Gemma3ForCausalLM._from_config(config, attn_implementation=fused(Gemma3ForCausalLM))
+    if name in LLAMA3:
+        width, inner, layers, tied = LLAMA3[name]
+        config = LlamaConfig(vocab_size=128256, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=32,
+                             num_key_value_heads=8, tie_word_embeddings=tied, max_position_embeddings=8192, use_cache=False,
+                             rope_parameters={"rope_type": "default", "rope_theta": 500000.0}, bos_token_id=1, eos_token_id=2)
+        return LlamaForCausalLM._from_config(config, attn_implementation=fused(LlamaForCausalLM))
     config = LlamaConfig(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
                          num_key_value_heads=3, tie_word_embeddings=True, max_position_embeddings=8192, use_cache=False,
                          rope_parameters={"rope_type": "default", "rope_theta": 100000.0}, bos_token_id=1, eos_token_id=2)
@@ -94,11 +104,17 @@ def report(arguments, times, **more):
 
 
 def timed(run, steps):
+    def finish():  # a GPU is at work when the call returns
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+
     run()
+    finish()
     seconds, cpu_seconds = [], []
     for _ in range(steps):
         begin, cpu_begin = time.perf_counter(), time.process_time()
         run()
+        finish()
         seconds.append(time.perf_counter() - begin)
         cpu_seconds.append(time.process_time() - cpu_begin)
     return seconds, cpu_seconds
@@ -106,11 +122,14 @@ def timed(run, steps):
 
 def train_step(arguments):
     encoder_decoder = SHAPES[arguments.model][0]
-    dtype, autocast = precision_of(arguments, frozen=arguments.stage == "1")
-    base = make_model(arguments.model).to(dtype)
+    dtype, autocast = precision_of(arguments, frozen=arguments.stage in ("1", "lora"))
+    base = make_model(arguments.model).to(arguments.device, dtype)
     vocabulary = base.config.vocab_size
     if arguments.stage == "bare":
         arguments.prompt, model = 0, base
+    elif arguments.stage == "lora":
+        lora = peft.LoraConfig(task_type="SEQ_2_SEQ_LM" if encoder_decoder else "CAUSAL_LM", r=16, lora_alpha=16)
+        arguments.prompt, model = 0, peft.get_peft_model(base, lora)
     else:
         model = with_prompt(base, encoder_decoder, arguments.prompt)  # freezes the base model
         if arguments.stage == "2":
@@ -124,14 +143,17 @@ def train_step(arguments):
         setting = dict(lr=0.2 if encoder_decoder else 0.3, scale_parameter=False)
     else:
         setting = dict(lr=1e-3, scale_parameter=True)
-    optimizer = Adafactor(trained, relative_step=False, warmup_init=False, **setting)
+    optimizer = (torch.optim.AdamW(trained, lr=1e-3, weight_decay=0, fused=True) if arguments.stage == "lora"
+                 else Adafactor(trained, relative_step=False, warmup_init=False, **setting))
     batches = real_batches(arguments) if arguments.lengths else [[(arguments.source, arguments.target)] * arguments.batch] * (arguments.steps + 1)
     made = iter([make_batch(batch, vocabulary, encoder_decoder) for batch in batches])
 
     def step():
         inputs, labels = next(made)
+        inputs = {key: one.to(arguments.device) if torch.is_tensor(one) else one for key, one in inputs.items()}
+        labels = labels.to(arguments.device)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with torch.autocast(arguments.device, torch.bfloat16, enabled=autocast):
             logits = model(**inputs, use_cache=False).logits
         if not encoder_decoder:
             logits = logits[:, :-1]
@@ -180,13 +202,13 @@ def make_batch(lengths, vocabulary, encoder_decoder):
 def generate(arguments):
     encoder_decoder = SHAPES[arguments.model][0]
     dtype, autocast = precision_of(arguments, frozen=True)
-    base = make_model(arguments.model).to(dtype)
+    base = make_model(arguments.model).to(arguments.device, dtype)
     model = with_prompt(base, encoder_decoder, arguments.prompt) if arguments.prompt else base
     model.eval()
-    source = torch.randint(3, base.config.vocab_size, (arguments.batch, arguments.source))
+    source = torch.randint(3, base.config.vocab_size, (arguments.batch, arguments.source), device=arguments.device)
 
     def run():
-        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        with torch.inference_mode(), torch.autocast(arguments.device, torch.bfloat16, enabled=autocast):
             out = model.generate(input_ids=source, attention_mask=torch.ones_like(source), num_beams=arguments.beams,
                                  min_new_tokens=arguments.new_tokens, max_new_tokens=arguments.new_tokens, do_sample=False,
                                  use_cache=True, pad_token_id=0)
@@ -198,7 +220,7 @@ def generate(arguments):
 
 
 def optimizer_step(arguments):
-    model = make_model(arguments.model)
+    model = make_model(arguments.model).to(arguments.device)
     trained = list(model.parameters())
     if arguments.optimizer == "adamw":
         optimizer = torch.optim.AdamW(trained, lr=1e-3, fused=True)
@@ -221,8 +243,9 @@ def main():
         command.add_argument("--precision", choices=("bf16", "fp32"), help="default: bf16 where the CPU has units for it")
         command.add_argument("--frozen", choices=("bf16", "autocast"), default="bf16", help="frozen weights under --precision bf16")
         command.add_argument("--steps", type=int, default=5)
+        command.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
         if name == "train-step":
-            command.add_argument("--stage", choices=("1", "2", "bare"), required=True)
+            command.add_argument("--stage", choices=("1", "2", "bare", "lora"), required=True)
             command.add_argument("--target", type=int, help="target tokens; default 8")
             command.add_argument("--lengths", help="lengths of a real task (bench/lengths.json) in place of --source and --target")
         elif name == "optimizer":
@@ -232,7 +255,7 @@ def main():
             command.add_argument("--new-tokens", type=int, default=32)
     arguments = parser.parse_args()
     _, batch, source, target, prompt = SHAPES[arguments.model]
-    defaults = dict(precision="bf16" if bf16_units() else "fp32", batch=batch, source=source, prompt=prompt if arguments.command == "train-step" else 0)
+    defaults = dict(precision="bf16" if arguments.device == "cuda" or bf16_units() else "fp32", batch=batch, source=source, prompt=prompt if arguments.command == "train-step" else 0)
     if arguments.command == "train-step":
         defaults["target"] = target
     for key, value in defaults.items():

@@ -2,6 +2,7 @@
 //
 //   node bench/promot.mjs train-step --model t5-v1.1-small --stage 1 --steps 5
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --lengths rte --batch 64   # real lengths (bench/lengths.json)
+//   node bench/promot.mjs train-step --model llama-8b --stage lora --device cuda    # LoRA of rank 16, AdamW
 //   node bench/promot.mjs optimizer --model smollm2-135m --optimizer adamw    # a step of the optimizer alone
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # processor time by operator, on standard error
@@ -10,7 +11,9 @@
 // `--steps` after one warm-up step; with `--lengths` their mean, because steps differ.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { attachLora } from '../packages/core/dist/adapters/lora.js';
 import { generate } from '../packages/core/dist/generation/generate.js';
+import { chooseDevice } from '../packages/core/dist/models/device.js';
 import { buildModel } from '../packages/core/dist/models/load.js';
 import { RandomWeights } from '../packages/core/dist/models/weights.js';
 import { defaultConfig } from '../packages/core/dist/training/config.js';
@@ -23,15 +26,56 @@ import {
   formatProfile,
   keep,
   libtorch,
+  noGrad,
   randn,
   scope,
   startProfile,
   threads,
   tuneProcess,
+  withDevice,
 } from '../packages/torch/dist/index.js';
 import { cpuFeatures } from '../packages/torch/dist/setup/index.js';
 
+/** A shape of Llama 3 with so many layers; its eight groups of keys share four times as many heads. */
+const llama3 = (hidden, inner, layers, tied) => ({
+  batch: 8,
+  source: 2040,
+  prompt: 50,
+  dropout: 0,
+  config: {
+    model_type: 'llama',
+    vocab_size: 128256,
+    hidden_size: hidden,
+    intermediate_size: inner,
+    num_hidden_layers: layers,
+    num_attention_heads: 32,
+    num_key_value_heads: 8,
+    tie_word_embeddings: tied,
+    rope_theta: 500000,
+    eos_token_id: 2,
+  },
+});
 const models = {
+  // For a GPU.
+  'llama-1b': llama3(2048, 8192, 16, true),
+  'llama-8b': llama3(4096, 14336, 32, false),
+  't5-v1.1-large': {
+    batch: 16,
+    source: 512,
+    prompt: 100,
+    dropout: 0.1,
+    config: {
+      model_type: 't5',
+      vocab_size: 32128,
+      d_model: 1024,
+      d_kv: 64,
+      d_ff: 2816,
+      num_layers: 24,
+      num_heads: 16,
+      feed_forward_proj: 'gated-gelu',
+      tie_word_embeddings: false,
+    },
+  },
   't5-v1.1-small': {
     batch: 16,
     source: 128,
@@ -111,16 +155,18 @@ const { values, positionals } = parseArgs({
     'new-tokens': { type: 'string', default: '32' },
     optimizer: { type: 'string', default: 'adafactor' },
     profile: { type: 'boolean', default: false },
+    device: { type: 'string', default: 'cpu' },
   },
 });
 const shape = models[values.model];
 const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
-const precision = values.precision ?? (avx512Bf16 || amxBf16 || armBf16 ? 'bf16' : 'fp32');
+const device = chooseDevice(values.device === 'cuda' ? 'cuda' : 'cpu');
+const precision = values.precision ?? (device === 'cuda' || avx512Bf16 || amxBf16 || armBf16 ? 'bf16' : 'fp32');
 const batch = Number(values.batch ?? shape.batch);
 const source = Number(values.source ?? shape.source);
 const steps = Number(values.steps);
 const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
-const model = buildModel(shape.config, new RandomWeights(0, dtype), 'benchmark');
+const model = withDevice(device, () => buildModel(shape.config, new RandomWeights(0, dtype), 'benchmark'));
 const ids = (length, row) => Array.from({ length }, (_, i) => 3 + ((i * 7919 + row * 104729) % 30000));
 const seconds = [];
 const cpuSeconds = [];
@@ -142,73 +188,91 @@ const warm = () => {
   if (values.profile) stopProfile ??= startProfile({ shapes: true, processor: true });
 };
 
-if (positionals[0] === 'train-step') {
-  const target = Number(values.target);
-  const promptStage = values.stage === '1';
-  const rows = values.stage === 'bare' ? 0 : Number(values.prompt ?? shape.prompt);
-  const prompt = rows ? keep(randn([rows, model.shape.width], 1)) : undefined;
-  const trained = promptStage ? new Map([['prompt', prompt]]) : model.parameters;
-  const lengths = values.lengths && readLengths(values.lengths);
-  // The first batch warms up; those after it are what the peer sorts.
-  const examplesOf = (step) =>
-    Array.from({ length: batch }, (_, row) => {
-      const [inputs, targets] = lengths ? lengths[(step - 1) * batch + row] : [source, target];
-      return { input: ids(inputs, row), target: ids(targets, row + batch) };
+/** Waits until a GPU has done all its work. */
+const finished = (tensor) => scope(() => noGrad(() => tensor.reshape(-1).narrow(0, 0, 1).toNumbers()));
+
+await withDevice(device, measure);
+
+async function measure() {
+  if (positionals[0] === 'train-step') {
+    const target = Number(values.target);
+    const promptStage = values.stage === '1';
+    const rows = ['bare', 'lora'].includes(values.stage) ? 0 : Number(values.prompt ?? shape.prompt);
+    const prompt = rows ? keep(randn([rows, model.shape.width], 1)) : undefined;
+    const lora = values.stage === 'lora' ? attachLora(model, 16, 0) : undefined;
+    const trained = promptStage ? new Map([['prompt', prompt]]) : (lora ?? model).parameters;
+    const lengths = values.lengths && readLengths(values.lengths);
+    // The first batch warms up; those after it are what the peer sorts.
+    const examplesOf = (step) =>
+      Array.from({ length: batch }, (_, row) => {
+        const [inputs, targets] = lengths ? lengths[(step - 1) * batch + row] : [source, target];
+        return { input: ids(inputs, row), target: ids(targets, row + batch) };
+      });
+    let tokens = 0;
+    work = () => ({
+      tokensPerSecond: round(tokens / sum(seconds)),
+      ...(device === 'cpu'
+        ? // Of what the processor reaches in a large product, the share that went into the linear layers' products.
+          { productShare: round(products / sum(cpuSeconds) / productRate()) }
+        : { teraflops: round(products / sum(seconds) / 1e12) }),
     });
-  let tokens = 0;
-  work = () => ({
-    tokensPerSecond: round(tokens / sum(seconds)),
-    // Of what the processor reaches in a large product, the share that went into the linear layers' products.
-    productShare: round(products / sum(cpuSeconds) / productRate()),
-  });
-  let products = 0;
-  await trainLoop({
-    model,
-    trained,
-    optimizer: new Adafactor(trained, promptStage ? { factored: false, scaleByParameter: false } : {}),
-    batch: (step) => toMicroBatches(examplesOf(step), Number(defaultConfig(model.kind, false).microBatchSize), prompt),
-    learningRate: () => (promptStage ? 0.3 : 0.001),
-    steps: steps + 1,
-    loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0 }),
-    dropout: shape.dropout,
-    seed: 0,
-    gradientClip: 0,
-    afterStep: async ({ step, seconds: took }) => {
-      if (step > 1) {
-        note(took);
-        tokens += examplesOf(step).reduce((n, e) => n + e.input.length + e.target.length, 0);
-        products += productsOf(examplesOf(step), rows, promptStage);
-      }
+    let products = 0;
+    let last = performance.now();
+    await trainLoop({
+      model,
+      trained,
+      optimizer: lora
+        ? new AdamW(trained)
+        : new Adafactor(trained, promptStage ? { factored: false, scaleByParameter: false } : {}),
+      batch: (step) =>
+        toMicroBatches(examplesOf(step), Number(defaultConfig(model.kind, false).microBatchSize), prompt),
+      learningRate: () => (promptStage ? 0.3 : 0.001),
+      steps: steps + 1,
+      loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0 }),
+      dropout: shape.dropout,
+      seed: 0,
+      gradientClip: 0,
+      afterStep: async ({ step, seconds: took }) => {
+        const [first] = trained.values();
+        if (device !== 'cpu') finished(first);
+        const now = performance.now();
+        if (step > 1) {
+          note(device === 'cpu' ? took : (now - last) / 1000);
+          tokens += examplesOf(step).reduce((n, e) => n + e.input.length + e.target.length, 0);
+          products += productsOf(examplesOf(step), rows, promptStage || lora !== undefined);
+        }
+        last = performance.now();
+        lap();
+        warm();
+        return true;
+      },
+    });
+  } else if (positionals[0] === 'generate') {
+    const newTokens = Number(values['new-tokens']);
+    const inputs = Array.from({ length: batch }, (_, row) => ids(source, row));
+    for (let step = 0; step <= steps; step++) {
+      const started = performance.now();
+      await generate(model, inputs, { beams: Number(values.beams), minNewTokens: newTokens, maxNewTokens: newTokens });
+      if (step > 0) note((performance.now() - started) / 1000);
       lap();
       warm();
-      return true;
-    },
-  });
-} else if (positionals[0] === 'generate') {
-  const newTokens = Number(values['new-tokens']);
-  const inputs = Array.from({ length: batch }, (_, row) => ids(source, row));
-  for (let step = 0; step <= steps; step++) {
-    const started = performance.now();
-    await generate(model, inputs, { beams: Number(values.beams), minNewTokens: newTokens, maxNewTokens: newTokens });
-    if (step > 0) note((performance.now() - started) / 1000);
-    lap();
-    warm();
-  }
-} else if (positionals[0] === 'optimizer') {
-  const trained = model.parameters;
-  for (const tensor of trained.values()) tensor.requiresGrad = true;
-  const Kind = values.optimizer === 'adamw' ? AdamW : Adafactor;
-  const optimizer = new Kind(trained, {});
-  const gradients = [...trained.values()].map((tensor, i) => keep(scope(() => randn(tensor.shape, i + 1))));
-  for (let step = 0; step <= steps; step++) {
-    // A step forgets the gradients that it has used.
-    for (const [i, tensor] of [...trained.values()].entries()) tensor.backward(gradients[i]);
-    lap();
-    const started = performance.now();
-    optimizer.step(1e-3, 1);
-    if (step > 0) note((performance.now() - started) / 1000);
-  }
-} else throw new Error('name what to measure: train-step, generate or optimizer');
+    }
+  } else if (positionals[0] === 'optimizer') {
+    const trained = model.parameters;
+    for (const tensor of trained.values()) tensor.requiresGrad = true;
+    const Kind = values.optimizer === 'adamw' ? AdamW : Adafactor;
+    const optimizer = new Kind(trained, {});
+    const gradients = [...trained.values()].map((tensor, i) => keep(scope(() => randn(tensor.shape, i + 1))));
+    for (let step = 0; step <= steps; step++) {
+      // A step forgets the gradients that it has used.
+      for (const [i, tensor] of [...trained.values()].entries()) tensor.backward(gradients[i]);
+      lap();
+      const started = performance.now();
+      optimizer.step(1e-3, 1);
+      if (step > 0) note((performance.now() - started) / 1000);
+    }
+  } else throw new Error('name what to measure: train-step, generate or optimizer');
+}
 
 if (stopProfile) console.error(formatProfile(stopProfile(), 40));
 function sum(numbers) {
@@ -220,8 +284,8 @@ function round(x) {
 }
 
 /** Operations of the linear layers' products in a step (attention's own are left out): forward, gradients of x and, where trained, of the weights. */
-function productsOf(examples, promptRows, promptStage) {
-  const times = 2 * (promptStage ? 2 : 3);
+function productsOf(examples, promptRows, weightsStay) {
+  const times = 2 * (weightsStay ? 2 : 3);
   const places = (of) => sum(examples.map(of));
   const size = (stack) =>
     sum(

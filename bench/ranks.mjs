@@ -5,7 +5,7 @@
 //
 // A Llama of that shape with random weights is fine-tuned with AdamW on made-up lines, by 1, 2 and 4 processes of a thread
 // each. Memory is what the system counts (RssAnon, read 20 times a second, without what the process had before it loaded
-// the model). Processor time is that of a step after the first: of the thread that computes, and of all others, which are
+// the model: Node.js, libtorch and promot, which have computed something small). Processor time is that of a step after the first: of the thread that computes, and of all others, which are
 // those of Gloo, of the store and of Node.js.
 import { spawn } from 'node:child_process';
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { buildModel, loadFolder, RandomWeights, saveModel } from '@promot/core/models';
 import { train } from '@promot/core/train';
-import { distributed } from '@promot/torch';
+import { distributed, randn, scope, tuneProcess } from '@promot/torch';
 
 const { values } = parseArgs({
   options: {
@@ -33,6 +33,12 @@ else await measure();
 
 /** One rank: trains, and prints the processor time of the steps after the first. */
 async function rank(request) {
+  tuneProcess();
+  // What libtorch sets up once is no part of the training.
+  const x = randn([64, 64], 1);
+  x.requiresGrad = true;
+  scope(() => x.matmul(x).softmax(1).sum().backward());
+  x.dispose();
   process.stdout.write(`{"type":"begins"}\n`);
   if (process.env.RANK !== undefined) await distributed.initProcessGroup();
   let first;

@@ -10,7 +10,7 @@ export type { EvaluateOptions, Evaluation, Sample } from './evaluation/evaluatio
 export { formShare, inTargetForm, Language, type TargetForm, targetForm } from './evaluation/form.js';
 export type { LikelihoodAccuracy } from './evaluation/likelihood.js';
 export { evaluateText, type TextOptions, type TextResult } from './evaluation/text.js';
-export { type ChatOptions, generateTurn } from './generation/chat.js';
+export { type ChatOptions, generateTurn, generateTurns } from './generation/chat.js';
 export { type Generated, type GenerateOptions, generate } from './generation/generate.js';
 export { type Scored, type ScoreOptions, score } from './generation/score.js';
 export { generateTexts, scoreText } from './generation/texts.js';

@@ -17,6 +17,8 @@ const standIns: Readonly<Record<string, (call: Call, ...args: never[]) => unknow
   'aten::embedding': (call, weight: Handle, ids: Handle) => call('aten::index.Tensor', weight, [ids]),
   'aten::index_select': (call, x: Handle, dim: number, index: Handle) =>
     call('aten::index.Tensor', x, [...Array.from({ length: dim }, () => null), index]),
+  // libtorch has no meta kernel of it either, and it returns nothing.
+  'aten::_fused_adamw_': () => [],
   'aten::logical_not': (call, x: Handle) => call('aten::bitwise_not', x),
   'aten::logical_and': (call, x: Handle, y: Handle) => call('aten::bitwise_and.Tensor', x, y),
   'aten::logsumexp': (call, x: Handle, dims: number[], keepDim: boolean) =>

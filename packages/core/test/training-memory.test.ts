@@ -5,7 +5,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { ended, ranks } from '../../torch/test/ranks.js';
+import { ended, Ranks } from '../../torch/test/ranks.js';
 import { readPasses } from '../src/artifacts/passes-file.js';
 import { goldenModel, smallTask } from './small-task.js';
 
@@ -28,13 +28,21 @@ const tooLittle = 140e6;
 process.env.MALLOC_ARENA_MAX = '1';
 
 const script = fileURLToPath(new URL('rank-child.mjs', import.meta.url));
-const options = (out: string, bytes: number, more: object = {}) => ({
+/** In processes of their own: what others have left free would count. */
+async function together(out: string, bytes: number, more: { shard?: true }) {
+  const ranks = new Ranks(script);
+  const all = await ranks.play(2, 'limited', options(out, bytes, { rank: 1, ...more }));
+  await ranks.close();
+  return all;
+}
+const options = (out: string, bytes: number, { shard, ...more }: { shard?: true; rank?: number } = {}) => ({
   bytes,
   ...more,
   request: {
     ...{ model: goldenModel('t5-v1.1'), task, method: 'fine-tune', out: join(folder, out) },
     settings: {
       ...{ preset: 'paper', precision: 'fp32', dropout: 0, beams: 1, batchSize: 24, microBatchSize: 'auto' },
+      ...(shard && { shard }),
       stage2: { steps: 1, keepEvery: 1 },
     },
   },
@@ -48,7 +56,7 @@ const losses = (out: string) =>
 const hasLimits = spawnSync('prlimit', ['--version']).status === 0;
 
 test.skipIf(!hasLimits)(
-  'passes are halved, on one process and where one of two lacks memory',
+  'passes are halved, on one process and where one of two lacks memory, with a whole and with a divided model',
   { timeout: 400_000 },
   async () => {
     const alone = (out: string, bytes: number) =>
@@ -60,11 +68,15 @@ test.skipIf(!hasLimits)(
     expect(halved.said).toMatchObject({ result: { finished: true, notes: expect.arrayContaining(notes) } });
     expect(readPasses(join(folder, 'halved'))[0]!.examples).toBeLessThan(24);
     // Rank 1 of two has 12 of 24 examples, and not the memory for them.
-    const all = await ranks(2, 'limited', options('together', 80e6, { rank: 1 }), script);
+    const all = await together('together', 80e6, {});
     expect(readPasses(join(folder, 'together'))[0]!.examples).toBeLessThan(12);
     for (const one of all) expect(one.said?.result).toMatchObject({ finished: true });
+    // The same where the model is divided, and the ranks wait for each other in the midst of a pass.
+    const both = await together('divided', 40e6, { shard: true });
+    for (const one of both) expect(one.said?.result).toMatchObject({ finished: true });
+    expect(readPasses(join(folder, 'divided'))[0]!.examples).toBeLessThan(12);
     const wanted = losses('whole');
-    for (const out of ['halved', 'together'])
+    for (const out of ['halved', 'together', 'divided'])
       losses(out).forEach((loss, i) => {
         expect(Math.abs(loss - wanted[i]!)).toBeLessThan(1e-5);
       });

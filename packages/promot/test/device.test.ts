@@ -96,6 +96,9 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
     // The loss and the norms of the gradients, whatever the number of passes and parameters.
     expect(watch.reads).toBe(2 * steps);
     expect(watch.calls.get('promot::dropout')).toBeGreaterThan(0);
+    // One kernel a parameter and step, on every device.
+    const fused = kind === 'adamw' ? steps * trained.size : undefined;
+    expect(watch.calls.get('aten::_fused_adamw_')).toBe(fused);
     expect(devicesOf(model.parameters.values())).toEqual(onMeta);
     expect(optimizer.steps).toBe(steps);
     const state = optimizer.state();
@@ -130,6 +133,9 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
           ],
         });
     expect(watch.strays).toEqual([]);
+    // Fused attention, also with T5's bias, beyond the plain products that a CPU is faster with.
+    expect(watch.calls.get('aten::scaled_dot_product_attention')).toBeGreaterThan(0);
+    expect(watch.calls.get('aten::baddbmm')).toBeUndefined();
     // Beams change places: with all scores equal, all go on from the first.
     if (beams > 1) expect(watch.calls.get('aten::index_select')).toBeGreaterThan(10);
   });

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import {
   AdamW,
   arange,
@@ -24,6 +24,7 @@ import {
   zeros,
   zerosLike,
 } from './index.js';
+import { native } from './native.js';
 
 const factories = {
   tensor: () => tensor([1, 2]),
@@ -100,6 +101,30 @@ test('a file is mapped on the CPU whatever the current device, and goes into ten
     );
   } finally {
     rmSync(folder, { recursive: true });
+  }
+});
+
+test('numbers for a GPU go through pinned memory, and nothing waits for their copy', () => {
+  const plain = native.callOperator;
+  const calls: unknown[][] = [];
+  // Without a GPU, the CPU's own memory stands in for both.
+  const spy = vi.spyOn(native, 'callOperator').mockImplementation((operator, ...args) => {
+    const name = native.schemaOf(operator).split('(')[0]!;
+    calls.push([name, ...args.slice(1)]);
+    return name === 'aten::pin_memory'
+      ? plain(native.findOperator('aten::clone'), args[0])
+      : plain(operator, ...args.map((one) => (one === 'cuda' ? 'cpu' : one)));
+  });
+  try {
+    const found = scope(() => withDevice('cuda', () => tensor([1, 2])).toNumbers());
+    expect(found).toEqual([1, 2]);
+    // The last argument is non_blocking.
+    expect(calls.slice(1, 3)).toEqual([
+      ['aten::pin_memory'],
+      ['aten::to.dtype_layout', undefined, undefined, 'cuda', undefined, true],
+    ]);
+  } finally {
+    spy.mockRestore();
   }
 });
 

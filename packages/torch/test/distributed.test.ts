@@ -4,7 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { child, ended, freePort, ranks } from './ranks.js';
+import { child, ended, freePort, Ranks } from './ranks.js';
+
+const ranks = new Ranks();
+afterAll(() => ranks.close());
 
 const range = (length: number) => Array.from({ length }, (_, i) => i);
 
@@ -24,7 +27,7 @@ function expected(rank: number, size: number) {
 }
 
 test.each([2, 4])('every collective equals its definition with %i ranks, in fp32, bf16 and int64', async (size) => {
-  const all = await ranks(size, 'collectives');
+  const all = await ranks.play(size, 'collectives');
   for (const [rank, { said, stderr, code }] of all.entries()) {
     const values = expected(rank, size);
     expect({ said, stderr, code }).toEqual({
@@ -46,7 +49,7 @@ test.each([2, 4])('every collective equals its definition with %i ranks, in fp32
 });
 
 test.each([2, 4])('gradients over %i ranks (of 4 one is idle) are those of the whole batch', async (size) => {
-  for (const { said, stderr } of await ranks(size, 'buckets')) {
+  for (const { said, stderr } of await ranks.play(size, 'buckets')) {
     expect(stderr).toBe('');
     const { steps } = said!.result as { steps: { differences: Record<string, number | null>; leaked: number }[] };
     expect(steps).toHaveLength(2);
@@ -67,7 +70,7 @@ describe.concurrent('one message names the rank', () => {
     [0, 2],
     [2, 3],
   ])('rank %i of %i is killed: the others end within 10 s', async (victim, size) => {
-    const all = await ranks(size, 'killed', { rank: victim });
+    const all = await ranks.play(size, 'killed', { rank: victim });
     for (const [rank, { code, said, stderr }] of all.entries()) {
       if (rank === victim) continue;
       expect(code).toBe(1);
@@ -86,15 +89,15 @@ describe.concurrent('one message names the rank', () => {
   });
 
   test('a rank is killed that the others wait for patiently', async () => {
-    const [zero] = await ranks(2, 'killedBehind', { rank: 1 });
+    const [zero] = await ranks.play(2, 'killedBehind', { rank: 1 });
     expect(zero?.said?.error).toMatch(/^waiting for rank 1 to meet: rank 1 gives no sign of life/);
     expect(zero?.said?.ms).toBeLessThan(10_000);
-    const [, one] = await ranks(2, 'killedBehind', { rank: 0 });
+    const [, one] = await ranks.play(2, 'killedBehind', { rank: 0 });
     expect(one?.said?.error).toMatch(/^waiting for the others to meet: rank 0, which keeps the store, has ended/);
   });
 
   test('a rank hangs: named when the time is up', async () => {
-    const [zero] = await ranks(2, 'hangs', { seconds: 4 });
+    const [zero] = await ranks.play(2, 'hangs', { seconds: 4 });
     expect(zero?.said?.error).toBe(
       'all_reduce 3 did not end within 4 s: rank 1 runs but has not come to it; last seen at all_reduce 2.',
     );
@@ -104,7 +107,7 @@ describe.concurrent('one message names the rank', () => {
     [0, 2],
     [2, 3],
   ])('rank %i of %i fails by an error of its own: the others say which', async (rank, size) => {
-    const all = await ranks(size, 'fails', { rank });
+    const all = await ranks.play(size, 'fails', { rank });
     expect(all.map(({ said }) => said?.error)).toEqual(
       range(size).map((r) =>
         r === rank ? 'the disk is full' : `all_reduce 2 failed: rank ${rank} stopped: the disk is full.`,
@@ -113,8 +116,8 @@ describe.concurrent('one message names the rank', () => {
   });
 
   test('other seeds are refused with both values', async () => {
-    for (const { said } of await ranks(3, 'disagrees'))
-      expect(said?.error).toBe('the ranks do not agree. seed: ranks 0 and 2 have 7, rank 1 has 8.');
+    for (const { said } of await ranks.play(3, 'disagrees'))
+      expect(said?.result).toBe('the ranks do not agree. seed: ranks 0 and 2 have 7, rank 1 has 8.');
   });
 
   test('a rank that does not start, and one that is there twice', async () => {

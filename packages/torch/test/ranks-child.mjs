@@ -1,9 +1,9 @@
 // One rank of distributed.test.ts: plays the part that is named and prints one line of JSON about it. Runs from dist/.
 import { distributed, full, linear, ones, randn, scope, tensor, watchTensors } from '../dist/index.js';
+import { playParts, say } from './play.mjs';
 
-const [part, options = '{}'] = process.argv.slice(2);
-const { seconds = 20, ...given } = JSON.parse(options);
-const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+let seconds = 20;
+let given = {};
 let start = performance.now();
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -145,7 +145,7 @@ const parts = {
   },
   async disagrees(rank) {
     await distributed.agree({ version: '1.2.3' });
-    await distributed.agree({ seed: rank === 1 ? 8 : 7, batch: 4 });
+    return distributed.agree({ seed: rank === 1 ? 8 : 7, batch: 4 }).catch((error) => error.message);
   },
   async env(rank) {
     const x = full([1], rank);
@@ -164,13 +164,17 @@ async function facts(rank, size) {
   return { text, sum: await store.add('sum', 0), absent: await store.check(['never']) };
 }
 
-try {
-  await distributed.initProcessGroup({ seconds });
-  const result = await parts[part](distributed.getRank(), distributed.getWorldSize());
-  await distributed.destroyProcessGroup();
-  say({ result });
-} catch (error) {
-  await distributed.abortProcessGroup(error);
-  say({ error: error.message, name: error.name, ms: Math.round(performance.now() - start) });
-  process.exit(1);
-}
+await playParts(async (part, options) => {
+  ({ seconds = 20, ...given } = options);
+  start = performance.now();
+  try {
+    await distributed.initProcessGroup({ seconds });
+    const result = await parts[part](distributed.getRank(), distributed.getWorldSize());
+    await distributed.destroyProcessGroup();
+    say({ result });
+  } catch (error) {
+    await distributed.abortProcessGroup(error);
+    say({ error: error.message, name: error.name, ms: Math.round(performance.now() - start) });
+    process.exit(1);
+  }
+});

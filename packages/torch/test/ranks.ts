@@ -1,5 +1,5 @@
 // Starts the ranks of a test: processes that run ranks-child.mjs or another script under a launcher's variables.
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
@@ -52,19 +52,83 @@ export function ended(
   });
 }
 
-/** Runs a part of ranks-child.mjs in so many processes, the variables set by hand. */
-export async function ranks(size: number, part: string, options: object = {}, script = child): Promise<Ended[]> {
-  const port = String(await freePort());
-  return Promise.all(
-    Array.from({ length: size }, (_, rank) =>
-      ended(process.execPath, [script, part, JSON.stringify(options)], {
-        RANK: String(rank),
-        WORLD_SIZE: String(size),
-        LOCAL_RANK: String(rank),
-        LOCAL_WORLD_SIZE: String(size),
-        MASTER_ADDR: '127.0.0.1',
-        MASTER_PORT: port,
+/**
+ * Processes that play the ranks of one test after the other, because to start libtorch takes longer than most parts. One
+ * that ends, by an error or killed, has another in its place.
+ */
+export class Ranks {
+  readonly #idle: Rank[] = [];
+
+  constructor(readonly script = child) {}
+
+  /** Plays a part in so many processes, the variables of a launcher set by hand. */
+  async play(size: number, part: string, options: object = {}): Promise<Ended[]> {
+    const port = String(await freePort());
+    const all = Array.from({ length: size }, () => this.#idle.pop() ?? new Rank(this.script));
+    return Promise.all(
+      all.map(async (one, rank) => {
+        const env = {
+          RANK: String(rank),
+          WORLD_SIZE: String(size),
+          LOCAL_RANK: String(rank),
+          LOCAL_WORLD_SIZE: String(size),
+          MASTER_ADDR: '127.0.0.1',
+          MASTER_PORT: port,
+        };
+        const done = await one.play({ part, options, env });
+        if (done.code === 0) this.#idle.push(one);
+        return done;
       }),
-    ),
-  );
+    );
+  }
+
+  /** Ends the processes that wait. */
+  async close(): Promise<void> {
+    await Promise.all(this.#idle.splice(0).map((one) => one.close()));
+  }
+}
+
+/** A process that waits for its next part. */
+class Rank {
+  readonly #process: ChildProcessWithoutNullStreams;
+  #stdout = '';
+  #stderr = '';
+  #done: (ended: Ended) => void = () => {};
+
+  constructor(script: string) {
+    this.#process = spawn(process.execPath, [script], { env: { ...process.env, OMP_NUM_THREADS: '1' } });
+    this.#process.stdout.on('data', (text) => {
+      this.#stdout += text;
+      // After an error the process ends, and its code is to be told.
+      if (this.#stdout.endsWith('\n') && this.#said()?.error === undefined) this.#tell(0);
+    });
+    this.#process.stderr.on('data', (text) => {
+      this.#stderr += text;
+    });
+    this.#process.on('close', (code) => this.#tell(code));
+  }
+
+  play(told: object): Promise<Ended> {
+    this.#process.stdin.write(`${JSON.stringify(told)}\n`);
+    return new Promise((resolve) => {
+      this.#done = resolve;
+    });
+  }
+
+  close(): Promise<void> {
+    this.#process.stdin.end();
+    return new Promise((resolve) => this.#process.on('close', () => resolve()));
+  }
+
+  #said(): Said | undefined {
+    const line = this.#stdout.trim().split('\n').at(-1) ?? '';
+    return line.startsWith('{') ? (JSON.parse(line) as Said) : undefined;
+  }
+
+  #tell(code: number | null): void {
+    this.#done({ code, said: this.#said(), stderr: this.#stderr });
+    this.#stdout = '';
+    this.#stderr = '';
+    this.#done = () => {};
+  }
 }

@@ -75,7 +75,11 @@ export class Lora {
   merge(): void {
     noGrad(() =>
       scope(() => {
-        for (const [{ weight }, { a, b, scale }] of this.#own) weight.add_(b.matmul(a).to(weight.dtype), scale);
+        for (const [{ weight }, { a, b, scale }] of this.#own) {
+          // Of a divided weight each rank has its rows.
+          const { rows = weight, begin = 0 } = this.model.blocks.divided?.get(weight) ?? {};
+          rows.add_(b.narrow(0, begin, rows.size(0)).matmul(a).to(rows.dtype), scale);
+        }
       }),
     );
     this.detach();
@@ -98,7 +102,8 @@ export function attachLora(
     const { parts } = model.places.get(name)!;
     // Where PEFT attaches by default, and Hu et al. found it best for their budget.
     if (layers !== 'all' && !parts.some(({ role }) => role === 'query' || role === 'value')) continue;
-    const [outputs, inputs] = weight.shape as [number, number];
+    const { shape } = model.blocks.divided?.get(weight) ?? weight;
+    const [outputs, inputs] = shape as [number, number];
     if (rank > Math.min(outputs, inputs)) {
       for (const parameter of parameters.values()) parameter.dispose();
       throw new UserError(

@@ -44,6 +44,14 @@ export interface LoopOptions {
   readonly loss: (pass: Pass) => Tensor;
   /** Whether the loss reads nothing of a pass but logits and targets (`Objective.ofLogitsAlone`). Default false. */
   readonly lossOfLogitsAlone?: boolean;
+  /**
+   * What the model pays where it reads the inputs of a pass once more, without prompt and dropout; a sum as `loss` gives.
+   * Passes that do not need it are read once.
+   */
+  readonly second?: {
+    needs(pass: MicroBatch): boolean;
+    loss(pass: Pass): Tensor;
+  };
   readonly dropout: number;
   /** Seed of the dropout masks. */
   readonly seed: number;
@@ -146,14 +154,14 @@ async function trainStep(
   while (true) {
     let own = new Map<number, number>();
     let error: unknown;
+    shards?.beginStep();
     try {
       own = ownPart(model, step, passes, options, sums, table);
     } catch (found) {
-      // The ranks of a divided model exchange something in the midst of a pass, and cannot go on without one of them.
       if (!isOutOfMemory(found) || !options.onOutOfMemory) throw found;
-      if (shards?.part === 'all') throw tooLarge(step, 'take a smaller microBatchSize', found);
       error = found;
       table?.dispose();
+      if (shards?.part === 'all') goAlong(model, step, passes, options, sums);
     }
     losses = await sums.add(own, error !== undefined);
     if (losses) break;
@@ -194,6 +202,35 @@ async function trainStep(
   };
 }
 
+/**
+ * The ranks of a divided model exchange something in the midst of a pass, and wait for one that lacked memory there. It
+ * goes through its part once more with one example a pass, so that they come to the end of theirs.
+ */
+function goAlong(
+  model: LanguageModel,
+  step: number,
+  passes: readonly MicroBatch[],
+  options: LoopOptions,
+  sums: Sums,
+): void {
+  for (const parameter of options.trained.values()) parameter.clearGrad();
+  options.shards!.repeatStep();
+  trimMemory(0);
+  try {
+    ownPart(model, step, passes, options, sums, undefined, leastOf);
+  } catch (found) {
+    if (!isOutOfMemory(found)) throw found;
+    throw tooLarge(step, 'not even passes of one example have room beside the layers under way', found);
+  }
+}
+
+/** The smallest example of a pass that makes the model do all that the pass does. */
+function leastOf(examples: readonly TokenizedExample[]): readonly TokenizedExample[] {
+  const length = ({ input, target }: TokenizedExample) => input.length + target.length;
+  const long = examples.filter((one) => length(one) > 1);
+  return [(long.length > 0 ? long : examples).reduce((least, one) => (length(one) < length(least) ? one : least))];
+}
+
 /** `error`: this rank's own, where it was not another that lacked memory. */
 function tooLarge(step: number, advice: string, error: unknown): UserError {
   const reason = error instanceof Error ? ` (${error.message})` : ' on another rank';
@@ -211,6 +248,7 @@ function ownPart(
   options: LoopOptions,
   sums: Sums,
   table: TableGradient | undefined,
+  some = (examples: readonly TokenizedExample[]) => examples,
 ): Map<number, number> {
   const predicted = passes.reduce((n, { examples }) => n + examples.reduce((m, e) => m + predictedIds(e).length, 0), 0);
   const { recompute = false, shards } = options;
@@ -224,20 +262,23 @@ function ownPart(
     hooks: divided,
   });
   const partOf = ({ pass, counts }: OwnPass, isLast: boolean) => {
-    const { examples, prompt } = passes[pass]!;
+    const { prompt } = passes[pass]!;
+    const examples = some(passes[pass]!.examples);
     const dropout =
       options.dropout > 0 ? new Dropout(options.dropout, deriveSeed(options.seed, step, pass)) : undefined;
+    const second = options.second?.needs(passes[pass]!) ? options.second : undefined;
     // Gradients are summed over the ranks while those of the blocks before are computed.
-    const done = (block: Block, last: boolean) => {
-      if (isLast && last && !prompts.uses(block)) sums.ready(block, table?.weight);
+    const hooksOf = (isLastReading: boolean) => {
+      const done = (block: Block, last: boolean) => {
+        if (isLast && isLastReading && last && !prompts.uses(block)) sums.ready(block, table?.weight);
+      };
+      return divided ?? { done };
     };
+    const inBatch = (sum: Tensor) => (counts ? sum.div(predicted) : sum.mul(0));
     const work = () =>
-      blockwise(model, dropout, { recompute, hooks: divided ?? { done } }, () => {
+      blockwise(model, dropout, { recompute, hooks: hooksOf(!second) }, () => {
         const lossOf = (logits: Tensor, targets: Tensor) =>
-          inModule('loss', () => {
-            const sum = options.loss({ model, examples, prompt, logits, targets });
-            return counts ? sum.div(predicted) : sum.mul(0);
-          });
+          inModule('loss', () => inBatch(options.loss({ model, examples, prompt, logits, targets })));
         const states = model.states(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
         const tokens = tokensOfPiece(model.shape.vocabularySize);
         // The ranks of a divided model gather the output layer together: all of them once a pass.
@@ -245,7 +286,16 @@ function ownPart(
           return backwardInPieces(model, states, examples, tokens, lossOf, () => table?.collectLogits());
         return lossOf(model.toLogits(states), idTensor(examples.flatMap(predictedIds)));
       });
-    return table ? table.pass(work) : work();
+    const read = (one: () => Tensor) => (table ? table.pass(one) : one());
+    const loss = read(work);
+    if (!second) return loss;
+    const again = () =>
+      blockwise(model, undefined, { recompute, hooks: hooksOf(true) }, () => {
+        const logits = model.logits(examples);
+        const targets = idTensor(examples.flatMap(predictedIds));
+        return inModule('loss', () => inBatch(second.loss({ model, examples, logits, targets })));
+      });
+    return loss.add(read(again));
   };
   let ownLosses: readonly number[];
   try {

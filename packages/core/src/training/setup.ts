@@ -128,11 +128,14 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     }
     const phases = phasesOf(method, config, loaded, runTasks, replay);
     for (const { stage } of phases) makeOptimizer(new Map(), config.stages[stage.settings]!);
-    const base = config.kl.weight > 0 ? await openAs(loaded, request) : undefined;
+    const base = config.kl.weight > 0 ? await openAs(loaded, request, isDivided(config.shard)) : undefined;
     const lora = uses(method, 'lora') ? attachLora(loaded.model, config.loraRank, config.seed) : undefined;
     // The last of all: what is above reads the model.
     const shards = makeShards(loaded.model, config.shard);
-    if (shards?.part === 'all') checkNumbers(shards.piecesOf(loaded.model.parameters).values(), weightsHold);
+    if (shards?.part === 'all') {
+      checkNumbers(shards.piecesOf(loaded.model.parameters).values(), weightsHold);
+      if (base) new Shards(base.model, 'all', shards);
+    }
     return { method, loaded, config, tasks: runTasks, replayTasks, keepTasks, phases, lora, base, shards };
   } catch (error) {
     tearDown({ tasks: runTasks, loaded });
@@ -156,9 +159,9 @@ export function tearDown({
 }
 
 /** The request's model once more, where and in which numbers it is loaded. */
-function openAs({ model }: LoadedModel, request: TrainRequest): Promise<LoadedModel> {
+function openAs({ model }: LoadedModel, request: TrainRequest, unread: boolean): Promise<LoadedModel> {
   const { dtype, device } = model.embedding;
-  return openModel(request.model, dtype, { device: device.startsWith('cuda') ? 'cuda' : 'cpu' });
+  return openModel(request.model, dtype, { device: device.startsWith('cuda') ? 'cuda' : 'cpu', unread });
 }
 
 /** Loads lists of tasks. Each warning is told once. */
@@ -310,15 +313,7 @@ function withinLength(
 }
 
 /** Settings that only make sense together. */
-function checkTogether({ replay, keep, kl, shard, stages }: TrainingConfig, method: Method): void {
-  if (shard === true && kl.weight > 0)
-    throw new UserError(
-      'setting shard: a divided model cannot be compared with another (kl.weight); take shard=optimizer',
-    );
-  if (shard === true && method.stages.some(({ settings }) => stages[settings]!.loraRank > 0))
-    throw new UserError(
-      'setting shard: LoRA of the whole model (loraRank) is merged in the end, which a divided model cannot do yet; take shard=optimizer',
-    );
+function checkTogether({ replay, keep, kl }: TrainingConfig, method: Method): void {
   if (replay.share > 0 && replay.tasks.length === 0)
     throw new UserError('setting replay.share: replay.tasks names no task to take the examples from');
   if (replay.share === 0 && replay.tasks.length > 0)

@@ -4,47 +4,30 @@
 // each rank keeps its rows. What belongs to no block (norms at the ends, position tables, a prompt, LoRA) stays whole.
 import {
   call,
-  cat,
   type DType,
   distributed,
   keep,
   noGrad,
   type Optimizer,
-  op,
   type Parameters,
   scope,
   type Tensor,
+  trimMemory,
   zeros,
 } from '@promot/torch';
 import type { Block, BlockExecutor, Divided } from '../models/blocks.js';
 import type { LanguageModel } from '../models/model.js';
+import { type Gathering, type Piece, RowExchange } from './row-exchange.js';
 
 const { blocking } = distributed;
 
-/** This rank's rows of a parameter. */
-interface Piece {
-  readonly name: string;
-  /** What the model's layers hold: empty while the block is not gathered. */
-  readonly parameter: Tensor;
-  /** The parameter's shape. */
-  readonly shape: readonly number[];
-  /** Rows of each rank; the last ranks may have fewer, or none. */
-  readonly rows: number;
-  /** Numbers of a row. */
-  readonly width: number;
-  /** This rank's first row. */
-  readonly begin: number;
-  /** [own rows, ...] */
-  readonly own: Tensor;
-}
-
 /** A block on its way: gathered, or being gathered. */
 interface Gathered {
-  readonly wait: () => void;
-  readonly whole: Tensor;
-  readonly flat: Tensor;
+  readonly gathering: Gathering;
   ready: boolean;
 }
+
+type Next = Readonly<Record<'forward' | 'backward', Map<Block, Block>>>;
 
 /** Bytes that a rank holds of what is trained and of the model. */
 export interface Held {
@@ -56,6 +39,7 @@ export interface Held {
   readonly gathered: number;
 }
 
+const copyOf = ({ forward, backward }: Next): Next => ({ forward: new Map(forward), backward: new Map(backward) });
 const bytesOf = (dtype: DType) => (dtype === 'float32' ? 4 : 2);
 const numelOf = (shape: readonly number[]) => shape.reduce((product, side) => product * side, 1);
 
@@ -65,22 +49,30 @@ export class Shards implements BlockExecutor {
   readonly #byName = new Map<string, Piece>();
   readonly #gathered = new Map<Block, Gathered>();
   /** Which block came after which, in the forward and in the backward direction: those to come are gathered early. */
-  readonly #next = { forward: new Map<Block, Block>(), backward: new Map<Block, Block>() };
+  #next: Next = { forward: new Map(), backward: new Map() };
+  /** The same when the step began. */
+  #nextBefore: Next = this.#next;
   #before: Block | undefined;
   readonly #rank = distributed.getRank();
   readonly #ranks = distributed.getWorldSize();
   #mostGathered = 0;
   readonly #model: LanguageModel;
+  readonly #exchange: RowExchange;
+  readonly #besides: Shards[] = [];
 
   /**
    * Divides a model that is whole on every rank, or whose parameters are still in their file. `all`: from now on its
    * blocks run here, and it is whole nowhere; `optimizer`: the model stays as it is, and each rank moves its rows.
+   * @param beside another divided model that has its part in the same steps
    */
   constructor(
     model: LanguageModel,
     readonly part: 'all' | 'optimizer',
+    beside?: Shards,
   ) {
     this.#model = model;
+    this.#exchange = beside ? beside.#exchange : new RowExchange();
+    if (beside) beside.#besides.push(this);
     const inBlocks = new Set(model.blocks.list.flatMap((block) => block.parameters()));
     for (const [name, parameter] of model.parameters)
       if (inBlocks.has(parameter)) this.#divide(name, parameter);
@@ -189,7 +181,7 @@ export class Shards implements BlockExecutor {
       const isPiece = ([name, tensor]: readonly [string, Tensor]) => this.#byName.get(name)?.own === tensor;
       const divided = add([...trained].filter(isPiece));
       this.sum(divided);
-      return Math.sqrt(divided.item() + add([...trained].filter((one) => !isPiece(one))).item());
+      return Math.sqrt(divided.add(add([...trained].filter((one) => !isPiece(one)))).item());
     });
   }
 
@@ -218,6 +210,33 @@ export class Shards implements BlockExecutor {
   /** Forgets what was gathered early. */
   settle(): void {
     for (const block of [...this.#gathered.keys()]) this.#drop(block);
+  }
+
+  /** At the beginning of a step. */
+  beginStep(): void {
+    for (const shards of [this, ...this.#besides]) {
+      shards.#forget();
+      shards.#nextBefore = copyOf(shards.#next);
+    }
+    this.#exchange.beginStep();
+  }
+
+  /**
+   * This rank could not end its part of a step and begins again, with less to do, while the others go on: what it has
+   * exchanged is not exchanged again. Until the step is over its numbers are of no use, and so are their sums.
+   */
+  repeatStep(): void {
+    for (const shards of [this, ...this.#besides]) {
+      shards.#forget();
+      // What is gathered early follows from this, and must come in the others' order.
+      shards.#next = copyOf(shards.#nextBefore);
+    }
+    this.#exchange.repeatStep();
+  }
+
+  #forget(): void {
+    this.settle();
+    this.#before = undefined;
   }
 
   /** The shape of the whole; undefined where it is not divided. */
@@ -294,36 +313,14 @@ export class Shards implements BlockExecutor {
   /** Sums a block's gradients; each rank keeps its rows. */
   done(block: Block): void {
     const pieces = this.#trainedOf(block);
-    if (pieces.length > 0)
-      noGrad(() =>
-        scope(() => {
-          // [ranks, numbers of all pieces]: the rows of each rank side by side.
-          const all = scope(() => {
-            const padded = pieces.map(({ parameter, rows, width, shape }) => {
-              const found = parameter.grad;
-              const wide = found ? found.float().reshape(-1) : zeros([numelOf(shape)]);
-              const missing = this.#ranks * rows * width - wide.numel;
-              return (missing > 0 ? cat([wide, zeros([missing])]) : wide).view(this.#ranks * rows, width);
-            });
-            return op('aten::_chunk_cat', padded, 0, this.#ranks);
-          });
-          for (const { parameter } of pieces) parameter.clearGrad();
-          const sums = zeros([all.size(1)]);
-          blocking.reduceScatter(sums, all.reshape(-1))();
-          let at = 0;
-          for (const { own, rows, width } of pieces) {
-            if (own.numel > 0)
-              own.backward(
-                sums
-                  .narrow(0, at, own.numel)
-                  .view(...own.shape)
-                  .to(own.dtype),
-              );
-            at += rows * width;
-          }
-        }),
-      );
-    this.#drop(block);
+    noGrad(() =>
+      scope(() => {
+        const gradients = pieces.map(({ parameter }) => parameter.grad);
+        for (const { parameter } of pieces) parameter.clearGrad();
+        this.#drop(block);
+        if (pieces.length > 0) this.#exchange.reduce(pieces, gradients);
+      }),
+    );
   }
 
   /** The divided parameters of a block that get a gradient. */
@@ -334,56 +331,30 @@ export class Shards implements BlockExecutor {
     });
   }
 
+  #piecesIn(block: Block): Piece[] {
+    return block.parameters().flatMap((parameter) => this.#pieces.get(parameter) ?? []);
+  }
+
   #start(block: Block): Gathered | undefined {
     const known = this.#gathered.get(block);
     if (known) return known;
-    const pieces = block.parameters().flatMap((parameter) => this.#pieces.get(parameter) ?? []);
-    const [first] = pieces;
-    if (!first) return undefined;
-    const { dtype } = first.own;
-    const numbers = pieces.reduce((sum, { rows, width }) => sum + rows * width, 0);
-    return noGrad(() =>
-      scope(() => {
-        const flat = keep(zeros([numbers], dtype));
-        let at = 0;
-        const slots = pieces.map(({ own, rows, width }) => {
-          const slot = flat.narrow(0, at, own.numel).view(...own.shape);
-          at += rows * width;
-          return slot;
-        });
-        call(
-          'aten::_foreach_copy_',
-          slots,
-          pieces.map(({ own }) => own.detach()),
-        );
-        const whole = keep(zeros([this.#ranks * numbers], dtype));
-        const gathered = { flat, whole, wait: blocking.allGather(whole, flat), ready: false };
-        this.#gathered.set(block, gathered);
-        return gathered;
-      }),
-    );
+    const pieces = this.#piecesIn(block);
+    if (pieces.length === 0) return undefined;
+    const gathered = { gathering: scope(() => this.#exchange.gather(pieces)), ready: false };
+    this.#gathered.set(block, gathered);
+    return gathered;
   }
 
   /** Waits for a block's parameters and puts them in place. */
   #make(block: Block): void {
     const gathered = this.#start(block);
     if (!gathered || gathered.ready) return;
-    const pieces = block.parameters().flatMap((parameter) => this.#pieces.get(parameter) ?? []);
-    gathered.wait();
     noGrad(() =>
       scope(() => {
-        const { whole } = gathered;
-        const outs = pieces.map(({ rows, width }) => zeros([this.#ranks, rows * width], whole.dtype));
-        const sizes = pieces.map(({ rows, width }) => rows * width);
-        call('aten::split_with_sizes_copy.out', whole.view(this.#ranks, -1), sizes, 1, outs);
-        pieces.forEach(({ parameter, shape }, i) => {
-          const values = outs[i]!.reshape(-1)
-            .narrow(0, 0, numelOf(shape))
-            .view(...shape);
-          call('aten::set_.source_Tensor', parameter, values);
+        const wholes = gathered.gathering.finish();
+        this.#piecesIn(block).forEach(({ parameter }, i) => {
+          call('aten::set_.source_Tensor', parameter, wholes[i]!);
         });
-        whole.dispose();
-        gathered.flat.dispose();
       }),
     );
     gathered.ready = true;
@@ -397,18 +368,19 @@ export class Shards implements BlockExecutor {
     if (!gathered) return;
     this.#gathered.delete(block);
     if (!gathered.ready) {
-      gathered.wait();
-      gathered.whole.dispose();
-      gathered.flat.dispose();
+      gathered.gathering.drop();
       return;
     }
     noGrad(() => {
-      for (const parameter of block.parameters()) if (this.#pieces.has(parameter)) call('aten::set_', parameter);
+      for (const { parameter } of this.#piecesIn(block)) call('aten::set_', parameter);
     });
+    // The holes of a block's tensors would soon be as large as what dividing the model has saved.
+    trimMemory(0);
   }
 
   /** Frees the rows. The model cannot be used after it, where it was divided. */
   dispose(): void {
+    for (const one of this.#besides) one.dispose();
     this.settle();
     for (const { own } of this.#pieces.values()) own.dispose();
     this.#model.blocks.executor = undefined;

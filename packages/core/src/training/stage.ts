@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { deriveSeed, distributed, type Parameters, scope, type Tensor } from '@promot/torch';
+import { deriveSeed, distributed, type Parameters, scope } from '@promot/torch';
 import { attachLora, type Lora, writeLoraAdapter } from '../adapters/lora.js';
 import { writePromptAdapter } from '../adapters/peft.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
@@ -14,7 +14,7 @@ import { saveModel } from '../models/save.js';
 import { checkpointsActivations } from './activation.js';
 import { Checkpointer, type CheckpointRules, readDivided } from './checkpointer.js';
 import { bestOf, choiceRule, keeps, standsStill } from './choose.js';
-import { trainLoop } from './loop.js';
+import { type LoopOptions, trainLoop } from './loop.js';
 import { type Measurer, placeOf } from './measurer.js';
 import { klPenalty, objectives, type Pass } from './objectives/index.js';
 import { makeOptimizer } from './optimizers.js';
@@ -284,13 +284,21 @@ class StageRun {
   }
 
   /** The objective of the stage, and the penalty for leaving the pretrained model. */
-  #loss(): { loss: (pass: Pass) => Tensor; lossOfLogitsAlone: boolean } {
+  #loss(): Pick<LoopOptions, 'loss' | 'second' | 'lossOfLogitsAlone'> {
     const { config, base } = this.context.setup;
     const { objective, trains } = this.phase.stage;
     const main = objectives.get(objective ?? config.loss);
-    const penalty = base && trains.includes('model') ? klPenalty(base.model, config.kl) : undefined;
-    if (!penalty) return { loss: (pass) => main.loss(pass, config), lossOfLogitsAlone: main.ofLogitsAlone ?? false };
-    return { loss: (pass) => scope(() => main.loss(pass, config).add(penalty(pass))), lossOfLogitsAlone: false };
+    if (!base || !trains.includes('model'))
+      return { loss: (pass) => main.loss(pass, config), lossOfLogitsAlone: main.ofLogitsAlone ?? false };
+    const penalty = klPenalty(base.model, config.kl.weight);
+    // Without the prompt, the tuned model is compared as other tasks will ask it.
+    const isApart = ({ prompt }: Pick<Pass, 'prompt'>) => prompt !== undefined && !config.kl.prompt;
+    return {
+      loss: (pass) =>
+        isApart(pass) ? main.loss(pass, config) : scope(() => main.loss(pass, config).add(penalty(pass))),
+      second: { needs: isApart, loss: penalty },
+      lossOfLogitsAlone: false,
+    };
   }
 
   #hasBest(state: StageState, tell: (text: string) => void): boolean {

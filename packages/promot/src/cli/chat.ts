@@ -18,18 +18,13 @@ type Message = { readonly role: 'system' | 'user' | 'assistant'; readonly conten
 
 /** Answers the turns that are given, or those that come line by line until the input ends; these see all before them. */
 export async function chat(io: Io, opened: Opened, { system, json, turns, settings }: ChatRequest): Promise<void> {
-  const { generateTurn } = await import('@promot/core/generation');
+  const { generateTurn, generateTurns } = await import('@promot/core/generation');
   const { prompt } = opened;
   const beginning: readonly Message[] = system === undefined ? [] : [{ role: 'system', content: system }];
   if (turns) {
-    const outputs: { input: string; text: string }[] = [];
-    for (const input of turns.inputs) {
-      const text = await generateTurn(opened, [...beginning, { role: 'user', content: input }], {
-        ...settings,
-        prompt,
-      });
-      outputs.push({ input, text });
-    }
+    const conversations = turns.inputs.map((content) => ({ messages: [...beginning, { role: 'user', content }] }));
+    const texts = await generateTurns(opened, conversations, { ...settings, prompt });
+    const outputs = turns.inputs.map((input, i) => ({ input, text: texts[i]! }));
     const object = turns.several ? { outputs } : { text: outputs[0]!.text };
     answer(io, json, object, () => outputs.map(({ text }) => text).join('\n'));
     return;

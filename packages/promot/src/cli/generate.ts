@@ -85,7 +85,7 @@ export function generateCommand(io: Io): Command {
     }
     const opened = await openForUse(options.model, prompt, settings, progress);
     const { maxNewTokens } = await import('@promot/core/evaluation');
-    const { draws, generateTexts, generateTurn } = await import('@promot/core/generation');
+    const { draws, generateTexts, generateTurns } = await import('@promot/core/generation');
     const how = {
       ...(task && { maxNewTokens: maxNewTokens(task.task, opened, []) }),
       ...settings,
@@ -94,15 +94,10 @@ export function generateCommand(io: Io): Command {
       prompt: opened.prompt,
     };
     const onProgress = (done: number, total: number) => progress.update('generate', done, total);
-    const outputs: string[] = [];
-    if (questions)
-      for (const { messages, tools, template } of questions) {
-        const own = { ...(tools && { tools }), ...(template !== undefined && { template }) };
-        // As evaluations do, and not as a talk.
-        outputs.push(await generateTurn(opened, messages, { ...(!draws(settings) && { beams: 4 }), ...how, ...own }));
-        onProgress(outputs.length, questions.length);
-      }
-    else outputs.push(...(await generateTexts(opened, inputs, { ...how, onProgress })));
+    const outputs = questions
+      ? // As evaluations do, and not as a talk.
+        await generateTurns(opened, questions, { ...(!draws(settings) && { beams: 4 }), ...how, onProgress })
+      : await generateTexts(opened, inputs, { ...how, onProgress });
     progress.stop();
     const object = several
       ? { outputs: inputs.map((input, i) => ({ input, text: outputs[i]! })) }

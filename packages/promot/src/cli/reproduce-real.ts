@@ -71,6 +71,7 @@ export async function reproduceReal(io: Io, options: Options): Promise<void> {
   const { targets } = await import('../experiments/real/targets.js');
   const { readAbsorbed } = await import('../experiments/real/why.js');
   const { writeReport } = await import('@promot/core/report');
+  const { distributed } = await import('@promot/torch');
   const precision = wanted ?? ((await hasBf16()) ? 'bf16' : 'fp32');
   const names = targets.map(({ name }) => name);
   const lengths = { prompt: promptSteps, model: steps, look };
@@ -111,7 +112,7 @@ export async function reproduceReal(io: Io, options: Options): Promise<void> {
       const found = arm.absorbs && readAbsorbed(request.out, arm.name);
       return found ? [[arm.promptOf!, found] as const] : [];
     });
-    if (looks.length > 0)
+    if (looks.length > 0 && distributed.getRank() === 0)
       files.push(
         ...(await writeReport(
           request.out,

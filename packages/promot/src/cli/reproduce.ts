@@ -86,8 +86,8 @@ export function reproduceCommand(io: Io): Command {
     );
   };
   return withCommonOptions(command).action((name: string | undefined, options: Options) => {
-    if (name === undefined || name === 'real') return act(name, options);
-    const { out = `reproduce/${options.scale}` } = options;
+    if (name === undefined) return act(name, options);
+    const { out = `reproduce/${name === 'real' ? name : options.scale}` } = options;
     return inRanks(io, (one: Options) => act(name, one))({ ...options, out });
   });
 }

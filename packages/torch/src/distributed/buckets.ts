@@ -1,6 +1,7 @@
 // Gradients summed over all ranks in buckets, each under way while the next ones are still computed.
 import { noGrad } from '../autograd.js';
 import { tensor, zerosLike } from '../creation.js';
+import { cat } from '../functional.js';
 import { keep, scope } from '../scope.js';
 import { call, type Tensor } from '../tensor.js';
 import { allReduceCoalesced } from './group.js';
@@ -66,10 +67,12 @@ export class GradientBuckets {
   async finish(divisor = 1): Promise<void> {
     this.start();
     try {
-      for (const bucket of this.#buckets) {
-        await bucket.done;
-        noGrad(() => scope(() => writeBack(bucket, divisor)));
-      }
+      for (const bucket of this.#buckets) await bucket.done;
+      if (this.#buckets.length === 0) return;
+      // Read all at once: a GPU has to finish all its work before each reading.
+      const ranksWith = noGrad(() => scope(() => cat(this.#buckets.map(({ sums }) => sums.at(-1)!)).toNumbers()));
+      for (const bucket of this.#buckets)
+        noGrad(() => scope(() => writeBack(bucket, divisor, ranksWith.splice(0, bucket.parameters.length))));
     } finally {
       for (const bucket of this.#buckets) {
         for (const sum of bucket.sums) sum.dispose();
@@ -101,8 +104,8 @@ function wideGradient(parameter: Tensor): Tensor {
   return gradient ? gradient.float() : noGrad(() => zerosLike(parameter.detach().float()));
 }
 
-function writeBack({ parameters, sums }: Bucket, divisor: number): void {
-  const ranksWith = sums.at(-1)!.toNumbers();
+/** `ranksWith`: how many ranks have a gradient of each parameter. */
+function writeBack({ parameters, sums }: Bucket, divisor: number, ranksWith: readonly number[]): void {
   if (divisor !== 1) call('aten::_foreach_div_.Scalar', sums.slice(0, -1), divisor);
   parameters.forEach((parameter, i) => {
     if (ranksWith[i] === 0) return;

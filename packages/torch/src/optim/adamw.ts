@@ -29,25 +29,8 @@ export class AdamW extends Optimizer {
     const second = this.slot(name, 'second');
     const t = this.steps + 1;
     // All tensors are lists of one. No second moment's maximum is kept; libtorch wants the step as a tensor.
-    if (parameter.device === 'cpu') {
-      const lists = [
-        [parameter],
-        [gradient],
-        [first],
-        [second],
-        [],
-        [op('aten::new_full', parameter, [], t, 'float32')],
-      ];
-      call('aten::_fused_adamw_', ...lists, learningRate, beta1, beta2, weightDecay, epsilon, false, false);
-      return;
-    }
-    if (weightDecay) parameter.mul_(1 - learningRate * weightDecay);
-    first.lerp_(gradient, 1 - beta1);
-    second.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);
-    const denominator = second
-      .sqrt()
-      .div_(Math.sqrt(1 - beta2 ** t))
-      .add_(epsilon);
-    parameter.addcdiv_(first, denominator, -learningRate / (1 - beta1 ** t));
+    const step = op('aten::new_full', parameter, [], t, 'float32');
+    const lists = [[parameter], [gradient], [first], [second], [], [step]];
+    call('aten::_fused_adamw_', ...lists, learningRate, beta1, beta2, weightDecay, epsilon, false, false);
   }
 }

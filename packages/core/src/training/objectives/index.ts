@@ -6,7 +6,7 @@ import { eaft } from './eaft.js';
 import type { Objective } from './objective.js';
 
 export { sumOfLosses, tokenLosses } from './cross-entropy.js';
-export { type KlOptions, klPenalty, sumOfDivergences } from './kl.js';
+export { klPenalty, sumOfDivergences } from './kl.js';
 export type { LossOptions, Objective, Pass } from './objective.js';
 export { crossEntropy };
 

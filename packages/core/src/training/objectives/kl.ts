@@ -14,26 +14,16 @@ export function sumOfDivergences(base: Tensor, tuned: Tensor): Tensor {
   });
 }
 
-export interface KlOptions {
-  readonly weight: number;
-  /** Whether the soft prompt stands in front of the inputs where the two models are compared. */
-  readonly prompt: boolean;
-}
-
 /**
- * weight * KL(base || tuned), summed over the predicted tokens of a pass: the tuned model pays for finding unlikely
- * what the base finds likely (Zhizhong Li and Derek Hoiem, "Learning without Forgetting", 2016,
- * https://arxiv.org/abs/1606.09282, at temperature 1, on the new task's own inputs). Without the prompt the tuned model
- * reads the inputs once more, without dropout: as other tasks will be asked.
- * @param base a frozen copy of the pretrained model.
+ * weight * KL(base || tuned), summed over the predicted tokens of a reading of the inputs: the tuned model pays for
+ * finding unlikely what the base finds likely (Zhizhong Li and Derek Hoiem, "Learning without Forgetting", 2016,
+ * https://arxiv.org/abs/1606.09282, at temperature 1, on the new task's own inputs).
+ * @param base a frozen copy of the pretrained model. It reads the inputs behind the prompt of the pass, where it has one.
  */
-export function klPenalty(base: LanguageModel, { weight, prompt }: KlOptions): (pass: Pass) => Tensor {
-  return (pass) =>
+export function klPenalty(base: LanguageModel, weight: number): (pass: Pass) => Tensor {
+  return ({ examples, prompt, logits }) =>
     scope(() => {
-      const options = prompt ? { prompt: pass.prompt } : {};
-      const wanted = noGrad(() => base.logits(pass.examples, options));
-      const asTrained = prompt || pass.prompt === undefined;
-      const tuned = asTrained ? pass.logits : pass.model.logits(pass.examples);
-      return sumOfDivergences(wanted, tuned).mul(weight);
+      const wanted = noGrad(() => base.logits(examples, { prompt }));
+      return sumOfDivergences(wanted, logits).mul(weight);
     });
 }

@@ -12,7 +12,7 @@ import type { LoadedModel } from '@promot/core/models';
 import { openModel, openPrompt } from '@promot/core/open';
 import { loadTask, type Task } from '@promot/core/tasks';
 import { train } from '@promot/core/train';
-import type { Tensor } from '@promot/torch';
+import { distributed, type Tensor } from '@promot/torch';
 import { z } from 'zod';
 import { type Arm, chooseArms, mixFactors, needsOf } from './arms.js';
 import { planReal } from './cost.js';
@@ -31,17 +31,32 @@ interface Work {
   readonly base: () => Promise<LoadedModel>;
 }
 
+/** Whether this process writes: of ranks that work together the first. */
+const isFirst = () => distributed.getRank() === 0;
+/** Ranks must not stop at different batches of what they do together. */
+const ownSignal = ({ signal }: RealRequest) => (distributed.isInitialized() ? undefined : signal);
+const longestMixSeconds = 3600;
+/** Waits for all ranks. */
+async function meet(): Promise<void> {
+  if (distributed.isInitialized()) await distributed.monitoredBarrier(longestMixSeconds);
+}
+
 /** Between two questions whether another process is done. */
 const waitMilliseconds = 5000;
 
-/** Does all arms; false where the signal ended it before. Waits for arms that another process has. */
+/**
+ * Does all arms; false where the signal ended it before. Waits for arms that another process has. The ranks of a process
+ * group do each arm together: rank 0 chooses and claims it, and writes.
+ */
 export async function runReal(request: RealRequest): Promise<boolean> {
   const { out, data, limit, kept, signal, onEvent } = request;
   const target = findTarget(request.target);
   const all = armsOf(request);
   const chosen = chooseArms(all, request.only);
-  makeFolder(out);
-  await checkSettings(request);
+  if (isFirst()) {
+    makeFolder(out);
+    await checkSettings(request);
+  }
   const task = await loadTask(target.task.name, { data });
   const asked = await loadAsked(data, target, limit, kept);
   let opened: LoadedModel | undefined;
@@ -51,32 +66,32 @@ export async function runReal(request: RealRequest): Promise<boolean> {
   };
   const work: Work = { request, task, asked, base };
   try {
-    const left = new Set(chosen);
+    let left: readonly Arm[] = chosen;
     let isWaiting = false;
-    while (left.size > 0) {
-      let progressed = false;
-      for (const arm of left) {
-        if (needsOf(arm).some((name) => !isDone(out, all.find((one) => one.name === name)!))) continue;
-        const done =
-          isDone(out, arm) ||
-          (await claimAndDo(arm, work, { number: chosen.length - left.size + 1, of: chosen.length }));
-        if (signal?.aborted) return false;
-        if (!done) continue;
-        left.delete(arm);
-        progressed = true;
-        await dropWeights(out, all);
+    while (true) {
+      if ((await distributed.allGatherObject(signal?.aborted ?? false)).includes(true)) return false;
+      const claim = isFirst() ? await claimNext(out, left, all) : undefined;
+      const { open, next } = await distributed.broadcastObject({ open: claim?.open ?? [], next: claim?.next });
+      left = left.filter(({ name }) => open.includes(name));
+      if (isFirst()) await dropWeights(out, all);
+      if (left.length === 0) return true;
+      const arm = left.find(({ name }) => name === next);
+      if (!arm) {
+        if (!isWaiting)
+          onEvent?.({
+            type: 'note',
+            text: `waits for ${left.length} arms that another process works on (a lock below ${out}/jobs says which)`,
+          });
+        isWaiting = true;
+        await setTimeout(waitMilliseconds, undefined, { signal }).catch(() => {});
+        continue;
       }
-      if (progressed || left.size === 0) continue;
-      if (!isWaiting)
-        onEvent?.({
-          type: 'note',
-          text: `waits for ${left.size} arms that another process works on (a lock below ${out}/jobs says which)`,
-        });
-      isWaiting = true;
-      await setTimeout(waitMilliseconds, undefined, { signal }).catch(() => {});
-      if (signal?.aborted) return false;
+      try {
+        if (!(await doArm(arm, work, { number: chosen.length - left.length + 1, of: chosen.length }))) return false;
+      } finally {
+        await claim?.release?.();
+      }
     }
-    return true;
   } finally {
     opened?.dispose();
   }
@@ -106,27 +121,41 @@ async function checkSettings({ out, lengths, precision, ...request }: RealReques
     );
 }
 
-/** Whether the arm is done; false where another process has it or the signal ended it. */
-async function claimAndDo(
-  arm: Arm,
-  work: Work,
-  place: { readonly number: number; readonly of: number },
-): Promise<boolean> {
+/** What is not done yet, and of that an arm that was claimed until `release`; none where other processes have all. */
+interface Claim {
+  readonly open: readonly string[];
+  readonly next?: string;
+  readonly release?: () => Promise<void>;
+}
+
+async function claimNext(out: string, left: readonly Arm[], all: readonly Arm[]): Promise<Claim> {
+  const unfinished = left.filter((arm) => !isDone(out, arm));
+  const open = unfinished.map(({ name }) => name);
+  for (const arm of unfinished) {
+    if (needsOf(arm).some((name) => !isDone(out, all.find((one) => one.name === name)!))) continue;
+    const folder = join(out, 'jobs', arm.name);
+    makeFolder(folder);
+    const release = await lockFolder(folder).catch((error) => {
+      if (error instanceof UserError) return undefined;
+      throw error;
+    });
+    if (!release) continue;
+    if (!isDone(out, arm)) return { open, next: arm.name, release };
+    // It was done between the question and the lock.
+    await release();
+    return claimNext(out, left, all);
+  }
+  return { open };
+}
+
+/** Whether the arm is done; false where the signal ended it. */
+async function doArm(arm: Arm, work: Work, place: { readonly number: number; readonly of: number }): Promise<boolean> {
   const { out, signal, onEvent } = work.request;
-  const folder = join(out, 'jobs', arm.name);
-  makeFolder(folder);
-  const release = await lockFolder(folder).catch((error) => {
-    if (error instanceof UserError) return undefined;
-    throw error;
-  });
-  if (!release) return false;
   try {
-    // It may have been done between the question and the lock.
-    if (isDone(out, arm)) return true;
     const started = performance.now();
     onEvent?.({ type: 'job', name: arm.name, ...place });
     if (!(await workOf(arm)(arm, work))) return false;
-    await writeText(donePath(out, arm), 'done\n');
+    if (isFirst()) await writeText(donePath(out, arm), 'done\n');
     const { arms: costs, secondsLeft } = planReal(work.request);
     onEvent?.({
       type: 'job-done',
@@ -137,10 +166,8 @@ async function claimAndDo(
     return true;
   } catch (error) {
     // What the signal cut short is done anew.
-    if (signal?.aborted) return false;
+    if (signal?.aborted && !distributed.isInitialized()) return false;
     throw error;
-  } finally {
-    await release();
   }
 }
 
@@ -174,7 +201,7 @@ async function trainArm(arm: Arm, work: Work): Promise<boolean> {
     method: arm.train!,
     task: work.task.name,
     out: folder,
-    resume: existsSync(folder),
+    resume: await distributed.broadcastObject(existsSync(folder)),
     onEvent,
     // Step 0 of a stage is the model before training, which has an arm of its own.
     atCheckpoint: async ({ step, loaded, prompt: attached }) =>
@@ -184,12 +211,12 @@ async function trainArm(arm: Arm, work: Work): Promise<boolean> {
 }
 
 async function absorbed(arm: Arm, { request, task }: Work): Promise<boolean> {
-  const { out, limit, signal } = request;
+  const { out, limit } = request;
   using loaded = await openAs(request);
   const prompt = openPrompt(runFolder(out, arm.promptOf!), loaded.model)!;
   try {
-    const found = await measureAbsorbed(loaded, task, prompt, { limit, signal });
-    await writeText(absorbedPath(out, arm.name), `${JSON.stringify(found, undefined, 2)}\n`);
+    const found = await measureAbsorbed(loaded, task, prompt, { limit, signal: ownSignal(request) });
+    if (isFirst()) await writeText(absorbedPath(out, arm.name), `${JSON.stringify(found, undefined, 2)}\n`);
   } finally {
     prompt.dispose();
   }
@@ -199,19 +226,23 @@ async function absorbed(arm: Arm, { request, task }: Work): Promise<boolean> {
 /** A look at each mixture of the model before training with what an arm's run made of it (WiSE-FT). */
 async function mix(arm: Arm, work: Work): Promise<boolean> {
   const { model, out, precision } = work.request;
-  const looks = recordsOf(out, arm).map(({ look }) => look);
+  const looks = await distributed.broadcastObject(recordsOf(out, arm).map(({ look }) => look));
   const folder = join(out, 'jobs', arm.name, 'mixed');
   for (const factor of mixFactors.slice(looks.length)) {
-    // A process that was killed may have left one.
-    await rm(folder, { recursive: true, force: true });
-    await interpolate({ base: model, tuned: runFolder(out, arm.mixOf!), factor, out: folder });
+    if (isFirst()) {
+      // A process that was killed may have left one.
+      await rm(folder, { recursive: true, force: true });
+      await interpolate({ base: model, tuned: runFolder(out, arm.mixOf!), factor, out: folder });
+    }
+    await meet();
     try {
       using loaded = await openAs({ model: folder, precision });
       const prompt = arm.promptOf === undefined ? undefined : openPrompt(runFolder(out, arm.promptOf), loaded.model);
       looks.push({ ...(await lookAt(loaded, prompt, arm, work)), factor });
       prompt?.dispose();
+      await meet();
     } finally {
-      await rm(folder, { recursive: true, force: true });
+      if (isFirst()) await rm(folder, { recursive: true, force: true });
     }
     await writeLooks(out, arm, looks);
   }
@@ -220,6 +251,7 @@ async function mix(arm: Arm, work: Work): Promise<boolean> {
 
 /** Of an arm that trains nothing. */
 async function writeLooks(out: string, arm: Arm, looks: readonly LookRecord[]): Promise<void> {
+  if (!isFirst()) return;
   const lines = looks.map((look) => `${JSON.stringify({ type: 'look', step: 0, look })}\n`);
   await writeText(looksPath(out, arm), lines.join(''));
 }
@@ -243,12 +275,18 @@ const promptFolder = (out: string, name: string) => join(runFolder(out, name), '
 
 async function lookAt(loaded: LoadedModel, prompt: Tensor | undefined, arm: Arm, work: Work): Promise<LookRecord> {
   const { asked, task, request } = work;
-  const { limit, kept: size, signal } = request;
+  const { limit, kept: size } = request;
   const started = performance.now();
   const told = (what: string) => ({
     onProgress: (done: number, total: number) => request.onEvent?.({ type: 'progress', what, done, total }),
   });
-  const options = { limit: 2 * limit, beams: 1, shots: arm.shots, signal, ...told(`look: ${task.name}`) };
+  const options = {
+    limit: 2 * limit,
+    beams: 1,
+    shots: arm.shots,
+    signal: ownSignal(request),
+    ...told(`look: ${task.name}`),
+  };
   const { score: target, samples } = await evaluateLoaded(loaded, task, { ...options, prompt });
   const isPromptAlone = arm.train === 'prompt-tune';
   const without =

@@ -1,8 +1,10 @@
 // The real experiment end to end, on a golden model of a few thousand numbers: what is written, resumed and reported.
+import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { UserError } from '@promot/core/base';
 import { loadTask } from '@promot/core/tasks';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -16,6 +18,7 @@ import type { RealRequest } from './request.js';
 import { findTarget, targets } from './targets.js';
 import { readAbsorbed } from './why.js';
 
+const bin = fileURLToPath(new URL('../../../bin/promot.js', import.meta.url));
 const shared = fileURLToPath(new URL('../../../../../../shared/data', import.meta.url));
 const model = smallModel('llama');
 const out = mkdtempSync(join(tmpdir(), 'promot-real-'));
@@ -122,6 +125,22 @@ describe.skipIf(!existsSync(shared))('with real data (skipped where ../shared/da
     lines.length = 0;
     expect(await runReal(request)).toBe(true);
     expect(lines).toEqual([]);
+  }, 300_000);
+
+  test('two processes that work together do each arm once, to the same looks', async () => {
+    const place = join(out, 'together');
+    const args = ['--model', model, '--data', data, '--out', place, '--only', 'snli,fine-tune-0.00001'];
+    const set = ['limit=2', 'promptSteps=2', 'steps=2', 'look=1', 'precision=fp32'];
+    const command = ['launch', '--processes', '2', 'reproduce', 'real', ...args, '--set', ...set, '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, [bin, ...command]);
+    expect(JSON.parse(stdout)).toMatchObject({ files: [expect.stringContaining('report'), expect.anything()] });
+    const found = looksOf({ ...request, out: join(place, 'snli') });
+    const wanted = looksOf(request).filter(({ arm }) => ['before', 'fine-tune-0.00001'].includes(arm));
+    expect(found.map(({ arm, step }) => `${arm} ${step}`)).toEqual(wanted.map(({ arm, step }) => `${arm} ${step}`));
+    found.forEach(({ target, kept }, i) => {
+      expect(target).toBe(wanted[i]!.target);
+      for (const [name, value] of Object.entries(wanted[i]!.kept)) expect(kept[name], name).toBeCloseTo(value, 3);
+    });
   }, 300_000);
 
   test('a folder keeps its settings', async () => {
