@@ -2,6 +2,7 @@
 // Format: 8 bytes little-endian header length, a JSON header { name: { dtype, shape, data_offsets } }, the data.
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { UserError } from './errors.js';
+import { parseBoundedJson } from './files/bounded-json.js';
 import { replaceFile } from './files/write.js';
 import { keep, scope } from './scope.js';
 import { type DType, op, Tensor } from './tensor.js';
@@ -107,7 +108,7 @@ export function openSafetensors(path: string): SafetensorsFile {
   }
   let parsed: unknown;
   try {
-    parsed = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header));
+    parsed = parseBoundedJson(new TextDecoder('utf-8', { fatal: true }).decode(header));
   } catch {
     throw wrong('its header is not JSON');
   }

@@ -12,6 +12,7 @@ import {
   type Tensor,
   writeSafetensors,
 } from '@promot/torch';
+import { parseBoundedJson } from '@promot/torch/files';
 import { z } from 'zod';
 import { UserError } from '../base/errors.js';
 
@@ -126,7 +127,7 @@ function offsetsIn({ path, metadata }: SafetensorsFile): Map<string, readonly nu
   const text = metadata[shardingKey];
   if (text === undefined) return undefined;
   try {
-    const info = shardingInfo.parse(JSON.parse(text));
+    const info = shardingInfo.parse(parseBoundedJson(text));
     return new Map(Object.entries(info).map(([name, one]) => [name, one.saved_offsets]));
   } catch {
     throw new UserError(`${path}: its ${shardingKey} cannot be read`, { code: 'damaged-file' });

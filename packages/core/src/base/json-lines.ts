@@ -1,5 +1,6 @@
 // JSON Lines: one JSON value a line, split at newline bytes alone (U+2028 and its like may stand in a text).
 import { existsSync, readFileSync } from 'node:fs';
+import { parseBoundedJson } from '@promot/torch/files';
 import { UserError } from './errors.js';
 import { decodeText } from './text.js';
 
@@ -13,7 +14,7 @@ export interface JsonLine {
 }
 
 export interface JsonLinesOptions {
-  /** By default `JSON.parse`. */
+  /** By default `parseBoundedJson`. */
   readonly parse?: (text: string) => unknown;
   /** Hears of lines that are not JSON, which are left out then. Without it they are errors. */
   readonly onDamaged?: ((where: string) => void) | undefined;
@@ -59,7 +60,7 @@ export class JsonLines {
     this.#pending = [];
     this.#line++;
     const where = `${this.file} line ${this.#line}`;
-    const { parse = JSON.parse, onDamaged } = this.options;
+    const { parse = parseBoundedJson, onDamaged } = this.options;
     try {
       const text = decode(bytes, where);
       if (text === '') {

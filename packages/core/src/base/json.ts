@@ -1,6 +1,7 @@
 // JSON values and files, with errors that name the file and the place in it.
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseBoundedJson } from '@promot/torch/files';
 import type { z } from 'zod';
 import { systemError, UserError } from './errors.js';
 import { refuseLfsPointer } from './git-lfs.js';
@@ -46,7 +47,7 @@ function parseFile(path: string): unknown {
     throw systemError(error) ?? new UserError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   try {
-    return JSON.parse(text) as unknown;
+    return parseBoundedJson(text);
   } catch (error) {
     refuseLfsPointer(path);
     throw damaged(`${path} is not JSON: ${(error as Error).message}`, error);

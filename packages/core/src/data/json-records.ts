@@ -1,4 +1,5 @@
 // Records from JSON Lines and from one JSON array; numbers stay what the file says.
+import { parseBoundedJson } from '@promot/torch/files';
 import { parse as parseExactly } from 'lossless-json';
 import { UserError } from '../base/errors.js';
 import { type JsonLine, JsonLines } from '../base/json-lines.js';
@@ -20,7 +21,7 @@ const notFinite = /(?:"((?:[^"\\]|\\.)*)"\s*:|[[,])\s*(NaN|-?Infinity)\s*[,\]}]/
 export function parseJson(text: string): unknown {
   let value: unknown;
   try {
-    value = JSON.parse(text);
+    value = parseBoundedJson(text);
   } catch (error) {
     const [, field, found] = notFinite.exec(text) ?? [];
     if (found === undefined) throw error;

@@ -4,6 +4,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { totalmem } from 'node:os';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { parseBoundedJson } from '@promot/torch/files';
 import type { SchemaElement, SchemaTree } from 'hyparquet';
 import { UserError } from '../base/errors.js';
 import { isJsonObject } from '../base/json.js';
@@ -107,7 +108,7 @@ function answer(child: ChildProcess, request: ReaderRequest): Promise<Table> {
 /** The hub's `datasets` library writes its features into the file. */
 function classNamesOf(features: string | undefined): ClassNames {
   try {
-    const value: unknown = JSON.parse(features ?? '{}');
+    const value: unknown = parseBoundedJson(features ?? '{}');
     return classNamesOfFeatures(isJsonObject(value) && isJsonObject(value.info) ? value.info.features : undefined);
   } catch {
     return new Map();

@@ -1,5 +1,5 @@
 // Requests to the hub: redirects, the token, what a status means.
-import { checkPassing, exchange, piecesOf } from '@promot/torch/files';
+import { checkPassing, exchange, parseBoundedJson, piecesOf } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
 import type { Settings } from './settings.js';
 
@@ -66,7 +66,7 @@ export async function readJson(response: Response, what: string, settings: Setti
       );
   }
   try {
-    return JSON.parse(Buffer.concat(pieces).toString('utf8')) as unknown;
+    return parseBoundedJson(Buffer.concat(pieces).toString('utf8'));
   } catch {
     return undefined;
   }

@@ -1,8 +1,9 @@
 // `promot plan`: what a run takes on hardware that is not here, from the model's configuration alone.
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { alignedTable, UserError } from '@promot/core/base';
+import { alignedTable, readJson } from '@promot/core/base';
 import { Command } from 'commander';
+import { z } from 'zod';
 import { answer, type Io } from './io.js';
 import { type CommonOptions, requireFlags, taskOption, wholeNumber, withCommonOptions } from './options.js';
 import { duration } from './progress.js';
@@ -126,15 +127,7 @@ const loadCore = async () => ({ ...(await import('@promot/core/methods')), ...(a
 
 function readConfig(model: string): { place: string; config: Record<string, unknown> } {
   const place = existsSync(model) && statSync(model).isDirectory() ? join(model, 'config.json') : model;
-  let config: unknown;
-  try {
-    config = JSON.parse(readFileSync(place, 'utf8'));
-  } catch (error) {
-    throw new UserError(`${place}: no configuration can be read there (${(error as Error).message})`);
-  }
-  if (typeof config !== 'object' || config === null || Array.isArray(config))
-    throw new UserError(`${place}: it is not an object of settings`);
-  return { place, config: config as Record<string, unknown> };
+  return { place, config: readJson(place, z.looseObject({})) };
 }
 
 function nameOf(trains: 'model' | 'prompt' | { readonly loraRank: number }): string {

@@ -59,8 +59,9 @@ export function readRequest<T>(text: string, schema: z.ZodType<T>): { body: T; r
   let value: unknown;
   let exact: { record?: DataRecord; records?: readonly DataRecord[] } | null;
   try {
-    value = JSON.parse(text);
+    // It bounds the nesting.
     exact = parseJson(text) as typeof exact;
+    value = JSON.parse(text);
   } catch (error) {
     throw new UserError(`the body is not JSON (${(error as Error).message})`, { cause: error });
   }

@@ -1,4 +1,5 @@
 // Files shared by several processes: written whole, locked, downloaded. Nothing here loads libtorch.
+export { parseBoundedJson } from './bounded-json.js';
 export { download, type RemoteFile } from './download.js';
 export {
   attempts,

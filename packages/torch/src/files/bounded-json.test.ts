@@ -1,0 +1,13 @@
+import { expect, test } from 'vitest';
+import { parseBoundedJson } from './bounded-json.js';
+
+const nested = (depth: number) => `${'[{"a":'.repeat(depth / 2)}1${'}]'.repeat(depth / 2)}`;
+
+test('nesting is bounded, what is beside or inside of texts does not count', () => {
+  expect(JSON.stringify(parseBoundedJson(nested(500)))).toBe(nested(500));
+  expect(() => parseBoundedJson(nested(502))).toThrow(new SyntaxError('it is nested more than 500 deep'));
+  expect(() => parseBoundedJson(nested(400_000))).toThrow('more than 500 deep');
+  const wide = JSON.stringify([...Array(1000)].map((_, i) => [`"[\\${'['.repeat(i)}`, {}]));
+  expect(JSON.stringify(parseBoundedJson(wide))).toBe(wide);
+  expect(() => parseBoundedJson(`${'['.repeat(400)}"${'['.repeat(400)}`)).toThrow(SyntaxError);
+});
