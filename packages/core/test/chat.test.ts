@@ -11,6 +11,7 @@ import { renderChats } from '../src/models/chat.js';
 import { tokenizeExample } from '../src/models/tokenize.js';
 import { openModel, openPrompt } from '../src/open/open.js';
 import { loadTask } from '../src/tasks/registry.js';
+import { ChatTemplate } from '../src/tokenizer/chat-template.js';
 import { dryRun } from '../src/training/dry-run.js';
 import { train, type WorkEvent } from '../src/training/train.js';
 import { goldenModel, smallSettings } from './small-task.js';
@@ -197,6 +198,15 @@ test('ProMoT: both stages learn the answers of every turn, and the template goes
   expect(answer).toBe(samples[0]!.output.slice(0, answer.length));
   expect(await generateTurn(tuned, turns, { maxNewTokens: 6 })).not.toBe('');
   prompt.dispose();
+});
+
+test('a template that asks for a list of a billion numbers, or is nested without end, is refused', () => {
+  const render = (source: string) => new ChatTemplate(source, {}, 'place').render([user('a')]);
+  const text = '{% for i in range(1, 6, 2) %}{{ i }}{% endfor %}{{ messages[0].content }}';
+  expect(render(text)).toBe('135a');
+  expect(() => render(text.replace('6', '1000000000'))).toThrow('place: the chat template refuses the conversation');
+  expect(() => render(text.replace('2', '0'))).toThrow(UserError);
+  expect(() => render(`{{ ${'('.repeat(20_000)} }}`)).toThrow('place: not a chat template that is understood');
 });
 
 describe('what does not go', () => {

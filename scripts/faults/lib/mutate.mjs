@@ -154,6 +154,9 @@ export function* systematicJson(text) {
   for (const key of keys(content)) {
     for (const value of others)
       yield [`${key} = ${JSON.stringify(value)}`, JSON.stringify({ ...content, [key]: value })];
+    // Beyond the stack of what would write it as JSON.
+    const marked = JSON.stringify({ ...content, [key]: '@deep@' });
+    yield [`${key} nested`, marked.replace('"@deep@"', `${'['.repeat(100_000)}${']'.repeat(100_000)}`)];
     const inner = content[key];
     if (Array.isArray(inner)) continue;
     for (const second of keys(inner).slice(0, 12))

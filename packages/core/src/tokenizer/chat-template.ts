@@ -2,6 +2,7 @@
 // Templates are Jinja's; @huggingface/jinja runs them.
 import { Template } from '@huggingface/jinja';
 import { UserError } from '../base/errors.js';
+import { withinTime } from './patterns.js';
 
 /** A turn of a conversation, as templates read it. */
 export type Turn = Readonly<Record<string, unknown>> & { readonly role: string };
@@ -22,6 +23,16 @@ export interface RenderedChat {
 /** The largest text that a conversation may become. */
 const longestText = 2 ** 26;
 
+/** Jinja's own would make any list that a template asks for. */
+function boundedRange(first: number, last?: number, step = 1): number[] {
+  const [start, end] = last === undefined ? [0, first] : [first, last];
+  const length = Math.max(0, Math.ceil((end - start) / step));
+  if (!(length <= longestRange)) throw new Error(`range() of ${length} numbers`);
+  return Array.from({ length }, (_, i) => start + i * step);
+}
+
+const longestRange = 100_000;
+
 export class ChatTemplate {
   readonly #plain: Template;
   /** With marks in place of `{% generation %}` and its end; undefined where the template has none. */
@@ -41,7 +52,8 @@ export class ChatTemplate {
       .replaceAll(/\{%([-+]?)\s*endgeneration\s*([-+]?)%\}/gu, '{%$1 if true %}{{ promot_close }}{% endif $2%}');
     const parse = (text: string) => {
       try {
-        return new Template(text);
+        // The block takes a line break that follows.
+        return new Template(`{% set range = promot_range %}${text.startsWith('\n') ? '\n' : ''}${text}`);
       } catch (error) {
         throw new UserError(`${place}: not a chat template that is understood: ${(error as Error).message}`);
       }
@@ -66,16 +78,18 @@ export class ChatTemplate {
     { tools, generationPrompt = false }: RenderOptions,
     marks: object = {},
   ): string {
+    const values = {
+      ...this.tokens,
+      ...{ messages, promot_range: boundedRange, add_generation_prompt: generationPrompt },
+      ...(tools && { tools }),
+      ...marks,
+    };
+    const { length } = JSON.stringify([messages, tools]);
     let text: string;
     try {
-      text = template.render({
-        ...this.tokens,
-        messages,
-        ...(tools && { tools }),
-        add_generation_prompt: generationPrompt,
-        ...marks,
-      });
+      text = withinTime(this.place, length, () => template.render(values), 'the chat template');
     } catch (error) {
+      if (error instanceof UserError) throw error;
       throw new UserError(`${this.place}: the chat template refuses the conversation: ${(error as Error).message}`);
     }
     if (text.length > longestText) throw new UserError(`${this.place}: the chat template makes too long a text`);

@@ -70,10 +70,10 @@ const script = new Script('work()');
 const milliseconds = (length: number) => 10_000 + Math.ceil(length / 10);
 
 /**
- * What `work` returns. Errors: a UserError with the place where it takes more than 10 s (and 0.1 ms for each of
- * `length` characters).
+ * What `work` returns, which is as quick as `what` lets it be. Errors: a UserError with the place where it takes more
+ * than 10 s (and 0.1 ms for each of `length` characters).
  */
-export function withinTime<T>(place: string, length: number, work: () => T): T {
+export function withinTime<T>(place: string, length: number, work: () => T, what = 'a pattern of tokenizer.json'): T {
   const outer = context.work;
   context.work = work;
   try {
@@ -81,7 +81,7 @@ export function withinTime<T>(place: string, length: number, work: () => T): T {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ERR_SCRIPT_EXECUTION_TIMEOUT') throw error;
     throw new UserError(
-      `${place}: a pattern of tokenizer.json takes more than ${milliseconds(length) / 1000} s on a text of ${length} characters`,
+      `${place}: ${what} takes more than ${milliseconds(length) / 1000} s on a text of ${length} characters`,
       { code: 'damaged-file', cause: error },
     );
   } finally {
