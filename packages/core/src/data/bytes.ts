@@ -16,8 +16,10 @@ const harmless = { bytes: 1 << 28, growth: 200 };
  * Errors: a UserError for a packed file that is damaged, cut short, or grows beyond a limit.
  */
 export async function* readBytes(file: string): AsyncGenerator<Buffer> {
-  const plain = createReadStream(file, { highWaterMark: 1 << 20 });
   const ending = packedEndings.find((one) => file.endsWith(one));
+  // Loaded where it is used, as few files are packed so; and before the stream, which does not wait.
+  const zstd = ending === '.zst' ? await import('fzstd') : undefined;
+  const plain = createReadStream(file, { highWaterMark: 1 << 20 });
   if (ending === undefined) {
     yield* plain;
     return;
@@ -28,7 +30,7 @@ export async function* readBytes(file: string): AsyncGenerator<Buffer> {
     read += chunk.length;
   });
   try {
-    for await (const chunk of ending === '.gz' ? gunzipped(plain) : unzstd(plain)) {
+    for await (const chunk of zstd === undefined ? gunzipped(plain) : unzstd(plain, zstd.Decompress)) {
       written += chunk.length;
       if (written > harmless.bytes && written > read * harmless.growth)
         throw new UserError(`${file} unpacks to more than ${harmless.growth} times its size: it is not read`);
@@ -51,9 +53,7 @@ async function* gunzipped(source: Readable): AsyncGenerator<Buffer> {
   await done;
 }
 
-async function* unzstd(source: Readable): AsyncGenerator<Buffer> {
-  // Loaded where it is used: few files are packed so.
-  const { Decompress } = await import('fzstd');
+async function* unzstd(source: Readable, Decompress: typeof import('fzstd').Decompress): AsyncGenerator<Buffer> {
   const ready: Buffer[] = [];
   let finished = false;
   const stream = new Decompress((data, final) => {
