@@ -46,12 +46,12 @@ describe('the settings', () => {
       keepCheckpoints: false,
       stages: {
         stage1: { steps: 2, epochs: null, keepEvery: 20, patience: 3, learningRate: 1 },
-        stage2: { steps: 102, epochs: 34, keepEvery: 20, patience: 2, learningRate: 0.001 },
+        stage2: { steps: 60, epochs: 20, keepEvery: 20, patience: 2, learningRate: 0.001 },
       },
     });
     const start = events.find((event) => event.type === 'start');
     expect(start?.chosen).toMatch(
-      /24 training examples of your own: batch 8; prompt of 3 rows: at most 2 steps, .*; model: at most 34 epochs \(102 steps\)/,
+      /24 training examples of your own: batch 8; prompt of 3 rows: at most 2 steps, .*; model: at most 20 epochs \(60 steps\)/,
     );
     expect(start?.chosen).toContain('preset=paper');
   });

@@ -27,6 +27,14 @@ describe('the runs', () => {
     ]);
   });
 
+  test('of several models and tasks', () => {
+    const grid = { model: ['lab', 'lab-small'], task: ['lab-rte'] };
+    expect(names({ method: 'lora', out: 'out', sweep: { grid } })).toEqual([
+      'lab,lab-rte,seed=0',
+      'lab-small,lab-rte,seed=0',
+    ]);
+  });
+
   test('that are drawn: the same for the same seed, within their range', () => {
     const random = { stage2: { learningRate: { from: 1e-5, to: 1e-3, log: true } }, batchSize: [2, 4, 8] };
     const of = (seed: number) => planSweep({ config: { ...base, sweep: { random, runs: 40, seed } } }).combinations;
@@ -51,7 +59,8 @@ describe('the runs', () => {
     ['an unknown method', { ...base, sweep: { grid: { method: ['promott'] } } }, /unknown method "promott"/],
     ['a run twice', { ...base, sweep: { grid: { batchSize: [4, 4] } } }, /has the run batchSize=4,seed=0 twice/],
     ['no folder', { ...base, out: undefined, sweep: { grid: { batchSize: [4] } } }, /needs a folder/],
-    ['no model', { ...base, model: undefined, sweep: { grid: { batchSize: [4] } } }, /model/],
+    ['no model', { ...base, model: undefined, sweep: { grid: { batchSize: [4] } } }, /model: name one/],
+    ['no part that varies', { model: 'lab', task: 'lab-rte' }, /part `sweep` is missing/],
     ['an unknown key of its own', { ...base, sweep: { grid: { batchSize: [4] }, seedz: 3 } }, /seedz/],
   ])('%s is refused', (_name, config, message) => {
     expect(() => names(config)).toThrow(message);

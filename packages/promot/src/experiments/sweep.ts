@@ -25,8 +25,9 @@ const range = z.strictObject({
 
 /** What a sweep's file says; all else in it are settings of every run. */
 const sweepSchema = z.looseObject({
-  model: word,
-  task: z.union([word, z.array(word).min(1)]),
+  // The grid may vary these three instead.
+  model: word.optional(),
+  task: z.union([word, z.array(word).min(1)]).optional(),
   method: word.optional(),
   out: word.optional(),
   data: word.optional(),
@@ -77,6 +78,8 @@ export function planSweep({
   const parsed = sweepSchema.safeParse({ ...config, sweep: withDottedKeys(config.sweep) });
   if (!parsed.success) {
     const { path, message } = parsed.error.issues[0]!;
+    if (config.sweep === undefined)
+      throw new UserError('the part `sweep` is missing, which says what varies (see docs/reference/commands.md)');
     throw new UserError(`${path.join('.') || 'the sweep'}: ${message}`);
   }
   const { sweep, out: fileOut, data: fileData, ...fixed } = parsed.data;
@@ -157,7 +160,9 @@ function jobOf(
   const all: Record<string, unknown> = structuredClone(fixed);
   for (const [key, value] of Object.entries(combination)) set(all, key.split('.'), value);
   const { model, task, method, ...settings } = all;
-  if (typeof method !== 'string') throw new UserError('method: name one, or vary it in the grid');
+  for (const key of runKeys)
+    if (all[key] === undefined) throw new UserError(`${key}: name one, or vary it in the grid`);
+  if (typeof method !== 'string') throw new UserError('method: a name is expected');
   const varied = Object.entries(combination).map(([key, value]) =>
     (runKeys as readonly string[]).includes(key) ? String(value) : `${key}=${value}`,
   );
