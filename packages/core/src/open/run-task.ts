@@ -1,8 +1,9 @@
 // The task that a person names beside a model: a run knows its own by their names.
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { isRun, readRun } from '../artifacts/run-file.js';
 import { UserError } from '../base/errors.js';
+import { adapterAtUse, methods } from '../methods/index.js';
 import { isNamedTask, isTaskFile, loadTask } from '../tasks/registry.js';
 
 /**
@@ -31,7 +32,7 @@ export async function taskBeside(model: string, name: string): Promise<string> {
 }
 
 /** Whether a task is one that a run was trained on. */
-export async function isTaskOfRun(model: string, nameOrPath: string): Promise<boolean> {
+async function isTaskOfRun(model: string, nameOrPath: string): Promise<boolean> {
   if (!existsSync(model) || !isRun(model)) return false;
   const load = async (one: string) => (await loadTask(one, { templatesOnly: true })).name;
   const name = await load(nameOrPath);
@@ -41,4 +42,24 @@ export async function isTaskOfRun(model: string, nameOrPath: string): Promise<bo
     } else if ((await load(own)) === name) return true;
   }
   return false;
+}
+
+/**
+ * The adapter folder that a run asks one of its own tasks with: a soft prompt, or the LoRA of `lora-first`. Undefined
+ * for another task, and for a run that has no adapter. `nameOrPath` is what `taskBeside` gave.
+ */
+export async function adapterOfTask(model: string, nameOrPath: string): Promise<string | undefined> {
+  if (!(await isTaskOfRun(model, nameOrPath))) return undefined;
+  const { name } = await loadTask(nameOrPath, { templatesOnly: true });
+  const prompt = [join(model, 'prompts', name), join(model, 'prompt')].find((folder) => existsSync(folder));
+  if (prompt !== undefined) return prompt;
+  // Of other methods, LoRA is in the model's weights.
+  const method = methods.find(readRun(model).method);
+  const lora = join(model, 'lora');
+  return method && adapterAtUse(method) === 'lora' && existsSync(lora) ? lora : undefined;
+}
+
+/** What messages call the adapter in such a folder. */
+export function adapterName(folder: string): string {
+  return basename(folder) === 'lora' ? 'LoRA' : 'soft prompt';
 }

@@ -2,7 +2,7 @@
 
 import { alignedTable, UserError } from '@promot/core/base';
 import type { TaskResult } from '@promot/core/evaluation';
-import { taskBeside } from '@promot/core/open';
+import { adapterName, adapterOfTask, taskBeside } from '@promot/core/open';
 import { loadTask } from '@promot/core/tasks';
 import { Command } from 'commander';
 import { evalText } from './eval-text.js';
@@ -22,7 +22,6 @@ import {
 } from './options.js';
 import { Progress } from './progress.js';
 import { inRanks } from './ranks.js';
-import { hasPromptFor } from './record.js';
 import { readKnownSettings, samplingSettings } from './settings.js';
 import { useTorch } from './torch.js';
 
@@ -101,8 +100,11 @@ async function evalTasks(
   const progress = new Progress(io);
   for (const name of names) {
     const path = await taskBeside(options.model, name);
-    if (options.prompt === undefined && (await hasPromptFor(options.model, path)))
-      progress.line(`note: ${name} is asked without the run's soft prompt. --prompt ${options.model} attaches it`);
+    const adapter = options.prompt === undefined ? await adapterOfTask(options.model, path) : undefined;
+    if (adapter !== undefined)
+      progress.line(
+        `note: ${name} is asked without the run's ${adapterName(adapter)}. --prompt ${adapter} attaches it`,
+      );
     const task = await loadTask(path, {
       data: options.data,
       hub: { onEvent: observer(progress) },

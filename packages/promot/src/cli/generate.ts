@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { UserError } from '@promot/core/base';
 import { type DataRecord, readSingleTexts, readTable } from '@promot/core/data';
-import { taskBeside } from '@promot/core/open';
+import { adapterName, adapterOfTask, taskBeside } from '@promot/core/open';
 import { type Conversation, loadTask, type Task } from '@promot/core/tasks';
 import { Command } from 'commander';
 import { chat } from './chat.js';
@@ -18,7 +18,7 @@ import {
 } from './options.js';
 import { Progress } from './progress.js';
 import { inRanks } from './ranks.js';
-import { hasPromptFor, oneRecord } from './record.js';
+import { oneRecord } from './record.js';
 import { readKnownSettings, samplingSettings } from './settings.js';
 
 interface Options extends CommonOptions {
@@ -79,9 +79,10 @@ export function generateCommand(io: Io): Command {
     }
     const { task, inputs, questions, several } = await readRequest(options);
     let { prompt } = options;
-    if (task !== undefined && prompt === undefined && (await hasPromptFor(options.model, task.path))) {
-      prompt = options.model;
-      progress.line(`note: ${task.task.name} is this run's own task: its soft prompt is attached`);
+    if (task !== undefined && prompt === undefined) {
+      prompt = await adapterOfTask(options.model, task.path);
+      if (prompt !== undefined)
+        progress.line(`note: ${task.task.name} is this run's own task: its ${adapterName(prompt)} is attached`);
     }
     const opened = await openForUse(options.model, prompt, settings, progress);
     const { maxNewTokens } = await import('@promot/core/evaluation');

@@ -1,9 +1,6 @@
-// A record that a person types, and whether a model is a run that was trained on its task.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+// A record that a person types.
 import { UserError } from '@promot/core/base';
 import { type DataRecord, parseJson } from '@promot/core/data';
-import { isTaskOfRun } from '@promot/core/open';
 
 /** The record of --record. Errors: a UserError for text that is not a JSON object. */
 export function oneRecord(text: string): DataRecord {
@@ -16,9 +13,4 @@ export function oneRecord(text: string): DataRecord {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new UserError('--record: a JSON object is expected, such as \'{"text": "..."}\'');
   return value as DataRecord;
-}
-
-/** Whether a model is a run with a soft prompt for this very task. */
-export async function hasPromptFor(model: string, task: string): Promise<boolean> {
-  return existsSync(join(model, 'prompt')) && (await isTaskOfRun(model, task));
 }

@@ -1,13 +1,13 @@
 // `promot score`: how likely a model finds a target behind an input, or the answer of a task's record.
 import { UserError } from '@promot/core/base';
-import { taskBeside } from '@promot/core/open';
+import { adapterName, adapterOfTask, taskBeside } from '@promot/core/open';
 import { loadTask } from '@promot/core/tasks';
 import { Command } from 'commander';
 import { answer, type Io } from './io.js';
 import { openForUse } from './open.js';
 import { type CommonOptions, modelOption, promptOption, requireFlags, withCommonOptions } from './options.js';
 import { Progress } from './progress.js';
-import { hasPromptFor, oneRecord } from './record.js';
+import { oneRecord } from './record.js';
 import { readKnownSettings } from './settings.js';
 
 interface Options extends CommonOptions {
@@ -36,9 +36,10 @@ export function scoreCommand(io: Io): Command {
     const progress = new Progress(io);
     const asked = await readRequest(options);
     let { prompt } = options;
-    if (asked.path !== undefined && prompt === undefined && (await hasPromptFor(options.model, asked.path))) {
-      prompt = options.model;
-      progress.line(`note: ${asked.name} is this run's own task: its soft prompt is attached`);
+    if (asked.path !== undefined && prompt === undefined) {
+      prompt = await adapterOfTask(options.model, asked.path);
+      if (prompt !== undefined)
+        progress.line(`note: ${asked.name} is this run's own task: its ${adapterName(prompt)} is attached`);
     }
     const opened = await openForUse(options.model, prompt, settings, progress);
     const { scoreText } = await import('@promot/core/generation');

@@ -7,7 +7,7 @@ import type { DataRecord } from '@promot/core/data';
 import { maxNewTokens, stopStrings } from '@promot/core/evaluation';
 import { type ChatOptions, generate, generateTurn, type SamplingSettings } from '@promot/core/generation';
 import { chatTemplate, type DeviceSetting, type LoadedModel, tokenizeInput } from '@promot/core/models';
-import { isTaskOfRun, openModel, openPrompt, taskBeside } from '@promot/core/open';
+import { adapterOfTask, openModel, openPrompt, taskBeside } from '@promot/core/open';
 import { type Conversation, loadTask, readMessages, type Task } from '@promot/core/tasks';
 import type { Tensor } from '@promot/torch';
 
@@ -86,7 +86,7 @@ export class Service {
         const task = await loadTask(path, { templatesOnly: true });
         if (tasks.has(task.name)) throw new UserError(`task ${task.name} is named twice`);
         if (task.choices) throw new UserError(`task ${task.name} ranks choices; promot serve answers with text`);
-        const folder = (await isTaskOfRun(model, path)) ? promptFolder(model, task.name) : undefined;
+        const folder = await adapterOfTask(model, path);
         tasks.set(task.name, { task, prompt: folder === undefined ? undefined : openPrompt(folder, loaded.model) });
       }
       return new Service(model, loaded, tasks);
@@ -243,9 +243,4 @@ export class Service {
       outputTokens: ids.length,
     }));
   }
-}
-
-/** The folder of a run's soft prompt for a task; undefined where it has none. */
-function promptFolder(run: string, task: string): string | undefined {
-  return [join(run, 'prompts', task), join(run, 'prompt')].find((folder) => existsSync(folder));
 }
