@@ -40,6 +40,8 @@ ADAPTERS = {
     "olora": ("untied", dict(target_modules=["q_proj", "down_proj"], init_lora_weights="olora", lora_alpha=2)),
     "lora-bias": ("untied", dict(target_modules=LINEAR, lora_bias=True)),
     "save": ("untied", dict(target_modules=LINEAR, modules_to_save=["lm_head", "input_layernorm"])),
+    # By the ends of names: all norms.
+    "save-norms": ("untied", dict(target_modules=LINEAR, modules_to_save=["norm"])),
     "embedding": ("untied", dict(target_modules=["q_proj", "embed_tokens", "lm_head"])),
     "tokens": ("untied", dict(target_modules=LINEAR, trainable_token_indices=[7, 2])),
     "tokens-of-both": ("untied", dict(target_modules=LINEAR, trainable_token_indices={"embed_tokens": [7, 2], "lm_head": [0]})),

@@ -2,10 +2,10 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { folderSource } from '../src/data/source.js';
 import { evaluateLoaded, type TaskResult } from '../src/evaluation/evaluate-loaded.js';
-import { loadFolder } from '../src/models/load.js';
+import { type LoadedModel, loadFolder } from '../src/models/load.js';
 import { openModel } from '../src/open/open.js';
 import { harnessTasks } from '../src/tasks/harness/index.js';
 import { createTask } from '../src/tasks/task.js';
@@ -60,14 +60,15 @@ const data = fileURLToPath(new URL('../../../../shared/data', import.meta.url));
 const file = join(process.env.PROMOT_TEST_MODELS ?? 'none', model);
 
 describe.skipIf(!existsSync(file) || !existsSync(data))(`${model} on real data`, () => {
-  test.each(harnessTasks)('$name', { timeout: 600_000 }, async (definition) => {
-    const loaded = await openModel(file, 'float32');
-    try {
-      const folder = folderName(definition.name);
-      const task = createTask(definition, await folderSource(join(data, folder)));
-      check(await evaluateLoaded(loaded, task, { limit: rows }), tasks[folder]!, 2);
-    } finally {
-      loaded.dispose();
-    }
+  let loaded: LoadedModel;
+  beforeAll(async () => {
+    loaded = await openModel(file, 'float32');
+  }, 600_000);
+  afterAll(() => loaded.dispose());
+
+  test.each(harnessTasks)('$name', { timeout: 1_200_000 }, async (definition) => {
+    const folder = folderName(definition.name);
+    const task = createTask(definition, await folderSource(join(data, folder)));
+    check(await evaluateLoaded(loaded, task, { limit: rows }), tasks[folder]!, 2);
   });
 });

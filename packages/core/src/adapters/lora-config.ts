@@ -77,8 +77,11 @@ export function readLoraConfig(folder: string, model: LanguageModel): LoraSettin
     typeof what === 'string'
       ? matches(`^(?:${what})$`, module)
       : what.some((name) => module === name || module.endsWith(`.${name}`));
+  // PEFT takes every module whose name ends so, in the middle of a word, too, with all that is in it.
   const isSaved = (module: string) =>
-    (config.modules_to_save ?? []).some((name) => `.${module}.`.includes(`.${name}.`));
+    (config.modules_to_save ?? []).some((name) =>
+      [...module.matchAll(/\.|$/g)].some(({ index }) => module.slice(0, index).endsWith(name)),
+    );
   return {
     ...config,
     path,
