@@ -134,6 +134,7 @@ const sources = [
     files: tokenizer('byt5-added', ['tokenizer_config.json', 'added_tokens.json']),
     damage: ['tokenizer_config.json', 'added_tokens.json'],
   },
+  { name: 'chat', kind: 'chat', files: [golden('chat/smollm2.jinja')], damage: ['smollm2.jinja'] },
   ...['plain', 'patterns', 'dora', 'pissa', 'lora-bias', 'tokens', 'embedding', 'save'].map((name) => ({
     name: `lora-${name}`,
     kind: 'lora',

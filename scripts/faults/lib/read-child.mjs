@@ -16,6 +16,7 @@ const { dequantize } = await core('formats/dequantize.js');
 const { withFile } = await core('formats/reader.js');
 const { tokenizerFromGguf } = await core('tokenizer/gguf.js');
 const { loadTokenizer } = await core('tokenizer/load.js');
+const { ChatTemplate } = await core('tokenizer/chat-template.js');
 const { readLoraAdapter } = await core('adapters/lora-adapter.js');
 const { readPromptAdapter } = await core('adapters/peft.js');
 const { loadTask } = await core('tasks/registry.js');
@@ -87,6 +88,14 @@ const readers = {
     speak(tokenizerFromGguf(readGguf(path).metadata, path));
   },
   tokenizer: (folder) => speak(loadTokenizer(folder)),
+  chat(folder) {
+    const path = first(folder, '.jinja');
+    const template = new ChatTemplate(readFileSync(path, 'utf8'), { bos_token: '<s>', eos_token: '</s>' }, path);
+    template.renderSpans([
+      { role: 'user', content: 'red?' },
+      { role: 'assistant', content: 'yes' },
+    ]);
+  },
   lora: (folder) => readLoraAdapter(folder, base('adapters/untied')).detach(),
   prompt: (folder) => readPromptAdapter(folder, base('models/llama')).dispose(),
   async task(folder) {
