@@ -31,7 +31,7 @@ export function sweepCommand(io: Io): Command {
       if (file === undefined) throw new UserError('promot sweep needs --config FILE (see --help)');
       const config = readSettings({ config: file }, () => {});
       const places = { ...(out !== undefined && { out }), ...(data !== undefined && { data }) };
-      const { jobs } = planSweep({ config, ...places });
+      const { jobs } = plannedBy(file, () => planSweep({ config, ...places }));
       if (dryRun) {
         const names = jobs.map(({ name }) => name);
         answer(io, json, { runs: names }, () => [...names, '', `${names.length} runs`].join('\n'));
@@ -49,6 +49,16 @@ export function sweepCommand(io: Io): Command {
       if (!result.finished) io.exitCode = exitCode;
       answer(io, json, result, () => describe(result));
     });
+}
+
+/** What is wrong with a sweep is wrong in its file. */
+function plannedBy<T>(file: string, plan: () => T): T {
+  try {
+    return plan();
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`${file}: ${error.message}`, { code: error.code, cause: error });
+  }
 }
 
 function describe({ out, finished, combinations, files }: Swept): string {
