@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { download, makeFolder, persist, withLock } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
 import { exists, folderName, linkTo } from './cache.js';
-import { commitPattern, describe, type HubRepository } from './repository.js';
+import { describe, type HubRepository } from './repository.js';
 import { checkStatus, follow } from './requests.js';
 import type { Settings } from './settings.js';
 
@@ -35,7 +35,9 @@ export async function bringFile(
   const length = linked ?? (head.status < 300 ? head.headers.get('content-length') : null);
   const size = /^\d{1,15}$/u.test(length ?? '') ? Number(length) : undefined;
 
-  const blob = join(storage, 'blobs', etag);
+  // A server that is no hub may give two files the same etag: where it is no hash, the blob is the file's own.
+  const own = isHash(etag) ? etag : `${etag}-${createHash('sha256').update(file).digest('hex').slice(0, 16)}`;
+  const blob = join(storage, 'blobs', own);
   const pointer = join(storage, 'snapshots', commit, file);
   const bring = async (): Promise<void> => {
     settings.signal?.throwIfAborted();
@@ -46,11 +48,14 @@ export async function bringFile(
   };
   // Two that append to one partial file spoil it. Python's locks, of another kind, are in the same folder as
   // `<etag>.lock`.
-  const lock = join(settings.cacheFolder, '.locks', folderName(repository), `${etag}.promot-lock`);
+  const lock = join(settings.cacheFolder, '.locks', folderName(repository), `${own}.promot-lock`);
   await withLock(lock, bring, (pid) =>
     settings.onEvent({ type: 'note', text: `${what}: waiting for process ${pid}, which downloads it` }),
   );
 }
+
+/** Whether an etag is the SHA-256 of an LFS file or Git's SHA-1 of another. */
+const isHash = (etag: string) => /^(?:[0-9a-f]{64}|[0-9a-f]{40})$/u.test(etag);
 
 /** A file whose size the server does not say may have so many bytes. The hub says all sizes. */
 const largestUnsized = 1 << 26;
@@ -94,8 +99,8 @@ async function hasChecksum(path: string, etag: string, size: number | undefined)
     () => undefined,
   );
   if (actual === undefined || (size !== undefined && actual !== size)) return false;
-  const lfs = /^[0-9a-f]{64}$/u.test(etag);
-  if (!lfs && !commitPattern.test(etag)) return true;
+  if (!isHash(etag)) return true;
+  const lfs = etag.length === 64;
   const hash = createHash(lfs ? 'sha256' : 'sha1');
   if (!lfs) hash.update(`blob ${actual}\0`); // as Git hashes a file
   for await (const chunk of createReadStream(path)) hash.update(chunk as Buffer);

@@ -647,6 +647,17 @@ describe('a server that lies or falls silent', () => {
     expect(await failure()).toMatch(/does not say how large it is, and sends more than 64 MiB/);
   });
 
+  test('the same etag for every file, which is no hash: each file is its own', async () => {
+    server.fault = (request, response) => {
+      if (request.method !== 'HEAD') return false;
+      response.writeHead(200, { etag: '"abc"' }).end();
+      return true;
+    };
+    const { folder } = await hubSnapshot(mt5, () => ['config.json', 'model.safetensors'], options);
+    expect(readFileSync(join(folder, 'config.json'), 'utf8')).toBe(model['config.json']);
+    expect(readFileSync(join(folder, 'model.safetensors')).equals(weights)).toBe(true);
+  });
+
   test('a list with holes in it', async () => {
     server.fault = (request, response) => {
       if (!request.url?.startsWith('/api/')) return false;
