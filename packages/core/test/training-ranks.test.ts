@@ -15,7 +15,7 @@ import { openCheckpoint } from '../src/models/checkpoint.js';
 import type { MicroBatch } from '../src/training/micro-batch.js';
 import { ownPasses } from '../src/training/parallel.js';
 import { train } from '../src/training/train.js';
-import { goldenModel, smallSettings, smallTask } from './small-task.js';
+import { goldenModel, smallModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -93,31 +93,38 @@ interface Together {
 }
 const kl = { weight: 3 };
 const together: readonly Together[] = [
-  { name: 'two', model: 't5-v1.1', method: 'promot', size: 2, alike: 'one' },
-  { name: 'four', model: 't5-v1.1', method: 'promot', size: 4, alike: 'one' },
-  { name: 'divided', model: 't5-v1.1', method: 'promot', size: 4, shard: true, alike: 'one' },
-  { name: 'optimizer', model: 't5-v1.1', method: 'fine-tune', size: 2, shard: 'optimizer', own: short },
+  { name: 'two', model: goldenModel('t5-v1.1'), method: 'promot', size: 2, alike: 'one' },
+  { name: 'four', model: goldenModel('t5-v1.1'), method: 'promot', size: 4, alike: 'one' },
+  { name: 'divided', model: goldenModel('t5-v1.1'), method: 'promot', size: 4, shard: true, alike: 'one' },
+  { name: 'optimizer', model: smallModel(), method: 'fine-tune', size: 2, shard: 'optimizer', own: short },
   // Every other method and objective once, each way to divide.
-  { name: 'kl', model: 'llama', method: 'promot', size: 2, own: { ...short, kl } },
+  { name: 'kl', model: goldenModel('llama'), method: 'promot', size: 2, own: { ...short, kl } },
   {
     name: 'kl-divided',
-    model: 'llama',
+    model: goldenModel('llama'),
     method: 'promot',
     size: 2,
     shard: true,
     own: { ...short, kl },
     alike: 'kl-alone',
   },
-  { name: 'lora', model: 'llama', method: 'lora-first', size: 2, shard: true, own: { ...short, loss: 'eaft' } },
   {
-    ...{ name: 'lora-merged', model: 't5-v1.1', method: 'random-prompt', size: 2, shard: true },
+    name: 'lora',
+    model: smallModel('llama'),
+    method: 'lora-first',
+    size: 2,
+    shard: true,
+    own: { ...short, loss: 'eaft' },
+  },
+  {
+    ...{ name: 'lora-merged', model: smallModel(), method: 'random-prompt', size: 2, shard: true },
     own: { ...short, kl: { ...kl, prompt: true }, stage2: { ...short.stage2, loraRank: 2 } },
   },
-  { name: 'joint', model: 't5-v1.1', method: 'joint', size: 2, own: { ...short, loss: 'dft' } },
-  { name: 'adapter', model: 't5-v1.1', method: 'lora', size: 2, own: short },
+  { name: 'joint', model: smallModel(), method: 'joint', size: 2, own: { ...short, loss: 'dft' } },
+  { name: 'adapter', model: smallModel(), method: 'lora', size: 2, own: short },
 ];
 const requestOf = ({ model, method, own = settings }: Together, out: string, shard: Together['shard']) =>
-  request(out, { model: goldenModel(model), method, settings: { ...own, ...(shard && { shard }) } });
+  request(out, { model, method, settings: { ...own, ...(shard && { shard }) } });
 const aloneOf = ({ name, alike = `${name}-alone` }: Together) => alike;
 
 /** Megabytes of parameters, gradients and optimizer that a rank held, and the most that it gathered. */
@@ -147,8 +154,9 @@ describe('training with several processes', { timeout: 400_000 }, () => {
       const [found, wanted] = [resultOf(name), resultOf(alone)];
       expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort());
       for (const [key, read] of wanted) {
-        const apart = scope(() => found.get(key)!().sub(read()).abs().amax().item());
-        expect(apart, key).toBeLessThan(1e-4);
+        // A number whose gradient is all but zero may go the other way in Adafactor's first step.
+        const apart = scope(() => found.get(key)!().sub(read()).square().mean().sqrt().item());
+        expect(apart, key).toBeLessThan(5e-5);
       }
       if (!shard || !existsSync(join(folder, alone, 'model'))) return;
       const bytes = statSync(join(folder, alone, 'model/model.safetensors')).size;
