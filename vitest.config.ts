@@ -28,7 +28,12 @@ export default defineConfig({
     ],
   },
   test: {
-    include: ['packages/*/{src,test,lab}/**/*.test.ts'],
+    projects: [
+      { extends: true, test: { name: 'runs', include: ['packages/*/{test,lab}/**/*.test.ts'] } },
+      // Tests beside their source share a process a core: a process for each file takes as long as most of them. They
+      // put back what they change.
+      { extends: true, test: { name: 'rooms', include: ['packages/*/src/**/*.test.ts'], isolate: false } },
+    ],
     globalSetup: source('packages/torch/test/ensure-addon.ts'),
     setupFiles: source('packages/torch/test/quick-equality.ts'),
     pool: 'forks',
