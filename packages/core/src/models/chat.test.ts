@@ -59,6 +59,21 @@ describe('a template', () => {
     { role: 'assistant', content: 'b' },
   ];
 
+  test('writes what is no text as Python does, or not at all', () => {
+    const messages = [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: null, ok: true },
+    ];
+    const render = (source: string) => new ChatTemplate(source, {}, 'x').render(messages);
+    // What Transformers 5.17 writes.
+    expect(render('{% for m in messages %}{{ m.role }} {{ m.content }} {{ m.ok }};{% endfor %}{{ 2 / 1 }}')).toBe(
+      'user a ;assistant None True;2.0',
+    );
+    expect(render('{% macro f(m) %}{{ m.content }}{% endmacro %}{{ f(messages[0]) }}{{ none }}')).toBe('aNone');
+    expect(() => render('{{ messages[0].content.split() }}')).toThrow('it writes a list without tojson');
+    expect(() => render('{{ messages[0] }}')).toThrow('it writes an object without tojson');
+  });
+
   test('that refuses a conversation says why', () => {
     const { template, message } = golden.refused;
     const of = new ChatTemplate(plain(template), {}, 'x.jsonl line 3');

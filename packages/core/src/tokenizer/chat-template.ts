@@ -3,6 +3,7 @@
 import { Template } from '@huggingface/jinja';
 import { UserError } from '../base/errors.js';
 import { withinTime } from './patterns.js';
+import { asPython, written } from './template-output.js';
 
 /** A turn of a conversation, as templates read it. */
 export type Turn = Readonly<Record<string, unknown>> & { readonly role: string };
@@ -53,7 +54,7 @@ export class ChatTemplate {
     const parse = (text: string) => {
       try {
         // The block takes a line break that follows.
-        return new Template(`{% set range = promot_range %}${text.startsWith('\n') ? '\n' : ''}${text}`);
+        return asPython(new Template(`{% set range = promot_range %}${text.startsWith('\n') ? '\n' : ''}${text}`));
       } catch (error) {
         throw new UserError(`${place}: not a chat template that is understood: ${(error as Error).message}`);
       }
@@ -80,7 +81,7 @@ export class ChatTemplate {
   ): string {
     const values = {
       ...this.tokens,
-      ...{ messages, promot_range: boundedRange, add_generation_prompt: generationPrompt },
+      ...{ messages, promot_range: boundedRange, promot_written: written, add_generation_prompt: generationPrompt },
       ...(tools && { tools }),
       ...marks,
     };
