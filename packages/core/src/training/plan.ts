@@ -204,8 +204,7 @@ export function waysOf(trains: Way['trains'], ranks: number): Way[] {
     of(ranks > 1 ? 'data parallel' : 'one process', false, false),
     of(ranks > 1 ? 'data parallel, checkpointed' : 'one process, checkpointed', false, true),
     ...(ranks > 1 && trains === 'model' ? [of('optimizer divided, checkpointed', 'optimizer', true)] : []),
-    // LoRA of all layers is merged in the end, which a divided model cannot do.
-    ...(ranks > 1 && typeof trains === 'string' ? [of('divided', true, true)] : []),
+    ...(ranks > 1 ? [of('divided', true, true)] : []),
   ];
 }
 
