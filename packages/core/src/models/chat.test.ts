@@ -72,6 +72,8 @@ describe('a template', () => {
     expect(render('{% macro f(m) %}{{ m.content }}{% endmacro %}{{ f(messages[0]) }}{{ none }}')).toBe('aNone');
     expect(() => render('{{ messages[0].content.split() }}')).toThrow('it writes a list without tojson');
     expect(() => render('{{ messages[0] }}')).toThrow('it writes an object without tojson');
+    // Templates that join the arguments of a call as a text.
+    expect(() => render("{{ 'json: ' + messages[0] }}")).toThrow('it joins an object to a text');
   });
 
   test('that refuses a conversation says why', () => {

@@ -24,6 +24,9 @@ export interface RenderedChat {
 /** The largest text that a conversation may become. */
 const longestText = 2 ** 26;
 
+/** What the library makes of an object behind a text, which Python refuses to join. */
+const joinedObject = '[object Map]';
+
 /** Jinja's own would make any list that a template asks for. */
 function boundedRange(first: number, last?: number, step = 1): number[] {
   const [start, end] = last === undefined ? [0, first] : [first, last];
@@ -85,14 +88,16 @@ export class ChatTemplate {
       ...(tools && { tools }),
       ...marks,
     };
-    const { length } = JSON.stringify([messages, tools]);
+    const given = JSON.stringify([messages, tools]);
     let text: string;
     try {
-      text = withinTime(this.place, length, () => template.render(values), 'the chat template');
+      text = withinTime(this.place, given.length, () => template.render(values), 'the chat template');
     } catch (error) {
       if (error instanceof UserError) throw error;
       throw new UserError(`${this.place}: the chat template refuses the conversation: ${(error as Error).message}`);
     }
+    if (text.includes(joinedObject) && !given.includes(joinedObject))
+      throw new UserError(`${this.place}: the chat template refuses the conversation: it joins an object to a text`);
     if (text.length > longestText) throw new UserError(`${this.place}: the chat template makes too long a text`);
     return text;
   }

@@ -21,7 +21,7 @@ const isPlace = ({ type }: Node) => type === 'Identifier' || type === 'MemberExp
  * Sends every value that the template writes through the function `promot_written`, in place: render it with
  * `{ promot_written: written }`.
  *
- * @example written(asPython(new Template('{{ none }}')).render({ promot_written: written })) // 'None'
+ * @example asPython(new Template('{{ none }}')).render({ promot_written: written }) // 'None'
  */
 export function asPython(template: Template): Template {
   const walk = (nodes: Node[] | undefined) => {
@@ -37,7 +37,10 @@ export function asPython(template: Template): Template {
   return template;
 }
 
-/** A value as Python writes it; `isNone` where it is null. Throws for lists and objects, which templates give to `tojson`. */
+/**
+ * A value as Python writes it; `isNone` where it is null. Throws for lists and objects, which templates give to
+ * `tojson`.
+ */
 export function written(value: unknown, isNone = false): string | number {
   if (typeof value === 'string' || typeof value === 'number') return value;
   if (isNone) return 'None';
