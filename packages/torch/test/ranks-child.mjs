@@ -156,7 +156,7 @@ const parts = {
 
 async function facts(rank, size) {
   const store = distributed.getStore();
-  if (rank === 0) sleep(50).then(() => store.set('fact', 'größer'));
+  if (rank === 0) void sleep(50).then(() => store.set('fact', 'größer'));
   const text = await store.get('fact');
   await store.add('sum', rank + 1);
   await distributed.barrier();

@@ -175,7 +175,7 @@ test('a job that another process has is left to it and waited for; the lock of a
       lines.push(event.text);
       // The other one finishes.
       mkdirSync(folder.of(job!), { recursive: true });
-      folder.finish(job!, { seconds: 1 });
+      void folder.finish(job!, { seconds: 1 });
     },
   });
   expect(await waits).toBe(true);
