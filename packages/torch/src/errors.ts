@@ -85,10 +85,20 @@ export function systemError(error: unknown): UserError | undefined {
   return new UserError(`${path}: ${refusal}${bytes}`, { code: 'disk', cause: error });
 }
 
+/** How oneDNN says that it has no memory for a kernel that it was able to describe. */
+const lacksKernel = (message: string): boolean => /could not create a primitive(?! descriptor)/u.test(message);
+
+/** The same error; where its message hides that memory lacked, one that says so. */
+export function sayingMemory(error: unknown): unknown {
+  if (!(error instanceof Error) || !lacksKernel(error.message)) return error;
+  return new Error(`${error.message} (out of memory)`, { cause: error });
+}
+
 /** Whether libtorch failed because it got no memory, of a GPU or of the machine: with less work it may go on. */
 export function isOutOfMemory(error: unknown): boolean {
   return (
     error instanceof Error &&
-    /out of memory|(can't|cannot|not enough) (allocate )?memory|bad_alloc/i.test(error.message)
+    (/out of memory|(can't|cannot|not enough) (allocate )?memory|bad_alloc/i.test(error.message) ||
+      lacksKernel(error.message))
   );
 }

@@ -1,5 +1,6 @@
 // Tensor and its operators, under PyTorch's names. Every method is one ATen operator reached through the dispatcher;
 // operators that have no method yet are reached with `call`.
+import { sayingMemory } from './errors.js';
 import { type Handle, native } from './native.js';
 import { adopt } from './scope.js';
 
@@ -468,7 +469,11 @@ export function call(name: string, ...args: Argument[]): unknown {
     operator = native.findOperator(name);
     operators.set(name, operator);
   }
-  return wrap(native.callOperator(operator, ...args.map(unwrap)));
+  try {
+    return wrap(native.callOperator(operator, ...args.map(unwrap)));
+  } catch (error) {
+    throw sayingMemory(error);
+  }
 }
 
 /** `call` for the many operators that give one tensor. */

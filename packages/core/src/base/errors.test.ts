@@ -1,3 +1,4 @@
+import { isOutOfMemory, sayingMemory } from '@promot/torch/errors';
 import { expect, test } from 'vitest';
 import { UserError } from './errors.js';
 
@@ -12,4 +13,13 @@ test('a message is one printable line, whatever it quotes', () => {
   expect(new UserError(`${'\0'.repeat(1500)} end`).message.length).toBeLessThan(2000);
   expect(new UserError('Größe 日本 🎉 ▁').message).toBe('Größe 日本 🎉 ▁');
   expect(new UserError('x', { cause: 1 }).cause).toBe(1);
+});
+
+test('a lack of memory that oneDNN hides is told', () => {
+  const hidden = new Error('promot::frozen_linear(float32[2,31,32]): could not create a primitive');
+  expect(isOutOfMemory(hidden)).toBe(true);
+  expect((sayingMemory(hidden) as Error).message).toBe(`${hidden.message} (out of memory)`);
+  const other = new Error('could not create a primitive descriptor for a matmul');
+  expect(isOutOfMemory(other)).toBe(false);
+  expect(sayingMemory(other)).toBe(other);
 });
