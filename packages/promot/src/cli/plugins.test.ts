@@ -34,6 +34,13 @@ test('what a plugin registers is found by the commands', async () => {
   expect(wrong).toMatchObject({ code: 2, err: expect.stringContaining('did you mean own-task') });
 });
 
+test('a run of a method that no plugin has brought names the flag', async () => {
+  const run = mkdtempSync(join(folder, 'run-'));
+  writeFileSync(join(run, 'run.json'), JSON.stringify({ method: 'absent', model: 'lab', task: 'lab-rte', config: {} }));
+  const { code, err } = await promot('train', '--resume', run);
+  expect([code, err]).toEqual([2, expect.stringContaining('name it again with --plugin FILE.js')]);
+});
+
 describe('a plugin at fault is told in a line', () => {
   test.each([
     ['a missing file', join(folder, 'missing.js'), /missing\.js: no such file/],
