@@ -218,13 +218,21 @@ interface LabelPlace {
   readonly left: boolean;
 }
 
-/** Labels on the side where there is room, each moved up or down as little as keeps it off those before it. */
+/**
+ * Labels on the side where there is room, each moved up or down as little as keeps it off the labelled points and the
+ * labels before it. What two series say of one place is said once.
+ */
 function labelPlaces(
   points: readonly NumberPoint[],
   at: (point: NumberPoint) => readonly [number, number],
 ): LabelPlace[] {
-  const taken: { from: number; to: number; y: number }[] = [];
-  return points.map((point) => {
+  const isFirst = ({ x, y, label }: NumberPoint, i: number) =>
+    points.findIndex((p) => p.x === x && p.y === y && p.label === label) === i;
+  const taken = points.map((point) => {
+    const [x, y] = at(point);
+    return { from: x - 6, to: x + 6, y };
+  });
+  return points.filter(isFirst).map((point) => {
     const [x, y] = at(point);
     const left = x > width * 0.6;
     const length = point.label!.length * letterWidth;
