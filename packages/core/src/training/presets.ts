@@ -6,8 +6,8 @@ import type { LanguageModel } from '../models/model.js';
 import { ratesOf } from './rates.js';
 
 /**
- * Passes over the data that train the model, and what few rows need at least: FLAN-T5-small went from 8 to 85 %
- * between steps 14 and 28, at 51 rows of four classes.
+ * Passes over the data that train the model, and what few rows need at least: with 51 rows of four classes
+ * FLAN-T5-small had 54 % at step 20, where three epochs end, and 100 % at step 60.
  */
 const modelPasses = { epochs: 3, leastSteps: 60 };
 /**
