@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import fs, { readFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { distributed } from '@promot/torch';
-import { playParts, say } from '../../torch/test/play.mjs';
+import { playParts, say } from '../../torch/test/rank-parts.mjs';
 import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
 import { train } from '../dist/training/train.js';
 

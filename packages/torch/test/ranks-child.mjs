@@ -1,6 +1,6 @@
 // One rank of distributed.test.ts: plays the part that is named and prints one line of JSON about it. Runs from dist/.
 import { distributed, full, linear, ones, randn, scope, tensor, watchTensors } from '../dist/index.js';
-import { playParts, say } from './play.mjs';
+import { playParts, say } from './rank-parts.mjs';
 
 let seconds = 20;
 let given = {};
