@@ -1,7 +1,8 @@
 // SentencePiece models: the protobuf file read, and written as the content of a tokenizer.json.
 
 import { readFileSync } from 'node:fs';
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { createRequire } from 'node:module';
+import type { BinaryReader } from '@bufbuild/protobuf/wire';
 import { UserError } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import { checkLengths } from './description.js';
@@ -111,8 +112,13 @@ function parse(bytes: Uint8Array): SentencePieceModel {
 
 type FieldReaders = { readonly [field: number]: (reader: BinaryReader) => void };
 
+/** The protobuf reader, loaded with the first file: most checkpoints have a tokenizer.json, and it takes a while. */
+const protobuf = (): typeof import('@bufbuild/protobuf/wire') =>
+  createRequire(import.meta.url)('@bufbuild/protobuf/wire');
+
 /** Calls the reader of each field that has one and skips the others. */
 function eachField(message: Uint8Array, readers: FieldReaders): void {
+  const { BinaryReader, WireType } = protobuf();
   const reader = new BinaryReader(message);
   while (reader.pos < reader.len) {
     const [field, wireType] = reader.tag();

@@ -378,6 +378,7 @@ describe('bad input: one message of a line or two, exit 2', () => {
   test('flags and commands', async () => {
     await refused(/unknown option '--modle'\n\(Did you mean --model\?\)/u, 'train', '--modle', t5);
     await refused(/unknown command 'trian'\n\(Did you mean train\?\)/u, 'trian');
+    await refused(/unknown command 'trian'\n\(Did you mean train\?\)/u, 'help', 'trian');
     await refused(/promot score needs --input and --target, or --task with --record/u, 'score', '--model', t5);
     await refused(/needs --model, .*--resume RUN takes them from the run/u, 'train', '--resume');
     await refused(/whole number from 0 to 65535/u, 'serve', '--model', t5, '--port', '99999');

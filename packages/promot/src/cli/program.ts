@@ -1,8 +1,8 @@
-// All commands, and how their errors are reported. Only the command that is asked for is loaded, so that help comes at
-// once.
+// All commands, and how their errors are reported. Only what is asked for is loaded, so that help comes at once: the list
+// of commands needs no library, a command's own help needs Commander and that command.
 import { createRequire } from 'node:module';
 import { errorCodes, printable, systemError, UserError } from '@promot/core/errors';
-import { Command, CommanderError } from 'commander';
+import type { Command } from 'commander';
 import type { Io } from './io.js';
 import { runPlugins, takePlugins } from './plugins.js';
 
@@ -54,49 +54,79 @@ const firstWords = (
 \`${program} help\` lists all commands, \`${program} help train\` explains one.
 `;
 
+const description = 'Two-stage fine-tuning (ProMoT) of language models with less forgetting.';
+
+const usage = 'COMMAND [OPTIONS]';
+
+/** The list of all commands. */
+const overview = (program: string) => `Usage: promot ${usage}
+
+${description}
+
+Options:
+  -V, --version  output the version number
+  -h, --help     display help for command
+
+Commands:
+${commands.map(([name, summary]) => `  ${name.padEnd(15)}${summary}\n`).join('')}
+Every command takes --plugin FILE.js: metrics, methods, objectives, tasks and models of your own (docs/reference/commands.md).
+\`${program} help COMMAND\` explains a command; docs/reference/commands.md has examples.
+`;
+
 /**
  * Runs one command line (without `node` and the program's name) and gives the exit code: 0; 1 for a failure that is not
  * the user's; 2 for bad input; 130 for work that Ctrl-C ended, 143 for work that SIGTERM ended.
  */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {
   const called = io.program ?? 'promot';
+  try {
+    const { plugins, rest: words } = takePlugins(args);
+    const [first, ...rest] = words[0] === 'help' ? words.slice(1, 2).concat('--help') : words;
+    const answer = plainAnswer(first, called);
+    if (answer === undefined) return await runCommand(first!, rest, plugins, io);
+    io.stdout.write(answer);
+    return 0;
+  } catch (error) {
+    const { stopProgress } = await import('./progress.js');
+    stopProgress();
+    return report(error, io);
+  }
+}
+
+/** The answer to a first word that is no command: nothing typed, a flag for help or for the version. */
+function plainAnswer(first: string | undefined, called: string): string | undefined {
+  if (first === undefined) return firstWords(called);
+  if (first === '-h' || first === '--help') return overview(called);
+  return first === '-V' || first === '--version' ? `${version}\n` : undefined;
+}
+
+async function runCommand(first: string, rest: readonly string[], plugins: readonly string[], io: Io): Promise<number> {
+  const { Command, CommanderError } = await import('commander');
   const program = new Command('promot')
-    .description('Two-stage fine-tuning (ProMoT) of language models with less forgetting.')
-    .version(version, '-V, --version')
     .helpCommand(false)
     .enablePositionalOptions()
-    .usage('COMMAND [OPTIONS]')
+    .usage(usage)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
       writeErr: (text) => io.stderr.write(text),
-    })
-    .addHelpText(
-      'after',
-      `\nEvery command takes --plugin FILE.js: metrics, methods, objectives, tasks and models of your own (docs/reference/commands.md).\n\`${called} help COMMAND\` explains a command; docs/reference/commands.md has examples.`,
-    );
+    });
+  const known = commands.some(([name]) => name === first);
+  if (known) await import('../lab/register.js');
+  // Before the command is made: its help names the methods.
+  await runPlugins(plugins);
+  for (const [name, , load] of commands) {
+    const command = first === name ? (await load())(io) : new Command(name);
+    program.addCommand(command.copyInheritedSettings(program));
+  }
   try {
-    const { plugins, rest: words } = takePlugins(args);
-    if (words.length === 0) {
-      io.stdout.write(firstWords(called));
-      return 0;
-    }
-    const [first = '--help', ...rest] = words[0] === 'help' ? words.slice(1, 2).concat('--help') : words;
-    if (commands.some(([name]) => name === first)) await import('../lab/register.js');
-    // Before the command is made: its help names the methods.
-    await runPlugins(plugins);
-    for (const [name, summary, load] of commands) {
-      const command = first === name ? (await load())(io) : new Command(name).description(summary);
-      program.addCommand(command.copyInheritedSettings(program));
-    }
-    await program.parseAsync([first, ...rest], { from: 'user' });
+    // `promot foo --help` is an unknown command, too.
+    await program.parseAsync(known ? [first, ...rest] : [first], { from: 'user' });
     return io.exitCode;
   } catch (error) {
     // Commander has written its own message already. Help ends here, too, and needs no progress bar.
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
-    const { stopProgress } = await import('./progress.js');
-    stopProgress();
-    return report(error, io);
+    throw error;
   }
 }
 

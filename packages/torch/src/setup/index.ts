@@ -1,7 +1,6 @@
-// Set-up: from a bare machine to a loadable addon. `ensureAddon` does what is missing and is quick when nothing is.
-import { buildAddon, compilerAdvice, findCompiler, usePrebuilt } from './build.js';
+// Set-up: from a bare machine to a loadable addon. `ensureAddon` does what is missing and is quick when nothing is: the
+// download and the compiler's part load when they are needed.
 import { displayPath } from './cache.js';
-import { downloadLibtorch } from './download.js';
 import { SetupError } from './errors.js';
 import { type Libtorch, locateLibtorch } from './locate.js';
 import { type OnProgress, reportTo } from './progress.js';
@@ -36,13 +35,14 @@ export async function ensureAddon(options: EnsureOptions = {}): Promise<string> 
   const onProgress = options.onProgress ?? reportTo();
   const { libtorch: found, notes } = await locateLibtorch();
   for (const message of notes) onProgress({ kind: 'note', message });
-  const libtorch = found ?? (await downloadLibtorch(onProgress));
+  const libtorch = found ?? (await (await import('./download.js')).downloadLibtorch(onProgress));
   const addon = await makeAddon(libtorch, onProgress);
   await writeStamp(addon, libtorch);
   return addon;
 }
 
 async function makeAddon(libtorch: Libtorch, onProgress: OnProgress): Promise<string> {
+  const { buildAddon, compilerAdvice, findCompiler, usePrebuilt } = await import('./build.js');
   const prebuilt = await usePrebuilt(libtorch, onProgress);
   if (prebuilt) return prebuilt;
   const compiler = await findCompiler();
