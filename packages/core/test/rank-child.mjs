@@ -5,6 +5,14 @@ import { syncBuiltinESMExports } from 'node:module';
 import { distributed } from '@promot/torch';
 import { playParts, say } from '../../torch/test/rank-parts.mjs';
 import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
+import { evaluateText } from '../dist/evaluation/text.js';
+import { generateTurns } from '../dist/generation/chat.js';
+import { generate } from '../dist/generation/generate.js';
+import { score } from '../dist/generation/score.js';
+import { scoreChoices } from '../dist/generation/score-choices.js';
+import { scoreContinuations } from '../dist/generation/score-continuations.js';
+import { loadFolder } from '../dist/models/load.js';
+import { Shards } from '../dist/training/shards.js';
 import { train } from '../dist/training/train.js';
 
 const parts = {
@@ -65,6 +73,45 @@ const parts = {
   async evaluate(_, { request: { model, task, out } }) {
     const options = { beams: 2, batchSize: 2, nll: true, split: 'validation' };
     return evaluateTasks({ ...options, model, tasks: [task], out });
+  },
+  /** All that a model is asked for, with `shard` of one that is divided; and how many passes this rank made. */
+  async answers(_, { folder, shard }) {
+    const [loaded, base] = [loadFolder(folder, 'float32'), loadFolder(folder, 'float32')];
+    const { model } = loaded;
+    const prompt = model.embedding.narrow(0, 40, 3).clone();
+    const range = (start, count) => Array.from({ length: count }, (_, i) => 20 + ((start * 7 + i * 3) % 200));
+    const inputs = [3, 9, 5, 6, 7, 4, 8].map((length, i) => range(i, length));
+    // Behind a beginning that they share.
+    const exemplars = inputs.map((input) => [...range(1, 30), ...input]);
+    const targets = inputs.map((input, i) => ({ input, target: range(i + 3, 1 + (i % 3)) }));
+    const [few, many] = [{ batchSize: 2 }, { batchSize: 3, prompt }];
+    const choices = [range(2, 3), range(3, 1)];
+    const questions = (own) => own.map((context) => choices.map((ids) => ({ context, ids })));
+    const texts = ['Rivers rose.', 'It rained all day, and nobody went out.', '', 'Good morning! '.repeat(9)];
+    const template = '{% for message in messages %}{{ message.content }} {% endfor %}';
+    const turns = texts.slice(0, 2).map((content) => ({ messages: [{ role: 'user', content }], template }));
+    const isDecoder = model.kind === 'decoder-only';
+    const shards = shard ? new Shards(model, 'all') : undefined;
+    let passes = 0;
+    const { toLogits } = model;
+    model.toLogits = (states) => toLogits.call(model, states, passes++);
+    const found = {
+      beams: await generate(model, inputs, { ...few, beams: 2, maxNewTokens: 6 }),
+      greedy: await generate(model, exemplars, { ...many, beams: 1, maxNewTokens: 5, choices }),
+      loss: await score(model, targets, many),
+      choices: await scoreChoices(model, exemplars, choices, few),
+      continuations: await scoreContinuations(model, questions(inputs), many),
+      shared: await scoreContinuations(model, questions(exemplars), few),
+      ...(isDecoder && {
+        turns: await generateTurns(loaded, turns, { maxNewTokens: 5, batchSize: 1 }),
+        text: await evaluateText(loaded, texts, { window: 8, base, prompt, batchSize: 2 }),
+      }),
+    };
+    // For 16 rows and more one process lays its weights out anew, which rounds in another way.
+    const rows = await generate(model, [...inputs, ...exemplars], { ...many, beams: 2, maxNewTokens: 3 });
+    shards?.dispose();
+    for (const one of [loaded, base, prompt]) one.dispose();
+    return { found, rows, passes };
   },
 };
 

@@ -238,6 +238,27 @@ describe('training with several processes', { timeout: 400_000 }, () => {
     expect(existsSync(join(folder, 'differs'))).toBe(false);
   });
 
+  test.each([
+    ['llama', 2, false],
+    ['llama', 3, true],
+    ['t5-v1.1', 2, true],
+  ] as const)('%s: answers of all kinds, by %i ranks, have the bits of one; divided: %s', async (name, size, shard) => {
+    const answersOf = async (count: number, divided: boolean) => {
+      const all = await results(count, 'answers', { folder: goldenModel(name), shard: divided });
+      return all.map(
+        (one) => one!.result as { found: object; rows: { ids: number[]; score: number }[]; passes: number },
+      );
+    };
+    const [alone] = await answersOf(1, false);
+    for (const { found, rows, passes } of await answersOf(size, shard)) {
+      expect(found).toEqual(alone!.found);
+      expect(rows.map(({ ids }) => ids)).toEqual(alone!.rows.map(({ ids }) => ids));
+      for (const [i, { score }] of rows.entries()) expect(score).toBeCloseTo(alone!.rows[i]!.score, 5);
+      // A prefix is read by each rank, and batches do not come out even.
+      expect(passes).toBeLessThan(((size + 2) / (3 * size)) * alone!.passes);
+    }
+  });
+
   test('evaluates to the same bits, and goes on with the answers that rank 0 has', async () => {
     const { model, out } = request('evaluated');
     const asked = { beams: 2, batchSize: 2, nll: true, split: 'validation' } as const;

@@ -3,6 +3,7 @@
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { breathe } from '../generation/batches.js';
+import { Division } from '../generation/division.js';
 import { score } from '../generation/score.js';
 import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
 import { resultOf } from '../metrics/metric.js';
@@ -53,7 +54,7 @@ export interface DocumentResult {
  * Measures a model on documents. As in lm-evaluation-harness' `loglikelihood_rolling`, a document is predicted from its
  * first token on, behind the start token (for want of one, the end token), which is not predicted; one of more tokens
  * than a window is predicted window by window, each behind one token before it, the last one behind as many as fit.
- * Empty documents count for nothing.
+ * Empty documents count for nothing. Ranks that work together divide the windows; `base` is then whole on each.
  *
  * Errors: a UserError for an encoder-decoder, for no text, for a `base` with other tokens.
  *
@@ -108,11 +109,22 @@ export async function evaluateText(
   if (!base) return result;
 
   const divergences = texts.map(() => 0);
-  for (const { document, example } of windows) {
-    await breathe(signal);
-    divergences[document]! += divergenceOf(base, loaded, example, prompt);
+  const byWindow: number[] = [];
+  const division = new Division<number>(model);
+  const hear = (i: number, nats: number) => {
+    byWindow[i] = nats;
     progress();
+  };
+  for (const [i, { example }] of windows.entries()) {
+    if (!division.takesNext()) continue;
+    await breathe(signal);
+    const own = divergenceOf(base, loaded, example, prompt);
+    division.add(i, own);
+    hear(i, own);
   }
+  await division.finish(hear);
+  // In the windows' order, whoever read them.
+  for (const [i, { document }] of windows.entries()) divergences[document]! += byWindow[i]!;
   const divergence = resultOf(
     texts.map((_, i) => [divergences[i]!, tokens[i]!]),
     { aggregate: ([sum, count]) => sum! / count!, signature: 'kl|nats per token' },

@@ -1,6 +1,7 @@
 // The batches of a long piece of work divided over the ranks that work together. Batches stay whole: so every rank
 // gets, in the end, just the numbers that one process alone would have computed.
 import { distributed } from '@promot/torch';
+import type { ApartPasses } from '../models/blocks.js';
 import type { LanguageModel } from '../models/model.js';
 
 const longestBatchSeconds = 3600;
@@ -9,13 +10,14 @@ const longestBatchSeconds = 3600;
 export class Division<T> {
   #batches = 0;
   readonly #own: [number: number, result: T][] = [];
-  readonly #rank: number;
-  readonly #ranks: number;
+  readonly #rank = distributed.getRank();
+  readonly #ranks = distributed.getWorldSize();
+  readonly #apart: ApartPasses | undefined;
 
-  /** All ranks run the blocks of a divided model together: each goes through all batches. */
+  /** Until `finish` each rank goes through passes of its own, also of a model that is divided. */
   constructor({ blocks }: LanguageModel) {
-    this.#rank = blocks.divided ? 0 : distributed.getRank();
-    this.#ranks = blocks.divided ? 1 : distributed.getWorldSize();
+    this.#apart = blocks.apart;
+    this.#apart?.begin();
   }
 
   /** Whether the next batch is this rank's to do. */
@@ -31,6 +33,7 @@ export class Division<T> {
   /** Waits for all ranks and hears of the items that others did. */
   async finish(hear: (number: number, result: T) => void): Promise<void> {
     if (this.#ranks === 1) return;
+    await this.#apart?.end();
     // A batch may take one rank minutes, where the others have none.
     await distributed.monitoredBarrier(longestBatchSeconds);
     const all = await distributed.allGatherObject(this.#own);

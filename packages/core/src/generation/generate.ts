@@ -137,7 +137,8 @@ export async function generate(
         trimMemory();
       }
     });
-  if (inputs.length * beams < fewRows) await search();
+  // The layers of a divided model have their weights for the moment only.
+  if (inputs.length * beams < fewRows || model.blocks.divided) await search();
   else await withPackedWeights([...model.linears.values(), model.head], search);
   await division.finish(hear);
   return results;

@@ -5,6 +5,7 @@ import { UserError } from '../base/errors.js';
 import type { ForwardOptions, Ids, LanguageModel, TokenizedExample } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
+import { Division } from './division.js';
 import { forSharedPrefix, longestSharing } from './shared-prefix.js';
 
 /** A continuation and what it stands behind, as token ids, neither of them empty. */
@@ -37,6 +38,8 @@ const leastContext = 8;
 
 /** One sequence that the model reads: continuations that differ in their last token only share it. */
 interface Row extends TokenizedExample {
+  /** Its place among all rows. */
+  readonly number: number;
   readonly question: number;
   /** Numbers of the continuations that it serves. */
   readonly serves: readonly number[];
@@ -70,7 +73,12 @@ export async function scoreContinuations(
     onResult?.(row.question, results[row.question]!);
     onProgress?.(++done, questions.length);
   };
-  const run = async (rows: readonly Row[], attach: ForwardOptions): Promise<void> => {
+  const division = new Division<readonly ContinuationScore[]>(model);
+  const run = async (
+    rows: readonly Row[],
+    attach: ForwardOptions,
+    isOwn = () => division.takesNext(),
+  ): Promise<void> => {
     const before = attach.prompt?.size(0) ?? attach.prefix?.length ?? 0;
     const lengths = rows.map(({ input, target }) => before + input.length + target.length);
     const batches = lengthSortedBatches(lengths, batchSize, (batch) => {
@@ -81,14 +89,19 @@ export async function scoreContinuations(
       );
     });
     for (const places of batches) {
+      if (!isOwn()) continue;
       await breathe(signal);
       const batch = places.map((i) => rows[i]!);
       const scores = scoreRows(model, batch, questions, attach);
-      for (const [i, row] of batch.entries()) take(row, scores[i]!);
+      for (const [i, row] of batch.entries()) {
+        division.add(row.number, scores[i]!);
+        take(row, scores[i]!);
+      }
     }
   };
 
-  const all = questions.map((question, number) => rowsOf(question, number));
+  let count = 0;
+  const all = questions.map((question, i) => rowsOf(question, i).map((row): Row => ({ ...row, number: count++ })));
   const alone: Row[] = [];
   const together: { rows: Row[]; shared: number }[] = [];
   for (const rows of all) {
@@ -121,23 +134,22 @@ export async function scoreContinuations(
           attach,
         ),
     );
+    await division.finish((number, scores) => take(everything[number]!, scores));
     return results;
   }
   if (alone.length > 0) await run(alone, { prompt });
   together.sort((a, b) => b.shared - a.shared);
   for (const { rows, shared } of together) {
+    if (!division.takesNext()) continue;
     const prefix = noGrad(() => model.readPrefix!(rows[0]!.input.slice(0, shared), prompt));
     try {
-      if (prefix === undefined) await run(rows, { prompt });
-      else
-        await run(
-          rows.map((row) => withoutFirst(row, shared)),
-          { prefix },
-        );
+      const own = prefix ? rows.map((row) => withoutFirst(row, shared)) : rows;
+      await run(own, prefix ? { prefix } : { prompt }, () => true);
     } finally {
       prefix?.dispose();
     }
   }
+  await division.finish((number, scores) => take(everything[number]!, scores));
   return results;
 }
 
@@ -146,13 +158,13 @@ function withoutFirst(row: Row, count: number): Row {
 }
 
 /** The sequences of a question. */
-function rowsOf(question: readonly Continuation[], number: number): Row[] {
-  const rows = new Map<string, Row & { serves: number[] }>();
-  for (const [i, { context, ids }] of question.entries()) {
+function rowsOf(continuations: readonly Continuation[], question: number): Omit<Row, 'number'>[] {
+  const rows = new Map<string, Omit<Row, 'number'> & { serves: number[] }>();
+  for (const [i, { context, ids }] of continuations.entries()) {
     const key = `${context.join()} ${ids.slice(0, -1).join()}`;
     const same = rows.get(key);
     if (same) same.serves.push(i);
-    else rows.set(key, { input: context, target: ids, question: number, serves: [i] });
+    else rows.set(key, { input: context, target: ids, question, serves: [i] });
   }
   return [...rows.values()];
 }

@@ -31,6 +31,13 @@ export interface BlockExecutor {
   runLast<O>(block: Block, body: () => O): O;
 }
 
+/** Lets each rank of a divided model go through passes of its own between `begin` and `end`, as many as it likes. */
+export interface ApartPasses {
+  begin(): void;
+  /** Goes along with the ranks that still have passes. */
+  end(): Promise<void>;
+}
+
 /** A tensor that is divided over the ranks by rows: `read` gathers it, and all ranks must call that together. */
 export interface Divided extends LazyTensor {
   /** This rank's rows. */
@@ -46,6 +53,8 @@ export class Blocks {
   executor: BlockExecutor | undefined;
   /** The parameters that are whole on no rank, while the model is divided. */
   divided: ReadonlyMap<Tensor, Divided> | undefined;
+  /** While the model is divided: for passes without gradients that are not the same on all ranks. */
+  apart: ApartPasses | undefined;
   /** Where the parameters have shapes, and no values of their own yet. */
   unread: Unread | undefined;
   readonly #blocks = new Map<object, Block>();

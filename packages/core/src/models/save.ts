@@ -46,11 +46,7 @@ export async function saveModel(
       // The others give their rows of what one writes.
       else for (const [, tensor] of tensors) scope(() => tensor.read());
   };
-  try {
-    noGrad(write);
-  } catch (error) {
-    throw await distributed.explained(error);
-  }
+  noGrad(write);
   if (divided) await distributed.monitoredBarrier(longestWriteSeconds);
   if (divided && distributed.getRank() !== 0) return;
   await replaceWeights(folder, files);

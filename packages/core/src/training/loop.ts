@@ -3,7 +3,6 @@
 import {
   clipScale,
   deriveSeed,
-  distributed,
   gradientNorm,
   inModule,
   isOutOfMemory,
@@ -115,8 +114,6 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   };
   try {
     return await withPackedWeights(isDivided ? [] : packedLayers(model, trained), run, { gradient: true });
-  } catch (error) {
-    throw await distributed.explained(error);
   } finally {
     table?.dispose();
     for (const parameter of moved) {

@@ -1,4 +1,5 @@
 // A run under way: stage after stage, each going on from where it stands.
+import { distributed } from '@promot/torch';
 import type { MetricsFileLine } from '../artifacts/metrics-file.js';
 import type { Candidate, RunFolder, StageState } from '../artifacts/run-folder.js';
 import { flattened } from '../artifacts/training-run.js';
@@ -24,7 +25,13 @@ export async function walk(folder: RunFolder, setup: RunSetup, asked: TrainReque
   const context = { folder, setup, request, measurer, agreeToStop };
   const ended: { state: StageState; best: Candidate }[] = [];
   for (const phase of setup.phases) {
-    const { finished: whole, best, state } = await runStage(phase, context);
+    const {
+      finished: whole,
+      best,
+      state,
+    } = await runStage(phase, context).catch(async (error: unknown) => {
+      throw await distributed.explained(error);
+    });
     if (!whole) {
       finished = false;
       break;

@@ -2,6 +2,7 @@
 // PyTorch's FSDP). Of each parameter of a block a rank has its rows only: their values, their gradient and their
 // optimizer state. A block's parameters are gathered one block ahead, used, and let go; its gradients are summed, and
 // each rank keeps its rows. What belongs to no block (norms at the ends, position tables, a prompt, LoRA) stays whole.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   call,
   type DType,
@@ -12,10 +13,12 @@ import {
   type Parameters,
   scope,
   type Tensor,
+  tensor,
   trimMemory,
+  withDevice,
   zeros,
 } from '@promot/torch';
-import type { Block, BlockExecutor, Divided } from '../models/blocks.js';
+import type { ApartPasses, Block, BlockExecutor, Divided } from '../models/blocks.js';
 import type { LanguageModel } from '../models/model.js';
 import { type Gathering, type Piece, RowExchange } from './row-exchange.js';
 
@@ -43,7 +46,7 @@ const copyOf = ({ forward, backward }: Next): Next => ({ forward: new Map(forwar
 const bytesOf = (dtype: DType) => (dtype === 'float32' ? 4 : 2);
 const numelOf = (shape: readonly number[]) => shape.reduce((product, side) => product * side, 1);
 
-export class Shards implements BlockExecutor {
+export class Shards implements BlockExecutor, ApartPasses {
   readonly #pieces = new Map<Tensor, Piece>();
   readonly #firstRows: number[] = [];
   readonly #byName = new Map<string, Piece>();
@@ -53,6 +56,8 @@ export class Shards implements BlockExecutor {
   /** The same when the step began. */
   #nextBefore: Next = this.#next;
   #before: Block | undefined;
+  /** Whether this rank goes through passes of its own. */
+  #isApart = false;
   readonly #rank = distributed.getRank();
   readonly #ranks = distributed.getWorldSize();
   #mostGathered = 0;
@@ -81,6 +86,7 @@ export class Shards implements BlockExecutor {
     model.blocks.unread = undefined;
     if (part === 'optimizer') return;
     model.blocks.executor = this;
+    model.blocks.apart = this;
     model.blocks.divided = new Map(
       [...this.#pieces].map(([parameter, piece]) => [parameter, this.divided(piece.name, piece.own)!]),
     );
@@ -281,7 +287,8 @@ export class Shards implements BlockExecutor {
   // --- a pass without gradients ---
 
   run<I, O>(block: Block, inputs: I, body: (inputs: I) => O): O {
-    this.before(block);
+    if (this.#isApart) this.#meetFor(block);
+    else this.before(block);
     try {
       return body(inputs);
     } finally {
@@ -293,15 +300,53 @@ export class Shards implements BlockExecutor {
     return this.run(block, undefined, body);
   }
 
+  begin(): void {
+    this.#isApart = true;
+  }
+
+  async end(): Promise<void> {
+    while (this.#meet(undefined)) await nextTurn();
+    this.#isApart = false;
+  }
+
+  /** Comes to the gathering of a block. Those that only other ranks need are gathered meanwhile. */
+  #meetFor(block: Block): void {
+    while (this.#meet(block) !== block);
+  }
+
+  /**
+   * Gathers the first of the blocks that the ranks need next; none where none needs one. So a rank that is behind, at
+   * the beginning of a pass, catches up with the others, and they go on side by side.
+   */
+  #meet(wanted: Block | undefined): Block | undefined {
+    const { list } = this.#model.blocks;
+    // The CPU's processes agree on it, so that a GPU goes on meanwhile.
+    const first = withDevice('cpu', () =>
+      scope(() => {
+        const place = tensor([wanted ? list.indexOf(wanted) : list.length], { dtype: 'int64' });
+        blocking.allReduce(place, 'min')();
+        return place.item();
+      }),
+    );
+    const chosen = list[first];
+    if (chosen) this.before(chosen, 'forward', chosen === wanted);
+    return chosen;
+  }
+
   // --- a pass with gradients: see BlockHooks ---
 
-  before(block: Block, direction: 'forward' | 'backward' = 'forward'): void {
+  /** @param isUsed whether this rank runs the block, or only gathers it for others */
+  before(block: Block, direction: 'forward' | 'backward' = 'forward', isUsed = true): void {
     const next = this.#next[direction];
     if (this.#before) next.set(this.#before, block);
     this.#before = block;
     // What was gathered early and is not what comes goes.
     for (const other of this.#gathered.keys()) if (other !== block) this.#drop(other);
-    this.#make(block);
+    if (isUsed) this.#make(block);
+    else {
+      this.#start(block);
+      this.#drop(block);
+    }
     const following = next.get(block);
     if (following && following !== block) this.#start(following);
   }
@@ -385,5 +430,6 @@ export class Shards implements BlockExecutor {
     for (const { own } of this.#pieces.values()) own.dispose();
     this.#model.blocks.executor = undefined;
     this.#model.blocks.divided = undefined;
+    this.#model.blocks.apart = undefined;
   }
 }

@@ -182,8 +182,8 @@ export const blocking = {
     );
   },
   /** See `allReduce`. */
-  allReduce(tensor: Tensor): () => void {
-    return started('all_reduce', tensor, () => call('_c10d_functional::all_reduce_', tensor, 'sum', NAME));
+  allReduce(tensor: Tensor, reduce: ReduceOp = 'sum'): () => void {
+    return started('all_reduce', tensor, () => call('_c10d_functional::all_reduce_', tensor, reduce, NAME));
   },
   /** See `broadcast`. */
   broadcast(tensor: Tensor, source = 0): () => void {
