@@ -23,12 +23,19 @@ const standIns: Readonly<Record<string, (call: Call, ...args: never[]) => unknow
   'aten::logical_and': (call, x: Handle, y: Handle) => call('aten::bitwise_and.Tensor', x, y),
   'aten::logsumexp': (call, x: Handle, dims: number[], keepDim: boolean) =>
     call('aten::sum.dim_IntList', x, dims, keepDim),
-  'aten::scaled_dot_product_attention': (call, q: Handle, k: Handle, v: Handle, mask: Handle | null) => {
-    const scores = call('aten::matmul', q, call('aten::transpose.int', k, -2, -1));
-    const masked = mask === null ? scores : call('aten::add.Tensor', scores, mask);
-    return call('aten::matmul', call('aten::softmax.int', masked, -1), v);
-  },
+  // Of shapes alone; another test looks at the numbers.
+  'aten::_flash_attention_forward': (call, q: Handle, k: Handle, v: Handle) => [
+    call('aten::add.Tensor', q, call('aten::add.Tensor', call('aten::sum', k), call('aten::sum', v))),
+  ],
+  'aten::scaled_dot_product_attention': attention,
+  'promot::attention': attention,
 };
+
+function attention(call: Call, q: Handle, k: Handle, v: Handle, mask: Handle | null): unknown {
+  const scores = call('aten::matmul', q, call('aten::transpose.int', k, -2, -1));
+  const masked = mask === null ? scores : call('aten::add.Tensor', scores, mask);
+  return call('aten::matmul', call('aten::softmax.int', masked, -1), v);
+}
 
 export interface Watch {
   /** How often each operator was called. */

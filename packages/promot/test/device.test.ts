@@ -77,6 +77,8 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
       >[1],
       what !== 'model',
     );
+    // Which kernels there are is found out once.
+    await score(model, examples, { prompt });
     watch.reads = 0;
     const steps = 2;
     await trainLoop({
@@ -96,6 +98,8 @@ describe.each(['t5-v1.1', 'llama'])('%s', (name) => {
     // The loss and the norms of the gradients, whatever the number of passes and parameters.
     expect(watch.reads).toBe(2 * steps);
     expect(watch.calls.get('promot::dropout')).toBeGreaterThan(0);
+    // Sequences side by side in one kernel, where there is one.
+    expect(watch.calls.has('aten::_flash_attention_forward')).toBe(name === 'llama');
     // One kernel a parameter and step, on every device.
     const fused = kind === 'adamw' ? steps * trained.size : undefined;
     expect(watch.calls.get('aten::_fused_adamw_')).toBe(fused);

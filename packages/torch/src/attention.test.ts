@@ -1,6 +1,6 @@
 // Attention in bf16 on a CPU goes another way than in fp32, which is the fused kernel's: both against the formula.
 import { describe, expect, test } from 'vitest';
-import { grad, ones, randn, scaledDotProductAttention, type Tensor, tril, zeros } from './index.js';
+import { dropout, grad, ones, op, randn, scaledDotProductAttention, type Tensor, tril, zeros } from './index.js';
 
 const [B, H, T, S, D] = [2, 3, 5, 5, 16];
 const inputs = () => [randn([B, H, T, D], 1), randn([B, H, S, D], 2), randn([B, H, S, D], 3)] as const;
@@ -55,13 +55,31 @@ describe.each([
     });
   });
 
-  test('weights may be changed before they meet the values', () => {
+  test('dropout falls on the weights', () => {
     const [q, k, v] = inputs().map((x) => x.to(dtype)) as [Tensor, Tensor, Tensor];
-    const onWeights = (weights: Tensor) => {
-      expect(weights.shape).toEqual([B * H, T, S]);
-      return weights.mul(2);
-    };
-    const twice = scaledDotProductAttention(q, k, v, { onWeights });
-    expect(largest(twice, scaledDotProductAttention(q, k, v).float().mul(2))).toBeLessThan(tolerance);
+    const [rate, seed] = [0.4, 6];
+    const weights = q
+      .float()
+      .matmul(k.float().transpose(2, 3))
+      .mul(D ** -0.5)
+      .softmax(-1);
+    const wanted = dropout(weights, rate, seed).matmul(v.float());
+    const found = scaledDotProductAttention(q, k, v, { dropout: { rate, seed } });
+    expect(largest(found, wanted)).toBeLessThan(2 * tolerance);
+  });
+
+  // What a GPU does within its kernel.
+  test("libtorch's own dropout: a function of the seed, the same backward, and as much as the rate says", () => {
+    const [q, k] = inputs().map((x) => x.to(dtype)) as [Tensor, Tensor, Tensor];
+    const one = learnable(ones([B, H, S, D], dtype));
+    const attend = (seed: number) => op('promot::attention', q, k, one, null, 0.25, false, null, seed);
+    const [found, again, other] = [attend(3), attend(3), attend(4)] as [Tensor, Tensor, Tensor];
+    expect(found.equal(again)).toBe(true);
+    expect(found.equal(other)).toBe(false);
+    // Of ones each output is the sum of what is left of the weights: 1, on average.
+    const sums = Array.from({ length: 40 }, (_, seed) => attend(seed).float().mean().item());
+    expect(sums.reduce((sum, x) => sum + x, 0) / 40).toBeCloseTo(1, 1);
+    const [gradient] = grad([found.sum()], [one]);
+    expect(Math.abs(gradient!.float().sum().item() / found.float().sum().item() - 1)).toBeLessThan(tolerance);
   });
 });

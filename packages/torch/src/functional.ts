@@ -37,22 +37,29 @@ const mostPlainScores = 512 * 512;
 /**
  * softmax(query key^T * scale + mask) value, for query [B, H, T, D] and key, value [B, H, S, D]; `mask` broadcasts to
  * [B, H, T, S]: true where attention is allowed, or numbers to add. `scale` is 1 / sqrt(D) where it is not given.
- * `onWeights` takes the weights [B * H, T, S] before they meet the values: dropout, which the fused kernel does not
- * have on a CPU.
+ * `dropout` falls on the weights before they meet the values: as `dropout` does on a CPU, whose fused kernel has none,
+ * and elsewhere within the kernel, with another mask of the same seed (native/attention.cc).
  */
 export function scaledDotProductAttention(
   query: Tensor,
   key: Tensor,
   value: Tensor,
-  options: { mask?: Tensor; causal?: boolean; scale?: number; onWeights?: (weights: Tensor) => Tensor } = {},
+  options: {
+    mask?: Tensor;
+    causal?: boolean;
+    scale?: number;
+    dropout?: { rate: number; seed: number } | undefined;
+  } = {},
 ): Tensor {
-  const { mask, causal = false, scale, onWeights } = options;
+  const { mask, causal = false, scale, dropout: { rate, seed } = { rate: 0, seed: 0 } } = options;
   const [b, h, t, d] = query.shape as [number, number, number, number];
   const s = key.size(2);
+  if (rate > 0 && query.device !== 'cpu')
+    return op('promot::attention', query, key, value, mask ?? null, rate, causal, scale ?? null, seed);
   // On a CPU the fused kernel multiplies head by head. In bf16 each of these products has a cost of its own: with the
   // gradient it takes 2 to 9 times as long (bench/attention.mjs).
   const slow = query.dtype === 'bfloat16' && query.device === 'cpu' && t * s <= mostPlainScores;
-  if (!onWeights && !slow)
+  if (rate === 0 && !slow)
     return op('aten::scaled_dot_product_attention', query, key, value, mask ?? null, 0, causal, scale ?? null, false);
   return scope(() => {
     const allowed = causal ? tril(ones([t, s], 'bool')) : mask?.dtype === 'bool' ? mask : undefined;
@@ -65,8 +72,9 @@ export function scaledDotProductAttention(
       1,
       scale ?? d ** -0.5,
     );
-    const weights = scores.softmax(-1);
-    return (onWeights ? onWeights(weights) : weights).bmm(value.reshape(b * h, s, d)).view(b, h, t, d);
+    return dropout(scores.softmax(-1), rate, seed)
+      .bmm(value.reshape(b * h, s, d))
+      .view(b, h, t, d);
   });
 }
 

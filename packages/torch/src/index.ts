@@ -22,6 +22,14 @@ export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
 export {
+  hasPackedAttention,
+  mostPackedApart,
+  type Packed,
+  packedAttention,
+  packedAttentionApart,
+  packedPlaces,
+} from './packed-attention.js';
+export {
   formatProfile,
   inModule,
   type OperatorTime,

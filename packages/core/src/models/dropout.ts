@@ -11,7 +11,12 @@ export class Dropout {
     readonly seed: number,
   ) {}
   apply(x: Tensor): Tensor {
-    return dropout(x, this.rate, deriveSeed(this.seed, this.place++));
+    const { rate, seed } = this.next();
+    return dropout(x, rate, seed);
+  }
+  /** What the next mask follows from. */
+  next(): { readonly rate: number; readonly seed: number } {
+    return { rate: this.rate, seed: deriveSeed(this.seed, this.place++) };
   }
 }
 

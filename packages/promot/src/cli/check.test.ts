@@ -14,7 +14,7 @@ test('every family, and all else, is as it should be on the CPU; another loss or
     { ...second, name: 'another token', fp32: { ...second.fp32, beams: [[1], [2]] } },
   ];
   const results = await checkDevice('cpu', () => {}, { ...file, families: [...families, ...wrong] });
-  expect(results.length).toBe(2 * (families.length + wrong.length) + 6);
+  expect(results.length).toBe(2 * (families.length + wrong.length) + 8);
   const bad = results.filter(({ ok }) => !ok);
   expect(bad.map(({ name }) => name)).toEqual(['another loss, float32', 'another token, float32']);
   expect(bad[0]!.found).toMatch(/^loss: number 1 is /);

@@ -2,9 +2,13 @@
 import { readFileSync } from 'node:fs';
 import { chooseDevice, type DeviceSetting } from '@promot/core/models';
 import {
+  type Device,
   dropout,
+  grad,
   libtorch,
+  mostPackedApart,
   noGrad,
+  packedAttentionApart,
   plainRmsNorm,
   rmsNorm,
   scaledDotProductAttention,
@@ -58,7 +62,9 @@ export async function checkDevice(
   };
   await withDevice(device, async () => {
     await check('operators', () => noGrad(() => scope(checkOperators)));
+    await check('packed attention', () => checkPacked(device));
     await check('dropout and seeds', () => noGrad(() => scope(checkDropout)));
+    await check('attention with dropout', () => scope(checkAttentionDropout));
     const left = watchTensors();
     for (const dtype of ['float32', 'bfloat16'] as const)
       for (const { name, config, ...values } of families)
@@ -139,6 +145,24 @@ function checkOperators(): string {
   return 'products, softmax, norm, loss, attention';
 }
 
+/** Attention over sequences side by side, where the device has a kernel for it. */
+function checkPacked(device: Device): string {
+  const apart = ([64, 128] as const).map((width) => {
+    try {
+      return packedAttentionApart('bfloat16', width);
+    } catch (error) {
+      // On a CPU there is none. A GPU that has none is as right, and slower.
+      if (device === 'cpu') return undefined;
+      return `none: ${(error as Error).message}`;
+    }
+  });
+  const [first] = apart;
+  if (first === undefined) return 'not on a CPU: attention goes row by row';
+  const wrong = apart.find((one) => typeof one === 'number' && !(one <= mostPackedApart));
+  if (wrong !== undefined) throw new Error(`it is ${wrong} apart from the formula, and is not used`);
+  return apart.map((one) => (typeof one === 'number' ? `within ${one.toExponential(1)}` : one)).join(', ');
+}
+
 function checkDropout(): string {
   const ones = zeros([1000, 100]).add(1);
   const [first, again, other] = [1, 1, 2].map((seed) => dropout(ones, 0.1, seed)) as [Tensor, Tensor, Tensor];
@@ -148,6 +172,41 @@ function checkDropout(): string {
   if (Math.abs(rate - 0.1) > 0.01) throw new Error(`a rate of 0.1 dropped ${rate.toFixed(3)}`);
   if (Math.abs(first.mean().item() - 1) > 0.02) throw new Error('what stays is not scaled up');
   return `a rate of 0.1 dropped ${rate.toFixed(3)}; a seed draws the same again`;
+}
+
+/** Where a kernel draws its masks itself: T5's attention in training, with its bias. */
+function checkAttentionDropout(): string {
+  const make = (seed: number, shape = [2, 3, 40, 64]) => uniform(shape, -1, 1, seed).to('bfloat16');
+  const [query, key, value, bias] = [make(1), make(2), make(3), make(4, [1, 3, 40, 40])] as [
+    Tensor,
+    Tensor,
+    Tensor,
+    Tensor,
+  ];
+  for (const one of [value, bias]) one.requiresGrad = true;
+  const attend = (seed: number, rate = 0.25) =>
+    scaledDotProductAttention(query, key, value, { mask: bias, scale: 0.125, dropout: { rate, seed } });
+  const [first, again, other] = [attend(1), attend(1), attend(2)] as [Tensor, Tensor, Tensor];
+  if (!first.equal(again)) throw new Error('the same seed drew another mask');
+  if (first.equal(other)) throw new Error('two seeds drew the same mask');
+  const weight = make(5).float();
+  const sum = first.float().mul(weight).sum();
+  const [ofValue, ofBias] = grad([sum], [value, bias]) as [Tensor, Tensor];
+  // The result is linear in the values, and so is the sum: another mask backward would give another number.
+  const apart = Math.abs(ofValue.float().mul(value.float()).sum().sub(sum).item());
+  const size = first.float().mul(weight).norm().item();
+  if (!(apart <= 0.05 * size)) throw new Error(`the backward pass is ${apart.toFixed(3)} off: it has another mask`);
+  // Every row of scores may be moved without a change.
+  const moved = ofBias.float().sum(3).abs().amax().item();
+  const most = ofBias.float().abs().amax().item();
+  if (!(moved <= 0.2 * most)) throw new Error('the gradient of the bias does not sum to zero over a row');
+  const mean = Array.from({ length: 50 }, (_, seed) =>
+    noGrad(() => scope(() => attend(seed).float().mul(weight).sum().item())),
+  );
+  const wanted = attend(0, 0).float().mul(weight).sum().item();
+  const off = Math.abs(mean.reduce((all, one) => all + one, 0) / 50 - wanted);
+  if (!(off <= 0.2 * size)) throw new Error(`over 50 seeds it is ${off.toFixed(3)} off: what stays is not scaled up`);
+  return `a seed draws the same again, also backward: within ${(apart / size).toExponential(1)}`;
 }
 
 /** A request that no device can meet fails with an error, and the next one is met. */

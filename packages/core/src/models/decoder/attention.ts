@@ -1,19 +1,33 @@
 // Attention with rotary positions and G <= H key/value heads, each shared by H / G query heads.
 // Shapes: B batch, L sequence length, E width, H heads, G key/value heads, D head width.
-import { cat, type Linear, op, type RMSNorm, scaledDotProductAttention, scope, type Tensor } from '@promot/torch';
+import {
+  cat,
+  type Linear,
+  op,
+  packedAttention,
+  type RMSNorm,
+  scaledDotProductAttention,
+  scope,
+  type Tensor,
+} from '@promot/torch';
 import type { LinearPlace } from '../linear-place.js';
 import type { Weights } from '../weights.js';
 import type { Context, KeysAndValues } from './cache.js';
-import { type Ragged, toRows, toTokens } from './ragged.js';
+import { behindEach, type Ragged, type SideBySide, tokensFirst, toRows, toTokens } from './ragged.js';
 import { type Turn, turned } from './rope.js';
 import type { DecoderSpec } from './spec.js';
 
 /**
- * What attention may see: everything before (fused), or a bias added to the scores. With `ragged`, what is read are
- * sequences one after the other [1, N, E], each of which sees itself alone.
+ * What attention may see: everything before (fused), or a bias added to the scores. With `ragged` or `side`, what is
+ * read are sequences one after the other [1, N, E], each of which sees itself alone; with `side` the last `window`
+ * places, and those of a prefix, in one kernel.
  */
-export type Mask = ({ causal: true; bias?: undefined } | { causal?: undefined; bias: Tensor }) & {
+export type Mask = (
+  | { readonly causal: true; readonly bias?: undefined }
+  | { readonly causal?: undefined; readonly bias: Tensor }
+) & {
   readonly ragged?: Ragged | undefined;
+  readonly side?: { readonly by: SideBySide; readonly window: number } | undefined;
 };
 
 export class Attention {
@@ -67,6 +81,14 @@ export class Attention {
   forward(x: Tensor, turn: Turn | undefined, mask: Mask, context: Context | undefined, index: number): Tensor {
     return scope(() => {
       const [q, k, v] = this.#project(x);
+      if (mask.side) {
+        const { by, window } = mask.side;
+        const query = tokensFirst(this.#placed(q, this.#heads, this.#queryNorm, turn));
+        const own: KeysAndValues = [this.#placed(k, this.#groups, this.#keyNorm, turn), this.#split(v, this.#groups)];
+        const [keys, values] = behindEach(own, context?.prefix?.layers[index], by);
+        const mixed = packedAttention(query, keys, values, by.places, { scale: this.#scale, window });
+        return this.#output.forward(mixed.reshape(1, x.size(1), -1));
+      }
       const rows = (t: Tensor) => (mask.ragged ? toRows(t, mask.ragged) : t);
       const query = rows(this.#placed(q, this.#heads, this.#queryNorm, turn));
       const own: KeysAndValues = [

@@ -5,6 +5,7 @@ import {
   cat,
   type DType,
   type Embedding,
+  hasPackedAttention,
   inModule,
   keep,
   type Linear,
@@ -28,7 +29,7 @@ import type { Weights } from '../weights.js';
 import type { Mask } from './attention.js';
 import { Cache, type Context, contextOf, type KeysAndValues, ReadPrefix } from './cache.js';
 import { Layer } from './layer.js';
-import { type Ragged, raggedOf } from './ragged.js';
+import { type Ragged, raggedOf, sideBySide } from './ragged.js';
 import { type Places, Rope, type Turn } from './rope.js';
 import type { DecoderSpec, RotarySpec } from './spec.js';
 
@@ -142,7 +143,10 @@ export class Decoder implements LanguageModel {
         const sequences = batch.map((e) => [...e.input, ...e.target.slice(0, -1)]);
         const lengths = sequences.map(({ length }) => length);
         const longest = Math.max(...lengths);
-        const ragged = lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
+        // A kernel that reads them side by side needs no rows and no mask.
+        const side = this.#readsSideBySide() ? sideBySide(lengths, read) : undefined;
+        const ragged = !side && lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
+        const starts = (side ?? ragged)?.starts;
         const whole = read + longest;
         const before: Tensor[] = [];
         if (readPrompt) {
@@ -150,16 +154,19 @@ export class Decoder implements LanguageModel {
           before.push(this.#run(x, positions(rows, whole), this.#backward(rows, 0, x), dropout, readPrompt));
         }
         if (longest > 0) {
-          const ids = idTensor(sequences.flat()).view(ragged ? 1 : batch.length, -1);
+          const ids = idTensor(sequences.flat()).view(starts ? 1 : batch.length, -1);
           const x = maybe(dropout, this.#embedded(ids));
-          const at = ragged ? positionsOfAll(lengths, whole, read) : positions(longest, whole, read);
-          before.push(this.#run(x, at, this.#backward(longest, read, x, ragged), dropout, context));
+          const at = starts ? positionsOfAll(lengths, whole, read) : positions(longest, whole, read);
+          const masks = side
+            ? perWindow((window): Mask => ({ causal: true, side: { by: side, window } }))
+            : this.#backward(longest, read, x, ragged);
+          before.push(this.#run(x, at, masks, dropout, context));
         }
         const hidden = cat(before.map((x) => x.reshape(-1, x.size(2))));
         // A token is predicted at the place before its own; before the first stands the prompt's last row.
         const places = batch.flatMap(({ input, target, answers = [] }, b) =>
           [...answers, ...target.map((_, j) => input.length + j)].map((place) =>
-            place === 0 ? rows - 1 : rows + (ragged?.starts[b] ?? b * longest) + place - 1,
+            place === 0 ? rows - 1 : rows + (starts?.[b] ?? b * longest) + place - 1,
           ),
         );
         return hidden.indexSelect(0, idTensor(places));
@@ -275,6 +282,12 @@ export class Decoder implements LanguageModel {
     const logits = this.blocks.runLast(this.blocks, () => inModule('head', () => this.head.forward(hidden)));
     const scaled = logitScale === 1 ? logits : logits.mul(logitScale);
     return logitCap === undefined ? scaled : op('aten::tanh', scaled.div(logitCap)).mul(logitCap);
+  }
+
+  /** Whether there is a kernel for it (some GPUs, 16-bit numbers), and attention asks for nothing that it lacks. */
+  #readsSideBySide(): boolean {
+    const { scoreCap, headWidth } = this.#spec;
+    return scoreCap === undefined && hasPackedAttention(this.embedding, headWidth);
   }
 
   /**

@@ -467,8 +467,8 @@ class Attention {
   attend(x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout?: Dropout): Tensor {
     return scope(() => {
       const query = this.#split(this.#q.forward(x));
-      const onWeights = dropout && dropout.rate > 0 ? (weights: Tensor) => dropout.apply(weights) : undefined;
-      const mixed = scaledDotProductAttention(query, keys, values, { mask: bias, scale: 1, onWeights });
+      const drops = dropout && dropout.rate > 0 ? dropout.next() : undefined;
+      const mixed = scaledDotProductAttention(query, keys, values, { mask: bias, scale: 1, dropout: drops });
       return this.#o.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
     });
   }
