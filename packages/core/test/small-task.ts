@@ -25,13 +25,15 @@ export function spoiltCopy(
   return to;
 }
 
-const made = new Map<string, string>();
+/** The golden models that have a small copy. */
+export type SmallModel = 't5-v1.1' | 'llama';
+const made = new Map<SmallModel, string>();
 
 /**
  * A golden model cut to one layer (a side), for tests that do not look at its values: a run takes half the time. Made
  * once a process, and removed when it ends.
  */
-export function smallModel(name: 't5-v1.1' | 'llama' = 't5-v1.1'): string {
+export function smallModel(name: SmallModel = 't5-v1.1'): string {
   const there = made.get(name);
   if (there !== undefined) return there;
   const parent = mkdtempSync(join(tmpdir(), 'promot-test-'));

@@ -72,7 +72,7 @@ test.skipIf(!hasLimits)(
     expect(readPasses(join(folder, 'together'))[0]!.examples).toBeLessThan(12);
     for (const one of all) expect(one.said?.result).toMatchObject({ finished: true });
     // The same where the model is divided, and the ranks wait for each other in the midst of a pass.
-    const both = await together('divided', 40e6, { shard: true });
+    const both = await together('divided', 55e6, { shard: true });
     for (const one of both) expect(one.said?.result).toMatchObject({ finished: true });
     expect(readPasses(join(folder, 'divided'))[0]!.examples).toBeLessThan(12);
     const wanted = losses('whole');

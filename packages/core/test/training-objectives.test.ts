@@ -7,16 +7,16 @@ import { readRun } from '../src/artifacts/run-file.js';
 import { loadFolder } from '../src/models/load.js';
 import { openModel } from '../src/open/open.js';
 import { type TrainRequest, train } from '../src/training/train.js';
-import { goldenModel, smallSettings, smallTask } from './small-task.js';
+import { type SmallModel, smallModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 /** Trains and gives the losses of the model's stage. */
-async function run(name: string, method: string, more: object, base = 't5-v1.1'): Promise<number[]> {
+async function run(name: string, method: string, more: object, base: SmallModel = 't5-v1.1'): Promise<number[]> {
   const losses: number[] = [];
   const request: TrainRequest = {
-    model: goldenModel(base),
+    model: smallModel(base),
     task,
     method,
     out: join(folder, name),
@@ -28,8 +28,8 @@ async function run(name: string, method: string, more: object, base = 't5-v1.1')
 }
 
 /** How far a run's model went from its base: the Euclidean distance over all parameters. */
-async function distance(name: string, base = 't5-v1.1'): Promise<number> {
-  const [before, after] = [loadFolder(goldenModel(base), 'float32'), await openModel(join(folder, name), 'float32')];
+async function distance(name: string, base: SmallModel = 't5-v1.1'): Promise<number> {
+  const [before, after] = [loadFolder(smallModel(base), 'float32'), await openModel(join(folder, name), 'float32')];
   let squares = 0;
   for (const [key, value] of after.model.parameters)
     squares += value.sub(before.model.parameters.get(key)!).square().sum().item();
@@ -51,7 +51,7 @@ test('loss=eaft and loss=dft change the steps; nothing is smoothed unless it is 
   }
 });
 
-describe.each(['t5-v1.1', 'llama'])('kl.weight on %s', (base) => {
+describe.each(['t5-v1.1', 'llama'] as const)('kl.weight on %s', (base) => {
   test('is nothing at the first step, and holds the model back after it', async () => {
     const left = watchTensors();
     const free = await run(`free-${base}`, 'fine-tune', {}, base);

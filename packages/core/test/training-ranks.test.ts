@@ -15,7 +15,7 @@ import { openCheckpoint } from '../src/models/checkpoint.js';
 import type { MicroBatch } from '../src/training/micro-batch.js';
 import { ownPasses } from '../src/training/parallel.js';
 import { train } from '../src/training/train.js';
-import { goldenModel, smallModel, smallSettings, smallTask } from './small-task.js';
+import { smallModel, smallSettings, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -46,7 +46,7 @@ const short = {
   stage2: { steps: 2, keepEvery: 2, learningRate: 0.003 },
 };
 const request = (out: string, more: object = {}) => ({
-  ...{ model: goldenModel('t5-v1.1'), task, method: 'promot', out: join(folder, out), settings, ...more },
+  ...{ model: smallModel(), task, method: 'promot', out: join(folder, out), settings, ...more },
 });
 const results = async (size: number, part: string, options: object) =>
   (await ranks.play(size, part, options)).map(({ said }) => said);
@@ -93,15 +93,15 @@ interface Together {
 }
 const kl = { weight: 3 };
 const together: readonly Together[] = [
-  { name: 'two', model: goldenModel('t5-v1.1'), method: 'promot', size: 2, alike: 'one' },
-  { name: 'four', model: goldenModel('t5-v1.1'), method: 'promot', size: 4, alike: 'one' },
-  { name: 'divided', model: goldenModel('t5-v1.1'), method: 'promot', size: 4, shard: true, alike: 'one' },
+  { name: 'two', model: smallModel(), method: 'promot', size: 2, alike: 'one' },
+  { name: 'four', model: smallModel(), method: 'promot', size: 4, alike: 'one' },
+  { name: 'divided', model: smallModel(), method: 'promot', size: 4, shard: true, alike: 'one' },
   { name: 'optimizer', model: smallModel(), method: 'fine-tune', size: 2, shard: 'optimizer', own: short },
   // Every other method and objective once, each way to divide.
-  { name: 'kl', model: goldenModel('llama'), method: 'promot', size: 2, own: { ...short, kl } },
+  { name: 'kl', model: smallModel('llama'), method: 'promot', size: 2, own: { ...short, kl } },
   {
     name: 'kl-divided',
-    model: goldenModel('llama'),
+    model: smallModel('llama'),
     method: 'promot',
     size: 2,
     shard: true,

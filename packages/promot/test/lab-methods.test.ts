@@ -71,7 +71,7 @@ async function run(method: string): Promise<string> {
       dropout: 0,
       beams: 1,
       promptLength: 4,
-      validationLimit: 10,
+      validationLimit: 4,
       precision: 'fp32',
       loraRank: 2,
       stage1: { steps, keepEvery: steps / 2 },

@@ -40,6 +40,9 @@ const commands: readonly (readonly [name: string, summary: string, load: () => P
   ['pretrain', 'pretrain a built-in model', async () => (await import('./pretrain.js')).pretrainCommand],
 ];
 
+/** Commands that open no task and no model by name: the lab's are not loaded for them, which takes half a second. */
+const withoutLab = ['launch', 'compare', 'report', 'metric', 'doctor'];
+
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 /** What a person sees who types the program's name alone. */
@@ -112,7 +115,7 @@ async function runCommand(first: string, rest: readonly string[], plugins: reado
       writeErr: (text) => io.stderr.write(text),
     });
   const known = commands.some(([name]) => name === first);
-  if (known) await import('../lab/register.js');
+  if (known && !withoutLab.includes(first)) await import('../lab/register.js');
   // Before the command is made: its help names the methods.
   await runPlugins(plugins);
   for (const [name, , load] of commands) {

@@ -2,9 +2,9 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { hostname, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { watchTensors } from '@promot/torch';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { smallModel } from '../../../core/test/small-task.js';
 import { findExperiment } from './catalogue/index.js';
 import { execute } from './execute.js';
 import { ExperimentFolder } from './folder.js';
@@ -14,7 +14,7 @@ import { outlook, type ReproduceRequest, reproduce } from './reproduce.js';
 import { scales } from './scales.js';
 import type { RowNumbers } from './tables.js';
 
-const model = fileURLToPath(new URL('../../../core/golden/models/t5-v1.1', import.meta.url));
+const model = smallModel();
 // Seconds on a free machine; ten times that where something else trains.
 vi.setConfig({ testTimeout: 600_000 });
 
