@@ -244,7 +244,7 @@ describe('training with several processes', { timeout: 400_000 }, () => {
     ['t5-v1.1', 2, true],
   ] as const)('%s: answers of all kinds, by %i ranks, have the bits of one; divided: %s', async (name, size, shard) => {
     const answersOf = async (count: number, divided: boolean) => {
-      const all = await results(count, 'answers', { folder: goldenModel(name), shard: divided });
+      const all = await results(count, 'answers', { folder: smallModel(name), shard: divided });
       return all.map(
         (one) => one!.result as { found: object; rows: { ids: number[]; score: number }[]; passes: number },
       );
