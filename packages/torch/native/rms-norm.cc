@@ -51,25 +51,6 @@ VECTORIZED void backRow(const float* __restrict g, const float* __restrict x, co
   for (i = 0; i < n; ++i) d[i] = inverse * (g[i] * factor[i] - x[i] * share);
 }
 
-VECTORIZED void widen(const at::BFloat16* in, float* out, int64_t n) {
-  auto bits = reinterpret_cast<const uint16_t*>(in);
-  for (int64_t i = 0; i < n; ++i) {
-    uint32_t wide = static_cast<uint32_t>(bits[i]) << 16;
-    __builtin_memcpy(out + i, &wide, 4);
-  }
-}
-
-/** Rounds to nearest even. */
-VECTORIZED void narrow(const float* in, at::BFloat16* out, int64_t n) {
-  auto narrowed = reinterpret_cast<uint16_t*>(out);
-  for (int64_t i = 0; i < n; ++i) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, in + i, 4);
-    uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
-    narrowed[i] = static_cast<uint16_t>(in[i] != in[i] ? 0x7fc0U : rounded);
-  }
-}
-
 /** Rows of a tensor as fp32: its own, or `buffer` filled from bf16. */
 const float* rowOf(const at::Tensor& x, int64_t at, int64_t n, float* buffer) {
   if (x.scalar_type() == at::kFloat) return x.const_data_ptr<float>() + at;

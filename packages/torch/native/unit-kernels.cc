@@ -4,4 +4,6 @@
 #include "cross-entropy.cc"
 #include "dropout.cc"
 #include "frozen-linear.cc"
+#include "gate.cc"
 #include "rms-norm.cc"
+#include "rotate.cc"

@@ -124,6 +124,62 @@ export function smoothedCrossEntropy(
   return op('promot::cross_entropy', logits, targets, confidence, other, zLoss);
 }
 
+/** What a gate does before it is multiplied; `gelu-tanh` is gelu's approximation that T5.1.1 calls gelu_new. */
+export type Activation = 'silu' | 'gelu-tanh';
+
+/** activation(gate) * up, for two tensors of one shape. */
+export function gated(gate: Tensor, up: Tensor, activation: Activation): Tensor {
+  // One pass forward and one backward (native/gate.cc).
+  if (isOnKernels([gate, up], 'float32') || isOnKernels([gate, up], 'bfloat16'))
+    return op('promot::gate', gate, up, activation);
+  return plainGated(gate, up, activation);
+}
+
+/** `gated` by libtorch's operators, for every type and device. */
+export function plainGated(gate: Tensor, up: Tensor, activation: Activation): Tensor {
+  return scope(() => (activation === 'silu' ? gate.silu() : gate.gelu('tanh')).mul(up));
+}
+
+const isOnKernels = (tensors: readonly Tensor[], dtype: DType) =>
+  tensors.every((t) => t.dtype === dtype && t.device === 'cpu');
+
+/** Which numbers of a head are turned together: j with j + W / 2, or neighbours. */
+export type Planes = 'halves' | 'pairs';
+
+/**
+ * Rotary positions (Su et al. 2021): the first W numbers of each head in x [B, H, L, D], turned by the angles of `cos`
+ * and `sin` [B or 1, 1, L, W], which hold each angle at both places of its plane and get no gradient.
+ */
+export function rotate(x: Tensor, cos: Tensor, sin: Tensor, planes: Planes): Tensor {
+  // One pass (native/rotate.cc).
+  if (isOnKernels([x, cos, sin], 'float32')) return op('promot::rotate', x, cos, sin, planes === 'pairs');
+  return plainRotate(x, cos, sin, planes);
+}
+
+/** `rotate` by libtorch's operators, for every type and device. */
+export function plainRotate(x: Tensor, cos: Tensor, sin: Tensor, planes: Planes): Tensor {
+  return scope(() => {
+    const quarter = planes === 'halves' ? quarterTurnOfHalves : quarterTurnOfPairs;
+    const turn = (part: Tensor) => part.mul(cos).add(quarter(part).mul(sin));
+    const width = cos.size(3);
+    const rest = x.size(3) - width;
+    if (rest === 0) return turn(x);
+    return cat([turn(x.narrow(3, 0, width)), x.narrow(3, width, rest)], 3);
+  });
+}
+
+/** (a, b) -> (-b, a), where a is the first half of the last dimension and b the second. */
+function quarterTurnOfHalves(x: Tensor): Tensor {
+  const [first, second] = x.split(x.size(3) / 2, 3) as [Tensor, Tensor];
+  return cat([second.neg(), first], 3);
+}
+
+/** As above for neighbours: (x0, x1, x2, x3, ...) -> (-x1, x0, -x3, x2, ...). */
+function quarterTurnOfPairs(x: Tensor): Tensor {
+  const pairs = x.reshape(x.size(0), x.size(1), x.size(2), -1, 2);
+  return stack([pairs.select(4, 1).neg(), pairs.select(4, 0)], 4).reshape(...x.shape);
+}
+
 /** True where every element of every tensor is finite. */
 export function allFinite(tensors: readonly Tensor[]): boolean {
   return tensors.every((t) => (call('aten::all', op('aten::isfinite', t)) as Tensor).item() === 1);

@@ -37,17 +37,17 @@ export function readJson<T>(path: string, schema: z.ZodType<T>): T {
 const LARGEST = 2 ** 28;
 
 function parseFile(path: string): unknown {
-  let text: string;
+  let bytes: Buffer;
   try {
     const { size } = statSync(path);
     if (size > LARGEST) throw new UserError(`${path} has ${size} bytes: no JSON file of a model or a run is so large`);
-    text = readFileSync(path, 'utf8');
+    bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw systemError(error) ?? new UserError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
   }
   try {
-    return parseBoundedJson(text);
+    return parseBoundedJson(bytes);
   } catch (error) {
     refuseLfsPointer(path);
     throw damaged(`${path} is not JSON: ${(error as Error).message}`, error);

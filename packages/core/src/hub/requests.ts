@@ -66,7 +66,7 @@ export async function readJson(response: Response, what: string, settings: Setti
       );
   }
   try {
-    return parseBoundedJson(Buffer.concat(pieces).toString('utf8'));
+    return parseBoundedJson(Buffer.concat(pieces));
   } catch {
     return undefined;
   }

@@ -122,6 +122,8 @@ async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
     '-DNDEBUG',
     // Roots need no check of their own, so that loops over them can be vectorised.
     ...['-fno-math-errno', '-fno-trapping-math'],
+    // A product and a sum are rounded apart: processors with an instruction for both give the same bits as those without.
+    '-ffp-contract=off',
     '-DNAPI_VERSION=8',
     '-DNODE_ADDON_API_CPP_EXCEPTIONS',
     `-DNODE_GYP_MODULE_NAME=${basename(ADDON, '.node')}`,

@@ -6,6 +6,7 @@ import {
   op,
   packedAttention,
   type RMSNorm,
+  rotate,
   scaledDotProductAttention,
   scope,
   type Tensor,
@@ -14,7 +15,7 @@ import type { LinearPlace } from '../linear-place.js';
 import type { Weights } from '../weights.js';
 import type { Context, KeysAndValues } from './cache.js';
 import { behindEach, type Ragged, type SideBySide, tokensFirst, toRows, toTokens } from './ragged.js';
-import { type Turn, turned } from './rope.js';
+import type { Turn } from './rope.js';
 import type { DecoderSpec } from './spec.js';
 
 /**
@@ -77,8 +78,18 @@ export class Attention {
     }
   }
 
-  /** x [B, L, E] -> [B, L, E]. `turn` is absent where the layer knows no positions. */
-  forward(x: Tensor, turn: Turn | undefined, mask: Mask, context: Context | undefined, index: number): Tensor {
+  /**
+   * x [B, L, E] -> [B, L, E], or only the `wanted` places of all [1, W, E]. `turn` is absent where the layer knows no
+   * positions.
+   */
+  forward(
+    x: Tensor,
+    turn: Turn | undefined,
+    mask: Mask,
+    context: Context | undefined,
+    index: number,
+    wanted?: Tensor,
+  ): Tensor {
     return scope(() => {
       const [q, k, v] = this.#project(x);
       if (mask.side) {
@@ -87,7 +98,7 @@ export class Attention {
         const own: KeysAndValues = [this.#placed(k, this.#groups, this.#keyNorm, turn), this.#split(v, this.#groups)];
         const [keys, values] = behindEach(own, context?.prefix?.layers[index], by);
         const mixed = packedAttention(query, keys, values, by.places, { scale: this.#scale, window });
-        return this.#output.forward(mixed.reshape(1, x.size(1), -1));
+        return this.#output.forward(placesOf(mixed.reshape(1, x.size(1), -1), wanted));
       }
       const rows = (t: Tensor) => (mask.ragged ? toRows(t, mask.ragged) : t);
       const query = rows(this.#placed(q, this.#heads, this.#queryNorm, turn));
@@ -98,7 +109,9 @@ export class Attention {
       const parts = context ? context.append(index, ...own) : [own];
       const prefix = context?.prefix?.layers[index];
       if (x.size(1) === 1 && mask.bias && !mask.ragged)
-        return this.#output.forward(this.#attendFromOnePlace(query, prefix ? [prefix, ...parts] : parts, mask.bias));
+        return this.#output.forward(
+          placesOf(this.#attendFromOnePlace(query, prefix ? [prefix, ...parts] : parts, mask.bias), wanted),
+        );
       // Of more places than one only the first tokens are read.
       let [[keys, values]] = parts as [KeysAndValues];
       if (prefix) {
@@ -106,17 +119,16 @@ export class Attention {
         [keys, values] = [cat([before, keys], 2), cat([of, values], 2)];
       }
       const mixed = this.#attend(query, this.#share(keys), this.#share(values), mask);
-      return this.#output.forward(
-        mask.ragged ? toTokens(mixed, mask.ragged) : mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1),
-      );
+      const all = mask.ragged ? toTokens(mixed, mask.ragged) : mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1);
+      return this.#output.forward(placesOf(all, wanted));
     });
   }
 
-  /** Keys and values [B, G, S, D] of other states [B, S, E], which have no places. */
-  read(states: Tensor): KeysAndValues {
+  /** Keys and values [B, G, S, D] of states [B, S, E]; without `turn` they have no places. */
+  read(states: Tensor, turn?: Turn): KeysAndValues {
     return scope(() => {
       const [, k, v] = this.#project(states);
-      return [this.#placed(k, this.#groups, this.#keyNorm, undefined), this.#split(v, this.#groups)];
+      return [this.#placed(k, this.#groups, this.#keyNorm, turn), this.#split(v, this.#groups)];
     });
   }
 
@@ -133,7 +145,7 @@ export class Attention {
   #placed(x: Tensor, heads: number, norm: RMSNorm | undefined, turn: Turn | undefined): Tensor {
     const split = this.#split(norm && this.#normsProjection ? norm.forward(x) : x, heads);
     const normed = norm && !this.#normsProjection ? norm.forward(split) : split;
-    return turn ? turned(normed, turn) : normed;
+    return turn ? rotate(normed, turn.cos, turn.sin, turn.planes) : normed;
   }
 
   #attend(query: Tensor, keys: Tensor, values: Tensor, mask: Mask): Tensor {
@@ -214,4 +226,10 @@ export class Attention {
       .expand(b, g, repeats, l, d)
       .reshape(b, g * repeats, l, d);
   }
+}
+
+/** Of x [B, L, E] the places whose numbers among all B * L are given [W]: [1, W, E]. All of x where none are. */
+export function placesOf(x: Tensor, wanted: Tensor | undefined): Tensor {
+  if (!wanted) return x;
+  return scope(() => x.reshape(-1, x.size(2)).indexSelect(0, wanted).unsqueeze(0));
 }

@@ -26,7 +26,7 @@ import { attentionBias } from '../mask.js';
 import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, Prefix, TokenizedExample } from '../model.js';
 import { idTensor, pad } from '../padding.js';
 import type { Weights } from '../weights.js';
-import type { Mask } from './attention.js';
+import { type Mask, placesOf } from './attention.js';
 import { Cache, type Context, contextOf, type KeysAndValues, ReadPrefix } from './cache.js';
 import { Layer } from './layer.js';
 import { type Ragged, raggedOf, sideBySide } from './ragged.js';
@@ -148,10 +148,20 @@ export class Decoder implements LanguageModel {
         const ragged = !side && lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
         const starts = (side ?? ragged)?.starts;
         const whole = read + longest;
-        const before: Tensor[] = [];
+        // A token is predicted at the place before its own; before the first (-1) stands the prompt's last row.
+        const places = batch.flatMap(({ input, target, answers = [] }, b) =>
+          [...answers, ...target.map((_, j) => input.length + j)].map((place) =>
+            place === 0 ? -1 : (starts?.[b] ?? b * longest) + place - 1,
+          ),
+        );
+        const own = places.filter((place) => place >= 0);
+        const predicting: Tensor[] = [];
         if (readPrompt) {
           const x = maybe(dropout, prompt!.to(this.embedding.dtype).unsqueeze(0));
-          before.push(this.#run(x, positions(rows, whole), this.#backward(rows, 0, x), dropout, readPrompt));
+          const wanted = own.length < places.length ? [rows - 1] : [];
+          const at = positions(rows, whole);
+          const last = this.#run(x, at, this.#backward(rows, 0, x), dropout, readPrompt, wanted);
+          if (wanted.length > 0) predicting.push(last);
         }
         if (longest > 0) {
           const ids = idTensor(sequences.flat()).view(starts ? 1 : batch.length, -1);
@@ -160,16 +170,12 @@ export class Decoder implements LanguageModel {
           const masks = side
             ? perWindow((window): Mask => ({ causal: true, side: { by: side, window } }))
             : this.#backward(longest, read, x, ragged);
-          before.push(this.#run(x, at, masks, dropout, context));
+          predicting.push(this.#run(x, at, masks, dropout, context, own));
         }
-        const hidden = cat(before.map((x) => x.reshape(-1, x.size(2))));
-        // A token is predicted at the place before its own; before the first stands the prompt's last row.
-        const places = batch.flatMap(({ input, target, answers = [] }, b) =>
-          [...answers, ...target.map((_, j) => input.length + j)].map((place) =>
-            place === 0 ? rows - 1 : rows + (starts?.[b] ?? b * longest) + place - 1,
-          ),
-        );
-        return hidden.indexSelect(0, idTensor(places));
+        const hidden = cat(predicting, 1).squeeze(0);
+        if (own.length === places.length) return hidden;
+        let next = 1;
+        return hidden.indexSelect(0, idTensor(places.map((place) => (place < 0 ? 0 : next++))));
       } finally {
         readPrompt?.dispose();
       }
@@ -186,7 +192,7 @@ export class Decoder implements LanguageModel {
       const rows = cat(prompt ? [prompt.to(this.embedding.dtype), ...embedded] : embedded).unsqueeze(0);
       const x = maybe(dropout, rows);
       const read = new ReadPrefix(length);
-      this.#run(x, positions(length, length), this.#backward(length, 0, x), dropout, read);
+      this.#run(x, positions(length, length), this.#backward(length, 0, x), dropout, read, []);
       return read;
     });
   }
@@ -221,7 +227,8 @@ export class Decoder implements LanguageModel {
             return { bias: attentionBias(cat([seenOfPrefix(read, gaps, length, window), own], 3), x) };
           });
           const at = { places, rows: inputs.length, length, whole };
-          return this.toLogits(this.#run(x, at, masks, undefined, cache).select(1, length - 1));
+          const last = inputs.map((_, b) => (b + 1) * length - 1);
+          return this.toLogits(this.#run(x, at, masks, undefined, cache, last).squeeze(0));
         });
       const next = (tokens: readonly number[]) =>
         scope(() => {
@@ -249,13 +256,17 @@ export class Decoder implements LanguageModel {
     return this.#embeddingScale === 1 ? rows : rows.mul(this.#embeddingScale);
   }
 
-  /** x [B, L, E] -> [B, L, E]; `masks` gives what a layer of such a window sees. */
+  /**
+   * x [B, L, E] -> [B, L, E], or only the `wanted` places of all [1, W, E]: the last layer computes no others. `masks`
+   * gives what a layer of such a window sees.
+   */
   #run(
     x: Tensor,
     at: Places,
     masks: (window: number) => Mask,
     dropout: Dropout | undefined,
     context?: Context,
+    wanted?: readonly number[],
   ): Tensor {
     return scope(() => {
       const turns = new Map<RotarySpec | undefined, Turn>();
@@ -265,10 +276,17 @@ export class Decoder implements LanguageModel {
       this.#layers.forEach((layer, i) => {
         const { rotary, window } = layers[i]!;
         const prefix = context?.prefix?.layers[i];
-        const inputs = { x: y, turn: turns.get(rotary), mask: masks(window), prefix };
-        const run = this.blocks.run(layer, inputs, ({ x, turn, mask, prefix }) => {
+        const isLast = wanted !== undefined && i === layers.length - 1;
+        const places = isLast ? idTensor(wanted) : undefined;
+        const inputs = { x: y, turn: turns.get(rotary), mask: masks(window), prefix, places };
+        const run = this.blocks.run(layer, inputs, ({ x, turn, mask, prefix, places }) => {
           const own = context && new LayerContext(context, i, prefix);
-          return { y: layer.forward(x, turn, mask, dropout, own), read: own?.taken() };
+          // Where no place is wanted, others may still look at them.
+          if (places?.numel === 0) {
+            own?.append(i, ...layer.read(x, turn));
+            return { y: placesOf(x, places), read: own?.taken() };
+          }
+          return { y: layer.forward(x, turn, mask, dropout, own, places), read: own?.taken() };
         });
         y = run.y;
         if (run.read) context?.append(i, ...run.read);

@@ -1,6 +1,6 @@
 // The gated feed-forward of a decoder's layer: down(act(gate x) * up x).
 // Shapes: B batch, L sequence length, E width, F inner width.
-import { type Linear, scope, type Tensor } from '@promot/torch';
+import { gated, type Linear, scope, type Tensor } from '@promot/torch';
 import type { LinearPlace } from '../linear-place.js';
 import type { Weights } from '../weights.js';
 import type { DecoderSpec } from './spec.js';
@@ -36,8 +36,7 @@ export class FeedForward {
         Tensor,
         Tensor,
       ];
-      const active = this.#activation === 'silu' ? gate.silu() : gate.gelu('tanh');
-      return this.#down.forward(active.mul(up));
+      return this.#down.forward(gated(gate, up, this.#activation));
     });
   }
 }

@@ -2,8 +2,8 @@
 import { inModule, type RMSNorm, scope, type Tensor } from '@promot/torch';
 import { type Dropout, maybe } from '../dropout.js';
 import type { Weights } from '../weights.js';
-import { Attention, type Mask } from './attention.js';
-import type { Context } from './cache.js';
+import { Attention, type Mask, placesOf } from './attention.js';
+import type { Context, KeysAndValues } from './cache.js';
 import { FeedForward } from './feed-forward.js';
 import type { Turn } from './rope.js';
 import type { DecoderSpec } from './spec.js';
@@ -58,7 +58,8 @@ export class Layer {
   }
 
   /**
-   * Dropout falls on what each half adds (most of these models trained without; the attention weights are left alone).
+   * x [B, L, E] -> [B, L, E], or only the `wanted` places of all [1, W, E]. Dropout falls on what each half adds (most of
+   * these models trained without; the attention weights are left alone).
    */
   forward(
     x: Tensor,
@@ -66,11 +67,12 @@ export class Layer {
     mask: Mask,
     dropout: Dropout | undefined,
     context: Context | undefined,
+    wanted?: Tensor,
   ): Tensor {
     return scope(() => {
       const attend = (y: Tensor) =>
-        inModule('attention', () => this.attention.forward(y, turn, mask, context, this.#index));
-      const y = this.#add(x, attend, this.#attentionNorms, dropout);
+        inModule('attention', () => this.attention.forward(y, turn, mask, context, this.#index, wanted));
+      const y = this.#add(x, attend, this.#attentionNorms, dropout, wanted);
       return this.#add(
         y,
         (z) => inModule('feed-forward', () => this.#feedForward.forward(z)),
@@ -80,9 +82,21 @@ export class Layer {
     });
   }
 
-  #add(x: Tensor, half: (x: Tensor) => Tensor, { before, after }: Norms, dropout: Dropout | undefined): Tensor {
+  /** The keys and values that others see of x [B, L, E]. */
+  read(x: Tensor, turn: Turn | undefined): KeysAndValues {
+    const { before } = this.#attentionNorms;
+    return scope(() => inModule('attention', () => this.attention.read(before ? before.forward(x) : x, turn)));
+  }
+
+  #add(
+    x: Tensor,
+    half: (x: Tensor) => Tensor,
+    { before, after }: Norms,
+    dropout: Dropout | undefined,
+    wanted?: Tensor,
+  ): Tensor {
     const given = half(before ? before.forward(x) : x);
     const added = maybe(dropout, after ? after.forward(given) : given);
-    return x.add(added, this.#residualScale);
+    return placesOf(x, wanted).add(added, this.#residualScale);
   }
 }

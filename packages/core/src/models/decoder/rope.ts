@@ -1,6 +1,6 @@
 // Rotary position embedding (Su et al. 2021) and its scalings.
 // Shapes: B batch, L sequence length, D head width.
-import { cat, scope, stack, type Tensor, tensor } from '@promot/torch';
+import { cat, type Tensor, tensor } from '@promot/torch';
 import { UserError } from '../../base/errors.js';
 import type { RotaryScaling, RotarySpec } from './spec.js';
 
@@ -13,24 +13,12 @@ export interface Places {
   readonly whole: number;
 }
 
-/** What turns queries or keys to their places; see `turned`. */
+/** What turns queries or keys to their places: see `rotate`. */
 export interface Turn {
   /** [rows, 1, L, D or the part that turns] */
   readonly cos: Tensor;
   readonly sin: Tensor;
   readonly planes: RotarySpec['planes'];
-}
-
-/** Queries or keys [B, heads, L, D] at their places. */
-export function turned(x: Tensor, { cos, sin, planes }: Turn): Tensor {
-  return scope(() => {
-    const quarter = planes === 'halves' ? quarterTurnOfHalves : quarterTurnOfPairs;
-    const turn = (part: Tensor) => part.mul(cos).add(quarter(part).mul(sin));
-    const width = cos.size(3);
-    const rest = x.size(3) - width;
-    if (rest === 0) return turn(x);
-    return cat([turn(x.narrow(3, 0, width)), x.narrow(3, width, rest)], 3);
-  });
 }
 
 export class Rope {
@@ -77,18 +65,6 @@ export class Rope {
           `("${scaling.kind}") changes what was read before: keep input and answer within ${limit} tokens`,
       );
   }
-}
-
-/** (a, b) -> (-b, a), where a is the first half of the last dimension and b the second. */
-function quarterTurnOfHalves(x: Tensor): Tensor {
-  const [first, second] = x.split(x.size(3) / 2, 3) as [Tensor, Tensor];
-  return cat([second.neg(), first], 3);
-}
-
-/** As above for neighbours: (x0, x1, x2, x3, ...) -> (-x1, x0, -x3, x2, ...). */
-function quarterTurnOfPairs(x: Tensor): Tensor {
-  const pairs = x.reshape(x.size(0), x.size(1), x.size(2), -1, 2);
-  return stack([pairs.select(4, 1).neg(), pairs.select(4, 0)], 4).reshape(...x.shape);
 }
 
 /**

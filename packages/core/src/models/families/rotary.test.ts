@@ -1,9 +1,9 @@
 // Rotary positions under every scaling against Transformers' own frequencies (golden/rotary.py).
 import { readFileSync } from 'node:fs';
-import { zeros } from '@promot/torch';
+import { rotate, zeros } from '@promot/torch';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../base/errors.js';
-import { Rope, turned } from '../decoder/rope.js';
+import { Rope } from '../decoder/rope.js';
 import { type RotaryKeys, rotaryOf } from './rotary.js';
 
 const golden = JSON.parse(readFileSync(new URL('../../../golden/rotary.json', import.meta.url), 'utf8')) as {
@@ -16,7 +16,8 @@ const facts = { headWidth: golden.headWidth, positions: golden.positions, base: 
 /** What a head of ones becomes at a place: cos - sin in its first half, cos + sin in the second. */
 function onesTurned(rope: Rope, place: number, whole: number): number[] {
   const ones = zeros([1, 1, 1, golden.headWidth]).add(1);
-  return turned(ones, rope.at({ places: [place], rows: 1, length: 1, whole }, ones)).toNumbers();
+  const { cos, sin, planes } = rope.at({ places: [place], rows: 1, length: 1, whole }, ones);
+  return rotate(ones, cos, sin, planes).toNumbers();
 }
 
 describe.each(golden.cases.map((one) => ({ ...one, title: JSON.stringify(one.keys) })))(

@@ -2,10 +2,12 @@
 // names. Shapes: B batch, S source length (with the prompt), T target length, E width (d_model), H heads, D head width
 // (d_kv), V rows.
 import {
+  type Activation,
   arange,
   cat,
   type Embedding,
   embedding,
+  gated,
   inModule,
   keep,
   type Linear,
@@ -484,7 +486,8 @@ class FeedForward {
   readonly #wi: Linear;
   readonly #up: Linear | undefined;
   readonly #wo: Linear;
-  readonly #activation: (x: Tensor) => Tensor;
+  /** Of the gate, where there is one. */
+  readonly #activation: Activation;
 
   constructor(
     { d_model: width, d_ff: inner, feed_forward_proj: kind }: T5Config,
@@ -500,17 +503,14 @@ class FeedForward {
     const down: LinearPlace = { ...place, parts: [{ role: 'down', rows: width }] };
     this.#wo = weights.linear(`${name}.wo`, inner, down, inner ** -0.5);
     // "gated-gelu" means the tanh approximation in every T5 file.
-    this.#activation = {
-      relu: (x: Tensor) => x.relu(),
-      'gated-gelu': (x: Tensor) => x.gelu('tanh'),
-      'gated-silu': (x: Tensor) => x.silu(),
-    }[kind];
+    this.#activation = kind === 'gated-silu' ? 'silu' : 'gelu-tanh';
   }
 
   forward(x: Tensor, dropout: Dropout | undefined): Tensor {
     return scope(() => {
-      const active = this.#activation(this.#wi.forward(x));
-      return this.#wo.forward(maybe(dropout, this.#up ? active.mul(this.#up.forward(x)) : active));
+      const y = this.#wi.forward(x);
+      const active = this.#up ? gated(y, this.#up.forward(x), this.#activation) : y.relu();
+      return this.#wo.forward(maybe(dropout, active));
     });
   }
 }
