@@ -1,6 +1,6 @@
 // Runs promot and PyTorch + Transformers + PEFT in turn on the same work and prints times, memory and their ratios.
 //
-//   node bench/compare.mjs --python venv/bin/python [--steps 3] [--rounds 2] [--only t5]
+//   node bench/compare.mjs --python venv/bin/python [--steps 3] [--rounds 2] [--only 't5.* 2$']
 //   node bench/compare.mjs --python venv/bin/python --device cuda      # larger shapes; says so where there is no GPU
 //
 // On a GPU, `TFLOP/s` are those of the linear layers' products alone, and times end when the GPU has done its work.
@@ -53,7 +53,7 @@ const onGpu = [
   train('llama-1b', 'bare', '--source', '1024', '--target', '1024'),
   train('llama-8b', 'lora', '--source', '1024', '--target', '1024'),
 ];
-const work = (isGpu ? onGpu : onCpu).filter((args) => args.join(' ').includes(values.only));
+const work = (isGpu ? onGpu : onCpu).filter((args) => new RegExp(values.only, 'u').test(args.join(' ')));
 
 function measure(command, script, args) {
   const { stdout, stderr, status } = spawnSync(

@@ -285,23 +285,22 @@ function round(x) {
 
 /** Operations of the linear layers' products in a step (attention's own are left out): forward, gradients of x and, where trained, of the weights. */
 function productsOf(examples, promptRows, weightsStay) {
-  const times = 2 * (weightsStay ? 2 : 3);
-  const places = (of) => sum(examples.map(of));
-  const size = (stack) =>
-    sum(
-      [...model.linears]
-        .filter(([name]) => model.places.get(name).stack === stack)
-        .map(([, { weight }]) => weight.numel),
-    );
-  const targets = places(({ target }) => target.length);
-  const inputs = places(({ input }) => input.length);
-  const head = model.head.weight.numel * targets;
-  // A decoder-only model reads the prompt once a step, an encoder once an example.
-  const layers =
-    model.kind === 'decoder-only'
-      ? size('decoder') * (inputs + targets - examples.length + promptRows)
-      : size('encoder') * (inputs + examples.length * promptRows) + size('decoder') * targets;
-  return times * (layers + head);
+  const targets = sum(examples.map(({ target }) => target.length));
+  const inputs = sum(examples.map(({ input }) => input.length));
+  const rowsAt = ({ stack, layer, attention, parts: [{ role }] }) => {
+    const isKeyOrValue = role === 'key' || role === 'value';
+    // A decoder-only model reads the prompt once a step, an encoder once an example. Behind its attention, a decoder's
+    // last layer computes only what is predicted from.
+    if (model.kind === 'decoder-only') {
+      const isLast = layer === model.shape.layers.decoder - 1;
+      return isLast && !isKeyOrValue && role !== 'query' ? targets : inputs + targets - examples.length + promptRows;
+    }
+    // Keys and values of cross-attention are products of the encoder's states.
+    const ofEncoder = stack === 'encoder' || (attention === 'cross' && isKeyOrValue);
+    return ofEncoder ? inputs + examples.length * promptRows : targets;
+  };
+  const layers = sum([...model.linears].map(([name, { weight }]) => weight.numel * rowsAt(model.places.get(name))));
+  return 2 * (weightsStay ? 2 : 3) * (layers + model.head.weight.numel * targets);
 }
 
 /** Operations a second of all threads in a product of 1024 x 1024 x 1024: the best of ten. */
