@@ -10,7 +10,9 @@ const deepest = 500;
 export function parseBoundedJson(json: string | Uint8Array): unknown {
   if (json.length > deepest && isTooDeep(typeof json === 'string' ? Buffer.from(json) : json))
     throw new SyntaxError(`it is nested more than ${deepest} deep`);
-  return JSON.parse(typeof json === 'string' ? json : Buffer.from(json.buffer, json.byteOffset, json.length).toString());
+  return JSON.parse(
+    typeof json === 'string' ? json : Buffer.from(json.buffer, json.byteOffset, json.length).toString(),
+  );
 }
 
 /** Looks at bytes, which takes half the time of a string's characters. */
