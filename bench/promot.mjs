@@ -287,7 +287,9 @@ function round(x) {
 function productsOf(examples, promptRows, weightsStay) {
   const targets = sum(examples.map(({ target }) => target.length));
   const inputs = sum(examples.map(({ input }) => input.length));
-  const rowsAt = ({ stack, layer, attention, parts: [{ role }] }) => {
+  const rowsAt = (place) => {
+    const { stack, layer, attention, parts } = place;
+    const { role } = parts[0];
     const isKeyOrValue = role === 'key' || role === 'value';
     // A decoder-only model reads the prompt once a step, an encoder once an example. Behind its attention, a decoder's
     // last layer computes only what is predicted from.
