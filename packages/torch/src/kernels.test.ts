@@ -1,6 +1,8 @@
-// The gate and the rotation in one pass (native/gate.cc, native/rotate.cc) beside libtorch's own operators.
+// The gate and the rotation in one pass (native/gate.cc, native/rotate.cc) beside libtorch's own operators, and the
+// check of numbers by their sum.
 import { describe, expect, test } from 'vitest';
 import {
+  allFinite,
   cat,
   type DType,
   gated,
@@ -115,5 +117,15 @@ describe('the rotation is the plain formula', () => {
         '[B or 1, 1, L, W]',
       );
     });
+  });
+});
+
+test('numbers are finite also where their sum is not', () => {
+  scope(() => {
+    const of = (...numbers: number[]) => tensor(Float32Array.from(numbers));
+    expect(allFinite([of(3e38, 3e38), of(), of(-3e38, -3e38, 1), of(300, 6e4, 6e4).to('float16')])).toBe(true);
+    for (const bad of [Number.NaN, Infinity, -Infinity]) expect(allFinite([of(1), of(1, bad, 2)])).toBe(false);
+    expect(allFinite([of(Infinity, -Infinity)])).toBe(false);
+    expect(allFinite([tensor(BigInt64Array.of(1n, -2n))])).toBe(true);
   });
 });
