@@ -7,8 +7,8 @@
 // Where the machine does other work too, `cpu ratio` (processor time of all threads) says more than `time ratio`, and
 // most with OMP_NUM_THREADS=1, because the peer's threads spin while they wait.
 //
-// `products` is the share of promot's processor time that the linear layers' products would take at the rate of a large
-// product: `cpu ratio` times that would be left with nothing beside them.
+// `tokens/s` are promot's. `products` is the share of its processor time that the linear layers' products would take at
+// the rate of a large product: `cpu ratio` times that would be left with nothing beside them.
 //
 // The Python environment needs: pip install torch==2.13.0 transformers==5.17.0 peft==0.21.0
 import { spawnSync } from 'node:child_process';
@@ -79,7 +79,7 @@ if (isGpu)
   );
 else
   console.log(
-    '| work | promot s | peer s | time ratio | cpu ratio | products | promot GB | peer GB |\n|---|---|---|---|---|---|---|---|',
+    '| work | promot s | peer s | time ratio | cpu ratio | tokens/s | products | promot GB | peer GB |\n|---|---|---|---|---|---|---|---|---|',
   );
 for (const args of work) {
   // Steps of real lengths differ, and the peer's differ from promot's: only all of them together hold the same examples.
@@ -102,6 +102,6 @@ for (const args of work) {
   const [c, d] = [ours, theirs].map((runs) => middle(runs.flatMap((run) => run.cpuSeconds)));
   const [m, n] = [ours, theirs].map((runs) => Math.max(...runs.map((run) => run.peakRssBytes)));
   console.log(
-    `| ${name} | ${a.toFixed(2)} | ${b.toFixed(2)} | ${(a / b).toFixed(2)} | ${(c / d).toFixed(2)} | ${ours[0].productShare ?? ''} | ${gigabytes(m)} | ${gigabytes(n)} |`,
+    `| ${name} | ${a.toFixed(2)} | ${b.toFixed(2)} | ${(a / b).toFixed(2)} | ${(c / d).toFixed(2)} | ${ours[0].tokensPerSecond ?? ''} | ${ours[0].productShare ?? ''} | ${gigabytes(m)} | ${gigabytes(n)} |`,
   );
 }
