@@ -29,10 +29,18 @@ export default defineConfig({
   },
   test: {
     projects: [
-      { extends: true, test: { name: 'runs', include: ['packages/*/{test,lab}/**/*.test.ts'] } },
-      // Tests beside their source share a process a core: a process for each file takes as long as most of them. They
-      // put back what they change.
-      { extends: true, test: { name: 'rooms', include: ['packages/*/src/**/*.test.ts'], isolate: false } },
+      // A process for each file takes as long as most of them, so the files share one a core. They put back what they
+      // change. What cannot, such as what a process tries once, stands in a folder `alone`.
+      { extends: true, test: { name: 'alone', include: ['packages/*/test/alone/*.test.ts'] } },
+      {
+        extends: true,
+        test: {
+          name: 'shared',
+          include: ['packages/*/{src,test,lab}/**/*.test.ts'],
+          exclude: ['packages/*/test/alone/*'],
+          isolate: false,
+        },
+      },
     ],
     globalSetup: source('packages/torch/test/ensure-addon.ts'),
     setupFiles: source('packages/torch/test/quick-equality.ts'),

@@ -61,7 +61,7 @@ const steps = 8;
 async function run(method: string): Promise<string> {
   const out = join(folder, method);
   await train({
-    model: 'lab',
+    model: 'lab-small',
     task: 'lab-rte',
     method,
     out,
@@ -98,7 +98,7 @@ describe('every method lowers the loss on lab-rte', () => {
     for (const course of courses) expect(firstToReach(course, score)!.score).toBeGreaterThanOrEqual(score);
 
     const mixed = join(folder, 'mixed');
-    await interpolate({ base: 'lab', tuned: join(folder, 'fine-tune'), factor: 0.25, out: mixed });
+    await interpolate({ base: 'lab-small', tuned: join(folder, 'fine-tune'), factor: 0.25, out: mixed });
     const { score: kept } = await evaluate(await openModel(mixed, 'float32'), 'lab-closed-book');
     expect(kept).toBeGreaterThanOrEqual(95);
   });

@@ -15,12 +15,12 @@ import {
   zeros,
 } from '@promot/torch';
 import { afterAll, expect, test, vi } from 'vitest';
-import { type Handle, native } from '../../torch/src/native.js';
-import { readPromptAdapter } from '../src/adapters/peft.js';
-import { loadFolder } from '../src/models/load.js';
-import { idTensor } from '../src/models/padding.js';
-import { sumOfLosses } from '../src/training/objectives/index.js';
-import { goldenFolder, goldenModels } from './golden-folders.js';
+import { type Handle, native } from '../../../torch/src/native.js';
+import { readPromptAdapter } from '../../src/adapters/peft.js';
+import { loadFolder } from '../../src/models/load.js';
+import { idTensor } from '../../src/models/padding.js';
+import { sumOfLosses } from '../../src/training/objectives/index.js';
+import { goldenFolder, goldenModels } from '../golden-folders.js';
 
 /** softmax(q k^T * scale) v of each sequence: its last query sees all keys, and the others so many fewer. */
 function byFormula(
