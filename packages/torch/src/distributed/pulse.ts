@@ -4,8 +4,8 @@
 import { native } from '../native.js';
 import { within } from './store.js';
 
-/** A count that has not changed for so long stands still. */
-const SILENT_MS = 2500;
+/** A count that has not changed for so long stands still. On a machine with too much to do a thread may wait for seconds. */
+const SILENT_MS = 4000;
 const STORE_SECONDS = 5;
 
 export const pulseKey = (rank: number) => `pulse/${rank}`;
@@ -26,7 +26,7 @@ export class Pulse {
   ) {}
 
   /**
-   * A sentence about the ranks that stopped or fell silent, or undefined; silence is seen when asked again after 2.5
+   * A sentence about the ranks that stopped or fell silent, or undefined; silence is seen when asked again after 4
    * seconds.
    */
   async trouble(): Promise<string | undefined> {
