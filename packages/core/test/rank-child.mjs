@@ -27,9 +27,9 @@ const parts = {
     const { finished } = await train({ ...request, signal: abort.signal, onEvent });
     return { finished, ...(held.length > 0 && { held }) };
   },
-  async killed(rank, { request, rank: chosen, step: at }) {
+  async killed(rank, { request, rank: chosen, step: at, event = 'step' }) {
     const onEvent = ({ type, stage, step }) => {
-      if (type === 'step' && stage === 'model' && step === at && rank === chosen) process.kill(process.pid, 'SIGKILL');
+      if (type === event && stage === 'model' && step === at && rank === chosen) process.kill(process.pid, 'SIGKILL');
     };
     return train({ ...request, onEvent });
   },

@@ -190,6 +190,12 @@ describe('training with several processes', { timeout: 400_000 }, () => {
     expect(modelBits('hurt')).toBe(modelBits('two'));
   });
 
+  test('a rank of a divided run is killed in an evaluation: the other names it', async () => {
+    const divided = request('hurt-divided', { model: smallModel(), settings: { ...short, shard: true } });
+    const [zero] = await results(2, 'killed', { request: divided, rank: 1, step: 2, event: 'evaluating' });
+    expect(zero?.error).toMatch(/rank 1 gives no sign of life/);
+  });
+
   test('a divided run stopped on one rank of 4, gone on with 2, ended alone: the same losses', async () => {
     const sharded = { settings: { ...settings, shard: true, keepCheckpoints: true } };
     await results(4, 'train', { request: request('cut', sharded), rank: 3, stage: 'model', step: 1 });

@@ -426,7 +426,12 @@ export class Shards implements BlockExecutor, ApartPasses {
   /** Frees the rows. The model cannot be used after it, where it was divided. */
   dispose(): void {
     for (const one of this.#besides) one.dispose();
-    this.settle();
+    for (const block of [...this.#gathered.keys()])
+      try {
+        this.#drop(block);
+      } catch {
+        // A rank has failed: what was gathered early does not come, and the failure is told already.
+      }
     for (const { own } of this.#pieces.values()) own.dispose();
     this.#model.blocks.executor = undefined;
     this.#model.blocks.divided = undefined;
