@@ -45,9 +45,9 @@ export default defineConfig({
     globalSetup: source('packages/torch/test/ensure-addon.ts'),
     setupFiles: source('packages/torch/test/quick-equality.ts'),
     pool: 'forks',
-    // A core each: a second thread makes tensors as small as the tests' no faster, and threads that share a core wait
-    // for each other.
-    maxWorkers: availableParallelism(),
+    // A thread each: a second one makes tensors as small as the tests' no faster. One process more than there are cores,
+    // because tests of ranks and locks wait for seconds.
+    maxWorkers: availableParallelism() + 1,
     sequence: { sequencer: LongFirst },
     env: { OMP_NUM_THREADS: '1' },
     testTimeout: 120_000,
