@@ -3,9 +3,9 @@
 //
 //   node bench/start.mjs --model SMOLLM2.gguf --data DATA [--rounds 5]
 //
-// Prints medians in seconds, of the clock and of the processor.
+// Prints medians, in seconds of the clock.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -16,21 +16,21 @@ const { values } = parseArgs({
 });
 const promot = fileURLToPath(new URL('../packages/promot/bin/promot.js', import.meta.url));
 
-/** Seconds from the start of a command until a line of its output matches, or to its end. */
-function seconds(args, until) {
+/** Seconds from the start of a command until `isThere` says so, asked every few milliseconds, or else to its end. */
+function seconds(args, isThere = () => false) {
   return new Promise((resolve, reject) => {
     const started = performance.now();
     const child = spawn(process.execPath, [promot, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const elapsed = () => (performance.now() - started) / 1000;
     let text = '';
     let found;
-    const read = (chunk) => {
-      text += chunk;
-      if (until?.test(text)) found ??= (performance.now() - started) / 1000;
-    };
-    child.stdout.on('data', read);
-    child.stderr.on('data', read);
+    const asking = setInterval(() => {
+      if (isThere()) found ??= elapsed();
+    }, 5);
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
     child.on('close', (code) => {
-      if (code === 0) resolve(found ?? (performance.now() - started) / 1000);
+      clearInterval(asking);
+      if (code === 0) resolve(found ?? elapsed());
       else reject(new Error(`promot ${args.join(' ')} failed:\n${text}`));
     });
   });
@@ -49,7 +49,9 @@ if (values.model && values.data) {
     const train = ['train', '--model', values.model, '--data', values.data, '--task', 'multi30k-en-fr'];
     const settings = 'preset=paper stage2.steps=1 batchSize=1 microBatchSize=1 validationLimit=1 beams=1';
     const args = [...train, '--method', 'fine-tune', '--out', join(out, 'run'), '--set', ...settings.split(' ')];
-    return seconds(args, /fine-tune 1\/1|model 1\/1/u).finally(() => rmSync(out, { recursive: true, force: true }));
+    const metrics = join(out, 'run', 'metrics.jsonl');
+    const hasStep = () => existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"type":"step"');
+    return seconds(args, hasStep).finally(() => rmSync(out, { recursive: true, force: true }));
   };
   console.log(`promot train, start to first step: ${(await median(first)).toFixed(2)} s`);
 }
