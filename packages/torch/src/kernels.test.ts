@@ -1,6 +1,7 @@
 // The gate and the rotation in one pass (native/gate.cc, native/rotate.cc) beside libtorch's own operators, and the
 // check of numbers by their sum.
 import { describe, expect, test } from 'vitest';
+import { expectSameBits } from '../test/threads.js';
 import {
   allFinite,
   cat,
@@ -17,7 +18,6 @@ import {
   scope,
   type Tensor,
   tensor,
-  threads,
 } from './index.js';
 
 const farthest = (a: Tensor, b: Tensor) => a.float().sub(b.float()).abs().amax().item();
@@ -72,20 +72,10 @@ describe('the gate is the plain formula', () => {
   });
 
   test('gives the same bits with any number of threads', () => {
-    const before = threads();
-    try {
-      scope(() => {
-        const run = (count: number) => {
-          threads(count);
-          const [gate, up] = [leaf(randn([300, 333], 1)), leaf(randn([300, 333], 2))];
-          return grad([gated(gate, up, 'gelu-tanh')], [gate, up], { gradients: [randn([300, 333], 3)] }) as Tensor[];
-        };
-        const [one, three] = [run(1), run(3)];
-        expect(one.map((gradient, i) => gradient.equal(three[i]!))).toEqual([true, true]);
-      });
-    } finally {
-      threads(before);
-    }
+    expectSameBits(() => {
+      const [gate, up] = [leaf(randn([300, 333], 1)), leaf(randn([300, 333], 2))];
+      return grad([gated(gate, up, 'gelu-tanh')], [gate, up], { gradients: [randn([300, 333], 3)] }) as Tensor[];
+    });
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { type DType, grad, noGrad, plainRmsNorm, randn, rmsNorm, scope, type Tensor, threads } from './index.js';
+import { expectSameBits } from '../test/threads.js';
+import { type DType, grad, noGrad, plainRmsNorm, randn, rmsNorm, scope, type Tensor } from './index.js';
 
 const farthest = (a: Tensor, b: Tensor) => a.float().sub(b.float()).abs().amax().item();
 
@@ -58,22 +59,10 @@ describe('rmsNorm is the plain formula', () => {
   });
 
   test('gives the same bits with any number of threads', () => {
-    const before = threads();
-    try {
-      scope(() => {
-        const run = (count: number) => {
-          threads(count);
-          const [x, weight] = [randn([500, 40], 1), randn([40], 2)];
-          for (const leaf of [x, weight]) leaf.requiresGrad = true;
-          return grad([rmsNorm(x, weight, 1e-6)], [x, weight], { gradients: [randn([500, 40], 3)] }) as Tensor[];
-        };
-        const [one, three] = [run(1), run(3)];
-        one.forEach((gradient, i) => {
-          expect(gradient.equal(three[i]!)).toBe(true);
-        });
-      });
-    } finally {
-      threads(before);
-    }
+    expectSameBits(() => {
+      const [x, weight] = [randn([500, 40], 1), randn([40], 2)];
+      for (const leaf of [x, weight]) leaf.requiresGrad = true;
+      return grad([rmsNorm(x, weight, 1e-6)], [x, weight], { gradients: [randn([500, 40], 3)] }) as Tensor[];
+    });
   });
 });
