@@ -14,6 +14,9 @@ class LongFirst extends BaseSequencer {
   }
 }
 
+/** Files that need a process of their own. */
+const alone = ['packages/*/test/alone/*.test.ts', 'packages/torch/src/setup/*.test.ts'];
+
 export default defineConfig({
   resolve: {
     alias: [
@@ -29,15 +32,16 @@ export default defineConfig({
   },
   test: {
     projects: [
-      // A process for each file takes as long as most of them, so the files share one a core. They put back what they
-      // change. What cannot, such as what a process tries once, stands in a folder `alone`.
-      { extends: true, test: { name: 'alone', include: ['packages/*/test/alone/*.test.ts'] } },
+      // A process for each file takes as long as most of them, so the files share processes. They put back what they
+      // change. What cannot, such as what a process tries once, stands in a folder `alone`. The tests of the set-up load
+      // other libraries under libtorch's name.
+      { extends: true, test: { name: 'alone', include: alone } },
       {
         extends: true,
         test: {
           name: 'shared',
           include: ['packages/*/{src,test,lab}/**/*.test.ts'],
-          exclude: ['packages/*/test/alone/*'],
+          exclude: alone,
           isolate: false,
         },
       },
