@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
-import { promot } from '../../test/command-line.js';
-import { takePlugins } from './plugins.js';
+import { takePlugins } from '../../src/cli/plugins.js';
+import { promot } from '../command-line.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'promot-plugin-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -3,11 +3,11 @@ import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { watchTensors } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
-import { readRun } from '../src/artifacts/run-file.js';
-import type { TrainingConfig } from '../src/methods/index.js';
-import { findMethod, registerMethod } from '../src/methods/index.js';
-import { type CheckpointMoment, type TrainRequest, train } from '../src/training/train.js';
-import { smallModel, smallSettings, smallTask } from './small-task.js';
+import { readRun } from '../../src/artifacts/run-file.js';
+import type { TrainingConfig } from '../../src/methods/index.js';
+import { findMethod, registerMethod } from '../../src/methods/index.js';
+import { type CheckpointMoment, type TrainRequest, train } from '../../src/training/train.js';
+import { smallModel, smallSettings, smallTask } from '../small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
