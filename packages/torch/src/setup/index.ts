@@ -1,5 +1,6 @@
 // Set-up: from a bare machine to a loadable addon. `ensureAddon` does what is missing and is quick when nothing is: the
-// download and the compiler's part load when they are needed.
+// part that downloads and unpacks loads when it is needed.
+import { buildAddon, compilerAdvice, findCompiler, usePrebuilt } from './build.js';
 import { displayPath } from './cache.js';
 import { SetupError } from './errors.js';
 import { type Libtorch, locateLibtorch } from './locate.js';
@@ -42,7 +43,6 @@ export async function ensureAddon(options: EnsureOptions = {}): Promise<string> 
 }
 
 async function makeAddon(libtorch: Libtorch, onProgress: OnProgress): Promise<string> {
-  const { buildAddon, compilerAdvice, findCompiler, usePrebuilt } = await import('./build.js');
   const prebuilt = await usePrebuilt(libtorch, onProgress);
   if (prebuilt) return prebuilt;
   const compiler = await findCompiler();
