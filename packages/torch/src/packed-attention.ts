@@ -100,7 +100,7 @@ export function packedAttentionApart(dtype: DType, headWidth: number): number {
 /** What 16-bit numbers of size 1 may be off by. */
 export const mostPackedApart = 0.03;
 
-const found = new Map<string, boolean>();
+const tried = new Map<string, boolean>();
 
 /**
  * Whether `packedAttention` can be used for tensors like this one: it is tried once for each device, type and head
@@ -108,7 +108,7 @@ const found = new Map<string, boolean>();
  */
 export function hasPackedAttention({ device, dtype }: Tensor, headWidth: number): boolean {
   const key = `${device} ${dtype} ${headWidth}`;
-  const known = found.get(key);
+  const known = tried.get(key);
   if (known !== undefined) return known;
   let has = false;
   try {
@@ -116,6 +116,6 @@ export function hasPackedAttention({ device, dtype }: Tensor, headWidth: number)
   } catch {
     // No such kernel.
   }
-  found.set(key, has);
+  tried.set(key, has);
   return has;
 }
