@@ -57,14 +57,10 @@ const firstWords = (
 \`${program} help\` lists all commands, \`${program} help train\` explains one.
 `;
 
-const description = 'Two-stage fine-tuning (ProMoT) of language models with less forgetting.';
-
-const usage = 'COMMAND [OPTIONS]';
-
 /** The list of all commands. */
-const overview = (program: string) => `Usage: promot ${usage}
+const overview = (program: string) => `Usage: promot COMMAND [OPTIONS]
 
-${description}
+Two-stage fine-tuning (ProMoT) of language models with less forgetting.
 
 Options:
   -V, --version  output the version number
@@ -108,7 +104,6 @@ async function runCommand(first: string, rest: readonly string[], plugins: reado
   const program = new Command('promot')
     .helpCommand(false)
     .enablePositionalOptions()
-    .usage(usage)
     .exitOverride()
     .configureOutput({
       writeOut: (text) => io.stdout.write(text),
