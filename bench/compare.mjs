@@ -14,7 +14,7 @@
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { chooseDevice } from '../packages/core/dist/models/device.js';
+import { chooseDevice } from '../packages/core/dist/models/index.js';
 
 const { values } = parseArgs({
   options: {

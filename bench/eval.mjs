@@ -31,10 +31,9 @@ process.env.OMP_NUM_THREADS = values.threads;
 const { tuneProcess } = await import('../packages/torch/dist/index.js');
 tuneProcess();
 const { generate, loadTask, openModel, saveModel } = await import('../packages/promot/dist/index.js');
-const { maxNewTokens } = await import('../packages/core/dist/evaluation/evaluate-examples.js');
-const { evaluationExamples } = await import('../packages/core/dist/evaluation/evaluate-loaded.js');
-const { taskPrompts } = await import('../packages/core/dist/evaluation/prompts.js');
-const { tokenizeInput } = await import('../packages/core/dist/models/tokenize.js');
+const { maxNewTokens } = await import('../packages/core/dist/evaluation/index.js');
+const { evaluationExamples, taskPrompts } = await import('../packages/core/dist/inner.js');
+const { tokenizeInput } = await import('../packages/core/dist/models/index.js');
 
 const [shots, limit, beams] = [values.shots, values.limit, values.beams].map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'promot-bench-'));

@@ -5,7 +5,7 @@
 // The first 512 training examples of each task, in the order of the files.
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { tokenizeExample } from '../packages/core/dist/models/tokenize.js';
+import { tokenizeExample } from '../packages/core/dist/models/index.js';
 import { openModel } from '../packages/core/dist/open/index.js';
 import { loadTask } from '../packages/core/dist/tasks/index.js';
 

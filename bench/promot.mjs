@@ -11,15 +11,10 @@
 // `--steps` after one warm-up step; with `--lengths` their mean, because steps differ.
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { attachLora } from '../packages/core/dist/adapters/lora.js';
-import { generate } from '../packages/core/dist/generation/generate.js';
-import { chooseDevice } from '../packages/core/dist/models/device.js';
-import { buildModel } from '../packages/core/dist/models/load.js';
-import { RandomWeights } from '../packages/core/dist/models/weights.js';
-import { defaultConfig } from '../packages/core/dist/training/config.js';
-import { trainLoop } from '../packages/core/dist/training/loop.js';
-import { toMicroBatches } from '../packages/core/dist/training/micro-batch.js';
-import { crossEntropy } from '../packages/core/dist/training/objectives/index.js';
+import { generate } from '../packages/core/dist/generation/index.js';
+import { attachLora } from '../packages/core/dist/inner.js';
+import { buildModel, chooseDevice, RandomWeights } from '../packages/core/dist/models/index.js';
+import { crossEntropy, defaultConfig, toMicroBatches, trainLoop } from '../packages/core/dist/training/index.js';
 import {
   Adafactor,
   AdamW,

@@ -1,10 +1,10 @@
-// How long promot takes to answer and to begin: `promot --help`, and from the start of `promot train` to the end of its
-// first step.
+// How long promot takes to answer and to begin: `promot --help`, the imports of its entries, and from the start of
+// `promot train` to the end of its first step.
 //
 //   node bench/start.mjs --model SMOLLM2.gguf --data DATA [--rounds 5]
 //
 // Prints medians, in seconds of the clock.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -15,6 +15,15 @@ const { values } = parseArgs({
   options: { model: { type: 'string' }, data: { type: 'string' }, rounds: { type: 'string', default: '5' } },
 });
 const promot = fileURLToPath(new URL('../packages/promot/bin/promot.js', import.meta.url));
+
+/** Milliseconds of the clock that an import takes in a new process. */
+function importTime(entry) {
+  const file = fileURLToPath(new URL(`../packages/promot/dist/${entry}.js`, import.meta.url));
+  const code = `const t = performance.now(); await import(${JSON.stringify(file)}); console.log(performance.now() - t)`;
+  const run = spawnSync(process.execPath, ['--input-type=module', '-e', code], { encoding: 'utf8' });
+  if (run.status !== 0) throw new Error(`promot/${entry} cannot be imported:\n${run.stderr}`);
+  return Number(run.stdout);
+}
 
 /** Seconds from the start of a command until `isThere` says so, asked every few milliseconds, or else to its end. */
 function seconds(args, isThere = () => false) {
@@ -43,6 +52,9 @@ async function median(measure) {
 }
 
 console.log(`promot --help: ${(await median(() => seconds(['--help']))).toFixed(2)} s`);
+for (const entry of ['errors', 'metrics', 'report', 'tasks', 'train']) {
+  console.log(`import of promot/${entry}: ${(await median(() => importTime(entry))).toFixed(0)} ms`);
+}
 if (values.model && values.data) {
   const first = () => {
     const out = mkdtempSync(join(tmpdir(), 'promot-start-'));

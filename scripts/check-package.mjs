@@ -60,7 +60,7 @@ try {
   // The quickstart trains so; tests, which run from the sources, cannot start the compiled child.
   writeFileSync(
     join(app, 'apart.mjs'),
-    `import { workApart } from './node_modules/promot/dist/quickstart/apart.js';
+    `import { workApart } from './node_modules/promot/dist/inner.js';
      const settings = { stage2: { steps: 2, keepEvery: 2 }, batchSize: 4, beams: 1, validationLimit: 4 };
      const train = { model: 'lab', task: 'lab-rte', method: 'fine-tune', out: 'apart', settings };
      let steps = 0;

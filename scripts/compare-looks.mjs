@@ -1,8 +1,7 @@
 // Sets two looks of `promot reproduce real` side by side, each difference with its 95 % interval by the paired bootstrap
 // over examples: node scripts/compare-looks.mjs OUT/TARGET promot-0.000003@120 fine-tune-0.000003@240 (or before@0).
 import { alignedTable } from '../packages/core/dist/base/index.js';
-import { countedTasks, differenceOf, meanKept } from '../packages/promot/dist/experiments/real/equal.js';
-import { recordsOf } from '../packages/promot/dist/experiments/real/looks.js';
+import { countedTasks, differenceOf, meanKept, recordsOf } from '../packages/promot/dist/inner.js';
 
 const [out, ...names] = process.argv.slice(2);
 if (out === undefined || names.length !== 2) {

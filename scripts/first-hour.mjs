@@ -139,7 +139,7 @@ function expect(holds, what) {
 
 /** Parallel sentences of the built-in world, as a person's own file. */
 async function writeSentences(path) {
-  const { translationExample } = await import('../packages/promot/dist/lab/translation.js');
+  const { translationExample } = await import('../packages/promot/dist/inner.js');
   const example = translationExample('en', 'fr');
   const rows = Array.from({ length: 80 }, (_, i) => {
     const { input, target } = example('train', i);

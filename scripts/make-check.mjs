@@ -1,7 +1,7 @@
 // Stores what `promot doctor --check` compares with: node scripts/make-check.mjs, on a machine whose golden tests pass.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { libtorch } from '@promot/torch';
-import { familyValues } from '../packages/promot/dist/cli/check-families.js';
+import { familyValues } from '../packages/promot/dist/inner.js';
 
 const folder = new URL('../packages/core/golden/models/', import.meta.url);
 const short = (value) => {

@@ -3,5 +3,5 @@
 import { setup } from './setup.mjs';
 
 await setup();
-const { prebuild } = await import('../packages/torch/dist/setup/prebuild.js');
+const { prebuild } = await import('../packages/torch/dist/inner.js');
 console.log(await prebuild());

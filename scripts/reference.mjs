@@ -4,7 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { setup } from './setup.mjs';
 
 await setup();
-const { errorsPage, filesPage } = await import('../packages/core/dist/artifacts/reference.js');
+const { errorsPage, filesPage } = await import('../packages/core/dist/inner.js');
 const page = (name) => new URL(`../docs/reference/${name}`, import.meta.url);
 writeFileSync(page('files.md'), filesPage());
 writeFileSync(page('errors.md'), errorsPage());

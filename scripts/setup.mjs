@@ -39,8 +39,9 @@ export async function setup() {
     console.error('Installing npm packages (npm ci)');
     if (!run('npm', ['ci', '--no-audit', '--no-fund'])) fail('npm ci failed: see above.');
   }
-  console.error('Compiling TypeScript (tsc -b)');
-  if (!runModule('typescript/bin/tsc', ['-b'])) fail('The sources do not compile: see above.');
+  console.error('Compiling TypeScript');
+  const { compile } = await import('./compile.mjs');
+  if (!(await compile())) fail('The sources do not compile: see above.');
   const { ensureAddon, SetupError } = await import('../packages/torch/dist/setup/index.js');
   try {
     await ensureAddon();

@@ -6,7 +6,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { readStamp } from '../../packages/torch/dist/setup/stamp.js';
+import { readStamp } from '../../packages/torch/dist/inner.js';
 import { root } from '../setup.mjs';
 import { runLimited } from './lib/limited.mjs';
 import { timer } from './lib/timer.mjs';

@@ -5,7 +5,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startHubServer } from '../../packages/core/dist/hub/fixtures/hub-server.js';
+import { startHubServer } from '../../packages/core/dist/inner.js';
 import { lineFault } from './lib/campaign.mjs';
 import { LimitedProcess } from './lib/limited.mjs';
 import { random } from './lib/random.mjs';

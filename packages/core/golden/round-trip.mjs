@@ -11,11 +11,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Adafactor, keep, noGrad, scope } from '@promot/torch';
 import { ensureAddon } from '@promot/torch/setup';
-import { readPromptAdapter, writePromptAdapter } from '../dist/adapters/peft.js';
-import { loadFolder } from '../dist/models/load.js';
-import { idTensor } from '../dist/models/padding.js';
-import { saveModel } from '../dist/models/save.js';
-import { train } from '../dist/training/train.js';
+import { readPromptAdapter, writePromptAdapter } from '../dist/inner.js';
+import { idTensor, loadFolder, saveModel } from '../dist/models/index.js';
+import { train } from '../dist/training/index.js';
 
 const golden = fileURLToPath(new URL('models', import.meta.url));
 

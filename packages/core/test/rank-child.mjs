@@ -4,16 +4,11 @@ import fs, { readFileSync } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { distributed } from '@promot/torch';
 import { playParts, say } from '../../torch/test/rank-parts.mjs';
-import { evaluateTasks } from '../dist/evaluation/evaluate-tasks.js';
-import { evaluateText } from '../dist/evaluation/text.js';
-import { generateTurns } from '../dist/generation/chat.js';
-import { generate } from '../dist/generation/generate.js';
-import { score } from '../dist/generation/score.js';
-import { scoreChoices } from '../dist/generation/score-choices.js';
-import { scoreContinuations } from '../dist/generation/score-continuations.js';
-import { loadFolder } from '../dist/models/load.js';
-import { Shards } from '../dist/training/shards.js';
-import { train } from '../dist/training/train.js';
+import { evaluateTasks, evaluateText } from '../dist/evaluation/index.js';
+import { generate, generateTurns, score } from '../dist/generation/index.js';
+import { Shards, scoreChoices, scoreContinuations } from '../dist/inner.js';
+import { loadFolder } from '../dist/models/index.js';
+import { train } from '../dist/training/index.js';
 
 const parts = {
   /** Trains. With `rank`, `stage` and `step`, that rank is asked to stop there. */

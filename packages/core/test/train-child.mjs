@@ -1,6 +1,6 @@
 // Trains in a process of its own, so that a test can kill it. Argument: the request as JSON; a line for every event.
 // What the run asks at checkpoints is answered with where it stands.
-import { train } from '../dist/training/train.js';
+import { train } from '../dist/training/index.js';
 
 const { register, ...request } = JSON.parse(process.argv[2]);
 if (register) await import(register);

@@ -9,11 +9,9 @@
 // optimizer, by its own mean. Of equals the smaller. Needs `npm run setup`.
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readTrainingRun } from '../../core/dist/artifacts/training-run.js';
-import { train } from '../../core/dist/training/train.js';
-import { merge } from '../dist/experiments/plan.js';
-import '../dist/lab/register.js';
-import { findScale } from '../dist/experiments/reproduce.js';
+import { readTrainingRun } from '../../core/dist/inner.js';
+import { train } from '../../core/dist/training/index.js';
+import { findScale, merge } from '../dist/inner.js';
 
 const out = process.argv[2];
 if (out === undefined) throw new Error('name a folder for the runs');

@@ -1,11 +1,10 @@
 // Records what the shipped lab models score, for the test beside its code: node packages/promot/lab/record.mjs
 // Needs `npm run setup`. Greedy decoding, the first 100 test examples of each task; scores.json is rewritten.
 import { existsSync, writeFileSync } from 'node:fs';
-import { evaluateLoaded } from '../../core/dist/evaluation/evaluate-loaded.js';
-import { labModelFolder, labModelNames } from '../dist/lab/models.js';
-import '../dist/lab/register.js';
-import { openModel } from '../../core/dist/open/open.js';
-import { loadTask } from '../../core/dist/tasks/registry.js';
+import { evaluateLoaded } from '../../core/dist/evaluation/index.js';
+import { openModel } from '../../core/dist/open/index.js';
+import { loadTask } from '../../core/dist/tasks/index.js';
+import { labModelFolder, labModelNames } from '../dist/inner.js';
 
 const tasks = [
   'lab-reading',

@@ -132,7 +132,7 @@ describe('two tasks', () => {
   });
 
   test('killed at random moments: goes on to the same bits, and every line stands once', async () => {
-    const register = new URL('../dist/lab/register-tasks.js', import.meta.url).href;
+    const register = new URL('../dist/tasks.js', import.meta.url).href;
     const child = { ...request('two-killed', { task: tasks, settings: full, resume: true }), asks: true, register };
     const kills = await trainThroughKills(child, [2, 8, 5, 12]);
     expect(kills.length).toBeGreaterThan(2);

@@ -3,7 +3,7 @@ import { openSync, writeSync } from 'node:fs';
 import { answer } from './answer.mjs';
 import { random } from './random.mjs';
 
-const { native } = await import(new URL('../../../packages/torch/dist/native.js', import.meta.url).href);
+const { native } = await import(new URL('../../../packages/torch/dist/inner.js', import.meta.url).href);
 
 const dtypes = ['float32', 'bfloat16', 'float16', 'float64', 'int64', 'int32', 'int16', 'int8', 'uint8', 'bool'];
 const sides = [0, 1, 1, 2, 2, 3, 4, 5, 8, 17];

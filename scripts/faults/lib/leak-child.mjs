@@ -8,10 +8,10 @@ import { answer } from './answer.mjs';
 
 const built = (path) => import(new URL(`../../../packages/${path}`, import.meta.url).href);
 const { trimMemory } = await built('torch/dist/index.js');
-const { native } = await built('torch/dist/native.js');
-const { train } = await built('core/dist/training/train.js');
-const { openModel } = await built('core/dist/open/open.js');
-const { generate } = await built('core/dist/generation/generate.js');
+const { native } = await built('torch/dist/inner.js');
+const { train } = await built('core/dist/training/index.js');
+const { openModel } = await built('core/dist/open/index.js');
+const { generate } = await built('core/dist/generation/index.js');
 const golden = (name) => fileURLToPath(new URL(`../../../packages/core/golden/${name}`, import.meta.url));
 
 setFlagsFromString('--expose-gc');

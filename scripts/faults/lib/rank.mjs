@@ -1,7 +1,7 @@
 // One rank of a run that the campaign `ranks` hurts. Argument: the request of `train` as JSON; a line for every event.
 const built = (path) => import(new URL(`../../../packages/${path}`, import.meta.url).href);
 const { distributed } = await built('torch/dist/index.js');
-const { train } = await built('core/dist/training/train.js');
+const { train } = await built('core/dist/training/index.js');
 
 try {
   await distributed.initProcessGroup({ seconds: Number(process.env.SECONDS ?? 60) });

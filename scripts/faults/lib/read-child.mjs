@@ -5,30 +5,34 @@ import { fileURLToPath } from 'node:url';
 import { answer } from './answer.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
-const core = (path) => import(new URL(`../../../packages/core/dist/${path}`, import.meta.url).href);
-const { noGrad, scope, tensor } = await import(new URL('../../../packages/torch/dist/index.js', import.meta.url).href);
-const { loadFolder, buildModel } = await core('models/load.js');
-const { openCheckpoint } = await core('models/checkpoint.js');
-const { CheckpointWeights } = await core('models/weights.js');
-const { openGguf } = await core('models/families/gguf.js');
-const { readGguf } = await core('formats/gguf.js');
-const { dequantize } = await core('formats/dequantize.js');
-const { withFile } = await core('formats/reader.js');
-const { tokenizerFromGguf } = await core('tokenizer/gguf.js');
-const { loadTokenizer } = await core('tokenizer/load.js');
-const { ChatTemplate } = await core('tokenizer/chat-template.js');
-const { readLoraAdapter } = await core('adapters/lora-adapter.js');
-const { readPromptAdapter } = await core('adapters/peft.js');
-const { loadTask } = await core('tasks/registry.js');
-const { readRunSamples, readTrainingRun } = await core('artifacts/training-run.js');
-const { readEvaluation } = await core('artifacts/evaluation-folder.js');
-const { readPasses } = await core('artifacts/passes-file.js');
-const { readFinished, readState } = await core('artifacts/state-file.js');
-const { readAnswers } = await core('artifacts/answers-file.js');
-const { openModel, openPrompt } = await core('open/open.js');
-const experiments = (path) =>
-  import(new URL(`../../../packages/promot/dist/experiments/${path}`, import.meta.url).href);
-const { earlyStopOf, looksOfArm, stepsOf } = await experiments('real/looks.js');
+const built = (path) => import(new URL(`../../../packages/${path}`, import.meta.url).href);
+const { noGrad, scope, tensor } = await built('torch/dist/index.js');
+const { buildModel, loadFolder } = await built('core/dist/models/index.js');
+const { readRecords } = await built('core/dist/data/index.js');
+const { earlyStopOf, looksOfArm, stepsOf } = await built('promot/dist/inner.js');
+const {
+  ChatTemplate,
+  CheckpointWeights,
+  dequantize,
+  loadTask,
+  loadTokenizer,
+  openCheckpoint,
+  openGguf,
+  openModel,
+  openPrompt,
+  readAnswers,
+  readEvaluation,
+  readFinished,
+  readGguf,
+  readLoraAdapter,
+  readPasses,
+  readPromptAdapter,
+  readRunSamples,
+  readState,
+  readTrainingRun,
+  tokenizerFromGguf,
+  withFile,
+} = await built('core/dist/inner.js');
 
 const golden = (path) => join(root, 'packages/core/golden', path);
 const models = new Map();
@@ -103,7 +107,6 @@ const readers = {
     for (const split of ['train', 'validation']) await task.load(split);
   },
   async parquet(folder) {
-    const { readRecords } = await core('data/records.js');
     const { records } = await readRecords(first(folder, '.parquet'));
     JSON.stringify(records, (_key, value) => (typeof value === 'bigint' ? String(value) : value));
   },

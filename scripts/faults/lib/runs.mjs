@@ -15,7 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { RandomStream } from '../../../packages/core/dist/base/random.js';
+import { RandomStream } from '../../../packages/core/dist/base/index.js';
 import { timer } from './timer.mjs';
 
 const root = new URL('../../../', import.meta.url);

@@ -3,7 +3,7 @@
 import { openbookqa } from '@promot/core/tasks';
 import { pick, pickOther } from './random.js';
 import { balancedLabel, drawInSplit, type LabExample, type LabSplit } from './splits.js';
-import { WORLD } from './world.js';
+import { world } from './world.js';
 
 const LETTERS = ['A', 'B', 'C', 'D'] as const;
 
@@ -11,7 +11,7 @@ const LETTERS = ['A', 'B', 'C', 'D'] as const;
 export function multipleChoiceExample(split: LabSplit, index: number): LabExample {
   const target = balancedLabel('lab-openbookqa', split, index, LETTERS);
   return drawInSplit('lab-openbookqa', split, index, (random) => {
-    const { land, relation, value } = pick(random, WORLD);
+    const { land, relation, value } = pick(random, world());
     const options: string[] = [];
     while (options.length < LETTERS.length) options.push(pickOther(random, relation.values, [value, ...options]));
     options[LETTERS.indexOf(target)] = value;

@@ -65,9 +65,14 @@ export interface LandFact {
   readonly value: string;
 }
 
+let facts: readonly LandFact[] | undefined;
+
 /** All facts of the world, in a fixed order. Every land has its own capital and ruler; the rest is shared. */
-export const WORLD: readonly LandFact[] = LAND_RELATIONS.flatMap((relation, r) => {
-  const random = new RandomStream(hashText('the world of the lab'), r);
-  const own = relation.values.length >= LANDS.length ? shuffled(random, relation.values) : undefined;
-  return LANDS.map((land, i) => ({ land, relation, value: own?.[i] ?? pick(random, relation.values) }));
-});
+export function world(): readonly LandFact[] {
+  facts ??= LAND_RELATIONS.flatMap((relation, r) => {
+    const random = new RandomStream(hashText('the world of the lab'), r);
+    const own = relation.values.length >= LANDS.length ? shuffled(random, relation.values) : undefined;
+    return LANDS.map((land, i) => ({ land, relation, value: own?.[i] ?? pick(random, relation.values) }));
+  });
+  return facts;
+}

@@ -27,7 +27,7 @@ export type Message =
  */
 export async function workApart(work: Work, onMessage: (message: Message) => void): Promise<readonly TaskResult[]> {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
-  const child: ChildProcess = fork(fileURLToPath(new URL('./child.js', import.meta.url)), { env });
+  const child: ChildProcess = fork(fileURLToPath(new URL('../../dist/quickstart/child.js', import.meta.url)), { env });
   let failure: Error | undefined;
   let results: readonly TaskResult[] = [];
   child.on('message', (message: Message) => {
