@@ -2,13 +2,13 @@
 // over a factored matrix and two over anything else; libtorch's operators take eleven. Sums are made in pieces of a
 // fixed size and put together in their order: the result does not depend on the number of threads.
 #include <ATen/core/Tensor.h>
-#include <ATen/Parallel.h>
 #include <torch/library.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "parallel.h"
 #include "vectorized.h"
 
 namespace {
@@ -96,7 +96,7 @@ void factored(float* p, const float* g, float* row, float* column, int64_t rows,
   std::vector<double> ofParameter(pieces), ofUpdate(pieces);
   std::vector<float> rowSums(rows), columnSums(pieces * columns);
   auto overRows = [&](auto work) {
-    at::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
+    parallelFor(pieces, 1, [&](int64_t begin, int64_t end) {
       for (int64_t piece = begin; piece < end; ++piece)
         for (int64_t i = piece * height; i < std::min(rows, (piece + 1) * height); ++i) work(piece, i);
     });
@@ -138,7 +138,7 @@ void whole(float* p, const float* g, float* v, int64_t n, double decay, Rate rat
   const int64_t pieces = (n + kPiece - 1) / kPiece;
   std::vector<double> ofParameter(pieces), ofUpdate(pieces);
   auto overPieces = [&](auto work) {
-    at::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
+    parallelFor(pieces, 1, [&](int64_t begin, int64_t end) {
       for (int64_t piece = begin; piece < end; ++piece) work(piece, piece * kPiece, std::min(kPiece, n - piece * kPiece));
     });
   };

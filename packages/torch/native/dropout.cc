@@ -3,7 +3,6 @@
 // hashed from the position, in parallel, and hashed again in the backward pass: nothing is stored, and the result does
 // not depend on the number of threads, nor on the device.
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
@@ -11,6 +10,7 @@
 #include <cstring>
 #include <limits>
 
+#include "parallel.h"
 #include "vectorized.h"
 
 namespace {
@@ -87,7 +87,7 @@ at::Tensor masked(const at::Tensor& x, double p, int64_t seed) {
   auto out = at::empty_like(in);
   auto threshold = static_cast<uint32_t>(p * 4294967296.0);
   auto scale = static_cast<float>(1.0 / (1.0 - p));
-  at::parallel_for(0, in.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
+  parallelFor(in.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
     for (int64_t at = begin; at < end;) {
       int64_t stop = std::min(end, ((at >> 32) + 1) << 32);
       uint32_t key = keyOf(seed, at);

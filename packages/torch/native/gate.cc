@@ -2,7 +2,6 @@
 // rounded where the plain formula rounds). Both activations are x * sigmoid(x * (a + b * x^2)): a = 1, b = 0 is silu,
 // the other pair is gelu's approximation by tanh. Kept for the backward pass: the two inputs, and not act(gate).
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -10,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "parallel.h"
 #include "vectorized.h"
 
 namespace {
@@ -101,7 +101,7 @@ VECTORIZED void gateBackward(const float* g, const float* x, const float* up, fl
 /** Calls `of` with parts of [0, n) that are the same for any number of threads. */
 template <class F>
 void inChunks(int64_t n, F of) {
-  at::parallel_for(0, (n + kChunk - 1) / kChunk, 16, [&](int64_t begin, int64_t end) {
+  parallelFor((n + kChunk - 1) / kChunk, 16, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) of(chunk * kChunk, std::min(kChunk, n - chunk * kChunk));
   });
 }

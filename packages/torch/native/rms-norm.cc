@@ -3,7 +3,6 @@
 // With `one_plus` the factor is 1 + weight, applied before rounding to bf16 (Gemma); else the normed x is rounded first
 // (T5, Llama).
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -11,6 +10,7 @@
 #include <cmath>
 #include <vector>
 
+#include "parallel.h"
 #include "vectorized.h"
 
 namespace {
@@ -72,7 +72,7 @@ std::tuple<at::Tensor, at::Tensor> normForward(const at::Tensor& x, const at::Te
   const float* f = factor.const_data_ptr<float>();
   float* inverse = inverses.mutable_data_ptr<float>();
   const bool bf16 = x.scalar_type() == at::kBFloat16;
-  at::parallel_for(0, rows, kRows, [&](int64_t begin, int64_t end) {
+  parallelFor(rows, kRows, [&](int64_t begin, int64_t end) {
     std::vector<float> in(bf16 ? n : 0), out(bf16 ? n : 0), ones(bf16 && !onePlus ? n : 0, 1.0f);
     for (int64_t row = begin; row < end; ++row) {
       const float* from = rowOf(x, row * n, n, in.data());
@@ -102,7 +102,7 @@ std::tuple<at::Tensor, at::Tensor> normBackward(const at::Tensor& gradient, cons
   auto sums = at::zeros({ofWeight ? pieces : 1, n}, x.options().dtype(at::kFloat));
   float* ofFactor = sums.mutable_data_ptr<float>();
   const bool bf16 = x.scalar_type() == at::kBFloat16;
-  at::parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
+  parallelFor(pieces, 1, [&](int64_t begin, int64_t end) {
     std::vector<float> in(bf16 ? n : 0), up(bf16 ? n : 0), out(bf16 ? n : 0), unused(ofWeight ? 0 : n);
     for (int64_t row = begin * kRows; row < std::min(rows, end * kRows); ++row) {
       float* to = bf16 ? out.data() : d.mutable_data_ptr<float>() + row * n;

@@ -2,12 +2,12 @@
 // number j with j + W / 2, or with its neighbour. The gradient is turned back in the same way, and nothing is kept for it
 // but cosines and sines. Shapes: B rows, H heads, L places, D head width, W the part of it that turns.
 #include <ATen/Functions.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <algorithm>
 
+#include "parallel.h"
 #include "vectorized.h"
 
 namespace {
@@ -39,7 +39,7 @@ at::Tensor rotateAll(const at::Tensor& given, const at::Tensor& cos, const at::T
   auto from = x.const_data_ptr<float>(), c = cos.const_data_ptr<float>(), s = sin.const_data_ptr<float>();
   auto to = y.mutable_data_ptr<float>();
   auto rotate = pairs ? rotatePairs : rotateHalves;
-  at::parallel_for(0, x.size(0) * places, 16, [&](int64_t begin, int64_t end) {
+  parallelFor(x.size(0) * places, 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / places, place = i % places, turn = row * turns + place * width;
       for (int64_t head = 0; head < heads; ++head) {

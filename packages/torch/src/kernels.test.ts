@@ -1,5 +1,6 @@
 // The gate and the rotation in one pass (native/gate.cc, native/rotate.cc) beside libtorch's own operators, and the
 // check of numbers by their sum.
+import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { expectSameBits } from '../test/threads.js';
 import {
@@ -18,6 +19,8 @@ import {
   scope,
   type Tensor,
   tensor,
+  threads,
+  zeros,
 } from './index.js';
 
 const farthest = (a: Tensor, b: Tensor) => a.float().sub(b.float()).abs().amax().item();
@@ -76,6 +79,23 @@ describe('the gate is the plain formula', () => {
       const [gate, up] = [leaf(randn([300, 333], 1)), leaf(randn([300, 333], 2))];
       return grad([gated(gate, up, 'gelu-tanh')], [gate, up], { gradients: [randn([300, 333], 3)] }) as Tensor[];
     });
+  });
+});
+
+test.runIf(process.platform === 'linux')('the kernels share their work among libtorch’s threads', () => {
+  const before = threads();
+  const count = () => readdirSync('/proc/self/task').length;
+  scope(() => {
+    const [gate, up] = [zeros([1, 16 * 1024 * 23]), zeros([1, 16 * 1024 * 23])];
+    // libtorch starts its threads when there is work for them. No other test asks for so many.
+    threads(23);
+    try {
+      const earlier = count();
+      gated(gate, up, 'silu');
+      expect(count()).toBeGreaterThan(earlier);
+    } finally {
+      threads(before);
+    }
   });
 });
 
