@@ -6,7 +6,7 @@ import { answer } from './answer.mjs';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const built = (path) => import(new URL(`../../../packages/${path}`, import.meta.url).href);
-const { noGrad, scope, tensor } = await built('torch/dist/index.js');
+const { fromBytes, noGrad, scope } = await built('torch/dist/index.js');
 const { buildModel, loadFolder } = await built('core/dist/models/index.js');
 const { readRecords } = await built('core/dist/data/index.js');
 const { earlyStopOf, looksOfArm, stepsOf } = await built('promot/dist/inner.js');
@@ -69,23 +69,18 @@ const readers = {
   // Without a tokenizer: those of the corpus have none.
   gguf(folder) {
     const path = first(folder, '.gguf');
-    const { config, tensors } = openGguf(path);
-    const loadable = [...tensors].map(([name, { shape, read }]) => [
-      name,
-      { shape, load: () => tensor(read(), { shape }) },
-    ]);
-    const model = buildModel(config, new CheckpointWeights(path, new Map(loadable), 'float32'), path);
+    const { config, tensors, close } = openGguf(path);
+    const model = buildModel(config, new CheckpointWeights(path, tensors, 'float32'), path);
+    close();
     scope(() => noGrad(() => model.logits([{ input: [1, 2], target: [3, 4] }])));
     for (const parameter of model.parameters.values()) parameter.dispose();
   },
   'gguf-tensors'(folder) {
     const { path, tensors } = readGguf(first(folder, '.gguf'));
-    for (const { type, shape, byteOffset, byteLength } of tensors)
-      dequantize(
-        type,
-        withFile(path, (file) => file.read(byteOffset, byteLength)),
-        shape.reduce((a, b) => a * b, 1),
-      );
+    for (const { type, shape, byteOffset, byteLength } of tensors) {
+      const bytes = withFile(path, (file) => file.read(byteOffset, byteLength));
+      scope(() => dequantize(type, fromBytes(bytes, 'uint8', [byteLength]), shape));
+    }
   },
   'gguf-tokenizer'(folder) {
     const path = first(folder, '.gguf');

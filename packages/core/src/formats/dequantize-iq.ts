@@ -1,7 +1,20 @@
 // ggml's IQ formats: groups of 4 or 8 numbers are entries of a code book, with signs and a scale beside
 // (layouts: ggml-common.h; formulas: ggml-quants.c, dequantize_row_iq*).
-
-import { type Blocks, f32, half, halfOfBits } from './blocks.js';
+import { stack, type Tensor } from '@promot/torch';
+import {
+  and,
+  bytesAt,
+  halvesAt,
+  partsBeside,
+  partsOf,
+  type Reader,
+  rowsOf,
+  shiftRight,
+  table,
+  withBits,
+  words16At,
+  words32,
+} from './blocks.js';
 import { type PackedBook, packedBooks } from './iq-grids.js';
 
 /** What each 4 bits of IQ4_NL and IQ4_XS mean. */
@@ -10,192 +23,174 @@ const IQ4 = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89
 /** What IQ1 adds to every number of a group, or takes off. */
 const DELTA = 0.125;
 
-const unpacked = new Map<PackedBook, Int8Array>();
+const unpacked = new Map<PackedBook, Float32Array>();
 
-/** All numbers of a code book, entry after entry. */
-function valuesOf(book: PackedBook): Int8Array {
+/** All numbers of a code book, an entry a row. */
+function bookOf(book: PackedBook): Tensor {
   let values = unpacked.get(book);
   if (values === undefined) {
     const packed = Buffer.from(book.data, 'base64');
     const perByte = 8 / book.bits;
     const mask = (1 << book.bits) - 1;
-    values = Int8Array.from({ length: packed.length * perByte }, (_, i) => {
+    values = Float32Array.from({ length: packed.length * perByte }, (_, i) => {
       return book.levels[(packed[Math.floor(i / perByte)]! >> (book.bits * (i % perByte))) & mask]!;
     });
     unpacked.set(book, values);
   }
-  return values;
+  return table(values, book.width);
 }
 
-/** The eighth sign makes the number of minus signs even; the other seven are written. */
-function eightSigns(seven: number): number {
-  let parity = seven;
-  parity ^= parity >> 4;
-  parity ^= parity >> 2;
-  parity ^= parity >> 1;
-  return seven | ((parity & 1) << 7);
+/** Eight factors of 1 and -1 for the bits of each number, the lowest first, in rows. */
+function signsOf(numbers: Tensor): Tensor {
+  return rowsOf(table(eightSigns, 8), numbers);
 }
 
-/**
- * Writes `count` numbers of a code book from `from` on, each d times its value, minus where its bit in `signs` is set.
- */
-function write(
-  out: Float32Array,
-  to: number,
-  d: number,
-  values: Int8Array,
-  from: number,
-  count: number,
-  signs: number,
-) {
-  for (let j = 0; j < count; j++) {
-    const x = f32(d * values[from + j]!);
-    out[to + j] = (signs >> j) & 1 ? -x : x;
-  }
+const eightSigns = Float32Array.from({ length: 256 * 8 }, (_, i) => 1 - 2 * (((i >> 3) >> (i & 7)) & 1));
+
+/** As `signsOf` for seven written signs: the eighth one makes the number of minus signs even. */
+function signsOfSeven(numbers: Tensor): Tensor {
+  return rowsOf(table(sevenSigns, 8), numbers);
 }
 
-/** As `write` for IQ1: d (value + delta). */
-function writeShifted(out: Float32Array, to: number, d: number, values: Int8Array, from: number, delta: number) {
-  for (let j = 0; j < 8; j++) out[to + j] = d * (values[from + j]! + delta);
+const sevenSigns = Float32Array.from({ length: 128 * 8 }, (_, i) => {
+  const written = eightSigns.subarray(8 * (i >> 3), 8 * (i >> 3) + 7);
+  return (i & 7) < 7 ? written[i & 7]! : written.reduce((product, sign) => product * sign);
+});
+
+/** The parts of `bits` bits of each word that begin at these places, along a new last dimension. */
+function partsOfWords(words: Tensor, places: readonly number[], bits: number): Tensor {
+  return stack(
+    places.map((place) => and(shiftRight(words, place), (1 << bits) - 1)),
+    words.dim,
+  );
+}
+
+/** d (s + 1/2) factor, for scales s. */
+function scaleOf(d: Tensor, scales: Tensor, factor: number): Tensor {
+  return scales.float().add(0.5).mul(d).mul(factor);
+}
+
+/** d (2 s + 1), for scales s. */
+function oddScaleOf(d: Tensor, scales: Tensor): Tensor {
+  return scales.float().mul(2).add(1).mul(d);
+}
+
+/** -delta where `minus` is not 0, else delta; a dimension more. */
+function shiftOf(minus: Tensor): Tensor {
+  return minus
+    .ne(0)
+    .float()
+    .mul(-2 * DELTA)
+    .add(DELTA)
+    .unsqueeze(-1);
 }
 
 export const iqReaders = {
   /**
    * 256 numbers: d (half); for each 32: four entries (a byte each), four times 7 signs and a 4-bit scale in 4 bytes.
    */
-  IQ2_XXS({ bytes, view, out }: Blocks) {
-    const values = valuesOf(packedBooks.IQ2_XXS);
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 66) {
-      const d = half(view, at);
-      for (let group = 0; group < 8; group++) {
-        const first = at + 2 + 8 * group;
-        const word = view.getUint32(first + 4, true);
-        const scale = f32(f32(d * (0.5 + (word >>> 28))) * 0.25);
-        for (let k = 0; k < 4; k++) {
-          const signs = eightSigns((word >>> (7 * k)) & 127);
-          write(out, i + 32 * group + 8 * k, scale, values, 8 * bytes[first + k]!, 8, signs);
-        }
-      }
-    }
+  IQ2_XXS(blocks: Tensor) {
+    const groups = bytesAt(blocks, 2, 64).view(-1, 8, 8);
+    const words = words32(groups.narrow(2, 4, 4)).view(-1, 8);
+    const signs = signsOfSeven(partsOfWords(words, [0, 7, 14, 21], 7));
+    return {
+      q: rowsOf(bookOf(packedBooks.IQ2_XXS), groups.narrow(2, 0, 4))
+        .mul(signs)
+        .view(-1, 256),
+      scale: scaleOf(halvesAt(blocks, 0), and(shiftRight(words, 28), 15), 0.25),
+    };
   },
   /** 256 numbers: d (half), 32 words of an entry (9 bits) and 7 signs, sixteen 4-bit scales. */
-  IQ2_XS({ bytes, view, out }: Blocks) {
-    const values = valuesOf(packedBooks.IQ2_XS);
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 74) {
-      const d = half(view, at);
-      for (let k = 0; k < 32; k++) {
-        const word = view.getUint16(at + 2 + 2 * k, true);
-        const scale = f32(f32(d * (0.5 + nibbleOf(bytes, at + 66, k >> 1))) * 0.25);
-        write(out, i + 8 * k, scale, values, 8 * (word & 511), 8, eightSigns(word >> 9));
-      }
-    }
+  IQ2_XS(blocks: Tensor) {
+    const words = words16At(blocks, 2, 32);
+    const signs = signsOfSeven(shiftRight(words, 9));
+    return {
+      q: rowsOf(bookOf(packedBooks.IQ2_XS), and(words, 511)).mul(signs).view(-1, 256),
+      scale: scaleOf(halvesAt(blocks, 0), partsBeside(bytesAt(blocks, 66, 8), 4), 0.25),
+    };
   },
   /**
    * 256 numbers: d (half), 32 entries' lower 8 bits, 32 bytes of signs, the entries' upper 2 bits, sixteen 4-bit
    * scales.
    */
-  IQ2_S({ bytes, view, out }: Blocks) {
-    const values = valuesOf(packedBooks.IQ2_S);
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 82) {
-      const d = half(view, at);
-      for (let k = 0; k < 32; k++) {
-        const high = (bytes[at + 66 + (k >> 2)]! >> (2 * (k & 3))) & 3;
-        const scale = f32(f32(d * (0.5 + nibbleOf(bytes, at + 74, k >> 1))) * 0.25);
-        write(out, i + 8 * k, scale, values, 8 * (bytes[at + 2 + k]! | (high << 8)), 8, bytes[at + 34 + k]!);
-      }
-    }
+  IQ2_S(blocks: Tensor) {
+    const entries = withBits(bytesAt(blocks, 2, 32).to('int32'), partsBeside(bytesAt(blocks, 66, 8), 2), 8);
+    return {
+      q: rowsOf(bookOf(packedBooks.IQ2_S), entries)
+        .mul(signsOf(bytesAt(blocks, 34, 32)))
+        .view(-1, 256),
+      scale: scaleOf(halvesAt(blocks, 0), partsBeside(bytesAt(blocks, 74, 8), 4), 0.25),
+    };
   },
   /**
    * 256 numbers: d (half), 64 entries of 4 numbers, for each 32 numbers four times 7 signs and a 4-bit scale in 4
    * bytes.
    */
-  IQ3_XXS({ bytes, view, out }: Blocks) {
-    const values = valuesOf(packedBooks.IQ3_XXS);
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 98) {
-      const d = half(view, at);
-      for (let k = 0; k < 64; k++) {
-        const word = view.getUint32(at + 66 + 4 * (k >> 3), true);
-        const scale = f32(f32(d * (0.5 + (word >>> 28))) * 0.5);
-        const signs = eightSigns((word >>> (7 * ((k >> 1) & 3))) & 127) >> (4 * (k & 1));
-        write(out, i + 4 * k, scale, values, 4 * bytes[at + 2 + k]!, 4, signs);
-      }
-    }
+  IQ3_XXS(blocks: Tensor) {
+    const words = words32(bytesAt(blocks, 66, 32)).view(-1, 8);
+    const signs = signsOfSeven(partsOfWords(words, [0, 7, 14, 21], 7));
+    return {
+      q: rowsOf(bookOf(packedBooks.IQ3_XXS), bytesAt(blocks, 2, 64))
+        .view(-1, 8)
+        .mul(signs)
+        .view(-1, 256),
+      scale: scaleOf(halvesAt(blocks, 0), and(shiftRight(words, 28), 15), 0.5),
+    };
   },
   /** 256 numbers: d (half), 64 entries' lower 8 bits, their ninth bits, 32 bytes of signs, eight 4-bit scales. */
-  IQ3_S({ bytes, view, out }: Blocks) {
-    const values = valuesOf(packedBooks.IQ3_S);
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 110) {
-      const d = half(view, at);
-      for (let k = 0; k < 64; k++) {
-        const high = (bytes[at + 66 + (k >> 3)]! >> (k & 7)) & 1;
-        const scale = f32(d * (1 + 2 * nibbleOf(bytes, at + 106, k >> 3)));
-        const signs = bytes[at + 74 + (k >> 1)]! >> (4 * (k & 1));
-        write(out, i + 4 * k, scale, values, 4 * (bytes[at + 2 + k]! | (high << 8)), 4, signs);
-      }
-    }
+  IQ3_S(blocks: Tensor) {
+    const entries = withBits(bytesAt(blocks, 2, 64).to('int32'), partsBeside(bytesAt(blocks, 66, 8), 1), 8);
+    const signs = signsOf(bytesAt(blocks, 74, 32));
+    return {
+      q: rowsOf(bookOf(packedBooks.IQ3_S), entries).view(-1, 8).mul(signs).view(-1, 256),
+      scale: oddScaleOf(halvesAt(blocks, 0), partsBeside(bytesAt(blocks, 106, 4), 4)),
+    };
   },
   /**
    * 256 numbers: d (half), 32 entries' lower 8 bits; for each 32: four times 3 upper bits, a 3-bit scale, the shift's
    * sign.
    */
-  IQ1_S({ bytes, view, out }: Blocks) {
-    const values = valuesOf(packedBooks.IQ1_S);
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 50) {
-      const d = half(view, at);
-      for (let k = 0; k < 32; k++) {
-        const word = view.getUint16(at + 34 + 2 * (k >> 2), true);
-        const entry = bytes[at + 2 + k]! | (((word >> (3 * (k & 3))) & 7) << 8);
-        const scale = f32(d * (2 * ((word >> 12) & 7) + 1));
-        writeShifted(out, i + 8 * k, scale, values, 8 * entry, word & 0x8000 ? -DELTA : DELTA);
-      }
-    }
+  IQ1_S(blocks: Tensor) {
+    const words = words16At(blocks, 34, 8);
+    const high = partsOfWords(words, [0, 3, 6, 9], 3).view(-1, 32);
+    const entries = withBits(bytesAt(blocks, 2, 32).to('int32'), high, 8);
+    const values = rowsOf(bookOf(packedBooks.IQ1_S), entries).view(-1, 8, 32);
+    return {
+      q: values.add(shiftOf(and(words, 0x8000))),
+      scale: oddScaleOf(halvesAt(blocks, 0), and(shiftRight(words, 12), 7)),
+    };
   },
   /**
    * 256 numbers: 32 entries' lower 8 bits, for each entry 3 upper bits and the shift's sign, four words that hold four
    * 3-bit scales each and in their upper 4 bits d (half).
    */
-  IQ1_M({ bytes, view, out }: Blocks) {
-    const values = valuesOf(packedBooks.IQ1_S);
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 56) {
-      const word = (k: number) => view.getUint16(at + 48 + 2 * k, true);
-      const d = halfOfBits((word(0) >> 12) | ((word(1) >> 8) & 0xf0) | ((word(2) >> 4) & 0xf00) | (word(3) & 0xf000));
-      for (let k = 0; k < 32; k++) {
-        const high = nibbleOf(bytes, at + 32, k);
-        const scale = f32(d * (2 * ((word(k >> 3) >> (3 * ((k >> 1) & 3))) & 7) + 1));
-        const entry = bytes[at + k]! | ((high & 7) << 8);
-        writeShifted(out, i + 8 * k, scale, values, 8 * entry, high & 8 ? -DELTA : DELTA);
-      }
-    }
+  IQ1_M(blocks: Tensor) {
+    const words = words16At(blocks, 48, 4);
+    const upper = shiftRight(words, 12);
+    const bits = [0, 1, 2, 3].map((i) => upper.narrow(1, i, 1).mul(16 ** i)).reduce((sum, one) => sum.add(one));
+    const high = partsBeside(bytesAt(blocks, 32, 16), 4);
+    const entries = withBits(bytesAt(blocks, 0, 32).to('int32'), and(high, 7), 8);
+    const values = rowsOf(bookOf(packedBooks.IQ1_S), entries).view(-1, 32, 8);
+    return {
+      q: values.add(shiftOf(and(high, 8))).view(-1, 256),
+      scale: oddScaleOf(
+        bits.to('int16').viewDtype('float16').float(),
+        partsOfWords(words, [0, 3, 6, 9], 3).view(-1, 16),
+      ),
+    };
   },
   /** 32 numbers: d (half), 16 bytes with two 4-bit places in a table each (the second is 16 further). */
-  IQ4_NL({ bytes, view, out }: Blocks) {
-    for (let i = 0, at = 0; i < out.length; i += 32, at += 18) {
-      const d = half(view, at);
-      for (let j = 0; j < 16; j++) {
-        const pair = bytes[at + 2 + j]!;
-        out[i + j] = d * IQ4[pair & 15]!;
-        out[i + j + 16] = d * IQ4[pair >> 4]!;
-      }
-    }
-  },
+  IQ4_NL: (blocks: Tensor) => ({
+    q: rowsOf(table(IQ4), partsOf(bytesAt(blocks, 2, 16), 4)).view(-1, 32),
+    scale: halvesAt(blocks, 0),
+  }),
   /** 256 numbers: d (half), upper 2 and lower 4 bits of eight scales, then 32 numbers at a time as in IQ4_NL. */
-  IQ4_XS({ bytes, view, out }: Blocks) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 136) {
-      const d = half(view, at);
-      const high = view.getUint16(at + 2, true);
-      for (let group = 0; group < 8; group++) {
-        const scale = f32(d * ((nibbleOf(bytes, at + 4, group) | (((high >> (2 * group)) & 3) << 4)) - 32));
-        for (let j = 0; j < 16; j++) {
-          const pair = bytes[at + 8 + 16 * group + j]!;
-          out[i + 32 * group + j] = scale * IQ4[pair & 15]!;
-          out[i + 32 * group + j + 16] = scale * IQ4[pair >> 4]!;
-        }
-      }
-    }
+  IQ4_XS(blocks: Tensor) {
+    const high = partsOfWords(words16At(blocks, 2), [0, 2, 4, 6, 8, 10, 12, 14], 2).view(-1, 8);
+    const scales = withBits(partsBeside(bytesAt(blocks, 4, 4), 4).to('int32'), high, 4);
+    return {
+      q: rowsOf(table(IQ4), partsOf(bytesAt(blocks, 8, 128).view(-1, 8, 16), 4)).view(-1, 256),
+      scale: scales.float().sub(32).mul(halvesAt(blocks, 0)),
+    };
   },
-};
-
-/** The k-th 4-bit number of bytes that hold two each, the lower half first. */
-function nibbleOf(bytes: Uint8Array, at: number, k: number): number {
-  return (bytes[at + (k >> 1)]! >> (4 * (k & 1))) & 15;
-}
+} satisfies Record<string, Reader>;

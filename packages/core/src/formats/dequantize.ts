@@ -1,204 +1,166 @@
 // ggml's block formats as float32 numbers (layouts: ggml-common.h; formulas: ggml-quants.c, dequantize_row_*).
-
-import { type Blocks, f32, half } from './blocks.js';
+import { cat, type DType, noGrad, op, scope, type Tensor } from '@promot/torch';
+import {
+  and,
+  bytesAt,
+  halvesAt,
+  int8At,
+  partsBeside,
+  partsOf,
+  type Reader,
+  rowsOf,
+  shiftRight,
+  table,
+  type Unpacked,
+  withBits,
+} from './blocks.js';
 import { iqReaders } from './dequantize-iq.js';
-import type { GgufType } from './gguf.js';
+import { blockOf, type GgufType } from './gguf.js';
+
+/** So many numbers at a time stay in a processor's cache. */
+const atOnce = 1 << 20;
 
 /**
- * The numbers of a tensor.
+ * The numbers of a tensor: float32 of this shape, on the CPU, in memory of their own.
  *
  * @param type the tensor's type.
- * @param bytes its blocks, one after the other.
- * @param elements how many numbers they hold.
+ * @param bytes its blocks, one after the other: uint8, one dimension.
  */
-export function dequantize(type: GgufType, bytes: Uint8Array, elements: number): Float32Array {
-  const out = new Float32Array(elements);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  readers[type]({ bytes, view, out });
-  return out;
+export function dequantize(type: GgufType, bytes: Tensor, shape: readonly number[]): Tensor {
+  return noGrad(() =>
+    scope(() => {
+      const block = blockOf(type);
+      const count = bytes.numel / block.bytes;
+      const out = op('aten::empty.memory_format', [count, block.elements], 'float32', undefined, 'cpu');
+      const blocks = bytes.view(count, block.bytes);
+      const most = atOnce / block.elements;
+      for (let at = 0; at < count; at += most) {
+        const n = Math.min(most, count - at);
+        scope(() => write(readers[type](blocks.narrow(0, at, n)), out.narrow(0, at, n)));
+      }
+      return out.view(...shape);
+    }),
+  );
 }
 
-/** Reads 4-bit halves of 16 bytes: number j in the lower half of byte j, number j + 16 in its upper half. */
-function nibble(bytes: Uint8Array, at: number, j: number): number {
-  return j < 16 ? bytes[at + j]! & 15 : bytes[at + j - 16]! >> 4;
+/** Each operator rounds once, as ggml's plain C does. */
+function write({ q, scale, plus }: Unpacked, out: Tensor): void {
+  out.view(...q.shape).copy_(q);
+  // Groups of [N, groups, numbers]
+  const grouped = (groups: Tensor) => out.view(...groups.shape, -1);
+  if (scale) grouped(scale).mul_(scale.unsqueeze(-1));
+  if (plus) grouped(plus).add_(plus.unsqueeze(-1));
 }
 
 /** What each 4 bits of the FP4 formats mean, doubled (e2m1). */
 const FP4 = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-const readers: Readonly<Record<GgufType, (blocks: Blocks) => void>> = {
+/** Numbers of this type, one a block. */
+const plain =
+  (dtype: DType): Reader =>
+  (blocks) => ({ q: blocks.clone().viewDtype(dtype) });
+
+const readers: Readonly<Record<GgufType, Reader>> = {
   ...iqReaders,
-  F64({ view, out }) {
-    for (let i = 0; i < out.length; i++) out[i] = view.getFloat64(8 * i, true);
-  },
-  F32({ view, out }) {
-    for (let i = 0; i < out.length; i++) out[i] = view.getFloat32(4 * i, true);
-  },
-  F16({ view, out }) {
-    for (let i = 0; i < out.length; i++) out[i] = half(view, 2 * i);
-  },
-  BF16({ view, out }) {
-    // bfloat16 is float32's upper half.
-    const bits = new Uint32Array(out.buffer);
-    for (let i = 0; i < out.length; i++) bits[i] = view.getUint16(2 * i, true) << 16;
-  },
+  F64: plain('float64'),
+  F32: plain('float32'),
+  F16: plain('float16'),
+  BF16: plain('bfloat16'),
   /** 32 numbers: scale d (half), 32 int8; x = d q. */
-  Q8_0({ view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 32, at += 34) {
-      const d = half(view, at);
-      for (let j = 0; j < 32; j++) out[i + j] = d * view.getInt8(at + 2 + j);
-    }
-  },
+  Q8_0: (blocks) => ({ q: int8At(blocks, 2, 32), scale: halvesAt(blocks, 0) }),
   /** 32 numbers: d (half), 16 bytes with two 4-bit q each; x = d (q - 8). */
-  Q4_0({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 32, at += 18) {
-      const d = half(view, at);
-      for (let j = 0; j < 32; j++) out[i + j] = d * (nibble(bytes, at + 2, j) - 8);
-    }
-  },
+  Q4_0: (blocks) => ({
+    q: partsOf(bytesAt(blocks, 2, 16), 4)
+      .viewDtype('int8')
+      .sub(8),
+    scale: halvesAt(blocks, 0),
+  }),
   /** As Q4_0 with a minimum m (half) after d; x = d q + m. */
-  Q4_1({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 32, at += 20) {
-      const d = half(view, at);
-      const m = half(view, at + 2);
-      for (let j = 0; j < 32; j++) out[i + j] = f32(d * nibble(bytes, at + 4, j)) + m;
-    }
-  },
+  Q4_1: (blocks) => ({
+    q: partsOf(bytesAt(blocks, 4, 16), 4),
+    scale: halvesAt(blocks, 0),
+    plus: halvesAt(blocks, 2),
+  }),
   /** As Q4_0 with the fifth bits of all 32 q in 4 bytes after d; x = d (q - 16). */
-  Q5_0({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 32, at += 22) {
-      const d = half(view, at);
-      const high = view.getUint32(at + 2, true);
-      for (let j = 0; j < 32; j++) {
-        out[i + j] = d * ((nibble(bytes, at + 6, j) | (((high >>> j) & 1) << 4)) - 16);
-      }
-    }
-  },
+  Q5_0: (blocks) => ({ q: fiveBits(blocks, 2).viewDtype('int8').sub(16), scale: halvesAt(blocks, 0) }),
   /** As Q5_0 with a minimum m (half) after d; x = d q + m. */
-  Q5_1({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 32, at += 24) {
-      const d = half(view, at);
-      const m = half(view, at + 2);
-      const high = view.getUint32(at + 4, true);
-      for (let j = 0; j < 32; j++) {
-        out[i + j] = f32(d * (nibble(bytes, at + 8, j) | (((high >>> j) & 1) << 4))) + m;
-      }
-    }
-  },
+  Q5_1: (blocks) => ({ q: fiveBits(blocks, 4), scale: halvesAt(blocks, 0), plus: halvesAt(blocks, 2) }),
   /**
    * 256 numbers: sixteen 4-bit scales and minima, 64 bytes of 2-bit q, d and dmin (half); x = d scale q - dmin minimum.
    */
-  Q2_K({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 84) {
-      const d = half(view, at + 80);
-      const dmin = half(view, at + 82);
-      for (let j = 0; j < 256; j++) {
-        const scales = bytes[at + (j >> 4)]!;
-        const q = twoBits(bytes, at + 16, j);
-        out[i + j] = f32(f32(d * (scales & 15)) * q) - f32(dmin * (scales >> 4));
-      }
-    }
+  Q2_K(blocks) {
+    const scales = bytesAt(blocks, 0, 16);
+    return {
+      q: partsOf(bytesAt(blocks, 16, 64).view(-1, 2, 32), 2),
+      scale: and(scales, 15).float().mul(halvesAt(blocks, 80)),
+      plus: shiftRight(scales, 4).float().mul(halvesAt(blocks, 82)).neg(),
+    };
   },
   /**
    * 256 numbers: 32 bytes of third bits (1: nothing to take off), 64 of 2-bit q, sixteen 6-bit scales in 12 bytes, d
    * (half).
    */
-  Q3_K({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 110) {
-      const d = half(view, at + 108);
-      for (let j = 0; j < 256; j++) {
-        const k = j >> 4;
-        const low = bytes[at + 96 + (k & 7)]! >> (k < 8 ? 0 : 4);
-        const high = bytes[at + 104 + (k & 3)]! >> (2 * (k >> 2));
-        const scale = ((low & 15) | ((high & 3) << 4)) - 32;
-        const isWhole = (bytes[at + (j & 31)]! >> (j >> 5)) & 1;
-        out[i + j] = f32(d * scale) * (twoBits(bytes, at + 32, j) - (isWhole ? 0 : 4));
-      }
-    }
+  Q3_K(blocks) {
+    const scales = withBits(
+      partsOf(bytesAt(blocks, 96, 8), 4).view(-1, 16),
+      partsOf(bytesAt(blocks, 104, 4), 2).view(-1, 16),
+      4,
+    );
+    const low = partsOf(bytesAt(blocks, 32, 64).view(-1, 2, 32), 2).view(-1, 256);
+    const q = withBits(low, partsOf(bytesAt(blocks, 0, 32), 1).view(-1, 256), 2);
+    return { q: q.viewDtype('int8').sub(4), scale: scales.float().sub(32).mul(halvesAt(blocks, 108)) };
   },
   /**
    * 256 numbers: d and dmin (half), eight 6-bit scales and minima in 12 bytes, 128 bytes of 4-bit q.
-   * Groups of 32; x = d scale q - dmin minimum.
+   * Groups of 32; x = d scale q - dmin minimum. 32 bytes hold two groups: the even one in the lower halves.
    */
-  Q4_K({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 144) {
-      for (let group = 0; group < 8; group++) {
-        const [a, b] = scaleAndMinimum(bytes, view, at, group);
-        // 32 bytes hold two groups: the even one in the lower halves, the odd one in the upper.
-        const first = at + 16 + 32 * (group >> 1);
-        const shift = 4 * (group & 1);
-        for (let j = 0; j < 32; j++) out[i + 32 * group + j] = f32(a * ((bytes[first + j]! >> shift) & 15)) - b;
-      }
-    }
-  },
+  Q4_K: (blocks) => ({ q: partsOf(bytesAt(blocks, 16, 128).view(-1, 4, 32), 4), ...scalesAndMinima(blocks) }),
   /** As Q4_K with 32 bytes of fifth bits (a bit for each group) in front of the q. */
-  Q5_K({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 176) {
-      for (let group = 0; group < 8; group++) {
-        const [a, b] = scaleAndMinimum(bytes, view, at, group);
-        const first = at + 48 + 32 * (group >> 1);
-        const shift = 4 * (group & 1);
-        for (let j = 0; j < 32; j++) {
-          const q = ((bytes[first + j]! >> shift) & 15) | (((bytes[at + 16 + j]! >> group) & 1) << 4);
-          out[i + 32 * group + j] = f32(a * q) - b;
-        }
-      }
-    }
+  Q5_K(blocks) {
+    const low = partsOf(bytesAt(blocks, 48, 128).view(-1, 4, 32), 4).view(-1, 8, 32);
+    return { q: withBits(low, partsOf(bytesAt(blocks, 16, 32), 1), 4), ...scalesAndMinima(blocks) };
   },
   /** 256 numbers: 128 bytes of lower 4 bits, 64 of upper 2 bits, 16 int8 scales, d (half); x = d scale (q - 32). */
-  Q6_K({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 210) {
-      const d = half(view, at + 208);
-      for (let j = 0; j < 256; j++) {
-        const part = j >> 7; // two parts of 128, each of four rows of 32
-        const row = (j >> 5) & 3;
-        const column = j & 31;
-        const low = bytes[at + 64 * part + 32 * (row & 1) + column]!;
-        const high = bytes[at + 128 + 32 * part + column]!;
-        const q = ((row < 2 ? low & 15 : low >> 4) | (((high >> (2 * row)) & 3) << 4)) - 32;
-        out[i + j] = f32(d * view.getInt8(at + 192 + (j >> 4))) * q;
-      }
-    }
+  Q6_K(blocks) {
+    // Two parts of 128 numbers, each of four rows of 32.
+    const low = partsOf(bytesAt(blocks, 0, 128).view(-1, 2, 64), 4).view(-1, 2, 4, 32);
+    const high = partsOf(bytesAt(blocks, 128, 64).view(-1, 2, 32), 2);
+    return {
+      q: withBits(low, high, 4).viewDtype('int8').sub(32),
+      scale: int8At(blocks, 192, 16).float().mul(halvesAt(blocks, 208)),
+    };
   },
   /** 256 numbers of -1, 0, 1: 52 bytes of 5 ternary digits (the last 4 bytes: of 4), d (half). */
-  TQ1_0({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 54) {
-      const d = half(view, at + 52);
-      let to = i;
-      for (const [first, count, digits] of TERNARY) {
-        for (let digit = 0; digit < digits; digit++) {
-          for (let j = 0; j < count; j++) {
-            // A byte is a fraction of 256 in base 3; the product moves the digit in front of the point.
-            const rest = (bytes[at + first + j]! * 3 ** digit) & 255;
-            out[to++] = d * (((rest * 3) >> 8) - 1);
-          }
-        }
-      }
-    }
+  TQ1_0(blocks) {
+    // A byte is a fraction of 256 in base 3; the product moves the digit in front of the point.
+    const digit = (bytes: Tensor, i: number) =>
+      bytes
+        .mul(3 ** i)
+        .to('int16')
+        .mul(3);
+    const digits = TERNARY.flatMap(([first, count, digits]) =>
+      Array.from({ length: digits }, (_, i) => digit(bytesAt(blocks, first, count), i)),
+    );
+    return { q: shiftRight(cat(digits, 1), 8).sub(1), scale: halvesAt(blocks, 52) };
   },
   /** 256 numbers of -1, 0, 1 (2): 64 bytes of 2-bit q, d (half); x = d (q - 1). */
-  TQ2_0({ bytes, view, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 256, at += 66) {
-      const d = half(view, at + 64);
-      for (let j = 0; j < 256; j++) out[i + j] = d * (twoBits(bytes, at, j) - 1);
-    }
-  },
+  TQ2_0: (blocks) => ({
+    q: partsOf(bytesAt(blocks, 0, 64).view(-1, 2, 32), 2)
+      .viewDtype('int8')
+      .sub(1),
+    scale: halvesAt(blocks, 64),
+  }),
   /** 32 numbers: a power of two (e8m0), 16 bytes with two FP4 each. */
-  MXFP4({ bytes, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 32, at += 17) {
-      const d = 2 ** (bytes[at]! - 128); // half of the scale: FP4 holds doubles
-      for (let j = 0; j < 32; j++) out[i + j] = d * FP4[nibble(bytes, at + 1, j)]!;
-    }
-  },
+  MXFP4: (blocks) => ({
+    q: rowsOf(table(FP4), partsOf(bytesAt(blocks, 1, 16), 4)).view(-1, 32),
+    // Half of the scale: FP4 holds doubles.
+    scale: rowsOf(table(eachByte((x) => 2 ** (x - 128))), bytesAt(blocks, 0, 1)),
+  }),
   /** 64 numbers in four groups: four scales (e4m3 without a sign), then 8 bytes with two FP4 each for each group. */
-  NVFP4({ bytes, out }) {
-    for (let i = 0, at = 0; i < out.length; i += 64, at += 36) {
-      for (let j = 0; j < 64; j++) {
-        const byte = bytes[at + 4 + 8 * (j >> 4) + (j & 7)]!;
-        out[i + j] = unsignedE4M3(bytes[at + (j >> 4)]!) * 0.5 * FP4[(j & 8) === 0 ? byte & 15 : byte >> 4]!;
-      }
-    }
-  },
+  NVFP4: (blocks) => ({
+    q: rowsOf(table(FP4), partsOf(bytesAt(blocks, 4, 32).view(-1, 4, 8), 4)).view(-1, 64),
+    scale: rowsOf(table(eachByte((x) => unsignedE4M3(x) / 2)), bytesAt(blocks, 0, 4)).view(-1, 4),
+  }),
 };
 
 /** Where TQ1_0's bytes begin, how many share an order, and their digits. */
@@ -208,19 +170,25 @@ const TERNARY = [
   [48, 4, 4],
 ] as const;
 
-/** The j-th of 256 2-bit numbers: two halves of 128, each of 32 bytes that hold j, j + 32, j + 64, j + 96. */
-function twoBits(bytes: Uint8Array, at: number, j: number): number {
-  return (bytes[at + 32 * (j >> 7) + (j & 31)]! >> (2 * ((j >> 5) & 3))) & 3;
+/** q of 5 bits, [N, 32]: from byte `at` on 4 bytes with the fifth bits, then 16 bytes with two lower halves each. */
+function fiveBits(blocks: Tensor, at: number): Tensor {
+  const low = partsOf(bytesAt(blocks, at + 4, 16), 4).view(-1, 32);
+  return withBits(low, partsBeside(bytesAt(blocks, at, 4), 1), 4);
 }
 
-/** d scale and dmin minimum of a Q4_K or Q5_K block's group (get_scale_min_k4). */
-function scaleAndMinimum(bytes: Uint8Array, view: DataView, at: number, group: number): [number, number] {
-  const byte = (i: number) => bytes[at + 4 + i]!;
-  const [scale, minimum] =
-    group < 4
-      ? [byte(group) & 63, byte(group + 4) & 63]
-      : [(byte(group + 4) & 15) | ((byte(group - 4) >> 6) << 4), (byte(group + 4) >> 4) | ((byte(group) >> 6) << 4)];
-  return [f32(half(view, at) * scale), f32(half(view, at + 2) * minimum)];
+/** d scale and -dmin minimum of the eight groups of Q4_K or Q5_K (get_scale_min_k4). */
+function scalesAndMinima(blocks: Tensor): { scale: Tensor; plus: Tensor } {
+  const [first, second, third] = [4, 8, 12].map((at) => bytesAt(blocks, at, 4)) as [Tensor, Tensor, Tensor];
+  const scales = cat([and(first, 63), withBits(and(third, 15), shiftRight(first, 6), 4)], 1);
+  const minima = cat([and(second, 63), withBits(shiftRight(third, 4), shiftRight(second, 6), 4)], 1);
+  return {
+    scale: scales.float().mul(halvesAt(blocks, 0)),
+    plus: minima.float().mul(halvesAt(blocks, 2)).neg(),
+  };
+}
+
+function eachByte(of: (byte: number) => number): number[] {
+  return Array.from({ length: 256 }, (_, byte) => of(byte));
 }
 
 /** 4 bits of exponent (bias 7) and 3 of fraction; 0x7f is 0. */

@@ -44,6 +44,11 @@ const TYPES = {
 /** A tensor type that promot reads. */
 export type GgufType = keyof typeof TYPES;
 
+/** How many numbers a block of this type has, and how many bytes. */
+export function blockOf(type: GgufType): { readonly elements: number; readonly bytes: number } {
+  return TYPES[type];
+}
+
 /** Where a tensor lies in a GGUF file. */
 export interface GgufTensor {
   /** GGUF's own name, such as `blk.0.attn_q.weight`. */

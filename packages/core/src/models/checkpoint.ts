@@ -21,6 +21,8 @@ import { conventionalNames } from './tensor-names.js';
 export interface CheckpointTensor {
   readonly shape: readonly number[];
   load(): Tensor;
+  /** Whether what `load` gives is in memory of its own, and no other's pages. Default false. */
+  readonly isOwn?: boolean;
 }
 
 export interface Checkpoint {

@@ -1,6 +1,6 @@
 // From a path to a model with its tokenizer: a Hugging Face folder or a GGUF file.
 import { join } from 'node:path';
-import { type DType, tensor } from '@promot/torch';
+import type { DType } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { readJsonObject } from '../base/json.js';
 import { tokenizerFromGguf } from '../tokenizer/gguf.js';
@@ -121,15 +121,16 @@ function weightsOf(
 
 /** Loads a GGUF file, dequantized, with the tokenizer that it carries. */
 export function loadGguf(path: string, dtype: DType, { unread = false }: LoadOptions = {}): LoadedModel {
-  const { config, tensors, metadata } = openGguf(path);
-  const tokenizer = tokenizerFromGguf(metadata, path);
-  const loadable = [...tensors].map(([name, { shape, read }]): [string, CheckpointTensor] => [
-    name,
-    { shape, load: () => tensor(read(), { shape }) },
-  ]);
-  const weights = weightsOf(path, new Map(loadable), dtype, unread ? () => {} : undefined);
-  const model = buildModel(config, weights, path);
-  return together(model, tokenizer, path, keptOf(metadata));
+  const { config, tensors, metadata, close } = openGguf(path);
+  let loaded: LoadedModel | undefined;
+  try {
+    const tokenizer = tokenizerFromGguf(metadata, path);
+    const model = buildModel(config, weightsOf(path, tensors, dtype, unread ? close : undefined), path);
+    loaded = together(model, tokenizer, path, keptOf(metadata));
+    return loaded;
+  } finally {
+    if (!loaded?.model.blocks.unread) close();
+  }
 }
 
 /** generation_config.json may know more ids that end a sequence than config.json does (Llama 3's chat models). */

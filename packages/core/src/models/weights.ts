@@ -155,6 +155,7 @@ export interface Unread {
 interface StoredWeight {
   readonly shape: readonly number[];
   readonly load: () => Tensor;
+  readonly isOwn?: boolean;
 }
 
 /** Parameters of a checkpoint, converted as they are read. */
@@ -182,9 +183,10 @@ export class CheckpointWeights extends Weights {
     );
   }
   protected override read(name: string, shape: readonly number[]): Tensor {
-    const loaded = this.find(name, shape).load();
+    const { load, isOwn = false } = this.find(name, shape);
+    const loaded = load();
     // A copy: training writes into parameters, and must never write into the file's pages or another tensor's.
-    return loaded.dtype === this.dtype ? loaded.clone() : loaded;
+    return loaded.dtype === this.dtype && !isOwn ? loaded.clone() : loaded;
   }
   /** The tensor of this name, of this shape. Throws UserError where there is none. */
   protected find(name: string, shape: readonly number[]): StoredWeight {

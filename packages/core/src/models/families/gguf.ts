@@ -1,28 +1,24 @@
 // A GGUF file of a known family as a Hugging Face checkpoint: config.json's keys, Transformers' tensor names and
 // layout.
-
+import { statSync } from 'node:fs';
+import { keep, mapFile, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../../base/errors.js';
 import { dequantize } from '../../formats/dequantize.js';
 import { type GgufFile, type GgufMetadata, type GgufTensor, type GgufValue, readGguf } from '../../formats/gguf.js';
 import { endTokens } from '../../formats/gguf-ends.js';
-import { withFile } from '../../formats/reader.js';
+import type { CheckpointTensor } from '../checkpoint.js';
 import type { GgufConfig, GgufTable } from './gguf-table.js';
 import { families, familiesNear } from './index.js';
-
-/** A tensor of a GGUF file under its Hugging Face name. */
-export interface GgufCheckpointTensor {
-  readonly shape: readonly number[];
-  /** Reads and dequantizes the tensor: its numbers in row-major order. */
-  read(): Float32Array;
-}
 
 /** A GGUF file seen as a Hugging Face checkpoint. */
 export interface GgufCheckpoint {
   /** What config.json would say. */
   config: Record<string, unknown>;
-  /** By Hugging Face names, such as `model.layers.0.self_attn.q_proj.weight`. */
-  tensors: ReadonlyMap<string, GgufCheckpointTensor>;
+  /** By Hugging Face names, such as `model.layers.0.self_attn.q_proj.weight`; read, they are float32 on the CPU. */
+  tensors: ReadonlyMap<string, CheckpointTensor>;
   metadata: GgufMetadata;
+  /** Lets go of the file; tensors already read stay valid. */
+  close(): void;
 }
 
 const TOP_NAMES: Readonly<Record<string, string>> = {
@@ -72,7 +68,8 @@ export function openGguf(path: string): GgufCheckpoint {
   const heads = { q: config.num_attention_heads as number, k: config.num_key_value_heads as number };
   const norms = file.tensors.some(({ name }) => name === 'blk.0.post_ffw_norm.weight') ? 'behind' : 'before';
   const fused = file.tensors.some(({ name }) => name === 'blk.0.attn_qkv.weight');
-  const tensors = new Map<string, GgufCheckpointTensor>();
+  const tensors = new Map<string, CheckpointTensor>();
+  const pages = new Pages(path);
   const has = (tensor: string) => file.tensors.some(({ name }) => name === tensor);
   for (const tensor of file.tensors) {
     if ([ROPE_FACTORS, LONG_FACTORS, SHORT_FACTORS].includes(tensor.name)) continue;
@@ -84,14 +81,16 @@ export function openGguf(path: string): GgufCheckpoint {
     const isNorm = /norm\.weight$/.test(tensor.name);
     tensors.set(name, {
       shape: tensor.shape,
-      read() {
-        const values = readTensor(path, tensor);
-        if (isNorm && table.normsAreOneMore) return values.map((x) => x - 1);
-        return rotary === undefined ? values : unpermuteRotary(values, tensor.shape[0]!, heads[rotary as 'q' | 'k']);
-      },
+      isOwn: true,
+      load: () =>
+        scope(() => {
+          const values = pages.read(tensor);
+          if (isNorm && table.normsAreOneMore) return values.sub(1);
+          return rotary === undefined ? values : unpermuteRotary(values, heads[rotary as 'q' | 'k']);
+        }),
     });
   }
-  return { config, tensors, metadata: file.metadata };
+  return { config, tensors, metadata: file.metadata, close: () => pages.close() };
 }
 
 function familyOf({ path, metadata, tensors }: GgufFile): { name: string; architecture: string; table: GgufTable } {
@@ -124,31 +123,44 @@ export function huggingFaceName(name: string, norms: Norms = 'before', fused = f
   return part && `${part}.weight`;
 }
 
-function readTensor(path: string, { type, shape, byteOffset, byteLength }: GgufTensor): Float32Array {
-  const bytes = withFile(path, (file) => file.read(byteOffset, byteLength));
-  return dequantize(
-    type,
-    bytes,
-    shape.reduce((product, size) => product * size, 1),
-  );
+/** A file whose tensors are read over its own pages, from the first that is asked for until it is closed. */
+class Pages {
+  #bytes: Tensor | undefined;
+  constructor(readonly path: string) {}
+
+  /** The tensor's numbers: float32 on the CPU, in memory of their own. */
+  read({ type, shape, byteOffset, byteLength }: GgufTensor): Tensor {
+    this.#bytes ??= keep(mapFile(this.path, statSync(this.path).size));
+    if (this.#bytes.numel < byteOffset + byteLength)
+      throw new UserError(`${this.path} became shorter while it was read.`);
+    return scope(() => dequantize(type, this.#bytes!.narrow(0, byteOffset, byteLength), shape));
+  }
+
+  close(): void {
+    this.#bytes?.dispose();
+    this.#bytes = undefined;
+  }
+}
+
+/** The numbers of a small tensor. */
+function numbersOf(path: string, tensor: GgufTensor): number[] {
+  const pages = new Pages(path);
+  try {
+    return scope(() => pages.read(tensor).toNumbers());
+  } finally {
+    pages.close();
+  }
 }
 
 /**
  * Undoes llama.cpp's reordering of query and key rows (LlamaModel.permute in convert_hf_to_gguf.py): within a head its
  * row 2 i + j is Transformers' row j D/2 + i, where D is the head's size and j is 0 or 1.
  *
- * @param values a matrix of `rows` rows or a bias of `rows` numbers.
+ * @param values a matrix [rows, columns] or a bias [rows].
  */
-function unpermuteRotary(values: Float32Array, rows: number, heads: number): Float32Array {
-  const out = new Float32Array(values.length);
-  const columns = values.length / rows;
-  const size = rows / heads;
-  for (let row = 0; row < rows; row++) {
-    const within = row % size;
-    const target = row - within + (within % 2) * (size / 2) + Math.floor(within / 2);
-    out.set(values.subarray(row * columns, (row + 1) * columns), target * columns);
-  }
-  return out;
+function unpermuteRotary(values: Tensor, heads: number): Tensor {
+  const pairs = values.view(heads, values.size(0) / heads / 2, 2, values.numel / values.size(0));
+  return pairs.transpose(1, 2).reshape(...values.shape);
 }
 
 function configOf(file: GgufFile, family: string, className: string, table: GgufTable): Record<string, unknown> {
@@ -287,13 +299,13 @@ function ropeScaling(
   const [long, short] = [LONG_FACTORS, SHORT_FACTORS].map((name) => file.tensors.find((one) => one.name === name));
   // The converter names the kind for some models and not for Phi's.
   if (long && short && (type === 'none' || type === 'longrope')) {
-    const list = (tensor: GgufTensor) => [...readTensor(file.path, tensor)];
+    const list = (tensor: GgufTensor) => numbersOf(file.path, tensor);
     return { rope_type: 'longrope', short_factor: list(short), long_factor: list(long), ...attentionFactor };
   }
   if (type !== 'none') throw new UserError(`${file.path}: rope scaling of the type ${String(type)} is not supported.`);
   const tensor = file.tensors.find(({ name }) => name === ROPE_FACTORS);
   if (!tensor) return null;
-  const factors = readTensor(file.path, tensor);
+  const factors = numbersOf(file.path, tensor);
   // The converter stores the factors and not the settings that they come from; Llama 3.1 to 3.3 differ in `factor`
   // alone.
   const settings = { factor: Math.max(...factors), low_freq_factor: 1, high_freq_factor: 4 };
