@@ -36,6 +36,8 @@ from transformers.optimization import Adafactor
 # model -> (encoder-decoder?, batch, source length, target length, prompt rows). A decoder-only sequence is source + target.
 SHAPES = {"t5-v1.1-small": (True, 16, 128, 8, 100), "smollm2-135m": (False, 8, 120, 8, 50), "gemma-3-270m": (False, 4, 64, 8, 20),
           "t5-v1.1-large": (True, 16, 512, 8, 100), "llama-1b": (False, 8, 2040, 8, 50), "llama-8b": (False, 8, 2040, 8, 50)}
+# Examples of the step that warms up, where lengths are real.
+WARM_UP = 8
 # width, inside of the feed-forward, layers, tied
 LLAMA3 = {"llama-1b": (2048, 8192, 16, True), "llama-8b": (4096, 14336, 32, False)}
 
@@ -146,19 +148,23 @@ def train_step(arguments):
     optimizer = (torch.optim.AdamW(trained, lr=1e-3, weight_decay=0, fused=True) if arguments.stage == "lora"
                  else Adafactor(trained, relative_step=False, warmup_init=False, **setting))
     batches = real_batches(arguments) if arguments.lengths else [[(arguments.source, arguments.target)] * arguments.batch] * (arguments.steps + 1)
-    made = iter([make_batch(batch, vocabulary, encoder_decoder) for batch in batches])
+    size = arguments.pass_size or arguments.batch
+    made = iter([[make_batch(batch[i:i + size], vocabulary, encoder_decoder) for i in range(0, len(batch), size)] for batch in batches])
 
     def step():
-        inputs, labels = next(made)
-        inputs = {key: one.to(arguments.device) if torch.is_tensor(one) else one for key, one in inputs.items()}
-        labels = labels.to(arguments.device)
+        passes = next(made)
+        targets = sum((labels >= 0).sum().item() for _, labels in passes)
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(arguments.device, torch.bfloat16, enabled=autocast):
-            logits = model(**inputs, use_cache=False).logits
-        if not encoder_decoder:
-            logits = logits[:, :-1]
-        assert logits.shape[1] == labels.shape[1]
-        cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), label_smoothing=0.1).backward()
+        for inputs, labels in passes:
+            inputs = {key: one.to(arguments.device) if torch.is_tensor(one) else one for key, one in inputs.items()}
+            labels = labels.to(arguments.device)
+            with torch.autocast(arguments.device, torch.bfloat16, enabled=autocast):
+                logits = model(**inputs, use_cache=False).logits
+            if not encoder_decoder:
+                logits = logits[:, :-1]
+            assert logits.shape[1] == labels.shape[1]
+            loss = cross_entropy(logits.flatten(0, 1).float(), labels.flatten(), label_smoothing=0.1, reduction="sum")
+            (loss / targets).backward()
         optimizer.step()
 
     times = timed(step, arguments.steps)
@@ -167,14 +173,14 @@ def train_step(arguments):
 
 
 def real_batches(arguments):
-    """Batches of a real task's lengths: the first warms up, those after it hold the same examples as promot's, grouped by length
+    """Batches of a real task's lengths: the first, of 8 examples, warms up, those after it hold the same examples as promot's, grouped by length
     as Transformers' `group_by_length` does within 50 batches."""
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "lengths.json")) as file:
         examples = json.load(file)[arguments.lengths]
     size, steps = arguments.batch, arguments.steps
-    assert len(examples) >= size * (steps + 1), "not enough examples in lengths.json"
-    measured = sorted(examples[size:size * (steps + 1)], key=sum, reverse=True)
-    return [examples[:size]] + [measured[i:i + size] for i in range(0, len(measured), size)]
+    assert len(examples) >= WARM_UP + size * steps, "not enough examples in lengths.json"
+    measured = sorted(examples[WARM_UP:WARM_UP + size * steps], key=sum, reverse=True)
+    return [examples[:WARM_UP]] + [measured[i:i + size] for i in range(0, len(measured), size)]
 
 
 def make_batch(lengths, vocabulary, encoder_decoder):
@@ -247,6 +253,7 @@ def main():
         if name == "train-step":
             command.add_argument("--stage", choices=("1", "2", "bare", "lora"), required=True)
             command.add_argument("--target", type=int, help="target tokens; default 8")
+            command.add_argument("--pass-size", type=int, help="examples of a forward and backward pass; default: the batch. Fewer take less memory")
             command.add_argument("--lengths", help="lengths of a real task (bench/lengths.json) in place of --source and --target")
         elif name == "optimizer":
             command.add_argument("--optimizer", choices=("adafactor", "adamw"), default="adafactor")

@@ -163,6 +163,8 @@ const steps = Number(values.steps);
 const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
 const model = withDevice(device, () => buildModel(shape.config, new RandomWeights(0, dtype), 'benchmark'));
 const ids = (length, row) => Array.from({ length }, (_, i) => 3 + ((i * 7919 + row * 104729) % 30000));
+/** Examples of the step that warms up, where lengths are real. */
+const warmUp = 8;
 const seconds = [];
 const cpuSeconds = [];
 let before = process.cpuUsage();
@@ -197,12 +199,14 @@ async function measure() {
     const lora = values.stage === 'lora' ? attachLora(model, 16, 0) : undefined;
     const trained = promptStage ? new Map([['prompt', prompt]]) : (lora ?? model).parameters;
     const lengths = values.lengths && readLengths(values.lengths);
-    // The first batch warms up; those after it are what the peer sorts.
+    // The first step warms up; where lengths are real, with eight examples. Those after them are what the peer sorts.
+    const sizes = (step) => {
+      if (!lengths) return Array.from({ length: batch }, () => [source, target]);
+      const from = warmUp + (step - 2) * batch;
+      return step === 1 ? lengths.slice(0, warmUp) : lengths.slice(from, from + batch);
+    };
     const examplesOf = (step) =>
-      Array.from({ length: batch }, (_, row) => {
-        const [inputs, targets] = lengths ? lengths[(step - 1) * batch + row] : [source, target];
-        return { input: ids(inputs, row), target: ids(targets, row + batch) };
-      });
+      sizes(step).map(([inputs, targets], row) => ({ input: ids(inputs, row), target: ids(targets, row + batch) }));
     let tokens = 0;
     work = () => ({
       tokensPerSecond: round(tokens / sum(seconds)),
@@ -317,7 +321,7 @@ function productRate() {
 /** Tokens of inputs and targets of a real task. */
 function readLengths(task) {
   const all = JSON.parse(readFileSync(new URL('lengths.json', import.meta.url), 'utf8'));
-  if (!all[task] || all[task].length < (steps + 1) * batch)
+  if (!all[task] || all[task].length < warmUp + steps * batch)
     throw new Error(`lengths.json has not enough examples of ${task}`);
   return all[task];
 }
