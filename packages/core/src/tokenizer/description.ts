@@ -92,7 +92,8 @@ export function checkDescription(description: JsonObject, place: string): void {
       `${where}: model.vocab`,
     );
   } else if (isJsonObject(vocab)) {
-    const odd = Object.entries(vocab).find(([, number]) => !id.safeParse(number).success);
+    const isId = (x: unknown) => Number.isInteger(x) && Number(x) >= 0 && Number(x) <= GREATEST_ID;
+    const odd = Object.entries(vocab).find(([, number]) => !isId(number));
     if (odd)
       throw new UserError(`${where}: model.vocab: ${short(odd[0])} has the id ${short(odd[1])}, which is no token id`);
     checkLengths(Object.keys(vocab), `${where}: model.vocab`);

@@ -5,6 +5,7 @@ import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { LONGEST_TOKEN, readAddedTokens } from './added-tokens.js';
 import { checkDescription } from './description.js';
 import { checkNewTokens, withTokens } from './extend.js';
+import { keptTexts } from './kept-texts.js';
 import { libraryTokenizer } from './library.js';
 import type { LibraryTokenizer } from './library-types.js';
 import { freeLength, patternsOf, withinTime } from './patterns.js';
@@ -82,6 +83,7 @@ class HuggingFaceTokenizer implements Tokenizer {
   /** Ids that decoding leaves out unless asked for. */
   readonly #special: ReadonlySet<number>;
   readonly #cleansUp: boolean;
+  #keeps: ((text: string) => boolean) | undefined;
 
   constructor(
     place: string,
@@ -132,6 +134,11 @@ class HuggingFaceTokenizer implements Tokenizer {
     if (known.length === 0) return ''; // the library throws at an empty list
     const decode = () => this.#library.decode(known, { clean_up_tokenization_spaces: this.#cleansUp });
     return known.length <= this.#freeIds ? decode() : withinTime(this.#place, known.length, decode);
+  }
+
+  keeps(text: string): boolean {
+    this.#keeps ??= keptTexts(this.#description, this.#library, this.#special);
+    return this.#keeps(text);
   }
 
   idOf(token: string): number | undefined {
@@ -233,20 +240,24 @@ function completeDescription(place: string, given: JsonObject, config: JsonObjec
   return description;
 }
 
+/** The id of each token of a model's vocabulary: an object of them, or a list in their order. */
+function idsOf(vocabulary: Json | undefined): Readonly<Record<string, number>> {
+  if (!Array.isArray(vocabulary)) return (vocabulary ?? {}) as Record<string, number>;
+  const nameOf = (entry: Json) => String(Array.isArray(entry) ? entry[0] : entry);
+  return Object.fromEntries(vocabulary.map((entry, id) => [nameOf(entry), id]));
+}
+
 /** Added tokens of all files; those that are in no list yet get the next free ids, special ones are marked. */
 function addedTokens(listed: JsonObject[], model: JsonObject, config: JsonObject, place: string): JsonObject[] {
-  const vocabulary = new Map<string, number>(
-    Array.isArray(model.vocab)
-      ? model.vocab.map((entry, id) => [String(Array.isArray(entry) ? entry[0] : entry), id])
-      : (Object.entries(model.vocab ?? {}) as [string, number][]),
-  );
+  const ids = idsOf(model.vocab);
   const added = new Map(listed.map((token) => [String(token.content), token]));
   let next = 0;
-  for (const id of vocabulary.values()) next = Math.max(next, id + 1);
+  for (const id of Object.values(ids)) next = Math.max(next, id + 1);
   for (const token of listed) next = Math.max(next, Number(token.id) + 1);
   const add = (content: string, properties: JsonObject) => {
     if (added.has(content)) return;
-    const id = vocabulary.get(content) ?? (typeof properties.id === 'number' ? properties.id : next);
+    const known = Object.hasOwn(ids, content) ? ids[content] : undefined;
+    const id = known ?? (typeof properties.id === 'number' ? properties.id : next);
     next = Math.max(next, id + 1);
     const defaults = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
     added.set(content, { ...defaults, ...properties, id, content });

@@ -22,6 +22,11 @@ export interface Tokenizer {
    * tokens and sentinels are left out; with true they are written as they are.
    */
   decode(ids: readonly number[], options?: { specialTokens?: boolean }): string;
+  /**
+   * Whether decoding surely gives this text back, encoded without special tokens: takes a fraction of the time of
+   * encoding. False, or absent, where only encoding can tell.
+   */
+  keeps?(text: string): boolean;
   /** The id of a token by its exact spelling in the vocabulary. */
   idOf(token: string): number | undefined;
   /**
@@ -49,6 +54,8 @@ export function tokenizerWith(tokenizer: Tokenizer, parts: Partial<Pick<Tokenize
     ...(extended && { extended: (tokens: readonly string[]) => extended.call(tokenizer, tokens) }),
     encode: (text, options) => tokenizer.encode(text, options),
     decode: (ids, options) => tokenizer.decode(ids, options),
+    // Another `encode` may refuse what it would not be asked.
+    ...(!parts.encode && tokenizer.keeps && { keeps: (text: string) => tokenizer.keeps!(text) }),
     idOf: (token) => tokenizer.idOf(token),
     files: () => tokenizer.files(),
     ...parts,

@@ -27,11 +27,12 @@ export function dataNotes(
     readonly model: Pick<LanguageModel, 'kind'> & { readonly shape: Pick<ModelShape, 'endOfSequence'> };
   },
 ): string[] {
-  const encode = (target: string) => tokenizer.encode(joinedTarget(target, kind), { specialTokens: false });
+  const joined = (target: string) => joinedTarget(target, kind);
+  const encode = (target: string) => tokenizer.encode(joined(target), { specialTokens: false });
   const every = Math.max(1, Math.ceil(train.length / largestSample));
   const sample = train.filter((_, i) => i % every === 0);
   return [
-    ...lostTargets(sample, every > 1, encode, tokenizer),
+    ...lostTargets(sample, every > 1, { joined, encode }, tokenizer),
     ...unknownInInputs(sample, every > 1, tokenizer),
     ...sameLabels(task.labels ?? [], encode),
     ...commonExamples(train, validation),
@@ -41,14 +42,20 @@ export function dataNotes(
 
 type Encode = (target: string) => readonly number[];
 
-function lostTargets(sample: readonly Example[], isPart: boolean, encode: Encode, tokenizer: Tokenizer): string[] {
+function lostTargets(
+  sample: readonly Example[],
+  isPart: boolean,
+  { joined, encode }: { joined: (target: string) => string; encode: Encode },
+  tokenizer: Tokenizer,
+): string[] {
   const known = new Map<string, string>();
   const comesBackAs = (target: string): string => {
     const text = known.get(target) ?? tokenizer.decode(encode(target)).trim();
     known.set(target, text);
     return text;
   };
-  const lost = sample.filter(({ target }) => comesBackAs(target) !== target);
+  const isKept = (target: string) => target === target.trim() && (tokenizer.keeps?.(joined(target)) ?? false);
+  const lost = sample.filter(({ target }) => !isKept(target) && comesBackAs(target) !== target);
   const [first] = lost;
   if (first === undefined) return [];
   const seen = tokenizer.decode(encode(first.target), { specialTokens: true }).trim();
@@ -124,7 +131,9 @@ function sameLabels(labels: readonly string[], encode: Encode): string[] {
 
 function commonExamples(train: readonly Example[], validation: readonly Example[]): string[] {
   const key = ({ input, target }: Example) => JSON.stringify([input, target]);
-  const trained = new Set(train.map(key));
+  // Keys are made of those alone that may be in both.
+  const inputs = new Set(validation.map(({ input }) => input));
+  const trained = new Set(train.filter(({ input }) => inputs.has(input)).map(key));
   const common = validation.filter((example) => trained.has(key(example)));
   const [first] = common;
   if (first === undefined) return [];
