@@ -67,9 +67,8 @@ export async function scoreChoiceExamples(
   { prefixes, maxInputLength = 0, prompt, ...run }: ScoreChoicesOptions = {},
 ): Promise<ContinuationScore[][]> {
   const { model } = loaded;
-  // T5's positions are relative: it has no limit of its own.
-  const positions =
-    model.kind === 'decoder-only' ? (model.config().max_position_embeddings as number | undefined) : undefined;
+  // An encoder-decoder reads the context alone, and T5's positions have no limit.
+  const positions = model.kind === 'decoder-only' ? model.shape.positions : undefined;
   const own = positions === undefined ? Number.POSITIVE_INFINITY : positions - (prompt?.size(0) ?? 0);
   const room = Math.min(own, maxInputLength || Number.POSITIVE_INFINITY);
   const questions = examples.map(({ choices, location }, i) =>

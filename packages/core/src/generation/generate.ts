@@ -269,7 +269,7 @@ async function searchBatch(
 
 /** The ids in front of what is generated, where a setting looks back at them. */
 function startOf(model: LanguageModel, input: Ids): Ids {
-  return model.kind === 'decoder-only' ? input : [Number(model.config().decoder_start_token_id)];
+  return model.shape.start === undefined ? input : [model.shape.start];
 }
 
 /** What the candidates of a step follow from, beside the logits. */

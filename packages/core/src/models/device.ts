@@ -1,5 +1,6 @@
-// Which device a setting means on this machine.
+// Which device a setting means on this machine, and what it can do.
 import { libtorch } from '@promot/torch';
+import { cpuFeatures } from '@promot/torch/setup';
 import { UserError } from '../base/errors.js';
 
 /** `auto`: CUDA where libtorch can use it, else the CPU. */
@@ -14,4 +15,10 @@ export function chooseDevice(setting: DeviceSetting = 'auto'): 'cpu' | 'cuda' {
       `setting device: cuda cannot be had: libtorch ${version} finds no GPU that it can use (promot doctor says what is missing)`,
     );
   return cuda ? 'cuda' : 'cpu';
+}
+
+/** Whether the device of a setting multiplies in bf16 by itself: runs then do so, where nothing else is said. */
+export async function multipliesBf16(setting?: DeviceSetting): Promise<boolean> {
+  const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
+  return chooseDevice(setting) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
 }

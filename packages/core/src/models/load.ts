@@ -7,6 +7,7 @@ import { tokenizerFromGguf } from '../tokenizer/gguf.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import { type Tokenizer, tokenizerWith } from '../tokenizer/tokenizer.js';
 import { type CheckpointTensor, openCheckpoint } from './checkpoint.js';
+import type { Family } from './families/family.js';
 import { openGguf } from './families/gguf.js';
 import { families, familiesNear } from './families/index.js';
 import { type KeptFiles, keptOf, readKeptFiles } from './kept-files.js';
@@ -61,7 +62,7 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kep
 export function buildModel(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
   try {
     checkSizes(config, place);
-    const model = build(config, weights, place);
+    const model = familyOf(config, place).build(config, weights, place);
     if (weights instanceof CheckpointWeights) weights.checkAllTaken();
     if (weights instanceof UnreadWeights) model.blocks.unread = weights.unread;
     return model;
@@ -71,11 +72,12 @@ export function buildModel(config: Record<string, unknown>, weights: Weights, pl
   }
 }
 
-function build(config: Record<string, unknown>, weights: Weights, place: string): LanguageModel {
+/** The family of a config.json. Throws UserError, which begins with `place`, for one that promot does not have. */
+export function familyOf(config: Readonly<Record<string, unknown>>, place: string): Family {
   const name = config.model_type;
   if (name === undefined) throw new UserError(`${place}: model_type is missing`);
   const family = typeof name === 'string' ? families.find(name) : undefined;
-  if (family) return family.build(config, weights, place);
+  if (family) return family;
   const known = familiesNear(String(name));
   throw new UserError(`${place}: model_type ${JSON.stringify(name)} is not a family that promot has (${known})`);
 }

@@ -49,6 +49,8 @@ export interface Prefix {
 
 /** The facts of a model that the rest of promot asks for, whatever its architecture. */
 export interface ModelShape {
+  /** Name of the family: config.json's `model_type`. */
+  readonly family: string;
   /** Rows of the output layer (V); may exceed what the tokenizer knows. */
   readonly vocabularySize: number;
   /** Width of the embeddings (E). */
@@ -66,6 +68,8 @@ export interface ModelShape {
   /** Ids that end a generated sequence. */
   readonly endOfSequence: readonly number[];
   readonly padding: number;
+  /** Encoder-decoder: the id that the decoder reads before the first token of a target. */
+  readonly start?: number;
 }
 
 /**

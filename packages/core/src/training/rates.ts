@@ -83,7 +83,7 @@ export function embeddingSize({ embedding, blocks, shape }: LanguageModel): numb
 
 /** The rates for a model; `measured` says where they come from, also where it was on another family. */
 export function ratesOf(model: LanguageModel): FamilyRates {
-  const family = String(model.config().model_type);
+  const { family } = model.shape;
   const parameters = [...model.parameters.values()].reduce((sum, { numel }) => sum + numel, 0);
   const found = familyRates.find(
     ({ families, parametersUpTo = Number.POSITIVE_INFINITY }) =>

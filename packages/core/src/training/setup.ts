@@ -1,6 +1,5 @@
 // Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
 import { allFinite, deriveSeed, distributed, noGrad, scope, type Tensor } from '@promot/torch';
-import { cpuFeatures } from '@promot/torch/setup';
 import { attachLora, type Lora } from '../adapters/lora.js';
 import { initPrompt } from '../adapters/soft-prompt.js';
 import { UserError } from '../base/errors.js';
@@ -10,7 +9,7 @@ import { findMethod, type Method, stageNames, uses } from '../methods/index.js';
 import { type ConfigInput, overlay, overlayStages, parseSettings } from '../methods/settings.js';
 import { addTokens } from '../models/add-tokens.js';
 import { fits, renderChats, withChatTemplate } from '../models/chat.js';
-import { chooseDevice } from '../models/device.js';
+import { multipliesBf16 } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample } from '../models/tokenize.js';
@@ -200,8 +199,7 @@ async function openForTraining(
   const stored = before && (parseSettings(before.config as ConfigInput, names) as Partial<TrainingConfig>);
   const known = { ...stored, ...(parsed as Partial<TrainingConfig>) };
   const { device, precision: wanted, loss, preset, shard = false, addTokens = [] } = known;
-  const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
-  const bf16 = chooseDevice(device) === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
+  const bf16 = await multipliesBf16(device);
   const precision = wanted ?? (bf16 ? 'bf16' : 'fp32');
   const wants = objectives.get(loss ?? 'cross-entropy').defaults ?? {};
   for (const { objective } of method.stages) if (objective !== undefined) objectives.get(objective);

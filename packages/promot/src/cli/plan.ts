@@ -49,13 +49,13 @@ export function planCommand(io: Io): Command {
   return requireFlags(withCommonOptions(command), ...required).action(async (options: Options) => {
     await useTorch();
     const { findMethod, planRun, waysOf, defaultConfig, resolveConfig } = await loadCore();
+    const { familyOf } = await import('@promot/core/models');
     const { loadTask } = await import('@promot/core/tasks');
     const { place, config } = readConfig(options.model);
     const method = findMethod(options.method);
     const task = await loadTask(options.task, { templatesOnly: true });
     const ranks = options.gpus * options.nodes;
-    const isSeq2seq = config.d_model !== undefined || config.encoder !== undefined;
-    const defaults = defaultConfig(isSeq2seq ? 'encoder-decoder' : 'decoder-only', true, method);
+    const defaults = defaultConfig(familyOf(config, place).kind, true, method);
     const settings = resolveConfig(
       defaults,
       readSettings(options, (one) => resolveConfig(defaults, one)),

@@ -1,7 +1,6 @@
 // `promot reproduce real`: what a real model gains and keeps, each method at several rates; a report at any moment.
 import { join } from 'node:path';
 import { alignedTable, UserError } from '@promot/core/base';
-import { cpuFeatures } from '@promot/torch/setup';
 import { z } from 'zod';
 import type { RealCost } from '../experiments/real/cost.js';
 import type { RealRequest } from '../experiments/real/request.js';
@@ -70,9 +69,11 @@ export async function reproduceReal(io: Io, options: Options): Promise<void> {
   const { armsOf } = await import('../experiments/real/request.js');
   const { targets } = await import('../experiments/real/targets.js');
   const { readAbsorbed } = await import('../experiments/real/why.js');
+  const { multipliesBf16 } = await import('@promot/core/models');
   const { writeReport } = await import('@promot/core/report');
   const { distributed } = await import('@promot/torch');
-  const precision = wanted ?? ((await hasBf16()) ? 'bf16' : 'fp32');
+  // As training does, where nothing is said.
+  const precision = wanted ?? ((await multipliesBf16()) ? 'bf16' : 'fp32');
   const names = targets.map(({ name }) => name);
   const lengths = { prompt: promptSteps, model: steps, look };
   const all = arms({ lengths, seeds, promptRate, promptInit: '' });
@@ -128,13 +129,6 @@ export async function reproduceReal(io: Io, options: Options): Promise<void> {
     if (!finished) break;
   }
   answer(io, json, { files }, () => files.join('\n'));
-}
-
-/** Whether training multiplies in bf16 here, if nothing is said: looks then do so, too. */
-async function hasBf16(): Promise<boolean> {
-  const { chooseDevice } = await import('@promot/core/models');
-  const { avx512Bf16, amxBf16, armBf16 } = await cpuFeatures();
-  return chooseDevice('auto') === 'cuda' || avx512Bf16 || amxBf16 || armBf16;
 }
 
 function planText([target, { arms, secondsLeft, rate }]: [string, RealCost]): string {

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { isRun, RunFolder, readRun, type StageState } from '@promot/core/artifacts';
 import { type Observer, UserError } from '@promot/core/base';
-import type { LanguageModel, TokenizedExample } from '@promot/core/models';
+import type { LanguageModel, Role, TokenizedExample } from '@promot/core/models';
 import {
   buildModel,
   chooseDevice,
@@ -84,16 +84,18 @@ export const architectures: Readonly<Record<LabModelName, Record<string, unknown
  * to head has to be found by itself (figures in the README of `lab/`). After the "mimetic initialization" of Trockman
  * and Kolter 2023.
  */
-function readyToCopy({ parameters, shape }: LanguageModel): void {
+function readyToCopy({ kind, places, linears, head, embedding, shape }: LanguageModel): void {
+  const toInput = kind === 'encoder-decoder' ? 'cross' : 'self';
+  const weights = (role: Role) =>
+    [...places].flatMap(([name, { attention, parts }]) =>
+      attention === toInput && parts[0]!.role === role ? [linears.get(name)!.weight] : [],
+    );
   noGrad(() =>
     scope(() => {
-      for (const [name, value] of parameters) {
-        const output = name.match(/^(decoder\..*EncDecAttention|.*self_attn)\.(v|v_proj)\.weight$/u);
-        if (output) parameters.get(`${output[1]}.${output[2]!.replace('v', 'o')}.weight`)!.copy_(value.transpose(0, 1));
-      }
-      const head = parameters.get('lm_head.weight');
+      const outputs = weights('output');
+      for (const [layer, value] of weights('value').entries()) outputs[layer]!.copy_(value.transpose(0, 1));
       // Logits of the size that T5's own start gives.
-      head?.copy_(parameters.get('shared.weight')!.mul(shape.width ** -0.5));
+      if (head.weight !== embedding) head.weight.copy_(embedding.mul(shape.width ** -0.5));
     }),
   );
 }

@@ -87,6 +87,7 @@ export class Decoder implements LanguageModel {
     const { inner, heads, positions, endOfSequence, padding } = spec;
     const layers = { encoder: 0, decoder: spec.layers.length };
     this.shape = {
+      family: writer.family,
       vocabularySize: rows,
       width,
       inner,

@@ -103,6 +103,7 @@ export function decoderFamily<K extends z.ZodRawShape>(table: DecoderTable<K>): 
   const schema = z.looseObject({ ...commonKeys, ...table.keys });
   const family: DecoderFamily = {
     name: table.name,
+    kind: 'decoder-only',
     architecture: table.architecture,
     gguf: table.gguf,
     read(raw, place) {

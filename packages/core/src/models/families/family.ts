@@ -7,6 +7,7 @@ import type { GgufTable } from './gguf-table.js';
 export interface Family {
   /** config.json's `model_type`. */
   readonly name: string;
+  readonly kind: LanguageModel['kind'];
   /** The class in Transformers, as config.json's `architectures` names it. */
   readonly architecture: string;
   /**

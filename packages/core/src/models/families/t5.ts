@@ -77,6 +77,7 @@ const gguf: GgufTable = {
 function t5Family(name: 't5' | 'mt5', architecture: string): Family {
   return {
     name,
+    kind: 'encoder-decoder',
     architecture,
     gguf: name === 't5' ? gguf : undefined,
     build(raw, weights, place) {

@@ -20,6 +20,7 @@ const architecture = 'T5Gemma2ForConditionalGeneration';
 
 export const t5gemma2: Family = {
   name: 't5gemma2',
+  kind: 'encoder-decoder',
   architecture,
   build(raw, weights, place) {
     const config = parseConfig(keys, raw, place);

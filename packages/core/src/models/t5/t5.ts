@@ -97,6 +97,7 @@ export class T5 implements LanguageModel {
       relative_attention_max_distance: config.relative_attention_max_distance,
     };
     this.shape = {
+      family: config.model_type,
       vocabularySize: rows,
       width,
       inner: config.d_ff,
@@ -107,6 +108,7 @@ export class T5 implements LanguageModel {
       embeddingScale: 1,
       endOfSequence: [config.eos_token_id].flat(),
       padding: config.pad_token_id,
+      start: this.#start,
     };
   }
 

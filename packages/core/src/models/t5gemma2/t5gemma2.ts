@@ -91,6 +91,7 @@ export class T5Gemma2 implements LanguageModel {
     const { inner, heads, endOfSequence, padding } = decoder;
     const layers = { encoder: encoder.layers.length, decoder: decoder.layers.length };
     this.shape = {
+      family: 't5gemma2',
       vocabularySize: rows,
       width,
       inner,
@@ -100,6 +101,7 @@ export class T5Gemma2 implements LanguageModel {
       padding,
       positions: encoder.positions,
       embeddingScale: this.#scale,
+      start,
     };
     this.architecture = { model_type: 't5gemma2', encoder: plainOf(encoder), decoder: plainOf(decoder) };
   }
