@@ -123,6 +123,7 @@ function matcher(path: string): (pattern: string, text: string) => string | unde
       const isSlow = (error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
       throw new UserError(
         `${path}: the pattern ${JSON.stringify(pattern)} ${isSlow ? 'takes too long' : 'is no regular expression'}`,
+        { cause: error },
       );
     }
   };

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, truncateSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
-import { UserError } from '../base/errors.js';
+import { reworded, UserError } from '../base/errors.js';
 import { appendText, makeFolder } from '../base/write.js';
 import { headerLine, isEmpty, readArtifactLines } from './format.js';
 
@@ -50,7 +50,7 @@ export function readAnswers(path: string): AnswerLine[] {
       throw new UserError(`${path}: the prompts must come first, and once`);
     return lines;
   } catch (error) {
-    throw error instanceof UserError ? new UserError(`${error.message}; delete the file to evaluate anew`) : error;
+    throw reworded(error, (message) => `${message}; delete the file to evaluate anew`);
   }
 }
 

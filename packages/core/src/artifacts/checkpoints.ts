@@ -218,7 +218,10 @@ export class Checkpoints {
     try {
       scope(() => optimizer.restore(new Map([...parts.tensors].map(([name, one]) => [name, one.read()])), step));
     } catch (error) {
-      throw new UserError(`${path}: it does not fit this run: ${(error as Error).message}`);
+      throw new UserError(`${path}: it does not fit this run: ${(error as Error).message}`, {
+        code: 'changed',
+        cause: error,
+      });
     } finally {
       parts.close();
     }

@@ -129,8 +129,8 @@ function offsetsIn({ path, metadata }: SafetensorsFile): Map<string, readonly nu
   try {
     const info = shardingInfo.parse(parseBoundedJson(text));
     return new Map(Object.entries(info).map(([name, one]) => [name, one.saved_offsets]));
-  } catch {
-    throw new UserError(`${path}: its ${shardingKey} cannot be read`, { code: 'damaged-file' });
+  } catch (error) {
+    throw new UserError(`${path}: its ${shardingKey} cannot be read`, { code: 'damaged-file', cause: error });
   }
 }
 

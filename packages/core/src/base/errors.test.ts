@@ -1,6 +1,6 @@
 import { isOutOfMemory, sayingMemory } from '@promot/torch/errors';
 import { expect, test } from 'vitest';
-import { UserError } from './errors.js';
+import { reworded, UserError, unreadable } from './errors.js';
 
 test('a message is one printable line, whatever it quotes', () => {
   expect(new UserError('x: "\u001b[31mred\u0007\u009b2J"').message).toBe('x: "\\x1b[31mred\\x07\\x9b2J"');
@@ -22,4 +22,13 @@ test('a lack of memory that oneDNN hides is told', () => {
   const other = new Error('could not create a primitive descriptor for a matmul');
   expect(isOutOfMemory(other)).toBe(false);
   expect(sayingMemory(other)).toBe(other);
+});
+
+test('an error that is said in other words keeps its code, and has the first one as its cause', () => {
+  const first = new UserError('no such task', { code: 'unknown-name' });
+  const second = reworded(first, (message) => `a.yaml line 3: ${message}`);
+  expect(second).toMatchObject({ message: 'a.yaml line 3: no such task', code: 'unknown-name', cause: first });
+  const fault = new TypeError('x is undefined');
+  expect(reworded(fault, (message) => `a.yaml line 3: ${message}`)).toBe(fault);
+  expect(unreadable('a.bin', fault)).toMatchObject({ code: 'disk', cause: fault });
 });

@@ -1,6 +1,6 @@
 // What the room `base` offers to the packages above.
 
-export { UserError } from './errors.js';
+export { reworded, UserError } from './errors.js';
 export type { Observer, WorkEvent } from './events.js';
 export { grouped } from './group.js';
 export { checked, isJsonObject, type Json, type JsonObject, readJson } from './json.js';

@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseBoundedJson } from '@promot/torch/files';
 import type { z } from 'zod';
-import { systemError, UserError } from './errors.js';
+import { systemError, UserError, unreadable } from './errors.js';
 import { refuseLfsPointer } from './git-lfs.js';
 
 /** Any JSON value. */
@@ -44,7 +44,7 @@ function parseFile(path: string): unknown {
     bytes = readFileSync(path);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw systemError(error) ?? new UserError(`${path} cannot be read: ${(error as Error).message}`, { cause: error });
+    throw systemError(error) ?? unreadable(path, error);
   }
   try {
     return parseBoundedJson(bytes);

@@ -14,9 +14,11 @@ export function decodeText(bytes: Uint8Array): string {
     try {
       const text = utf8.decode(bytes);
       if (!text.includes('\0')) return text;
-    } catch {
-      throw new UserError('not UTF-8 text: save the file as UTF-8');
+    } catch (error) {
+      throw new UserError('not UTF-8 text: save the file as UTF-8', { code: 'damaged-file', cause: error });
     }
   }
-  throw new UserError('not UTF-8 text but UTF-16, it seems: save the file as UTF-8 (Excel: "CSV UTF-8")');
+  throw new UserError('not UTF-8 text but UTF-16, it seems: save the file as UTF-8 (Excel: "CSV UTF-8")', {
+    code: 'damaged-file',
+  });
 }

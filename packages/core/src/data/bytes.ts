@@ -38,7 +38,10 @@ export async function* readBytes(file: string): AsyncGenerator<Buffer> {
     }
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${file} cannot be unpacked: ${(error as Error).message}`);
+    throw new UserError(`${file} cannot be unpacked: ${(error as Error).message}`, {
+      code: 'damaged-file',
+      cause: error,
+    });
   } finally {
     plain.destroy();
   }

@@ -1,7 +1,7 @@
 // Records from CSV and TSV: the first row names the columns, every value is text.
 import { Readable } from 'node:stream';
 import { type CsvError, parse } from 'csv-parse';
-import { UserError } from '../base/errors.js';
+import { reworded, UserError } from '../base/errors.js';
 import { decodeText } from '../base/text.js';
 import { readBytes } from './bytes.js';
 import type { DataRecord } from './record.js';
@@ -79,6 +79,7 @@ export async function readCsv(
       `${file}${line === undefined ? '' : ` line ${line}`}: ${
         code === 'CSV_QUOTE_NOT_CLOSED' ? 'a quote is opened that nothing closes' : message
       }`,
+      { code: 'damaged-file', cause: error },
     );
   } finally {
     source.destroy();
@@ -95,7 +96,7 @@ async function* texts(file: string): AsyncGenerator<string> {
     try {
       return decodeText(bytes);
     } catch (error) {
-      throw new UserError(`${file} from line ${line} on: ${(error as Error).message}`);
+      throw reworded(error, (message) => `${file} from line ${line} on: ${message}`);
     }
   };
   for await (const bytes of readBytes(file)) {

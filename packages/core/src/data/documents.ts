@@ -13,13 +13,13 @@ import { readRecords } from './records.js';
  */
 export async function readDocuments(file: string, limit = Number.POSITIVE_INFINITY): Promise<string[]> {
   if (extname(file) === '.txt') {
-    const content = await readFile(file).catch(() => {
-      throw new UserError(`cannot read ${file}`);
+    const content = await readFile(file).catch((error) => {
+      throw new UserError(`cannot read ${file}`, { code: 'disk', cause: error });
     });
     try {
       return [new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content)];
-    } catch {
-      throw new UserError(`${file} is not UTF-8 text`);
+    } catch (error) {
+      throw new UserError(`${file} is not UTF-8 text`, { code: 'damaged-file', cause: error });
     }
   }
   const { records, place } = await readRecords(file, limit);

@@ -69,7 +69,7 @@ export async function readJsonArray(file: string): Promise<DataRecord[]> {
     value = parseJson(decodeText(bytes));
   } catch (error) {
     const problem = error instanceof UserError ? error.message : `malformed JSON (${(error as Error).message})`;
-    throw new UserError(`${file}: ${problem}`);
+    throw new UserError(`${file}: ${problem}`, { code: 'damaged-file', cause: error });
   }
   if (!Array.isArray(value)) {
     const lists = Object.entries(value as object).flatMap(([key, list]) => (Array.isArray(list) ? [`"${key}"`] : []));

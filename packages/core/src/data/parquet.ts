@@ -40,7 +40,7 @@ export function readParquet(path: string, limit: number, seconds = 10): Promise<
   last = table.catch(() => {});
   return table.catch((error) => {
     throw error instanceof Unreadable
-      ? new UserError(`${path}: not a readable Parquet file (${error.message})`)
+      ? new UserError(`${path}: not a readable Parquet file (${error.message})`, { code: 'damaged-file', cause: error })
       : error;
   });
 }

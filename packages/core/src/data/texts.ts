@@ -10,8 +10,8 @@ import { JsonLines } from '../base/json-lines.js';
  * Errors: a UserError for a file that cannot be read, is empty or not UTF-8, and with the line for what is no text.
  */
 export async function readTexts(file: string): Promise<(string | string[])[]> {
-  const content = await readFile(file).catch(() => {
-    throw new UserError(`cannot read ${file}`);
+  const content = await readFile(file).catch((error) => {
+    throw new UserError(`cannot read ${file}`, { code: 'disk', cause: error });
   });
   if (content.length === 0) throw new UserError(`${file} is empty: it should hold one text a line`);
   if (extname(file) !== '.jsonl')
@@ -37,7 +37,7 @@ export async function readSingleTexts(file: string): Promise<string[]> {
 function decode(content: Uint8Array, file: string): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(content);
-  } catch {
-    throw new UserError(`${file} is not UTF-8 text`);
+  } catch (error) {
+    throw new UserError(`${file} is not UTF-8 text`, { code: 'damaged-file', cause: error });
   }
 }

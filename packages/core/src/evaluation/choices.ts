@@ -1,6 +1,6 @@
 // Multiple choice by likelihood as lm-evaluation-harness does it: which tokens are scored, and what comes of them.
 import type { Tensor } from '@promot/torch';
-import { UserError } from '../base/errors.js';
+import { reworded, UserError } from '../base/errors.js';
 import type { RunOptions } from '../generation/batches.js';
 import { type Continuation, type ContinuationScore, scoreContinuations } from '../generation/score-continuations.js';
 import { chosen } from '../metrics/choices.js';
@@ -76,7 +76,7 @@ export async function scoreChoiceExamples(
       try {
         return tokenizeChoice({ context: (prefixes?.[i] ?? '') + context, continuation }, loaded, room);
       } catch (error) {
-        throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
+        throw reworded(error, (message) => `${location}: ${message}`);
       }
     }),
   );

@@ -1,7 +1,7 @@
 // Reads parts of a file with every range checked against the file's size.
 
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { UserError } from '../base/errors.js';
+import { UserError, unreadable } from '../base/errors.js';
 
 /** A file open for reading at any place. */
 export interface FileReader {
@@ -18,7 +18,7 @@ export function withFile<T>(path: string, use: (file: FileReader) => T): T {
   try {
     descriptor = openSync(path, 'r');
   } catch (error) {
-    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
+    throw unreadable(path, error);
   }
   try {
     const stat = fstatSync(descriptor);

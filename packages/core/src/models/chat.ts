@@ -1,6 +1,6 @@
 // Chat tasks and the model that reads them: its chat template, and the tokens of a conversation with those that the
 // assistant says.
-import { UserError } from '../base/errors.js';
+import { reworded, UserError } from '../base/errors.js';
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import type { Conversation } from '../tasks/conversation.js';
 import type { Example } from '../tasks/task.js';
@@ -72,8 +72,7 @@ export function renderChats<T extends Example>(examples: readonly T[], loaded: L
       return { ...example, ...render(template, conversation) };
     } catch (error) {
       // The template was made at another example.
-      if (!(error instanceof UserError)) throw error;
-      throw new UserError(`${location}: ${error.message.replace(`${template.place}: `, '')}`);
+      throw reworded(error, (message) => `${location}: ${message.replace(`${template.place}: `, '')}`);
     }
   });
 }

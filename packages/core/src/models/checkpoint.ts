@@ -10,7 +10,7 @@ import {
   scope,
   type Tensor,
 } from '@promot/torch';
-import { UserError } from '../base/errors.js';
+import { UserError, unreadable } from '../base/errors.js';
 import { refuseLfsPointer } from '../base/git-lfs.js';
 import { checkpointFiles } from '../formats/checkpoint-files.js';
 import { readPytorchBin } from '../formats/pytorch-bin.js';
@@ -93,8 +93,8 @@ function addSafetensors(path: string, tensors: Map<string, CheckpointTensor>): (
       });
     return () => file.close();
   } catch (error) {
-    if (error instanceof FileFormatError) throw new UserError(error.message, { code: 'damaged-file' });
-    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
+    if (error instanceof FileFormatError) throw new UserError(error.message, { code: 'damaged-file', cause: error });
+    throw unreadable(path, error);
   }
 }
 

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { UserError } from '../base/errors.js';
+import { UserError, unreadable } from '../base/errors.js';
 import { isJsonObject } from '../base/json.js';
 import type { GgufMetadata } from '../formats/gguf.js';
 
@@ -44,7 +44,7 @@ export function readSmall(path: string, largest = LARGEST): Uint8Array {
     return readFileSync(path);
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
+    throw unreadable(path, error);
   }
 }
 

@@ -1,6 +1,6 @@
 // From what a person calls a model to where it lies: a path, a short name, or a name on the hub. Loads no libtorch.
 import { existsSync } from 'node:fs';
-import { UserError } from '../base/errors.js';
+import { reworded, UserError } from '../base/errors.js';
 import { Registry } from '../base/registry.js';
 import { hubModel } from '../hub/model-files.js';
 import { isHubName } from '../hub/repository.js';
@@ -37,9 +37,7 @@ export async function locateModel(text: string, hub?: HubOptions): Promise<strin
   if (isHubName(text)) {
     return hubModel(text, hub).catch((error) => {
       // It may be a path with a slip in it.
-      throw error instanceof UserError
-        ? new UserError(`${text}: no such folder or file, and on the hub: ${error.message}`)
-        : error;
+      throw reworded(error, (message) => `${text}: no such folder or file, and on the hub: ${message}`);
     });
   }
   throw new UserError(

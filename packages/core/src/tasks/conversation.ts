@@ -95,8 +95,8 @@ function parsed(text: string, where: string): unknown {
   let value: unknown;
   try {
     value = parseJson(text);
-  } catch {
-    throw new UserError(`${where}: ${short(text)} is not JSON`);
+  } catch (error) {
+    throw new UserError(`${where}: ${short(text)} is not JSON`, { cause: error });
   }
   checkPlain(value, where);
   return value;

@@ -1,6 +1,6 @@
 // A task file from a data file and two templates: the shortest way to a task of one's own.
 import { basename, extname, resolve } from 'node:path';
-import { UserError } from '../base/errors.js';
+import { reworded, UserError } from '../base/errors.js';
 import { grouped } from '../base/group.js';
 import { nearestNames } from '../base/nearest-name.js';
 import { findFiles } from '../data/find-files.js';
@@ -75,7 +75,7 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
         try {
           return templates.target.render(record, classNames).trim();
         } catch (error) {
-          throw error instanceof UserError ? new UserError(`${location(i)}: ${error.message}`) : error;
+          throw reworded(error, (message) => `${location(i)}: ${message}`);
         }
       });
   checkAnswers(targets, request, location);

@@ -1,7 +1,7 @@
 // A task: how the records of a data set become inputs, targets and references, and how outputs are scored.
 
 import { createHash } from 'node:crypto';
-import { UserError } from '../base/errors.js';
+import { reworded, UserError } from '../base/errors.js';
 import type { ClassNames } from '../data/class-names.js';
 import type { HubDataset } from '../data/hub-source.js';
 import type { DataRecord } from '../data/records.js';
@@ -173,7 +173,7 @@ export function createTask(
         if (kept === true) examples.push(makeExample(definition, metrics, record, location, table.classNames));
         else if (kept !== false) leftOut.set(kept, (leftOut.get(kept) ?? 0) + 1);
       } catch (error) {
-        throw error instanceof UserError ? new UserError(`${location}: ${error.message}`) : error;
+        throw reworded(error, (message) => `${location}: ${message}`);
       }
     }
     for (const [why, count] of leftOut) {

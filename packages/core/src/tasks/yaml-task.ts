@@ -92,8 +92,8 @@ type Path = readonly PropertyKey[];
  * missing or wrong values, data files that do not exist, labels that the metric could never match.
  */
 export async function loadYamlTask(path: string, options: YamlTaskOptions = {}): Promise<Task> {
-  const content = await readFile(path, 'utf8').catch(() => {
-    throw new UserError(`cannot read the task file ${path}`);
+  const content = await readFile(path, 'utf8').catch((error) => {
+    throw new UserError(`cannot read the task file ${path}`, { code: 'disk', cause: error });
   });
   const lines = new LineCounter();
   const document = parseDocument(content, { lineCounter: lines, prettyErrors: false });

@@ -59,7 +59,8 @@ export class ChatTemplate {
         // The block takes a line break that follows.
         return asPython(new Template(`{% set range = promot_range %}${text.startsWith('\n') ? '\n' : ''}${text}`));
       } catch (error) {
-        throw new UserError(`${place}: not a chat template that is understood: ${(error as Error).message}`);
+        const { message } = error as Error;
+        throw new UserError(`${place}: not a chat template that is understood: ${message}`, { cause: error });
       }
     };
     this.#plain = parse(source);
@@ -94,7 +95,8 @@ export class ChatTemplate {
       text = withinTime(this.place, given.length, () => template.render(values), 'the chat template');
     } catch (error) {
       if (error instanceof UserError) throw error;
-      throw new UserError(`${this.place}: the chat template refuses the conversation: ${(error as Error).message}`);
+      const { message } = error as Error;
+      throw new UserError(`${this.place}: the chat template refuses the conversation: ${message}`, { cause: error });
     }
     if (text.includes(joinedObject) && !given.includes(joinedObject))
       throw new UserError(`${this.place}: the chat template refuses the conversation: it joins an object to a text`);

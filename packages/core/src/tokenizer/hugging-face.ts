@@ -46,7 +46,7 @@ export function huggingFaceTokenizer({ place, description, config, modelIds = {}
     );
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError(`${place}: the tokenizer is not understood: ${(error as Error).message}`);
+    throw new UserError(`${place}: the tokenizer is not understood: ${(error as Error).message}`, { cause: error });
   }
   const idOf = (token: string | undefined) => (token === undefined ? undefined : library.token_to_id(token));
   const endOfSequence =

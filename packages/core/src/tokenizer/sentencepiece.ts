@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type { BinaryReader } from '@bufbuild/protobuf/wire';
-import { UserError } from '../base/errors.js';
+import { reworded, UserError, unreadable } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import { checkLengths } from './description.js';
 
@@ -46,14 +46,17 @@ export function readSentencePiece(path: string): SentencePieceModel {
   try {
     bytes = readFileSync(path);
   } catch (error) {
-    throw new UserError(`${path} cannot be read: ${(error as Error).message}`);
+    throw unreadable(path, error);
   }
   let model: SentencePieceModel;
   try {
     model = parse(bytes);
   } catch (error) {
-    if (error instanceof UserError) throw new UserError(`${path}: ${error.message}`);
-    throw new UserError(`${path} is not a SentencePiece model, or is damaged (${(error as Error).message}).`);
+    if (error instanceof UserError) throw reworded(error, (message) => `${path}: ${message}`);
+    throw new UserError(`${path} is not a SentencePiece model, or is damaged (${(error as Error).message}).`, {
+      code: 'damaged-file',
+      cause: error,
+    });
   }
   if (model.pieces.length === 0) throw new UserError(`${path} holds no SentencePiece vocabulary.`);
   return model;

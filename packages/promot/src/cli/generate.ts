@@ -1,6 +1,6 @@
 // `promot generate`: what a model makes of one input, or of each line of a file.
 import { readFileSync } from 'node:fs';
-import { UserError } from '@promot/core/base';
+import { reworded, UserError } from '@promot/core/base';
 import { type DataRecord, readSingleTexts, readTable } from '@promot/core/data';
 import { adapterName, adapterOfTask, taskBeside } from '@promot/core/open';
 import { type Conversation, loadTask, type Task } from '@promot/core/tasks';
@@ -134,7 +134,7 @@ async function readRequest({ model, input, task: name, record }: Options): Promi
       try {
         return of(one);
       } catch (error) {
-        throw error instanceof UserError ? new UserError(`${location(i)}: ${error.message}`) : error;
+        throw reworded(error, (message) => `${location(i)}: ${message}`);
       }
     });
   const { question } = task;

@@ -8,7 +8,9 @@ export function oneRecord(text: string): DataRecord {
   try {
     value = parseJson(text);
   } catch (error) {
-    throw new UserError(`--record: not JSON (${(error as Error).message}); write it as '{"text": "..."}'`);
+    throw new UserError(`--record: not JSON (${(error as Error).message}); write it as '{"text": "..."}'`, {
+      cause: error,
+    });
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new UserError('--record: a JSON object is expected, such as \'{"text": "..."}\'');

@@ -1,5 +1,5 @@
 // `promot score`: how likely a model finds a target behind an input, or the answer of a task's record.
-import { UserError } from '@promot/core/base';
+import { reworded, UserError } from '@promot/core/base';
 import { adapterName, adapterOfTask, taskBeside } from '@promot/core/open';
 import { loadTask } from '@promot/core/tasks';
 import { Command } from 'commander';
@@ -72,7 +72,7 @@ async function readRequest({ model, input, target, task: name, record }: Options
     try {
       return { input: task.input(one), target: task.target(one), path, name: task.name };
     } catch (error) {
-      throw error instanceof UserError ? new UserError(`--record: ${error.message}`) : error;
+      throw reworded(error, (message) => `--record: ${message}`);
     }
   }
   if (input === undefined || target === undefined)

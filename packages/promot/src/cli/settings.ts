@@ -1,6 +1,6 @@
 // Settings from --config (YAML) and --set key=value: the same keys, dots nest, --set wins.
 import { readFileSync } from 'node:fs';
-import { didYouMean, UserError } from '@promot/core/base';
+import { didYouMean, reworded, UserError } from '@promot/core/base';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
 import { z } from 'zod';
 import type { CommonOptions } from './options.js';
@@ -25,7 +25,7 @@ export function readSettings({ config, set = [] }: CommonOptions, check: (settin
     try {
       check(nest([{ path, value }]));
     } catch (error) {
-      throw error instanceof UserError ? new UserError(`${place}: ${error.message}`) : error;
+      throw reworded(error, (message) => `${place}: ${message}`);
     }
   }
   return nest(settings);
@@ -79,8 +79,8 @@ function readFile(file: string): Setting[] {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
-  } catch {
-    throw new UserError(`cannot read the settings file ${file}`);
+  } catch (error) {
+    throw new UserError(`cannot read the settings file ${file}`, { code: 'disk', cause: error });
   }
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -95,7 +95,7 @@ function readFile(file: string): Setting[] {
       try {
         return [{ path, value: node.toJS(document), place }];
       } catch (error) {
-        throw new UserError(`${place}: ${(error as Error).message}`);
+        throw new UserError(`${place}: ${(error as Error).message}`, { cause: error });
       }
     }
     return node.items.flatMap((item) => {

@@ -9,7 +9,7 @@ import {
   type StoredResult,
   samplesPath,
 } from '@promot/core/artifacts';
-import { UserError } from '@promot/core/base';
+import { reworded, UserError } from '@promot/core/base';
 import { z } from 'zod';
 import type { ExperimentFolder } from './folder.js';
 import type { Evaluation, TrainingRun } from './plan.js';
@@ -87,8 +87,7 @@ function ofJob<T>(read: () => T): T {
   try {
     return read();
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(`${error.message}: ${again}`);
+    throw reworded(error, (message) => `${message}: ${again}`);
   }
 }
 

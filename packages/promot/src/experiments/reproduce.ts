@@ -1,7 +1,7 @@
 // One experiment from its name to its report: its plan, its work and its results.
 import '../lab/register.js';
 import { join } from 'node:path';
-import { UserError, writeText } from '@promot/core/base';
+import { reworded, UserError, writeText } from '@promot/core/base';
 import type { DeviceSetting } from '@promot/core/models';
 import { locateModel } from '@promot/core/open';
 import type { Report, Section } from '@promot/core/report';
@@ -88,9 +88,9 @@ export async function reproduce(request: ReproduceRequest): Promise<Reproduced> 
   try {
     await locateModel(planner.model(experiment), { onEvent: request.onEvent });
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
     const scale = planner.request.scale.name;
-    throw new UserError(`${experiment.name} at scale ${scale} needs a model: ${error.message} (--model names another)`);
+    const needs = `${experiment.name} at scale ${scale} needs a model`;
+    throw reworded(error, (message) => `${needs}: ${message} (--model names another)`);
   }
   // Before hours of training, not after them.
   for (const task of tasksOf(planner)) await loadTask(task, { data, hub: { onEvent: request.onEvent } });

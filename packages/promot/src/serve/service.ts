@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { isRun, readRun } from '@promot/core/artifacts';
-import { UserError } from '@promot/core/base';
+import { reworded, UserError } from '@promot/core/base';
 import type { DataRecord } from '@promot/core/data';
 import { maxNewTokens, stopStrings } from '@promot/core/evaluation';
 import { type ChatOptions, generate, generateTurn, type SamplingSettings } from '@promot/core/generation';
@@ -152,7 +152,7 @@ export class Service {
       try {
         return task.question ? JSON.stringify(task.question(record).messages) : task.input(record);
       } catch (error) {
-        throw error instanceof UserError ? new UserError(`record ${i}: ${error.message}`) : error;
+        throw reworded(error, (message) => `record ${i}: ${message}`);
       }
     });
     const { loaded } = this;

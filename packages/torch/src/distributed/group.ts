@@ -6,7 +6,7 @@ import { scope } from '../scope.js';
 import { call, op, type Tensor } from '../tensor.js';
 import { names, Pulse, pulseKey, sayStopped } from './pulse.js';
 import { DistributedError, type Ranks, ranksFromEnvironment } from './ranks.js';
-import { Store, within } from './store.js';
+import { LateError, Store, within } from './store.js';
 
 export interface ProcessGroupOptions {
   /** Default: what the launcher's variables say. */
@@ -87,6 +87,7 @@ export async function initProcessGroup(options: ProcessGroupOptions = {}): Promi
       server
         ? `rank 0 cannot keep its store at ${masterAddr}:${masterPort}: ${error.message}`
         : `rank ${rank} cannot reach ${keeper} at ${masterAddr}:${masterPort} (${error.message})`,
+      error,
     );
   });
   const store = new Store(seconds);
@@ -335,13 +336,14 @@ function collective(kind: string, tensors: readonly Tensor[], start: () => unkno
 /** Finds out whose fault it was, once; the first collective that failed tells. */
 async function fail(own: Group, label: string, error: Error): Promise<never> {
   own.failure ??= (async () => {
-    const late = /timed? ?out|within/i.test(error.message);
+    // Gloo says in its message alone that it has waited long enough.
+    const late = error instanceof LateError || /timed? ?out/i.test(error.message);
     const head = late ? `${label} did not end within ${own.seconds} s` : `${label} failed`;
     try {
       const reason = (await own.pulse.diagnose()) ?? (late ? own.pulse.behind(label) : undefined);
-      return new DistributedError(`${head}: ${reason ?? `all ranks answer, but ${error.message}`}.`);
+      return new DistributedError(`${head}: ${reason ?? `all ranks answer, but ${error.message}`}.`, error);
     } catch {
-      return new DistributedError(`${head}: ${keeperOf(own)} has ended or is out of reach.`);
+      return new DistributedError(`${head}: ${keeperOf(own)} has ended or is out of reach.`, error);
     }
   })();
   throw await own.failure;
@@ -364,6 +366,7 @@ async function all(own: Group, key: (rank: number) => string, toDo: string, seco
     return await new Store(seconds, Math.min(seconds, own.seconds)).getAll(keys, missing);
   } catch (error) {
     if (error instanceof DistributedError) throw error;
-    throw new DistributedError(`waiting for the others to ${toDo}: ${keeperOf(own)} has ended or is out of reach.`);
+    const gone = `${keeperOf(own)} has ended or is out of reach`;
+    throw new DistributedError(`waiting for the others to ${toDo}: ${gone}.`, error);
   }
 }

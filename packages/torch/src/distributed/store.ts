@@ -66,11 +66,14 @@ export class Store {
 /** Why to stop waiting for the keys, or undefined; `over` says that the time is up. */
 export type Missing = (keys: readonly string[], over: boolean) => Promise<string | undefined>;
 
-/** The promise, or an error when it has not come after this many seconds. */
+/** What was waited for has not come. */
+export class LateError extends Error {}
+
+/** The promise, or a LateError when it has not come after this many seconds. */
 export async function within<T>(seconds: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} did not end within ${seconds} s`)), 1000 * seconds);
+    timer = setTimeout(() => reject(new LateError(`${what} did not end within ${seconds} s`)), 1000 * seconds);
   });
   try {
     return await Promise.race([promise, late]);

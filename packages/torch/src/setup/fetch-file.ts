@@ -42,7 +42,9 @@ export async function fetchFile(url: string, path: string, options: FetchFileOpt
     if (range !== undefined && version !== undefined) Object.assign(headers, { range, 'if-range': version });
     const response = await exchange(url, { headers }, patience).catch((error) => {
       // Nothing was reached at all: with no bytes from earlier there is no reason to hope.
-      throw range === undefined && error instanceof PassingError ? new FetchError(error.message) : error;
+      throw range === undefined && error instanceof PassingError
+        ? new FetchError(error.message, { cause: error })
+        : error;
     });
     checkPassing(response);
     if (response.status === 200) {
@@ -60,8 +62,10 @@ export async function fetchFile(url: string, path: string, options: FetchFileOpt
   try {
     await download(part, { what: label, request, most: mostBytes, onReceived }, patience);
   } catch (error) {
-    if (error instanceof NoAnswerError) throw new FetchError(`${host}: ${error.reason}`);
-    throw error instanceof UserError && error.code === 'network' ? new FetchError(error.message) : error;
+    if (error instanceof NoAnswerError) throw new FetchError(`${host}: ${error.reason}`, { cause: error });
+    throw error instanceof UserError && error.code === 'network'
+      ? new FetchError(error.message, { cause: error })
+      : error;
   }
   await rename(part, path);
   await rm(`${part}.json`, { force: true });

@@ -39,7 +39,7 @@ export async function unpack(
     const { code, message } = error as NodeJS.ErrnoException;
     // Trouble with the disk is no fault of the archive.
     if (code !== undefined && ['ENOSPC', 'EACCES', 'EIO', 'EROFS', 'EDQUOT', 'ENOENT'].includes(code)) throw error;
-    throw error instanceof ArchiveError ? error : new ArchiveError(message);
+    throw error instanceof ArchiveError ? error : new ArchiveError(message, { cause: error });
   }
 }
 
