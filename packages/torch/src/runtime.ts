@@ -1,5 +1,6 @@
 // Threads, memory and facts of the loaded libtorch.
 import { native } from './native.js';
+import { waitPassively } from './setup/preload.js';
 
 /** The number of threads of an operator; sets it where a count is given. */
 export function threads(count?: number): number {
@@ -33,7 +34,7 @@ export function trimMemory(seconds = 5): void {
  * tuneProcess();
  */
 export function tuneProcess(): void {
-  process.env.OMP_WAIT_POLICY ??= 'passive';
+  waitPassively();
   native.keepFreedMemory();
 }
 

@@ -4,6 +4,7 @@ import type { Candidate } from '../artifacts/run-folder.js';
 import type { Observer } from '../base/events.js';
 import type { ConfigInput } from '../methods/settings.js';
 import type { LoadedModel } from '../models/load.js';
+import type { Task } from '../tasks/task.js';
 
 export type { KeepScore, MetricsLine, Place, WorkEvent } from '../base/events.js';
 
@@ -17,6 +18,8 @@ export interface TrainRequest {
   readonly out: string;
   /** Folder with the data of built-in tasks. */
   readonly data?: string;
+  /** Tasks that are there already, by the names that the request and its settings call them by. */
+  readonly loadedTasks?: ReadonlyMap<string, Task>;
   /** Settings other than the defaults. */
   readonly settings?: ConfigInput;
   /** Go on from the last good checkpoint in `out`; a run that has none starts at the beginning. */

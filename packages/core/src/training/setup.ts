@@ -164,7 +164,11 @@ function openAs({ model }: LoadedModel, request: TrainRequest, unread: boolean):
 }
 
 /** Loads lists of tasks. Each warning is told once. */
-function taskLoader({ data, onEvent }: TrainRequest): (names: readonly string[], where: string) => Promise<Task[]> {
+function taskLoader({
+  data,
+  loadedTasks,
+  onEvent,
+}: TrainRequest): (names: readonly string[], where: string) => Promise<Task[]> {
   const warned = new Set<string>();
   const onWarning = (text: string) => {
     if (!warned.has(text)) onEvent?.({ type: 'note', text });
@@ -173,7 +177,7 @@ function taskLoader({ data, onEvent }: TrainRequest): (names: readonly string[],
   return async (names, where) => {
     const tasks: Task[] = [];
     for (const name of names) {
-      const task = await loadTask(name, { data, onWarning });
+      const task = loadedTasks?.get(name) ?? (await loadTask(name, { data, onWarning }));
       if (tasks.some((other) => other.name === task.name))
         throw new UserError(`${where}: task ${task.name} is named twice`);
       tasks.push(task);

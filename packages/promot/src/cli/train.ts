@@ -5,9 +5,8 @@ import { tmpdir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { isRun } from '@promot/core/artifacts';
 import { makeFolder, UserError } from '@promot/core/base';
-import type { Split } from '@promot/core/data';
 import { adapterAtUse, findMethod, methods } from '@promot/core/methods';
-import { loadTask, newTask, safeName } from '@promot/core/tasks';
+import { loadTask, newTask, safeName, type Task } from '@promot/core/tasks';
 import type { TrainingConfig, TrainRequest, TrainResult } from '@promot/core/train';
 import { defaultConfig, readTokenList, resolveConfig, resumeRequest } from '@promot/core/train';
 import { Command } from 'commander';
@@ -23,7 +22,7 @@ import { duration, gigabytes, Progress } from './progress.js';
 import { inRanks } from './ranks.js';
 import { readSettings, type Settings } from './settings.js';
 import { settingsHelp } from './settings-help.js';
-import { useTorch } from './torch.js';
+import { beginTorch, useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model?: string;
@@ -81,27 +80,44 @@ export function trainCommand(io: Io): Command {
     );
   return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
+      await beginTorch();
       const { json } = options;
       const progress = new Progress(io);
       const written = await writeTask(options, progress);
       const { request, tasks, config } = readRequest(written ?? options);
       const { data } = request;
       // Data at fault and downloads come before libtorch does.
-      const load = async (name: string, ...splits: readonly Split[]) => {
-        const loaded = await loadTask(name, { data, hub: { onEvent: observer(progress) } });
-        for (const split of splits) await loaded.load(split);
+      const loadedTasks = new Map<string, Task>();
+      const warned = new Set<string>();
+      const onWarning = (text: string) => {
+        if (!warned.has(text)) observer(progress)({ type: 'note', text });
+        warned.add(text);
+      };
+      const load = async (name: string) => {
+        const loaded =
+          loadedTasks.get(name) ?? (await loadTask(name, { data, hub: { onEvent: observer(progress) }, onWarning }));
+        loadedTasks.set(name, loaded);
         return loaded;
       };
       const names: string[] = [];
-      for (const one of tasks) names.push((await load(one, 'train', 'validation')).name);
-      for (const one of config.replay.tasks) await load(one, 'train');
+      for (const one of tasks) {
+        const task = await load(one);
+        names.push(task.name);
+        // The training examples last: they stay in memory for the training. What is wrong with them is said first.
+        await task.load('validation').catch(async (error: unknown) => {
+          await task.load('train');
+          throw error;
+        });
+        await task.load('train');
+      }
+      for (const one of config.replay.tasks) await (await load(one)).load('train');
       for (const one of config.keep.tasks) await load(one);
       await checkPlaces(request.model, undefined, progress);
 
       await useTorch();
       if (options.dryRun) {
         const { dryRun } = await import('@promot/core/train');
-        const found = await dryRun({ ...request, onEvent: observer(progress) });
+        const found = await dryRun({ ...request, loadedTasks, onEvent: observer(progress) });
         const colours = (io.stdout as { isTTY?: boolean }).isTTY === true && !process.env.NO_COLOR;
         answer(io, json, found, () => describeDryRun(found, colours));
         return;
@@ -111,7 +127,7 @@ export function trainCommand(io: Io): Command {
       const { result, exitCode } = await untilInterrupted(
         progress,
         'Finishing the step and saving a checkpoint',
-        (signal) => train({ ...request, signal, onEvent }),
+        (signal) => train({ ...request, loadedTasks, signal, onEvent }),
       );
       // Another rank's signal ends this one as SIGTERM does.
       if (!result.finished) io.exitCode = exitCode || 143;

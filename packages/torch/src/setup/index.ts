@@ -11,6 +11,7 @@ export { type CpuFeatures, cpuFeatures } from './cpu.js';
 export { SetupError } from './errors.js';
 export { type Finding, type Inspection, inspect } from './inspect.js';
 export type { Libtorch } from './locate.js';
+export { endPreload, preload } from './preload.js';
 export type { OnProgress, SetupEvent } from './progress.js';
 
 /** Options of `ensureAddon`. */

@@ -1,0 +1,52 @@
+// Loading libtorch on a thread of its own: it takes a quarter of a second, and a program has other things to do first.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+import { readStamp } from './stamp.js';
+
+/**
+ * OpenMP's threads sleep while they wait, unless the environment says otherwise (see `tuneProcess`). Does nothing once
+ * libtorch is loaded.
+ */
+export function waitPassively(): void {
+  process.env.OMP_WAIT_POLICY ??= 'passive';
+}
+
+let thread: Worker | undefined;
+let isOver = false;
+
+/**
+ * Begins to load libtorch where it is set up; else does nothing. Whoever makes the first tensor waits for what is left.
+ *
+ * @example
+ * preload();
+ * const data = await readData();
+ * await ensureAddon(); // as ever
+ * tuneProcess();
+ * void endPreload();
+ */
+export function preload(): void {
+  const stamp = thread || isOver ? undefined : readStamp();
+  if (stamp === undefined) return;
+  waitPassively();
+  // The library stays loaded for as long as a thread has it, so this one stays until another has it, too.
+  thread = new Worker(
+    `const { parentPort, workerData } = require('node:worker_threads');
+    require(workerData);
+    parentPort.on('message', () => parentPort.close());`,
+    { eval: true, workerData: stamp.addon },
+  );
+  // An addon that cannot be loaded says so where it is needed.
+  thread.on('error', () => {});
+  thread.unref();
+}
+
+/** Ends the thread of `preload`, and says when it has ended. From now on `preload` does nothing. */
+export async function endPreload(): Promise<void> {
+  isOver = true;
+  const ending = thread;
+  thread = undefined;
+  if (ending === undefined) return;
+  const ended = once(ending, 'exit');
+  ending.postMessage('end');
+  await ended;
+}
