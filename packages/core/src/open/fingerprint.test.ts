@@ -1,4 +1,5 @@
 // Fingerprints of run folders that are written here: what is hashed, and what is not.
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -37,4 +38,15 @@ test('of a run: results that were written into its folder do not change it, othe
   expect(await fingerprintModel(run)).toBe(before);
   write(join(run, 'model/model.safetensors'), 'other weights');
   expect(await fingerprintModel(run)).not.toBe(before);
+});
+
+test('of many bytes, on a thread of its own: that of the same bytes hashed here', async () => {
+  const path = join(temporary, 'large.gguf');
+  const bytes = Buffer.alloc((1 << 24) + 5, 'weights');
+  writeFileSync(path, bytes);
+  const expected = createHash('sha256')
+    .update(JSON.stringify(['', bytes.length]))
+    .update(bytes)
+    .digest('hex');
+  expect(await fingerprintModel(path)).toBe(expected);
 });

@@ -4,13 +4,15 @@ import type { Fingerprints } from '../artifacts/run-file.js';
 import { UserError } from '../base/errors.js';
 import { evaluationExamples } from '../evaluation/evaluate-loaded.js';
 import { uses } from '../methods/index.js';
-import { fingerprintModel, fingerprintPrompt } from '../open/fingerprint.js';
+import { fingerprintPrompt } from '../open/fingerprint.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
-import type { TrainRequest } from './request.js';
 import type { RunSetup } from './setup.js';
 
-/** Hashes the base model's files, the adapter that the prompt starts from, and the examples of all tasks. */
-export async function fingerprintsOf({ model }: TrainRequest, setup: RunSetup): Promise<Fingerprints> {
+/**
+ * Hashes the adapter that the prompt starts from, and the examples of all tasks. `model`: what the base model's files
+ * give, which may be on its way.
+ */
+export async function fingerprintsOf(model: Promise<string>, setup: RunSetup): Promise<Fingerprints> {
   const { config, method, tasks, replayTasks, keepTasks } = setup;
   const { promptInit } = config;
   const { shots, limit } = config.keep;
@@ -19,7 +21,7 @@ export async function fingerprintsOf({ model }: TrainRequest, setup: RunSetup): 
     ...(shots > 0 ? await task.load('train') : []),
   ];
   return {
-    model: await fingerprintModel(model),
+    model: await model,
     ...(uses(method, 'prompt') && startsFromAdapter(promptInit) && { promptInit: await fingerprintPrompt(promptInit) }),
     tasks: await each(
       tasks.map(({ task }) => task),

@@ -13,6 +13,7 @@ import { multipliesBf16 } from '../models/device.js';
 import type { LoadedModel } from '../models/load.js';
 import type { LanguageModel } from '../models/model.js';
 import { tokenizeExample } from '../models/tokenize.js';
+import { locateModel } from '../open/locate.js';
 import { openModel } from '../open/open.js';
 import { hasPaperSettings, loadTask } from '../tasks/registry.js';
 import type { Example, Task } from '../tasks/task.js';
@@ -45,10 +46,15 @@ export interface RunSetup {
 }
 
 /**
- * Loads and checks it all. `before`: the run to be gone on with, whose settings are the defaults. Errors: a UserError
- * for a model, method, task, data or setting at fault.
+ * Loads and checks it all. `before`: the run to be gone on with, whose settings are the defaults. `onLocated` is called
+ * when the model's files are there and before they are read. Errors: a UserError for a model, method, task, data or
+ * setting at fault.
  */
-export async function setUp(request: TrainRequest, before?: RunBefore): Promise<RunSetup> {
+export async function setUp(
+  request: TrainRequest,
+  before?: RunBefore,
+  onLocated: () => void = () => {},
+): Promise<RunSetup> {
   const method = findMethod(request.method);
   const load = taskLoader(request);
   const tasks = await load([request.task].flat(), 'the run');
@@ -59,7 +65,7 @@ export async function setUp(request: TrainRequest, before?: RunBefore): Promise<
     examples: sizes.reduce((sum, size) => sum + size, 0),
     paper: [request.task].flat().every(hasPaperSettings),
   };
-  const { loaded: opened, config } = await openForTraining(request, method, data, before);
+  const { loaded: opened, config } = await openForTraining(request, method, data, before, onLocated);
   // The template that the conversations were read with goes with the model that learned them.
   const template = (await tasks[0]!.load('train'))[0]?.conversation?.template;
   const own = template === undefined ? opened : { ...opened, kept: withChatTemplate(opened.kept, template) };
@@ -197,6 +203,7 @@ async function openForTraining(
   method: Method,
   { examples, paper: isPaper }: DataFacts,
   before: RunBefore | undefined,
+  onLocated: () => void,
 ): Promise<{ loaded: LoadedModel; config: TrainingConfig }> {
   const names = stageNames(method);
   const parsed = parseSettings(given, names);
@@ -210,6 +217,8 @@ async function openForTraining(
   // Each rank reads its part of a model that is to be divided. New tokens need the whole tables first.
   const unread = isDivided(shard) && addTokens.length === 0;
   const hub = onEvent ? { onEvent } : {};
+  await locateModel(model, hub);
+  onLocated();
   const loaded = await openModel(model, precision === 'bf16' ? 'bfloat16' : 'float32', { device, unread, hub });
   try {
     const paper = paperConfig(loaded.model.kind, bf16, method);

@@ -3,6 +3,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { withDevice } from '@promot/torch';
 import { RunFolder } from '../artifacts/run-folder.js';
+import { fingerprintModel } from '../open/fingerprint.js';
 import { checkFingerprints, fingerprintsOf } from './fingerprints.js';
 import { agreeOn, checkShared, fromFirst, isFirst } from './parallel.js';
 import { describeChoice } from './presets.js';
@@ -25,15 +26,25 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
   const { out, resume = false } = request;
   const before = await fromFirst(() => runBefore(out, resume));
   if (before) checkSame(before, request);
-  const setup = await setUp(request, before);
+  let fingerprint: Promise<string> | undefined;
+  const setup = await setUp(request, before, () => {
+    // Goes on while the model is read.
+    fingerprint = isFirst() ? fingerprintModel(request.model) : undefined;
+    fingerprint?.catch(() => {}); // Said where it is asked for.
+  });
   await agreeOn(setup);
-  return withDevice(setup.loaded.model.embedding.device, () => trainSetUp(request, setup, before));
+  return withDevice(setup.loaded.model.embedding.device, () => trainSetUp(request, setup, before, fingerprint));
 }
 
-async function trainSetUp(request: TrainRequest, setup: RunSetup, before: RunBefore | undefined): Promise<TrainResult> {
+async function trainSetUp(
+  request: TrainRequest,
+  setup: RunSetup,
+  before: RunBefore | undefined,
+  fingerprint: Promise<string> | undefined,
+): Promise<TrainResult> {
   const { out } = request;
   try {
-    const own = isFirst() ? await fingerprintsOf(request, setup) : undefined;
+    const own = fingerprint && (await fingerprintsOf(fingerprint, setup));
     const fingerprints = await fromFirst(() => own!);
     if (before) checkFingerprints(before.fingerprints, fingerprints, out);
     const info = { ...placed(request), fingerprints };

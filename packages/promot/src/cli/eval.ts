@@ -23,7 +23,7 @@ import {
 import { Progress } from './progress.js';
 import { inRanks } from './ranks.js';
 import { readKnownSettings, samplingSettings } from './settings.js';
-import { useTorch } from './torch.js';
+import { beginTorch, useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
@@ -98,6 +98,7 @@ async function evalTasks(
   const settings = readKnownSettings({ config, set }, keys);
   if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
   const progress = new Progress(io);
+  await beginTorch();
   for (const name of names) {
     const path = await taskBeside(options.model, name);
     const adapter = options.prompt === undefined ? await adapterOfTask(options.model, path) : undefined;
@@ -113,8 +114,8 @@ async function evalTasks(
     await task.load(task.evaluationSplit);
   }
   await checkPlaces(options.model, options.prompt, progress);
-  await useTorch();
   const { evaluateTasks } = await import('@promot/core/evaluation');
+  await useTorch();
   const { result: evaluated, exitCode } = await untilInterrupted(progress, 'Finishing the batch', (signal) =>
     evaluateTasks({
       ...settings,
