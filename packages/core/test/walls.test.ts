@@ -17,17 +17,22 @@ interface Import {
   readonly to: string;
 }
 
+/** Paths, relative to src, and texts of a package's sources (not of its tests). */
+function sourcesOf(name: string): [file: string, content: string][] {
+  const src = join(root, 'packages', name, 'src');
+  const files = (readdirSync(src, { recursive: true }) as string[]).filter(
+    (file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.includes('fixtures'),
+  );
+  return files.map((file) => [file, readFileSync(join(src, file), 'utf8')]);
+}
+
 /**
  * Every import of the sources (not the tests) of a package. Dynamic ones and types count, comments and lines of text
  * do not. Paths are relative to its src.
  */
 function importsOf(name: string): Import[] {
-  const src = join(root, 'packages', name, 'src');
-  const files = (readdirSync(src, { recursive: true }) as string[]).filter(
-    (file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.includes('fixtures'),
-  );
-  return files.flatMap((file) => {
-    const text = readFileSync(join(src, file), 'utf8').replaceAll(/^ *(\/\/|\*|['"`]).*$/gmu, '');
+  return sourcesOf(name).flatMap(([file, content]) => {
+    const text = content.replaceAll(/^ *(\/\/|\*|['"`]).*$/gmu, '');
     const named = [...text.matchAll(/(?:\bfrom|\bimport|\bimport\()\s*'([^']+)'/gu)].map(([, to]) => to!);
     return named.map((to) => ({
       from: file,
@@ -96,6 +101,19 @@ test.each(['torch', 'core', 'promot'])('no two files of %s import each other, no
   for (const file of next.keys()) walk(file, []);
   expect(next.size).toBeGreaterThan(20);
   expect(circles).toEqual([]);
+});
+
+test('no name is declared and exported by two files, of whichever package', () => {
+  const declared = new Map<string, string[]>();
+  for (const name of ['torch', 'core', 'promot'])
+    for (const [file, content] of sourcesOf(name))
+      for (const [, found] of content.matchAll(
+        /^export (?:async )?(?:const|let|function\*?|class|interface|type) ([\w$]+)/gmu,
+      ))
+        declared.set(found!, [...(declared.get(found!) ?? []), `${name}/${file}`]);
+  expect(declared.size).toBeGreaterThan(1000);
+  const twice = [...declared].filter(([, files]) => new Set(files).size > 1);
+  expect(twice.map(([name, files]) => `${name}: ${files.join(', ')}`)).toEqual([]);
 });
 
 test('the pure entries never touch libtorch (@promot/torch/files and errors have no tensors)', () => {

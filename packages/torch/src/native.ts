@@ -7,7 +7,7 @@ import { readStamp } from './setup/stamp.js';
 export type Handle = bigint;
 
 /** The addon's entry points; native/addon.cc says what each does. */
-export interface Native {
+interface Native {
   findOperator(name: string): number;
   schemaOf(operator: number): string;
   callOperator(operator: number, ...args: unknown[]): unknown;

@@ -4,7 +4,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { native } from './native.js';
 
 /** What a scope owns: tensors. */
-export interface Owned {
+interface Owned {
   dispose(): void;
   /** Lets the garbage collector free it where no scope does. */
   guard(): void;

@@ -33,7 +33,7 @@ interface Change {
 }
 
 /** An adapter on a model, until `detach` or `merge`. */
-export class LoraAdapter {
+class LoraAdapter {
   /** The plain additions: `NAME.lora_A.weight` [r, I] and `NAME.lora_B.weight` [O, r] of every layer, float32. */
   readonly parameters: Parameters;
   readonly #layers: readonly string[];

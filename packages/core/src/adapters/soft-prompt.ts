@@ -13,7 +13,7 @@ import { readPromptAdapter } from './peft.js';
  * embeddings, repeated to fill; `uniform`: uniform in +-0.5 (prompt-tuning's default); anything else: a folder with a
  * PEFT adapter.
  */
-export type PromptInit = string;
+type PromptInit = string;
 
 /** Whether a prompt starts from an adapter's folder. */
 export function startsFromAdapter(init: PromptInit): boolean {

@@ -12,7 +12,7 @@ export const format = 2;
 export const formatKey = z.literal(format).describe('of this file');
 
 /** The first line of a file of JSON lines. */
-export const header = z.strictObject({ type: z.literal('header'), format: formatKey });
+const header = z.strictObject({ type: z.literal('header'), format: formatKey });
 
 export const headerLine = `${JSON.stringify({ type: 'header', format } satisfies z.infer<typeof header>)}\n`;
 

@@ -56,7 +56,7 @@ export const resultsFile = z.looseObject({
   date: z.string().optional().describe('ISO 8601'),
 });
 
-export type ResultsFile = z.infer<typeof resultsFile>;
+type ResultsFile = z.infer<typeof resultsFile>;
 export type StoredResult = z.infer<typeof taskResult>;
 
 const pathIn = (folder: string) => join(folder, 'results.json');

@@ -13,7 +13,7 @@ export interface JsonLine {
   readonly text: string;
 }
 
-export interface JsonLinesOptions {
+interface JsonLinesOptions {
   /** By default `parseBoundedJson`. */
   readonly parse?: (text: string) => unknown;
   /** Hears of lines that are not JSON, which are left out then. Without it they are errors. */

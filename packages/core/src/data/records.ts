@@ -17,7 +17,7 @@ export type { DataRecord } from './record.js';
 export const recordFileEndings = ['.tsv', '.csv', '.ndjson', '.jsonl', '.json', '.parquet'] as const;
 
 /** What a data file holds. */
-export interface RecordFile {
+interface RecordFile {
   readonly records: readonly DataRecord[];
   /** The place of a record for messages: `line 3`, `row 3` (both from 1; rows without the header). */
   place(index: number): string;

@@ -13,7 +13,7 @@ export const splits = ['train', 'validation', 'test'] as const;
 export type Split = (typeof splits)[number];
 
 /** The records of one split, with their places for messages. */
-export interface RecordTable {
+interface RecordTable {
   readonly records: readonly DataRecord[];
   /** Where a record stands, for people: `rte/train.jsonl line 3`. */
   location(index: number): string;

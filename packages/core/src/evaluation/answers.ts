@@ -6,7 +6,7 @@ import type { ContinuationScore } from '../generation/score-continuations.js';
 import type { LabelScore } from '../metrics/metric.js';
 
 /** The texts that a model got, and what is to be said about them. */
-export interface Prompts {
+interface Prompts {
   readonly inputs: readonly string[];
   readonly notes: readonly string[];
 }

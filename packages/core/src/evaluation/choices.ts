@@ -18,7 +18,7 @@ import type { Evaluation } from './evaluation.js';
  * @param room most tokens that the model reads: context and continuation without its last token.
  * Errors: a UserError where nothing of the continuation is left to be scored.
  */
-export function tokenizeChoice(
+function tokenizeChoice(
   { context: given, continuation }: Pick<Choice, 'context' | 'continuation'>,
   { model, tokenizer }: LoadedModel,
   room = Number.POSITIVE_INFINITY,
@@ -47,7 +47,7 @@ export function tokenizeChoice(
 }
 
 /** What scoring the examples of a task with choices takes. */
-export interface ScoreChoicesOptions extends RunOptions {
+interface ScoreChoicesOptions extends RunOptions {
   /** Soft prompt [P, E], in front of every context. */
   readonly prompt?: Tensor;
   /** Exemplars in front of each example's contexts; by default none. */

@@ -21,7 +21,7 @@ export interface ComparedScore {
 }
 
 /** An example on which the evaluations say different things. */
-export interface ChangedOutput {
+interface ChangedOutput {
   readonly input: string;
   readonly references: readonly string[];
   /** The trimmed outputs, in the folders' order. */

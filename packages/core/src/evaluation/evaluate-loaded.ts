@@ -7,7 +7,7 @@ import { scoreChoices } from '../generation/score-choices.js';
 import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
 import { mostLikely, type Ranking } from '../metrics/label-likelihood.js';
 import { chooseMetric } from '../metrics/registry.js';
-import { checkLengths, renderChats } from '../models/chat.js';
+import { checkChatLengths, renderChats } from '../models/chat.js';
 import type { LoadedModel } from '../models/load.js';
 import { tokenizeExample, tokenizePrompt } from '../models/tokenize.js';
 import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
@@ -48,7 +48,7 @@ export interface TaskSample extends Sample {
 }
 
 /** The score of one metric of several. */
-export type MetricScore = Pick<TaskResult, 'metric' | 'metricSettings' | 'score' | 'interval' | 'signature'>;
+type MetricScore = Pick<TaskResult, 'metric' | 'metricSettings' | 'score' | 'interval' | 'signature'>;
 
 export interface TaskResult {
   readonly task: string;
@@ -140,7 +140,7 @@ export async function collectAnswers(
   const { shots = 0, seed = 0, maxInputLength = 0, prompt, batchSize, signal, nll = false } = options;
   const { model, tokenizer } = loaded;
   const examples = renderChats(given, loaded);
-  checkLengths(examples, tokenizer, maxInputLength);
+  checkChatLengths(examples, tokenizer, maxInputLength);
   // Of all examples, also where some have their answers already.
   const newTokens = task.choices
     ? longestContinuation(examples, loaded)

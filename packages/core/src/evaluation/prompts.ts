@@ -6,7 +6,7 @@ import { tokenizeInput } from '../models/tokenize.js';
 import { fewShotPrompts } from '../tasks/few-shot.js';
 import type { Example, Task } from '../tasks/task.js';
 
-export interface PromptLimits {
+interface PromptLimits {
   /** Exemplars in front of every input. */
   readonly shots: number;
   /** Draws the exemplars. */

@@ -6,7 +6,7 @@ import { UserError } from '../base/errors.js';
 import { isJsonObject, readJsonObject } from '../base/json.js';
 
 /** The files of a checkpoint, all in one format. */
-export interface CheckpointFiles {
+interface CheckpointFiles {
   format: 'safetensors' | 'pytorch';
   /** Sorted; every file exists. */
   paths: string[];

@@ -4,7 +4,7 @@ import { UserError } from '../base/errors.js';
 import { dtypeSizes, type StoredDtype } from './stored-tensor.js';
 
 /** A storage that a pickle refers to: `elements` values of `dtype` in the archive's entry `data/<key>`. */
-export class PickledStorage {
+class PickledStorage {
   constructor(
     readonly dtype: StoredDtype,
     readonly key: string,
@@ -23,7 +23,7 @@ export class PickledTensor {
 }
 
 /** What a state dict is made of. Dictionaries are Maps; lists, tuples and torch.Size are arrays. */
-export type Pickled =
+type Pickled =
   | null
   | boolean
   | number

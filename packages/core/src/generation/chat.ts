@@ -2,7 +2,7 @@
 import { UserError } from '../base/errors.js';
 import { chatTemplate, turnEnds } from '../models/chat.js';
 import type { LoadedModel } from '../models/load.js';
-import type { Turn } from '../tokenizer/chat-template.js';
+import type { ChatTurn } from '../tokenizer/chat-template.js';
 import { type GenerateOptions, generate } from './generate.js';
 
 /** What `generate` takes where nothing is said. */
@@ -28,7 +28,7 @@ export interface ChatOptions extends Omit<GenerateOptions, 'onToken' | 'onResult
  */
 export async function generateTurn(
   loaded: LoadedModel,
-  messages: readonly Turn[],
+  messages: readonly ChatTurn[],
   { onText, ...options }: ChatOptions = {},
 ): Promise<string> {
   const { tokenizer } = loaded;
@@ -52,8 +52,8 @@ export async function generateTurn(
 }
 
 /** What is said next in it is wanted. */
-export interface OpenConversation extends Pick<ChatOptions, 'tools'> {
-  readonly messages: readonly Turn[];
+interface OpenConversation extends Pick<ChatOptions, 'tools'> {
+  readonly messages: readonly ChatTurn[];
   /** In place of the model's own chat template. */
   readonly template?: string | undefined;
 }

@@ -8,7 +8,7 @@ import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
 import { Division } from './division.js';
 import { checkSampling, drawn, draws, needsHistory, processed, type SamplingSettings, warped } from './sampling.js';
 import { choiceLogprobs } from './score-choices.js';
-import { BeamSearch, type Candidate, GreedySearch, type Hypothesis, type Search, type SearchRules } from './search.js';
+import { BeamSearch, type BeamStep, GreedySearch, type Hypothesis, type Search, type SearchRules } from './search.js';
 import { forSharedPrefix, type InputGroup } from './shared-prefix.js';
 import { cutAtStop, endsWithStop, type StopStrings } from './stop.js';
 
@@ -244,7 +244,7 @@ async function searchBatch(
       const beams = scores.length / live.length;
       const kept: number[] = [];
       const rows: number[] = [];
-      const chosen: Candidate[] = [];
+      const chosen: BeamStep[] = [];
       live.forEach((searched, i) => {
         const goOn = searched.search.advance(candidates[i]!);
         const token = candidates[i]![0]!.token;
@@ -295,7 +295,7 @@ interface StepFacts {
 function bestCandidates(
   logits: Tensor,
   { scores, numbers: { length: inputs }, numbers: inputNumbers, count, banned, sampling, histories, step }: StepFacts,
-): Candidate[][] {
+): BeamStep[][] {
   const rows = logits.size(1);
   const before = tensor(scores, { shape: [scores.length, 1] });
   const process = (x: Tensor) => (histories.length > 0 ? processed(x, histories, sampling) : x);

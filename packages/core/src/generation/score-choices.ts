@@ -8,7 +8,7 @@ import { breathe, lengthSortedBatches, type RunOptions } from './batches.js';
 import { Division } from './division.js';
 import { forSharedPrefix } from './shared-prefix.js';
 
-export interface ScoreChoicesOptions extends RunOptions {
+interface ScoreChoicesOptions extends RunOptions {
   /** Soft prompt [P, E], attached to every input. */
   prompt?: Tensor;
   /** Hears of every result as soon as it is there, with its input's number. */

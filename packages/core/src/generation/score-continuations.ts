@@ -23,7 +23,7 @@ export interface ContinuationScore {
   readonly greedy: boolean;
 }
 
-export interface ScoreContinuationsOptions extends RunOptions {
+interface ScoreContinuationsOptions extends RunOptions {
   /** Soft prompt [P, E], in front of every context. */
   readonly prompt?: Tensor;
   /** Hears of every result as soon as it is there, with its question's number. */

@@ -2,7 +2,7 @@
 // Plain numbers only; the tensors are in generate.ts. K beams.
 
 /** A beam's continuation by one token. */
-export interface Candidate {
+export interface BeamStep {
   /** Number of the beam it continues, 0 to K - 1. */
   readonly beam: number;
   readonly token: number;
@@ -36,7 +36,7 @@ export interface Search {
    * Takes the step's candidates, best first, and gives those that are to go on: none where the search is over, else K
    * (beam numbers of the next step are their places in the list).
    */
-  advance(candidates: readonly Candidate[]): readonly Candidate[];
+  advance(candidates: readonly BeamStep[]): readonly BeamStep[];
   /** What each beam that goes on has generated so far, in the beams' order. */
   running(): readonly (readonly number[])[];
   /** The best hypothesis, once the search is over. */
@@ -53,8 +53,8 @@ export class GreedySearch implements Search {
     this.#rules = rules;
   }
 
-  advance(candidates: readonly Candidate[]): readonly Candidate[] {
-    const [candidate] = candidates as [Candidate];
+  advance(candidates: readonly BeamStep[]): readonly BeamStep[] {
+    const [candidate] = candidates as [BeamStep];
     this.#ids.push(candidate.token);
     const { ended, hypothesis } = judge(this.#ids, candidate.score, this.#rules);
     if (!ended && this.#ids.length < this.#rules.maxNewTokens) return [candidate];
@@ -92,10 +92,10 @@ export class BeamSearch implements Search {
     this.#running = [[]];
   }
 
-  advance(candidates: readonly Candidate[]): readonly Candidate[] {
+  advance(candidates: readonly BeamStep[]): readonly BeamStep[] {
     this.#length++;
     const full = this.#length === this.#rules.maxNewTokens;
-    const goOn: { candidate: Candidate; ids: readonly number[] }[] = [];
+    const goOn: { candidate: BeamStep; ids: readonly number[] }[] = [];
     const completed: Hypothesis[] = [];
     for (const [rank, candidate] of candidates.entries()) {
       const ids = [...this.#running[candidate.beam]!, candidate.token];
@@ -122,7 +122,7 @@ export class BeamSearch implements Search {
     return this.#held[0]!;
   }
 
-  #cannotImprove(leader: Candidate): boolean {
+  #cannotImprove(leader: BeamStep): boolean {
     const worst = this.#held[this.#beams - 1];
     return worst !== undefined && penalized(leader.score, this.#length, this.#rules) <= worst.score;
   }

@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { download, makeFolder, persist, withLock } from '@promot/torch/files';
+import { download, exists, makeFolder, persist, withLock } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
-import { exists, folderName, linkTo } from './cache.js';
+import { folderName, linkTo } from './cache.js';
 import { describe, type HubRepository } from './repository.js';
 import { checkStatus, follow } from './requests.js';
-import type { Settings } from './settings.js';
+import type { HubSettings } from './settings.js';
 
 /** Downloads one file to its blob and links it into the snapshot. */
 export async function bringFile(
@@ -17,7 +17,7 @@ export async function bringFile(
   commit: string,
   file: string,
   storage: string,
-  settings: Settings,
+  settings: HubSettings,
 ): Promise<void> {
   const what = `${file} of ${describe(repository)}`;
   const kind = repository.type === 'model' ? '' : 'datasets/';
@@ -69,7 +69,7 @@ interface Blob {
   readonly path: string;
 }
 
-async function downloadBlob({ url, what, file, etag, size, path }: Blob, settings: Settings): Promise<void> {
+async function downloadBlob({ url, what, file, etag, size, path }: Blob, settings: HubSettings): Promise<void> {
   makeFolder(dirname(path));
   const incomplete = `${path}.incomplete`;
   const request = async (headers: Readonly<Record<string, string>>): Promise<Response> => {

@@ -49,14 +49,6 @@ async function listFolder(folder: string): Promise<string[]> {
   return paths;
 }
 
-/** Whether there is a file, or what a link leads to. */
-export function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** Puts `pointer` in place as a relative link to the blob; where links are not allowed, the blob itself moves there. */
 export async function linkTo(blob: string, pointer: string): Promise<void> {
   if (await lstat(pointer).catch(() => undefined)) await rm(pointer); // a dangling link

@@ -3,11 +3,11 @@ import { attempts, NoAnswerError, PassingError, persist } from '@promot/torch/fi
 import { UserError } from '../base/errors.js';
 import type { HubSnapshot, Wanted } from './cache.js';
 import { checkPath, commitPattern, describe, type HubRepository, revisionsOf } from './repository.js';
-import { checkStatus, follow, readJson } from './requests.js';
-import type { Settings } from './settings.js';
+import { checkStatus, follow, readJsonBody } from './requests.js';
+import type { HubSettings } from './settings.js';
 
 /** Wanted files, and where. */
-export interface FoundFiles {
+interface FoundFiles {
   readonly revision: string;
   readonly commit: string;
   readonly files: readonly string[];
@@ -33,7 +33,7 @@ export async function findUnlessCached(
   storage: string,
   wanted: Wanted,
   cached: HubSnapshot | undefined,
-  settings: Settings,
+  settings: HubSettings,
 ): Promise<FoundFiles | undefined> {
   let reason = silentEndpoints.get(settings.endpoint);
   if (cached === undefined || reason === undefined) {
@@ -57,7 +57,7 @@ async function findFiles(
   repository: HubRepository,
   storage: string,
   wanted: Wanted,
-  settings: Settings,
+  settings: HubSettings,
   limit: number,
 ): Promise<FoundFiles> {
   const { commit, paths } = await listing(repository, storage, settings, limit);
@@ -85,7 +85,7 @@ const listings = new Map<string, Listing>();
 async function listing(
   repository: HubRepository,
   storage: string,
-  settings: Settings,
+  settings: HubSettings,
   limit: number,
 ): Promise<Listing> {
   const { type, name } = repository;
@@ -99,7 +99,7 @@ async function listing(
     async () => {
       const response = await follow(api, {}, settings);
       checkStatus(response, describe(repository), settings);
-      return readJson(response, describe(repository), settings).catch((error) => {
+      return readJsonBody(response, describe(repository), settings).catch((error) => {
         settings.signal?.throwIfAborted();
         throw error instanceof UserError || error instanceof PassingError
           ? error

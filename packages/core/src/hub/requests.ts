@@ -1,7 +1,7 @@
 // Requests to the hub: redirects, the token, what a status means.
 import { checkPassing, exchange, parseBoundedJson, piecesOf } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
-import type { Settings } from './settings.js';
+import type { HubSettings } from './settings.js';
 
 type Header = Readonly<Record<string, string>>;
 
@@ -9,7 +9,7 @@ type Header = Readonly<Record<string, string>>;
 export async function follow(
   url: string,
   init: { method?: string; headers?: Header },
-  settings: Settings,
+  settings: HubSettings,
 ): Promise<Response> {
   let current = url;
   for (let hop = 0; hop < 10; hop++) {
@@ -32,7 +32,7 @@ export async function follow(
 }
 
 /** Throws a UserError for a refusal, a PassingError for what another attempt may cure. */
-export function checkStatus(response: Response, what: string, settings: Settings): void {
+export function checkStatus(response: Response, what: string, settings: HubSettings): void {
   const { status } = response;
   if (status < 400) return;
   void response.body?.cancel().catch(() => {});
@@ -54,7 +54,7 @@ export function checkStatus(response: Response, what: string, settings: Settings
 const largestList = 1 << 26;
 
 /** An answer's body as JSON; undefined where it is none. Errors: a UserError for a body beyond a limit. */
-export async function readJson(response: Response, what: string, settings: Settings): Promise<unknown> {
+export async function readJsonBody(response: Response, what: string, settings: HubSettings): Promise<unknown> {
   const pieces: Uint8Array[] = [];
   let length = 0;
   for await (const piece of piecesOf(response, settings)) {

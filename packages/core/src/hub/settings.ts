@@ -32,12 +32,12 @@ export function notesTo(onWarning: (message: string) => void): Observer {
 }
 
 /** The options with their defaults. */
-export type Settings = HubOptions &
+export type HubSettings = HubOptions &
   Required<Pick<HubOptions, 'endpoint' | 'cacheFolder' | 'offline' | 'retryDelay' | 'silence' | 'onEvent'>> &
   Patience;
 
 /** Fills in the defaults. */
-export function settingsOf(options: HubOptions): Settings {
+export function settingsOf(options: HubOptions): HubSettings {
   const { env } = process;
   const home = env.HF_HOME ?? join(env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'huggingface');
   const onEvent: Observer = options.onEvent ?? ((event) => event.type === 'note' && process.emitWarning(event.text));

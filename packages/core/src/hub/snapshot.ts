@@ -4,10 +4,11 @@
 // takes what is cached where the hub does not answer, lets one process at a time download a file, offline mode, mirrors,
 // tokens, progress, cancellation.
 import { join } from 'node:path';
+import { exists } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
 import { writeText } from '../base/write.js';
 import { bringFile } from './blob.js';
-import { cachedSnapshot, exists, folderName, type HubSnapshot, type Wanted } from './cache.js';
+import { cachedSnapshot, folderName, type HubSnapshot, type Wanted } from './cache.js';
 import { findUnlessCached } from './listing.js';
 import { checkPath, describe, type HubRepository, revisionsOf } from './repository.js';
 import { type HubOptions, settingsOf } from './settings.js';

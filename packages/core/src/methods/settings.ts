@@ -5,7 +5,7 @@ import { UserError } from '../base/errors.js';
 import { didYouMean } from '../base/nearest-name.js';
 
 /** How a learning rate goes over the steps of a stage. */
-export const schedules = ['constant', 'linear', 'inverse-sqrt', 'cosine'] as const;
+const schedules = ['constant', 'linear', 'inverse-sqrt', 'cosine'] as const;
 export type Schedule = (typeof schedules)[number];
 
 const stageSchema = z.strictObject({

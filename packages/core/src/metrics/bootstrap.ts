@@ -5,7 +5,7 @@ import { RandomStream } from '../base/random.js';
 import type { MetricResult } from './metric.js';
 
 /** How to resample. */
-export interface BootstrapOptions {
+interface BootstrapOptions {
   /** Number of resampled sets, 1,000 by default. */
   readonly resamples?: number;
   readonly seed?: number;

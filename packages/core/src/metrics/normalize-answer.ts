@@ -5,7 +5,7 @@ import { splitWords, strip, wordCharacter } from './python-text.js';
 
 /** `none` only strips white space at the ends. */
 export const normalizations = ['squad', 'trivia-qa', 'none'] as const;
-export type Normalization = (typeof normalizations)[number];
+type Normalization = (typeof normalizations)[number];
 
 /** Python's string.punctuation. */
 const asciiPunctuation = '!-/:-@\\[-`{-~';

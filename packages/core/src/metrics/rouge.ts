@@ -6,7 +6,7 @@ import { countNgrams, sharedCount } from './ngrams.js';
 import { porterStem } from './porter-stemmer.js';
 
 /** rouge_score's words: lower case, ASCII letters and digits only; words of more than 3 letters stemmed if asked. */
-export function rougeTokens(text: string, stemmer: boolean): string[] {
+function rougeTokens(text: string, stemmer: boolean): string[] {
   const tokens = text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
   return stemmer ? tokens.map((token) => (token.length > 3 ? porterStem(token) : token)) : tokens;
 }

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../base/errors.js';
-import { ChatTemplate, type Turn } from '../tokenizer/chat-template.js';
+import { ChatTemplate, type ChatTurn } from '../tokenizer/chat-template.js';
 import { loadTokenizer } from '../tokenizer/load.js';
 import { chatTemplate, tokenizeChat } from './chat.js';
 
@@ -18,7 +18,7 @@ interface Case {
   readonly mask: string;
 }
 interface Golden {
-  readonly conversations: Readonly<Record<string, { messages: readonly Turn[]; tools?: readonly unknown[] }>>;
+  readonly conversations: Readonly<Record<string, { messages: readonly ChatTurn[]; tools?: readonly unknown[] }>>;
   /** Templates with {% generation %}. */
   readonly marked: Readonly<Record<string, string>>;
   readonly refused: { readonly template: string; readonly message: string };

@@ -17,7 +17,7 @@ type HasTemplate = Pick<LoadedModel, 'tokenizer' | 'kept'>;
  * The model's own chat template: chat_template.jinja or chat_template.json of its folder, else `chat_template` of
  * tokenizer_config.json (of several the one called "default"), which is also where a GGUF file's is.
  */
-export function chatTemplateSource({ tokenizer, kept }: HasTemplate): string | undefined {
+function chatTemplateSource({ tokenizer, kept }: HasTemplate): string | undefined {
   const file = (name: string) => {
     const content = kept?.files.get(name);
     return content === undefined ? undefined : Buffer.from(content).toString('utf8');
@@ -121,7 +121,7 @@ export function fits({ chat }: Pick<Example, 'chat'>, tokenizer: Tokenizer, maxI
 }
 
 /** Throws UserError for a conversation that is longer than `maxInputLength`: none is cut. */
-export function checkLengths(examples: readonly Example[], tokenizer: Tokenizer, maxInputLength: number): void {
+export function checkChatLengths(examples: readonly Example[], tokenizer: Tokenizer, maxInputLength: number): void {
   const long = examples.find((example) => !fits(example, tokenizer, maxInputLength));
   if (long)
     throw new UserError(

@@ -37,7 +37,7 @@ export function keptOf(metadata: GgufMetadata): KeptFiles {
 }
 
 /** A file as it is. Throws UserError for one that cannot be read or is larger than such files are. */
-export function readSmall(path: string, largest = LARGEST): Uint8Array {
+function readSmall(path: string, largest = LARGEST): Uint8Array {
   try {
     const { size } = statSync(path);
     if (size > largest) throw new UserError(`${path}: ${size} bytes, and at most ${largest} are expected`);

@@ -82,7 +82,7 @@ export function familyOf(config: Readonly<Record<string, unknown>>, place: strin
   throw new UserError(`${place}: model_type ${JSON.stringify(name)} is not a family that promot has (${known})`);
 }
 
-export interface LoadOptions {
+interface LoadOptions {
   /** Leaves the values of the parameters in the file (`Blocks.unread`). Default false. */
   readonly unread?: boolean;
   /** Hears what of the file the model does without. */

@@ -1,7 +1,7 @@
 // Figure -> SVG by Observable Plot on a linkedom document. Series differ in colour and, for print in black and white,
 // in marker, dash or hatching; the legend is part of the drawing. Plot is imported at the first figure: it takes half a
 // second.
-import { escapeMarkup, printable, wrapped } from './markup.js';
+import { allowedInXml, escapeMarkup, wrapped } from './markup.js';
 import type { Figure, FigurePoint } from './report.js';
 
 type Plot = typeof import('@observablehq/plot');
@@ -11,7 +11,7 @@ type SymbolName = import('@observablehq/plot').SymbolType;
 /**
  * `file`: with its own background and title. `page`: in the colours of the page around it, which gives it a caption.
  */
-export type FigurePlace = 'file' | 'page';
+type FigurePlace = 'file' | 'page';
 
 // User units. Narrow on purpose: on a phone the letters shrink by a quarter only.
 const width = 480;
@@ -104,7 +104,7 @@ function shown(value: number | string): string {
 
 /** What a pointer over a mark shows. */
 const tip = (name: string, { x, y, interval, label }: FigurePoint): string =>
-  printable(
+  allowedInXml(
     `${name}${label === undefined ? '' : ` ${label}`}: ${shown(x)}, ${shown(y)}` +
       (interval === undefined ? '' : ` [${interval.map(shown).join(', ')}]`),
   );
@@ -179,7 +179,7 @@ function drawPoints(
         ...{
           x: 'x',
           y: 'y',
-          text: (p: FigurePoint) => printable(p.label!),
+          text: (p: FigurePoint) => allowedInXml(p.label!),
           dx,
           dy,
           textAnchor: left ? 'end' : 'start',
@@ -196,8 +196,8 @@ function drawPoints(
     marginTop,
     marginBottom,
     inset,
-    x: { label: printable(x), domain: xDomain, nice: true, ticks: 6 },
-    y: { label: printable(y), domain: yDomain, nice: true, ticks: 6 },
+    x: { label: allowedInXml(x), domain: xDomain, nice: true, ticks: 6 },
+    y: { label: allowedInXml(y), domain: yDomain, nice: true, ticks: 6 },
     marks,
   });
   return { svg, height: plotHeight };
@@ -280,7 +280,7 @@ const line = (i: number) => ({ stroke: colorOf(i), strokeDasharray: dashOf(i), s
 const frontLine = { stroke: 'currentColor', strokeDasharray: '3 3', strokeWidth: 1.2 };
 
 function drawBars(plot: Plot, draw: Draw, { name: figureName, x, y, series }: Figure): { svg: Drawn; height: number } {
-  const labels = [...new Set(series.flatMap(({ points }) => points.map((point) => printable(String(point.x)))))];
+  const labels = [...new Set(series.flatMap(({ points }) => points.map((point) => allowedInXml(String(point.x)))))];
   const longest = Math.max(0, ...labels.map((label) => label.length));
   const ys = series.flatMap(({ points }) => points.flatMap((p) => [p.y, ...(p.interval ?? [])]));
   // Labels that do not fit side by side are turned.
@@ -290,7 +290,7 @@ function drawBars(plot: Plot, draw: Draw, { name: figureName, x, y, series }: Fi
   const height = plotHeight - 44 + marginBottom;
   const marks: Mark[] = [plot.gridY({ strokeOpacity: 0.15 })];
   series.forEach(({ name, points }, i) => {
-    const at = { fx: (p: FigurePoint) => printable(String(p.x)), x: () => name };
+    const at = { fx: (p: FigurePoint) => allowedInXml(String(p.x)), x: () => name };
     const title = (p: FigurePoint) => tip(name, p);
     marks.push(
       plot.barY(points, { ...at, y: 'y', fill: hatchingUrl(figureName, i), stroke: colorOf(i), inset: 0.5, title }),
@@ -315,7 +315,7 @@ function drawBars(plot: Plot, draw: Draw, { name: figureName, x, y, series }: Fi
     marks.push(
       plot.axisFx({
         anchor: 'bottom',
-        label: printable(x),
+        label: allowedInXml(x),
         tickSize: 0,
         ...(turned && { tickRotate: -36, labelOffset: marginBottom - 4 }),
       }),
@@ -327,7 +327,7 @@ function drawBars(plot: Plot, draw: Draw, { name: figureName, x, y, series }: Fi
     marginBottom,
     fx: { domain: labels, padding: 0.15 },
     x: { domain: series.map(({ name }) => name), axis: null, padding: 0.05 },
-    y: { label: printable(y), domain: domain([0, ...ys]), nice: true, ticks: 6 },
+    y: { label: allowedInXml(y), domain: domain([0, ...ys]), nice: true, ticks: 6 },
     marks,
   });
   return { svg, height };
@@ -362,7 +362,7 @@ function drawLegend(plot: Plot, draw: Draw, { name, kind, series, front }: Figur
   const entries: Entry[] = [];
   let [x, y] = [10, lineHeight / 2];
   for (const full of names) {
-    const text = printable(full.length > longest ? `…${full.slice(full.length - longest + 1)}` : full);
+    const text = allowedInXml(full.length > longest ? `…${full.slice(full.length - longest + 1)}` : full);
     const needs = swatch + text.length * letterWidth + 14;
     if (x > 10 && x + needs > width) [x, y] = [10, y + lineHeight];
     entries.push({ text, x, y });

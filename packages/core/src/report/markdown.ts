@@ -1,6 +1,6 @@
 // Report -> Markdown (GitHub's), with the figures as files beside it.
 
-import { printable } from './markup.js';
+import { allowedInXml } from './markup.js';
 import { intervalEntry, mainEntry, signed } from './numbers.js';
 import type { Cell, Report, Section, SideBySide, Table } from './report.js';
 
@@ -64,7 +64,7 @@ function outputsOf({ names, items }: SideBySide): string[] {
 
 /** A code span: everything in it is text. Line breaks become spaces. */
 function code(text: string): string {
-  const flat = printable(text).replace(/\s+/gu, ' ').trim();
+  const flat = allowedInXml(text).replace(/\s+/gu, ' ').trim();
   const longest = Math.max(0, ...[...flat.matchAll(/`+/gu)].map(([run]) => run.length));
   const fence = '`'.repeat(longest + 1);
   const pad = flat.startsWith('`') || flat.endsWith('`') ? ' ' : '';
@@ -74,7 +74,7 @@ function code(text: string): string {
 /** Text in one line, with everything escaped that Markdown, GitHub's tables, HTML or mathematics would read. */
 function inline(text: string): string {
   return (
-    printable(text)
+    allowedInXml(text)
       .replace(/\s+/gu, ' ')
       .replace(/[\\`*[\]|~$]/gu, '\\$&')
       // Within a word an underscore is one.

@@ -9,14 +9,14 @@ const names: Readonly<Record<string, string>> = {
 };
 
 /** Text with a replacement character for every character that XML forbids. */
-export function printable(text: string): string {
+export function allowedInXml(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to take out
   return text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff\p{Surrogate}]/gu, '\ufffd');
 }
 
 /** Text as it may stand in an element or a quoted attribute of HTML or XML. */
 export function escapeMarkup(text: string): string {
-  return printable(text).replace(/[&<>"']/gu, (character) => names[character]!);
+  return allowedInXml(text).replace(/[&<>"']/gu, (character) => names[character]!);
 }
 
 /** Text in lines of at most `width` characters, broken at spaces where there are any. */

@@ -4,7 +4,7 @@ import type { Cell } from './report.js';
 const minus = '−';
 
 /** With a typographic minus sign. */
-export function shownNumber(value: number, digits = 1): string {
+function shownNumber(value: number, digits = 1): string {
   return value.toFixed(digits).replace('-', minus);
 }
 

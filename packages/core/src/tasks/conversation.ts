@@ -113,7 +113,7 @@ export function readTools(value: unknown, where: string): readonly unknown[] {
 const isTextPart = (part: unknown): boolean => isRecord(part) && part.type === 'text' && typeof part.text === 'string';
 
 /** Chat templates write numbers their own way: one that would come out otherwise than it stands in the file. */
-export function checkPlain(value: unknown, where: string): void {
+function checkPlain(value: unknown, where: string): void {
   if (value instanceof ExactNumber)
     throw new UserError(`${where}: a chat template would not keep the number ${value}; write it as a text`);
   if (typeof value === 'bigint') throw new UserError(`${where}: a chat template cannot write the number ${value}`);

@@ -16,7 +16,7 @@ export function joinExemplars(exemplars: readonly Pick<Example, 'input' | 'targe
 }
 
 /** Number of tokens that a model reads for a text, special tokens included. */
-export type CountTokens = (text: string) => number;
+type CountTokens = (text: string) => number;
 
 /**
  * The input of an example, with its shortenable part cut at the end so that the whole has at most `maxTokens` tokens:
@@ -44,7 +44,7 @@ export function cutInput(example: Example, maxTokens: number, countTokens: Count
 }
 
 /** Settings of k-shot prompts. */
-export interface FewShotOptions {
+interface FewShotOptions {
   /** The training split, to draw exemplars from; may be empty for 0 shots. */
   readonly train: readonly Example[];
   /** Number of exemplars, k. */
@@ -60,7 +60,7 @@ export interface FewShotOptions {
 }
 
 /** A prompt and what was done to fit it. */
-export interface FewShotPrompt {
+interface FewShotPrompt {
   /** The prompt: `prefix + input`. */
   readonly text: string;
   /** Exemplars and separators; equal for all examples of a task but those that are exemplars themselves or too long. */

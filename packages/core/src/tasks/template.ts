@@ -7,7 +7,7 @@ import { ExactNumber } from '../data/exact-number.js';
 import { type DataRecord, isRecord } from '../data/record.js';
 
 /** A parsed template. */
-export interface Template {
+interface Template {
   /** The paths of its fields, as written: `answers.text[0]`. */
   readonly fields: readonly string[];
   /** The one field of a template that is nothing but `{field}`. */

@@ -72,7 +72,7 @@ const schema = z.strictObject({
   maxNewTokens: z.int().positive().optional(),
 });
 /** What loading a task file needs beside the file. */
-export interface YamlTaskOptions {
+interface YamlTaskOptions {
   readonly hub?: HubOptions;
   readonly onWarning?: (message: string) => void;
   /** See `LoadTaskOptions`. */

@@ -5,13 +5,13 @@ import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 /** More ids than any vocabulary has: the largest have 262,144 and some. */
 export const GREATEST_ID = 4_000_000;
 /** More sentinels than any T5 has (100; ByT5 125). */
-export const MOST_SENTINELS = 10_000;
+const MOST_SENTINELS = 10_000;
 
 /** In characters; the longest known tokens are runs of 128 spaces. */
 export const LONGEST_TOKEN = 2000;
 
 /** A token of `added_tokens_decoder`. */
-export interface AddedToken {
+interface AddedToken {
   readonly id: number;
   readonly content: string;
   readonly properties: JsonObject;

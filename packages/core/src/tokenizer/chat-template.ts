@@ -6,9 +6,9 @@ import { withinTime } from './patterns.js';
 import { asPython, written } from './template-output.js';
 
 /** A turn of a conversation, as templates read it. */
-export type Turn = Readonly<Record<string, unknown>> & { readonly role: string };
+export type ChatTurn = Readonly<Record<string, unknown>> & { readonly role: string };
 
-export interface RenderOptions {
+interface RenderOptions {
   readonly tools?: readonly unknown[] | undefined;
   /** Go on to where the assistant's next turn begins. */
   readonly generationPrompt?: boolean;
@@ -71,7 +71,7 @@ export class ChatTemplate {
    * The text of turns. Throws a UserError for what the template itself refuses, such as two user turns in a row, and where
    * it leaves out a part of them, such as turns of a role that it does not know.
    */
-  render(messages: readonly Turn[], options: RenderOptions = {}): string {
+  render(messages: readonly ChatTurn[], options: RenderOptions = {}): string {
     const text = this.#render(this.#plain, messages, options);
     this.#checkKept(text, messages, options);
     return text;
@@ -79,7 +79,7 @@ export class ChatTemplate {
 
   #render(
     template: Template,
-    messages: readonly Turn[],
+    messages: readonly ChatTurn[],
     { tools, generationPrompt = false }: RenderOptions,
     marks: object = {},
   ): string {
@@ -109,11 +109,11 @@ export class ChatTemplate {
    * `{% generation %}` and `{% endgeneration %}`. Where a template has no such marks, it is what a turn of the assistant
    * adds to the text before it, up to the end token. Throws a UserError, too, where that cannot be told.
    */
-  renderSpans(messages: readonly Turn[], options: Pick<RenderOptions, 'tools'> = {}): RenderedChat {
+  renderSpans(messages: readonly ChatTurn[], options: Pick<RenderOptions, 'tools'> = {}): RenderedChat {
     return this.#marked ? this.#byMarks(this.#marked, messages, options) : this.#byDifference(messages, options);
   }
 
-  #byMarks(template: Template, messages: readonly Turn[], options: Pick<RenderOptions, 'tools'>): RenderedChat {
+  #byMarks(template: Template, messages: readonly ChatTurn[], options: Pick<RenderOptions, 'tools'>): RenderedChat {
     const [open, close] = unusedCharacters(JSON.stringify([messages, options.tools]), 2) as [string, string];
     const marked = this.#render(template, messages, options, { promot_open: open, promot_close: close });
     const spans: [number, number][] = [];
@@ -134,7 +134,7 @@ export class ChatTemplate {
     return { text, spans: spans.filter(([start, end], i) => end > start && isLearned(turns[i]!)) };
   }
 
-  #byDifference(messages: readonly Turn[], options: Pick<RenderOptions, 'tools'>): RenderedChat {
+  #byDifference(messages: readonly ChatTurn[], options: Pick<RenderOptions, 'tools'>): RenderedChat {
     const text = this.render(messages, options);
     const failure = (turn: number) =>
       new UserError(
@@ -145,7 +145,7 @@ export class ChatTemplate {
     const closing = last === undefined ? '' : text.slice(last.end);
     const spans = messages.flatMap((message, i): [number, number][] => {
       if (message.role !== 'assistant' || !isLearned(message)) return [];
-      const render = (turns: readonly Turn[], generationPrompt = false) =>
+      const render = (turns: readonly ChatTurn[], generationPrompt = false) =>
         this.#render(this.#plain, turns, { ...options, generationPrompt });
       const before = render(messages.slice(0, i), true);
       // A template may write a turn otherwise once others follow it (Qwen3 leaves out what was thought).
@@ -174,14 +174,14 @@ export class ChatTemplate {
 
   /** Where what a turn says begins (at the latest) and ends in `text`, seen by another text in its place. */
   #contentPlace(
-    messages: readonly Turn[],
+    messages: readonly ChatTurn[],
     turn: number,
     text: string,
     options: Pick<RenderOptions, 'tools'>,
   ): { readonly start: number; readonly end: number } | undefined {
     const [mark] = unusedCharacters(JSON.stringify([messages, options.tools]), 1) as [string];
     const { tool_calls: _, ...message } = messages[turn]!;
-    const changed = messages.map((one, i) => (i === turn ? ({ ...message, content: mark } as Turn) : one));
+    const changed = messages.map((one, i) => (i === turn ? ({ ...message, content: mark } as ChatTurn) : one));
     const other = this.#render(this.#plain, changed, options);
     const place = other.indexOf(mark);
     const rest = other.slice(place + 1);
@@ -190,7 +190,7 @@ export class ChatTemplate {
   }
 
   /** Throws UserError where the template leaves out a part of the conversation. */
-  #checkKept(text: string, messages: readonly Turn[], { tools }: RenderOptions): void {
+  #checkKept(text: string, messages: readonly ChatTurn[], { tools }: RenderOptions): void {
     const holds = (part: string) => text.includes(part.trim()) || text.includes(JSON.stringify(part).slice(1, -1));
     for (const [i, { role, content, tool_calls: calls }] of messages.entries()) {
       const lost = (what: string) =>
@@ -208,7 +208,7 @@ export class ChatTemplate {
 }
 
 /** OpenAI's way to say that a turn of the assistant is not learned: weight 0. */
-const isLearned = ({ weight }: Turn): boolean => weight !== 0;
+const isLearned = ({ weight }: ChatTurn): boolean => weight !== 0;
 
 /** Characters for private use that a text does not hold. */
 function unusedCharacters(text: string, count: number): string[] {

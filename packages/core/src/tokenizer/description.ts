@@ -87,7 +87,7 @@ export function checkDescription(description: JsonObject, place: string): void {
       (row) => !Array.isArray(row) || typeof row[0] !== 'string' || typeof row[1] !== 'number',
     );
     if (odd >= 0) throw new UserError(`${where}: model.vocab.${odd}: a token and its score are needed`);
-    checkLengths(
+    checkTokenLengths(
       vocab.map((row) => (row as [string])[0]),
       `${where}: model.vocab`,
     );
@@ -96,7 +96,7 @@ export function checkDescription(description: JsonObject, place: string): void {
     const odd = Object.entries(vocab).find(([, number]) => !isId(number));
     if (odd)
       throw new UserError(`${where}: model.vocab: ${short(odd[0])} has the id ${short(odd[1])}, which is no token id`);
-    checkLengths(Object.keys(vocab), `${where}: model.vocab`);
+    checkTokenLengths(Object.keys(vocab), `${where}: model.vocab`);
   } else throw new UserError(`${place}: the tokenizer is not understood: model.vocab is not a vocabulary`);
   if (merges !== undefined && merges !== null) {
     if (!Array.isArray(merges)) throw new UserError(`${where}: model.merges: a list is needed`);
@@ -111,7 +111,7 @@ export function checkDescription(description: JsonObject, place: string): void {
 }
 
 /** What is built from a token takes time and memory for each of its characters, and for each pair. */
-export function checkLengths(tokens: readonly string[], where: string): void {
+export function checkTokenLengths(tokens: readonly string[], where: string): void {
   const long = tokens.find((token) => token.length > LONGEST_TOKEN);
   if (long !== undefined)
     throw new UserError(`${where}: a token of ${long.length} characters, and at most ${LONGEST_TOKEN} are expected`);

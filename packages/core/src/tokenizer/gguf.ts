@@ -4,7 +4,7 @@ import { UserError } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
 import type { GgufMetadata } from '../formats/gguf.js';
 import { huggingFaceTokenizer } from './hugging-face.js';
-import { type Piece, PieceType, sentencePieceDescription, specialTokensTemplate } from './sentencepiece.js';
+import { PieceType, sentencePieceDescription, specialTokensTemplate, type VocabularyPiece } from './sentencepiece.js';
 import type { Tokenizer } from './tokenizer.js';
 
 const CONTRACTIONS = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
@@ -158,7 +158,7 @@ const sentinels = 100;
 /**
  * llama.cpp's converter writes user-defined pieces with spaces in place of the mark, Gemma's runs of spaces among them.
  */
-function pieceOf(token: string, score: number, type: number): Piece {
+function pieceOf(token: string, score: number, type: number): VocabularyPiece {
   return { piece: type === PieceType.userDefined ? token.replaceAll(' ', '▁') : token, score, type };
 }
 

@@ -204,7 +204,7 @@ function unknownOf(model: JsonObject, idOf: (token: string | undefined) => numbe
 }
 
 /** A token's spelling: files hold a string or an object with `content`. */
-export function tokenName(value: Json | undefined): string | undefined {
+function tokenName(value: Json | undefined): string | undefined {
   if (typeof value === 'string') return value;
   return isJsonObject(value) && typeof value.content === 'string' ? value.content : undefined;
 }

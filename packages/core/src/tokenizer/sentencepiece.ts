@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 import type { BinaryReader } from '@bufbuild/protobuf/wire';
 import { reworded, UserError, unreadable } from '../base/errors.js';
 import type { Json, JsonObject } from '../base/json.js';
-import { checkLengths } from './description.js';
+import { checkTokenLengths } from './description.js';
 
 /**
  * Kinds of piece, numbered as in sentencepiece_model.proto (GGUF's `tokenizer.ggml.token_type` uses the same numbers).
@@ -13,7 +13,7 @@ import { checkLengths } from './description.js';
 export const PieceType = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
 /** One row of a SentencePiece vocabulary; its id is its place. */
-export interface Piece {
+export interface VocabularyPiece {
   piece: string;
   /** Log probability (unigram) or minus the merge's rank (BPE). */
   score: number;
@@ -22,9 +22,9 @@ export interface Piece {
 }
 
 /** What promot needs of a SentencePiece model. */
-export interface SentencePieceModel {
+interface SentencePieceModel {
   type: 'unigram' | 'bpe';
-  pieces: Piece[];
+  pieces: VocabularyPiece[];
   /** Ids of the special pieces, undefined where the model has none. */
   unknown: number;
   beginningOfSequence: number | undefined;
@@ -78,7 +78,7 @@ function parse(bytes: Uint8Array): SentencePieceModel {
   const idOrNone = (id: number) => (id < 0 ? undefined : id);
   eachField(bytes, {
     1: (reader) => {
-      const piece: Piece = { piece: '', score: 0, type: PieceType.normal };
+      const piece: VocabularyPiece = { piece: '', score: 0, type: PieceType.normal };
       eachField(reader.bytes(), {
         1: (inner) => (piece.piece = inner.string()),
         2: (inner) => (piece.score = inner.float()),
@@ -144,7 +144,7 @@ export function sentencePieceDescription(
   place = 'the tokenizer',
 ): JsonObject {
   const { pieces } = model;
-  checkLengths(
+  checkTokenLengths(
     pieces.map(({ piece }) => piece),
     place,
   );

@@ -3,7 +3,7 @@ import type { Candidate, StageState } from '../artifacts/run-folder.js';
 import type { TrainingConfig } from '../methods/settings.js';
 
 /** What a checkpoint may lose. */
-export interface KeepRule {
+interface KeepRule {
   /** The keep list's average at step 0. */
   readonly before: number;
   /** Points that it may fall. */

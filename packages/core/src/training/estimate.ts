@@ -15,7 +15,7 @@ export interface LengthStatistics {
 }
 
 /** Rough estimates in bytes. */
-export interface MemoryEstimate {
+interface MemoryEstimate {
   readonly weights: number;
   readonly gradients: number;
   readonly optimizer: number;
@@ -76,7 +76,7 @@ export function measureProducts(precision: TrainingConfig['precision']): number 
 }
 
 /** What the estimates need to know of a model. */
-export interface Sizes {
+interface Sizes {
   /** Parameters of all, of the matrices that source tokens and target tokens pass, and of the output layer. */
   readonly all: number;
   readonly source: number;
@@ -115,7 +115,7 @@ export function sizesOf(model: LanguageModel): Sizes {
   };
 }
 
-export interface EstimateInput {
+interface EstimateInput {
   readonly config: TrainingConfig;
   /** Examples of a pass. */
   readonly passSize: number;

@@ -6,7 +6,7 @@ import { tokenizeExample } from '../models/tokenize.js';
 import { cutInput, joinExemplars, trainingExemplar } from '../tasks/few-shot.js';
 import type { Example, Task } from '../tasks/task.js';
 
-export interface TrainingExamplesOptions {
+interface TrainingExamplesOptions {
   readonly loaded: LoadedModel;
   /** Of the exemplars' draws and, in a mixture, of the order. */
   readonly seed: number;

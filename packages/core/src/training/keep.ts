@@ -17,7 +17,7 @@ export interface KeepScores {
   readonly keepAverage: number;
 }
 
-export interface KeepOptions {
+interface KeepOptions {
   /** Of the targets, see `targetForms`. */
   readonly forms: readonly TargetForm[];
   readonly signal?: AbortSignal;

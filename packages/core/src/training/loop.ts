@@ -74,7 +74,7 @@ export interface LoopOptions {
   readonly afterStep: (metrics: StepMetrics) => Promise<boolean>;
 }
 
-export interface StepMetrics {
+interface StepMetrics {
   /** From 1. */
   readonly step: number;
   /**

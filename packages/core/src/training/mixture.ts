@@ -18,7 +18,7 @@ export interface Source {
   readonly rate: number;
 }
 
-export interface MixtureOptions {
+interface MixtureOptions {
   readonly batchSize: number;
   /** Tells one stage's order from another's. */
   readonly stage: number;

@@ -5,7 +5,7 @@ import { type LanguageModel, predictedIds, type TokenizedExample } from '../mode
 import { idTensor } from '../models/padding.js';
 
 /** More logits than so many are never held at once: 256 MB in fp32. */
-export const mostLogits = 2 ** 26;
+const mostLogits = 2 ** 26;
 
 /** How many tokens a piece has. */
 export function tokensOfPiece(vocabulary: number, most = mostLogits): number {

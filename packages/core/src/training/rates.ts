@@ -6,7 +6,7 @@ import type { LanguageModel } from '../models/model.js';
 type Rate = Pick<StageConfig, 'optimizer' | 'learningRate'> &
   Partial<Pick<StageConfig, 'beta2' | 'warmupSteps' | 'gradientClip'>>;
 
-export interface FamilyRates {
+interface FamilyRates {
   /** `model_type` of config.json. */
   readonly families: readonly string[];
   /** Of a stage that trains a soft prompt, and of one that trains the model. */
@@ -54,7 +54,7 @@ const smollm: FamilyRates = {
   measured: 'SmolLM2-135M on RTE, batch 16 (docs/real-models.md)',
 };
 
-export const familyRates: readonly FamilyRates[] = [smallT5, paper, gemma, smollm];
+const familyRates: readonly FamilyRates[] = [smallT5, paper, gemma, smollm];
 
 /** Of a table in pieces of so many numbers: a large one is never held in float32. */
 const pieceNumbers = 2 ** 24;

@@ -2,7 +2,7 @@
 
 import type { Schedule } from '../methods/settings.js';
 
-export interface ScheduleOptions {
+interface ScheduleOptions {
   readonly schedule: Schedule;
   readonly learningRate: number;
   readonly warmupSteps: number;

@@ -35,7 +35,7 @@ const mostLowerings = 4;
 /** Tells the seed of the additions that train in the model's place from those of the first stage. */
 const additionsPlace = 2;
 
-export interface StageDone {
+interface StageDone {
   /** False where the signal ended it before its last step. */
   readonly finished: boolean;
   /** The best checkpoint, whose weights are in place and handed over; of a finished stage. */
@@ -44,7 +44,7 @@ export interface StageDone {
 }
 
 /** What a stage needs beside itself. */
-export interface StageContext {
+interface StageContext {
   readonly folder: RunFolder;
   readonly setup: RunSetup;
   readonly request: TrainRequest;

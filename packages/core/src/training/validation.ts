@@ -18,7 +18,7 @@ export interface ValidatedTask {
   readonly prompt?: Tensor;
 }
 
-export interface TaskValidation {
+interface TaskValidation {
   readonly task: string;
   readonly metric: string;
   /** 0 to 100. */
@@ -29,7 +29,7 @@ export interface TaskValidation {
   readonly evalLoss: number;
 }
 
-export interface Validation {
+interface Validation {
   /** The task's metric; `mean` for several tasks. */
   readonly metric: string;
   /** Plain means over the tasks. */
@@ -39,7 +39,7 @@ export interface Validation {
   readonly tasks: readonly (TaskValidation & { readonly samples: readonly Sample[] })[];
 }
 
-export interface ValidationOptions {
+interface ValidationOptions {
   readonly beams: number;
   readonly maxInputLength: number;
   readonly signal?: AbortSignal;

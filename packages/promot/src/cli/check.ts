@@ -24,7 +24,7 @@ import {
 import { type CheckFile, type FamilyValues, familyValues } from './check-families.js';
 
 /** One thing that was checked. */
-export interface CheckResult {
+interface CheckResult {
   readonly name: string;
   readonly ok: boolean;
   /** What was found, in words. */

@@ -10,7 +10,7 @@ import type { CommonOptions } from './options.js';
 import { Progress } from './progress.js';
 import { readKnownSettings } from './settings.js';
 
-export interface TextOptions extends CommonOptions {
+interface TextOptions extends CommonOptions {
   readonly model: string;
   readonly prompt?: string;
   readonly text: readonly string[];

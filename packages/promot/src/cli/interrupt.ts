@@ -6,7 +6,7 @@ import type { Progress } from './progress.js';
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
 const names = Object.keys(exitCodes) as (keyof typeof exitCodes)[];
 
-export interface Interrupted<T> {
+interface Interrupted<T> {
   readonly result: T;
   /** For work that did not come to its end: 130 after Ctrl-C, 143 after SIGTERM; 0 where no signal came. */
   readonly exitCode: number;

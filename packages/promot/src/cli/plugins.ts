@@ -19,7 +19,7 @@ import { UserError } from '@promot/core/errors';
  *   });
  * };
  */
-export type Plugin = (promot: typeof import('../index.js')) => void | Promise<void>;
+type Plugin = (promot: typeof import('../index.js')) => void | Promise<void>;
 
 /** Takes `--plugin FILE` out of a command line. Errors: a UserError for a flag without a file. */
 export function takePlugins(args: readonly string[]): { readonly plugins: string[]; readonly rest: string[] } {

@@ -21,7 +21,7 @@ export function costOf(jobs: Iterable<Job>): Cost {
   };
 }
 
-export interface ListedExperiment {
+interface ListedExperiment {
   readonly name: string;
   readonly place: string;
   readonly shows: string;

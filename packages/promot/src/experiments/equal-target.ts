@@ -3,7 +3,7 @@
 import { UserError } from '@promot/core/base';
 
 /** A checkpoint with its score on the target; step 0 has none. */
-export interface Reached {
+interface Reached {
   readonly score?: number;
 }
 

@@ -13,14 +13,14 @@ import { type TrainRequest, train } from '@promot/core/train';
 import { distributed } from '@promot/torch';
 import type { ExperimentFolder } from './folder.js';
 import { gradientAlignment } from './gradient-alignment.js';
-import type { Evaluation, Interpolation, Job, TrainingRun } from './plan.js';
+import type { EvaluationJob, Interpolation, Job, RunJob } from './plan.js';
 
 export interface Told {
   /** Hears of each job as it begins and when it is done, and of what happens in it. */
   readonly onEvent?: Observer;
 }
 
-export interface ExecuteRequest extends Told {
+interface ExecuteRequest extends Told {
   readonly folder: ExperimentFolder;
   readonly data?: string;
   /** Where evaluations work; runs have it in their settings. Default `auto`. */
@@ -133,7 +133,7 @@ async function runJob(job: Job, request: ExecuteRequest): Promise<number | undef
   }
 }
 
-async function trainJob(job: TrainingRun, request: ExecuteRequest): Promise<number | undefined> {
+async function trainJob(job: RunJob, request: ExecuteRequest): Promise<number | undefined> {
   const { folder, data, signal, onEvent } = request;
   const { model, tasks, method, settings } = job;
   const out = folder.of(job);
@@ -157,7 +157,7 @@ async function trainJob(job: TrainingRun, request: ExecuteRequest): Promise<numb
 }
 
 /** Measures how far the gradient is the format's, wherever the model itself is trained. */
-function alignmentOf({ tasks, settings }: TrainingRun, { data, signal }: ExecuteRequest): TrainRequest['atCheckpoint'] {
+function alignmentOf({ tasks, settings }: RunJob, { data, signal }: ExecuteRequest): TrainRequest['atCheckpoint'] {
   return async ({ stage, loaded, prompt }) => {
     if (stage !== 'model') return undefined;
     const { model, tokenizer } = loaded;
@@ -182,7 +182,7 @@ async function mixJob(job: Interpolation, { folder, onEvent }: ExecuteRequest): 
   if (distributed.isInitialized()) await distributed.monitoredBarrier(longestMixSeconds);
 }
 
-async function evaluationJob(job: Evaluation, request: ExecuteRequest): Promise<void> {
+async function evaluationJob(job: EvaluationJob, request: ExecuteRequest): Promise<void> {
   const { folder, data, device, signal, onEvent } = request;
   const { tasks, shots, split, limit, beams, maxInputLength, precision } = job;
   await evaluateTasks({

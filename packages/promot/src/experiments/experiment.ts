@@ -6,7 +6,7 @@ import type { ContenderName } from './contenders.js';
 export type Base = 'mt5-xxl' | 't5.1.1-xxl' | 'mt5-xl' | 'palm-8b';
 
 /** The paper's tasks by their names in promot; each scale says what takes their place. */
-export const targetTasks = ['rte', 'wmt14-en-fr', 'snli', 'openbookqa'] as const;
+const targetTasks = ['rte', 'wmt14-en-fr', 'snli', 'openbookqa'] as const;
 export type TargetTask = (typeof targetTasks)[number];
 
 /** The eight tasks that no model is fine-tuned on, in the order of the paper's tables. */
@@ -36,7 +36,7 @@ interface Common {
 }
 
 /** Numbers as the paper prints them; null where it prints none. */
-export interface PaperNumbers {
+interface PaperNumbers {
   /** On the row's targets, in their order. */
   readonly targets?: readonly (number | null)[];
   /** By the number of shots: the normalised average, then the eight tasks in the order of `unseenTasks`. */

@@ -8,7 +8,7 @@ import { libtorch } from '@promot/torch';
 import { costOf } from './cost.js';
 import type { Experiment, TargetTask } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
-import type { Planner, TrainingRun } from './plan.js';
+import type { Planner, RunJob } from './plan.js';
 import { scales } from './scales.js';
 
 type Fact = [name: string, value: string];
@@ -46,7 +46,7 @@ function targetsOf(experiment: Experiment): readonly TargetTask[] {
   return experiment.kind === 'outputs' ? experiment.parts.map(({ target }) => target) : [experiment.target];
 }
 
-const runsOf = (planner: Planner): TrainingRun[] =>
+const runsOf = (planner: Planner): RunJob[] =>
   [...planner.jobs.values()].flatMap((job) => (job.kind === 'run' ? [job] : []));
 
 /** Names and values for the end of the report. All jobs must be done. */

@@ -6,14 +6,22 @@ import { type Contender, contenders } from './contenders.js';
 import { firstToReach, reachedByAll } from './equal-target.js';
 import type { CourseExperiment, TradeOffExperiment, UnseenTask } from './experiment.js';
 import type { ExperimentFolder } from './folder.js';
-import { type Checkpoint, type Found, type Kept, meanOf, measureOf, readCourse, readEvaluation } from './numbers.js';
+import {
+  type Found,
+  meanOf,
+  measureOf,
+  type RunCheckpoint,
+  readCourse,
+  readEvaluationJob,
+  type WatchedScore,
+} from './numbers.js';
 import { type FigurePart, figureParts, type Planner } from './plan.js';
 
 /** A contender's checkpoints, a list for each seed; of a model that has no course, its end alone. */
-export interface SeriesNumbers {
+interface SeriesNumbers {
   readonly contender: string;
   readonly label: string;
-  readonly seeds: readonly (readonly Checkpoint[])[];
+  readonly seeds: readonly (readonly RunCheckpoint[])[];
 }
 
 type FigureExperiment = CourseExperiment | TradeOffExperiment;
@@ -25,10 +33,10 @@ export function figureNumbers(
   folder: ExperimentFolder,
 ): SeriesNumbers[] {
   const { task } = planner.place(experiment.target)!;
-  const checkpoints = (part: FigurePart): Checkpoint[] => {
+  const checkpoints = (part: FigurePart): RunCheckpoint[] => {
     if ('run' in part) return readCourse(folder, part.run);
-    const { score } = readEvaluation(folder, part.target).get(task)!;
-    const keep = [...readEvaluation(folder, part.unseen).values()].map((entry) => ({
+    const { score } = readEvaluationJob(folder, part.target).get(task)!;
+    const keep = [...readEvaluationJob(folder, part.unseen).values()].map((entry) => ({
       task: entry.task,
       metric: entry.metric,
       score: entry.score,
@@ -87,7 +95,10 @@ function aside(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], 
  * The mean over seeds at each step that all have, and one standard deviation to each side; of one seed its bootstrap
  * interval.
  */
-function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) => Found | undefined): FigurePoint[] {
+function line(
+  seeds: readonly (readonly RunCheckpoint[])[],
+  of: (at: RunCheckpoint) => Found | undefined,
+): FigurePoint[] {
   return seeds[0]!.flatMap(({ step }) => {
     const found = seeds.flatMap((seed) => {
       const at = seed.find((checkpoint) => checkpoint.step === step);
@@ -101,7 +112,7 @@ function line(seeds: readonly (readonly Checkpoint[])[], of: (at: Checkpoint) =>
 }
 
 const bare = (value: number | undefined): Found | undefined => (value === undefined ? undefined : { value });
-const withInterval = (value: number, interval: Kept['interval']): Found => ({
+const withInterval = (value: number, interval: WatchedScore['interval']): Found => ({
   value,
   ...(interval && { interval: [interval.low, interval.high] as const }),
 });
@@ -111,7 +122,7 @@ function taskLines(
   { tasks }: FigureExperiment,
   numbers: readonly SeriesNumbers[],
   planner: Planner,
-  of: (kept: Kept) => Found | undefined,
+  of: (kept: WatchedScore) => Found | undefined,
 ): Figure['series'] {
   return numbers.flatMap(({ label, seeds }) =>
     placed(tasks, planner).map((task) => ({
@@ -240,15 +251,15 @@ function equalTarget(experiment: FigureExperiment, courses: readonly SeriesNumbe
   const watched = placed(experiment.watches, planner);
   const shares = courses.some(({ seeds }) => seeds[0]![0]!.keep.some(({ formShare }) => formShare !== undefined));
   const share = "% of other tasks' outputs in the target's form";
-  const cells = (at: readonly Checkpoint[], from: readonly Checkpoint[]): Cell[] => {
-    const one = (of: (kept: readonly Kept[]) => number): Cell => {
+  const cells = (at: readonly RunCheckpoint[], from: readonly RunCheckpoint[]): Cell[] => {
+    const one = (of: (kept: readonly WatchedScore[]) => number): Cell => {
       const { value, spread } = measureOf(at.map(({ keep }) => ({ value: of(keep) })));
       const before = meanOf(from.map(({ keep }) => of(keep)));
       // Before training all seeds are the same model.
       if (at === from) return { value };
       return { value, ...(spread !== undefined && { spread }), difference: value - before };
     };
-    const formShares = (kept: readonly Kept[]) => kept.flatMap(({ formShare }) => formShare ?? []);
+    const formShares = (kept: readonly WatchedScore[]) => kept.flatMap(({ formShare }) => formShare ?? []);
     return [
       one((kept) => meanOf(kept.map(({ score }) => score))),
       ...watched.map((task) => one((kept) => kept.find((entry) => entry.task === task)!.score)),

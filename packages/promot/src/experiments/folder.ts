@@ -5,14 +5,14 @@ import { join } from 'node:path';
 import { RunFolder } from '@promot/core/artifacts';
 import { lockFolder, makeFolder, readJson, UserError, writeText } from '@promot/core/base';
 import { z } from 'zod';
-import type { Evaluation, Job } from './plan.js';
+import type { EvaluationJob, Job } from './plan.js';
 
 /** What is written when a job is done. */
 const finished = z.looseObject({
   /** That it took, over all its interruptions where it knows. */
   seconds: z.number(),
 });
-export type Finished = z.infer<typeof finished>;
+type Finished = z.infer<typeof finished>;
 
 const places: Readonly<Record<Job['kind'], string>> = {
   run: 'runs',
@@ -29,7 +29,7 @@ export class ExperimentFolder {
   }
 
   /** The model and the prompt of an evaluation as `evaluateTasks` takes them. */
-  modelOf({ model, prompt }: Evaluation): { model: string; prompt?: string } {
+  modelOf({ model, prompt }: EvaluationJob): { model: string; prompt?: string } {
     const path =
       'base' in model
         ? model.base

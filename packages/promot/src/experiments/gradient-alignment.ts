@@ -108,8 +108,7 @@ export async function gradientAlignment(
   }
 }
 
-export interface GradientOptions
-  extends Pick<GradientAlignmentOptions, 'prompt' | 'batchSize' | 'labelSmoothing' | 'signal'> {
+interface GradientOptions extends Pick<GradientAlignmentOptions, 'prompt' | 'batchSize' | 'labelSmoothing' | 'signal'> {
   /** Hears of each pass, with its number of examples. */
   readonly onPass?: (count: number) => void;
 }
@@ -143,7 +142,7 @@ export async function gradientOf(
 }
 
 /** A matrix of a group, or the rows of one that the group is. */
-export interface GroupMember {
+interface GroupMember {
   readonly name: string;
   /** First row and number of rows, where a matrix holds several groups. */
   readonly rows?: readonly [start: number, count: number];

@@ -12,7 +12,7 @@ import {
 import { reworded, UserError } from '@promot/core/base';
 import { z } from 'zod';
 import type { ExperimentFolder } from './folder.js';
-import type { Evaluation, TrainingRun } from './plan.js';
+import type { EvaluationJob, RunJob } from './plan.js';
 
 /** A number with what is known of its uncertainty. */
 export interface Measure {
@@ -65,13 +65,16 @@ export function meanFound(found: readonly Found[]): Found {
 }
 
 /** The results of a finished evaluation, by task. Errors: a UserError for files that are missing or damaged. */
-export function readEvaluation(folder: ExperimentFolder, evaluation: Evaluation): ReadonlyMap<string, StoredResult> {
+export function readEvaluationJob(
+  folder: ExperimentFolder,
+  evaluation: EvaluationJob,
+): ReadonlyMap<string, StoredResult> {
   const { tasks } = ofJob(() => readResults(folder.of(evaluation)));
   return new Map(tasks.map((result) => [result.task, result]));
 }
 
-/** What a finished evaluation's model said on a task. Errors as of `readEvaluation`. */
-export function readSamplesOf(folder: ExperimentFolder, evaluation: Evaluation, task: string): SampleLine[] {
+/** What a finished evaluation's model said on a task. Errors as of `readEvaluationJob`. */
+export function readSamplesOf(folder: ExperimentFolder, evaluation: EvaluationJob, task: string): SampleLine[] {
   return ofJob(() => {
     const path = samplesPath(folder.of(evaluation), task);
     const samples = readSamples(path);
@@ -102,15 +105,15 @@ export const nllOf = ({ nll, nllInterval }: StoredResult): Found => ({
 });
 
 /** A watched task at a checkpoint. Runs of earlier versions have no intervals. */
-export type Kept = KeepLine['keep'][number];
+export type WatchedScore = KeepLine['keep'][number];
 
 /** A checkpoint of the stage that trains the model, as metrics.jsonl tells of it. Step 0 has no score. */
-export interface Checkpoint {
+export interface RunCheckpoint {
   readonly step: number;
   /** On the target's validation split. */
   readonly score?: number;
   /** The watched tasks. */
-  readonly keep: readonly Kept[];
+  readonly keep: readonly WatchedScore[];
   /** Cosines of the gradient with the format gradient, by parameter group. */
   readonly alignment: Readonly<Record<string, number>>;
 }
@@ -120,7 +123,7 @@ const alignmentLine = z.looseObject({
 });
 
 /** The course of a finished run, by steps. */
-export function readCourse(folder: ExperimentFolder, job: TrainingRun): Checkpoint[] {
+export function readCourse(folder: ExperimentFolder, job: RunJob): RunCheckpoint[] {
   const run = ofJob(() => readTrainingRun(folder.of(job)));
   if (run.evaluations.length === 0)
     throw new UserError(`${run.folder}: its metrics.jsonl is missing or empty: ${again}`);

@@ -9,7 +9,7 @@ import { outputParts, type Planner } from './plan.js';
 /** Prompts shown of each task: the first ones, not the best ones. */
 const shown = 3;
 
-export interface OutputsNumbers extends SideBySide {
+interface OutputsNumbers extends SideBySide {
   readonly target: string;
 }
 

@@ -2,7 +2,7 @@
 import { didYouMean, UserError } from '@promot/core/base';
 import type { Experiment } from './experiment.js';
 
-export interface Part {
+export interface ExperimentPart {
   /** Names of contenders, see contenders.ts; absent: all. */
   readonly methods?: readonly string[];
   /** Exemplars in front of the unseen tasks' inputs; absent: all. */
@@ -12,7 +12,7 @@ export interface Part {
 /**
  * Errors: a UserError for a method or a number of shots that the experiment does not have, or where nothing is left.
  */
-export function partOf<E extends Experiment>(experiment: E, { methods, shots }: Part): E {
+export function partOf<E extends Experiment>(experiment: E, { methods, shots }: ExperimentPart): E {
   const { name } = experiment;
   const all = experiment.kind === 'table' ? experiment.rows.map((row) => row.contender) : experiment.contenders;
   for (const method of methods ?? [])

@@ -44,7 +44,7 @@ interface JobFacts {
   readonly seconds: number;
 }
 
-export interface TrainingRun extends JobFacts {
+export interface RunJob extends JobFacts {
   readonly kind: 'run';
   readonly model: string;
   readonly tasks: readonly string[];
@@ -62,7 +62,7 @@ export interface Interpolation extends JobFacts {
   readonly factor: number;
 }
 
-export interface Evaluation extends JobFacts {
+export interface EvaluationJob extends JobFacts {
   readonly kind: 'evaluation';
   /** A model's name, or what a job made. */
   readonly model: { readonly base: string } | { readonly run: string } | { readonly interpolation: string };
@@ -79,22 +79,22 @@ export interface Evaluation extends JobFacts {
   readonly precision: 'fp32' | 'bf16';
 }
 
-export type Job = TrainingRun | Interpolation | Evaluation;
+export type Job = RunJob | Interpolation | EvaluationJob;
 
 /** A task of the paper and what takes its place. */
-export interface PlacedTask {
+interface PlacedTask {
   readonly paper: PaperTask;
   readonly task: string;
 }
 
 /** What a table's row consists of, for one seed. */
-export interface RowPart {
-  readonly targets: readonly { readonly target: TargetTask; readonly evaluation: Evaluation }[];
-  readonly unseen: readonly { readonly shots: number; readonly evaluation: Evaluation }[];
+interface RowPart {
+  readonly targets: readonly { readonly target: TargetTask; readonly evaluation: EvaluationJob }[];
+  readonly unseen: readonly { readonly shots: number; readonly evaluation: EvaluationJob }[];
 }
 
 /** What is drawn of a contender in a figure, for one seed: a run's checkpoints, or the scores of a finished model. */
-export type FigurePart = { readonly run: TrainingRun } | { readonly target: Evaluation; readonly unseen: Evaluation };
+export type FigurePart = { readonly run: RunJob } | { readonly target: EvaluationJob; readonly unseen: EvaluationJob };
 
 /** Jobs by name, as experiments ask for them; asking twice gives the same job. */
 export class Planner {
@@ -136,7 +136,7 @@ export class Planner {
     seed: number,
     more: ConfigInput = {},
     watches: readonly UnseenTask[] = [],
-  ): TrainingRun {
+  ): RunJob {
     const { scale, data, settings: own = {} } = this.request;
     const contender: Contender = contenders[name];
     const tasks = targets.map((target) => this.place(target)!.task);
@@ -178,7 +178,7 @@ export class Planner {
     targets: readonly TargetTask[],
     target: TargetTask,
     seed: number,
-  ): Evaluation {
+  ): EvaluationJob {
     const contender: Contender = contenders[name];
     const { task } = this.place(target)!;
     const shots = contender.settings?.shots === 1 ? 1 : 0;
@@ -197,7 +197,7 @@ export class Planner {
     shots: number,
     seed: number,
     tasks: readonly string[] = this.unseen.map(({ task }) => task),
-  ): Evaluation {
+  ): EvaluationJob {
     const contender: Contender = contenders[name];
     const bare = contender.method === undefined || contender.promptOnly;
     const place = bare ? { base: model } : this.#tuned(model, contender, this.run(model, name, targets, seed));
@@ -208,15 +208,15 @@ export class Planner {
   onSome(
     model: string,
     name: ContenderName,
-    run: TrainingRun,
+    run: RunJob,
     tasks: readonly string[],
     shots: number,
-    part: Pick<Evaluation, 'split' | 'limit'>,
-  ): Evaluation {
+    part: Pick<EvaluationJob, 'split' | 'limit'>,
+  ): EvaluationJob {
     return this.#evaluation(this.#tuned(model, contenders[name], run), undefined, tasks, shots, part);
   }
 
-  #tuned(model: string, { promptOnly, factor }: Contender, run: TrainingRun): Evaluation['model'] {
+  #tuned(model: string, { promptOnly, factor }: Contender, run: RunJob): EvaluationJob['model'] {
     if (promptOnly) return { base: model };
     if (factor === undefined) return { run: run.name };
     const hash = fingerprint({ model, run: run.name, factor });
@@ -233,17 +233,17 @@ export class Planner {
   }
 
   #evaluation(
-    model: Evaluation['model'],
-    prompt: Evaluation['prompt'],
+    model: EvaluationJob['model'],
+    prompt: EvaluationJob['prompt'],
     tasks: readonly string[],
     shots: number,
-    part: Pick<Evaluation, 'split' | 'limit'> = {},
-  ): Evaluation {
+    part: Pick<EvaluationJob, 'split' | 'limit'> = {},
+  ): EvaluationJob {
     const { scale, data, limit = scale.limit, settings = {} } = this.request;
     const { beams, precision, maxInputLength } = {
       beams: scale.beams,
       precision: scale.precision,
-      ...(settings as Partial<Pick<Evaluation, 'beams' | 'precision' | 'maxInputLength'>>),
+      ...(settings as Partial<Pick<EvaluationJob, 'beams' | 'precision' | 'maxInputLength'>>),
     };
     const what = {
       ...{ model, ...(prompt && { prompt }), tasks, shots, limit, beams, precision, ...part },
@@ -292,7 +292,7 @@ export function outputParts(
   experiment: OutputsExperiment,
   part: OutputsExperiment['parts'][number],
   planner: Planner,
-): { readonly tasks: readonly PlacedTask[]; readonly evaluations: readonly Evaluation[] } {
+): { readonly tasks: readonly PlacedTask[]; readonly evaluations: readonly EvaluationJob[] } {
   const model = planner.model(experiment);
   const [seed] = planner.request.seeds as [number];
   return {

@@ -16,12 +16,12 @@ import { factsOf, standIns } from './facts.js';
 import { figureNumbers, figureSections } from './figures.js';
 import { ExperimentFolder } from './folder.js';
 import { outputsNumbers, outputsSections } from './outputs.js';
-import { type Part, partOf } from './part.js';
+import { type ExperimentPart, partOf } from './part.js';
 import { type Job, type Planner, type PlanRequest, plan } from './plan.js';
 import { type Scale, scales } from './scales.js';
 import { tableNumbers, tableSections } from './tables.js';
 
-export interface ReproduceRequest extends Omit<PlanRequest, 'scale' | 'seeds'>, Part, Told {
+export interface ReproduceRequest extends Omit<PlanRequest, 'scale' | 'seeds'>, ExperimentPart, Told {
   /** Of an experiment, see `listExperiments`. */
   readonly name: string;
   /** `lab` (default), `small` or `paper`. */
@@ -134,7 +134,7 @@ async function writeResults(
   experiment: Experiment,
   planner: Planner,
   folder: ExperimentFolder,
-  { methods, shots }: Part,
+  { methods, shots }: ExperimentPart,
 ): Promise<string[]> {
   const { sections, numbers } = await resultsOf(experiment, planner, folder);
   const facts = factsOf(experiment, planner, folder);

@@ -31,7 +31,7 @@ export interface Scale {
 }
 
 /** Seconds on which the estimates of cost rest. */
-export interface Speed {
+interface Speed {
   readonly stage1Step: number;
   readonly stage2Step: number;
   /** One answer with all that is asked about it, 1-shot. */

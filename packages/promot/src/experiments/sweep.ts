@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { execute, type Told } from './execute.js';
 import { ExperimentFolder } from './folder.js';
 import { measureOf } from './numbers.js';
-import type { TrainingRun } from './plan.js';
+import type { RunJob } from './plan.js';
 
 const word = z.string().min(1);
 const values = z.array(z.union([z.string(), z.number(), z.boolean(), z.null()])).min(1);
@@ -47,17 +47,17 @@ const sweepSchema = z.looseObject({
     .refine(({ random, runs }) => (random === undefined) === (runs === undefined), 'runs says how often random draws'),
 });
 
-export type Value = string | number | boolean | null;
+type Value = string | number | boolean | null;
 /** One combination: what varies, by key. */
 export type Combination = Readonly<Record<string, Value>>;
 
-export interface Sweep {
+interface Sweep {
   readonly out: string;
   readonly data?: string;
   /** What all runs have in common. */
   readonly fixed: Readonly<Record<string, unknown>>;
   readonly combinations: readonly Combination[];
-  readonly jobs: readonly (TrainingRun & { readonly combination: Combination })[];
+  readonly jobs: readonly (RunJob & { readonly combination: Combination })[];
 }
 
 export interface SweepRequest extends Told {
@@ -156,7 +156,7 @@ function jobOf(
   fixed: Readonly<Record<string, unknown>>,
   combination: Combination,
   seed: number,
-): TrainingRun & { readonly combination: Combination } {
+): RunJob & { readonly combination: Combination } {
   const all: Record<string, unknown> = structuredClone(fixed);
   for (const [key, value] of Object.entries(combination)) set(all, key.split('.'), value);
   const { model, task, method, ...settings } = all;
@@ -191,7 +191,7 @@ function set(target: Record<string, unknown>, [key, ...rest]: readonly string[],
   }
 }
 
-export interface SweptCombination {
+interface SweptCombination {
   readonly combination: Combination;
   /** Of each seed's best checkpoint: the validation score (0 to 100), the loss, and the mean score of the keep list. */
   readonly scores: readonly number[];

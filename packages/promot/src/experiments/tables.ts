@@ -16,20 +16,20 @@ import {
   meanFound,
   measureOf,
   nllOf,
-  readEvaluation,
+  readEvaluationJob,
   readSamplesOf,
   scoreOf,
 } from './numbers.js';
-import { type Evaluation, type Planner, rowParts } from './plan.js';
+import { type EvaluationJob, type Planner, rowParts } from './plan.js';
 
 /** A measure beside the paper's number and the pretrained model's. */
-export interface Compared extends Measure {
+interface Compared extends Measure {
   /** To the pretrained model, where the table has it. */
   readonly difference?: number;
   readonly paper?: number;
 }
 
-export interface UnseenNumbers {
+interface UnseenNumbers {
   readonly shots: number;
   readonly average: Compared;
   /** Mean score of the tasks without labels: where a label is no answer, and no point is won by guessing. */
@@ -69,7 +69,7 @@ export async function tableNumbers(
 
   const untouched = experiment.rows.find(({ contender }) => contender === 'pretrained');
   const untouchedParts = untouched && rowParts(experiment, untouched, planner);
-  const entry = (evaluation: Evaluation, task: string) => readEvaluation(folder, evaluation).get(task)!;
+  const entry = (evaluation: EvaluationJob, task: string) => readEvaluationJob(folder, evaluation).get(task)!;
   const raw = experiment.rows.map((row) => {
     const parts = rowParts(experiment, row, planner);
     const targets = row.targets ?? experiment.targets;
@@ -89,7 +89,7 @@ export async function tableNumbers(
         const mean = (of: typeof scoreOf, tasks = unseen) =>
           over(evaluations, (evaluation) => meanFound(tasks.map(({ task }) => of(entry(evaluation, task)))));
         const open = unseen.filter((_, i) => !others[i]!.labels);
-        const shareOf = (all: readonly Evaluation[]) =>
+        const shareOf = (all: readonly EvaluationJob[]) =>
           over(all, (evaluation) => formShareOf(folder, evaluation, others, own));
         return {
           shots,
@@ -147,7 +147,7 @@ export async function tableNumbers(
 }
 
 /** What the seeds' evaluations show. An evaluation that all seeds share counts once. */
-function over(evaluations: readonly Evaluation[], find: (evaluation: Evaluation) => Found): Measure {
+function over(evaluations: readonly EvaluationJob[], find: (evaluation: EvaluationJob) => Found): Measure {
   return measureOf([...new Map(evaluations.map((one) => [one.name, one])).values()].map(find));
 }
 
@@ -161,7 +161,7 @@ function labelOf({ contender, targets }: TableExperiment['rows'][number]): strin
  */
 function formShareOf(
   folder: ExperimentFolder,
-  evaluation: Evaluation,
+  evaluation: EvaluationJob,
   tasks: readonly Task[],
   forms: readonly TargetForm[],
 ): Found {

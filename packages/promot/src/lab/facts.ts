@@ -6,7 +6,7 @@ import { chance, pick, pickOther, shuffled } from './random.js';
 import { ANIMALS, COLOURS, CRAFTS, FOODS, NAMES, SAYINGS, TOWNS } from './words.js';
 
 /** One kind of fact. In the texts `$p` stands for the person and `$v` for the value. */
-export interface Relation {
+interface Relation {
   readonly values: readonly string[];
   readonly statements: readonly string[];
   readonly questions: readonly string[];

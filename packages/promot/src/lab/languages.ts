@@ -26,7 +26,7 @@ interface NounPhrase {
 }
 
 /** What a sentence says, in no language. Numbers are concepts. */
-export interface Meaning {
+interface Meaning {
   readonly subject: NounPhrase;
   readonly verb: number;
   readonly object: NounPhrase;
@@ -64,7 +64,7 @@ export function meaningKey(meaning: Meaning): string {
 type Part = 'subject' | 'verb' | 'object' | 'time';
 
 /** An invented language. */
-export interface Language {
+interface Language {
   readonly name: string;
   /** One word for each concept; no word belongs to two languages. */
   readonly words: readonly string[];

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isLabTask, loadLabTask } from './load.js';
+import { loadLabTask } from './load.js';
 import { LAB_TASKS, type LabTaskName } from './tasks.js';
 
 test.each(Object.keys(LAB_TASKS) as LabTaskName[])(
@@ -19,10 +19,4 @@ test.each(Object.keys(LAB_TASKS) as LabTaskName[])(
 test('training splits have their fixed sizes', async () => {
   expect(await loadLabTask('lab-rte').load('train')).toHaveLength(10_000);
   expect(await loadLabTask('lab-reading').load('train')).toHaveLength(2000);
-});
-
-test('knows lab names from others', () => {
-  expect(isLabTask('lab-rte')).toBe(true);
-  expect(isLabTask('rte')).toBe(false);
-  expect(isLabTask('toString')).toBe(false);
 });

@@ -7,11 +7,6 @@ import { LAB_TASKS, type LabTask, type LabTaskName } from './tasks.js';
 /** Changes whenever an example of any lab task does. */
 export const VERSION = '1';
 
-/** Whether a name is a lab task's. */
-export function isLabTask(name: string): name is LabTaskName {
-  return Object.hasOwn(LAB_TASKS, name);
-}
-
 /**
  * A lab task, to train and evaluate like any other; it needs no data folder. Scores are reported on the test split.
  *

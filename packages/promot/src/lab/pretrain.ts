@@ -22,7 +22,7 @@ import { type PretrainingExample, pretrainExample } from './pretraining.js';
 import { LAB_VOCABULARY, labTokenizerFiles } from './tokenizer.js';
 
 /** The recipe. The rate: in a quick search, from another start, 0.0015 never left the unconditional loss. */
-export const recipe = {
+const recipe = {
   steps: 4_000,
   batchSize: 64,
   // Prompts have 7 to 180 tokens: passes of examples of like length waste little on padding.
@@ -57,7 +57,7 @@ const t5 = {
 };
 
 /** Each model's config.json. */
-export const architectures: Readonly<Record<LabModelName, Record<string, unknown>>> = {
+const architectures: Readonly<Record<LabModelName, Record<string, unknown>>> = {
   /** 4.4 million parameters: the base of most tables. */
   lab: t5,
   /** 2.1 million: stands for the paper's smaller mT5. */

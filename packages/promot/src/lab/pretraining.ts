@@ -22,7 +22,7 @@ export const PRETRAINING_RATES = {
 type PretrainingTask = keyof typeof PRETRAINING_RATES;
 
 /** A piece of a prompt-and-answer text; a decoder-only model is trained on the answers alone. */
-export interface Segment {
+interface Segment {
   readonly text: string;
   readonly isAnswer: boolean;
 }

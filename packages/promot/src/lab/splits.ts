@@ -22,7 +22,7 @@ export interface LabExample {
 }
 
 /** The split in which any example of this content must lie: 60 % pretrain, 20 % train, 10 % validation, 10 % test. */
-export function splitOfContent(content: string): LabSplit {
+function splitOfContent(content: string): LabSplit {
   const tenth = hashText(content) % 10;
   if (tenth < 6) return 'pretrain';
   if (tenth < 8) return 'train';
@@ -30,7 +30,7 @@ export function splitOfContent(content: string): LabSplit {
 }
 
 /** A draw of a generator: the content that must not be shared between splits, and what is made of it. */
-export interface Draw<T> {
+interface Draw<T> {
   readonly content: string;
   readonly value: T;
 }

@@ -17,7 +17,7 @@ import { wordInContextExample } from './word-in-context.js';
  * - `target`: to fine-tune on; pretraining never sees the task.
  * - `evaluation`: to evaluate on only; pretraining never sees the task.
  */
-export type LabRole = 'pretrained' | 'target' | 'evaluation';
+type LabRole = 'pretrained' | 'target' | 'evaluation';
 
 export interface LabTask {
   readonly role: LabRole;

@@ -5,12 +5,12 @@ import { hashText, pick, shuffled } from './random.js';
 import { ANIMALS, COLOURS, FOODS, LANDS, NAMES, TOWNS } from './words.js';
 
 /** One kind of fact about a land; `$l` in the questions stands for the land. */
-export interface LandRelation {
+interface LandRelation {
   readonly values: readonly string[];
   readonly questions: readonly string[];
 }
 
-export const LAND_RELATIONS: readonly LandRelation[] = [
+const LAND_RELATIONS: readonly LandRelation[] = [
   {
     values: TOWNS,
     questions: [
@@ -59,7 +59,7 @@ export const LAND_RELATIONS: readonly LandRelation[] = [
 ];
 
 /** A fact of the world. */
-export interface LandFact {
+interface LandFact {
   readonly land: string;
   readonly relation: LandRelation;
   readonly value: string;

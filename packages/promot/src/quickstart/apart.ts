@@ -15,7 +15,7 @@ export interface Work {
 }
 
 /** What comes back from it. */
-export type Message =
+export type ChildMessage =
   | { readonly event: WorkEvent }
   | { readonly evaluated: readonly [done: number, total: number] }
   | { readonly results: readonly TaskResult[] }
@@ -25,12 +25,15 @@ export type Message =
  * Trains as `train` does, or evaluates as `evaluateAll` does and gives the results. Errors: those of either; an Error
  * where the process is killed. When this process ends, so does the other.
  */
-export async function workApart(work: Work, onMessage: (message: Message) => void): Promise<readonly TaskResult[]> {
+export async function workApart(
+  work: Work,
+  onMessage: (message: ChildMessage) => void,
+): Promise<readonly TaskResult[]> {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
   const child: ChildProcess = fork(fileURLToPath(new URL('../../dist/quickstart/child.js', import.meta.url)), { env });
   let failure: Error | undefined;
   let results: readonly TaskResult[] = [];
-  child.on('message', (message: Message) => {
+  child.on('message', (message: ChildMessage) => {
     onMessage(message);
     if ('results' in message) results = message.results;
     if (!('failed' in message)) return;

@@ -3,10 +3,10 @@ import { UserError } from '@promot/core/errors';
 import { train } from '@promot/core/train';
 import { tuneProcess } from '@promot/torch';
 import '../lab/register.js';
-import type { Message, Work } from './apart.js';
+import type { ChildMessage, Work } from './apart.js';
 import { evaluateAll } from './evaluate.js';
 
-const tell = (message: Message) => process.send?.(message);
+const tell = (message: ChildMessage) => process.send?.(message);
 
 // Nobody is there to hear: the work is of no use.
 process.once('disconnect', () => process.exit(1));

@@ -1,5 +1,5 @@
 // The quickstart in a sentence or two, made from its numbers.
-import type { Contender, QuickstartResult } from './result.js';
+import type { ComparedModel, QuickstartResult } from './result.js';
 
 /** Tasks that the pretrained model does worse than this are not called forgotten: there was little to forget. */
 const leastKnown = 20;
@@ -17,7 +17,7 @@ const lost = (before: number, after: number) => Math.max(0, 100 - (100 * after) 
  * learned "Enlan to Frelan": 100 and 100 of 100.'
  */
 export function headline({ contenders }: Pick<QuickstartResult, 'contenders'>): string {
-  const [before, plain, promot] = contenders as readonly [Contender, Contender, Contender];
+  const [before, plain, promot] = contenders as readonly [ComparedModel, ComparedModel, ComparedModel];
   const known = before.others.flatMap(({ title, score }, i) => (score >= leastKnown ? [{ title, score, i }] : []));
   const scores = `${plain.target.score.toFixed(0)} and ${promot.target.score.toFixed(0)} of 100`;
   const apart = Math.abs(plain.target.score - promot.target.score);

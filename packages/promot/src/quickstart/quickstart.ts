@@ -10,9 +10,9 @@ import type { TaskResult } from '@promot/core/evaluation';
 import { writeReport } from '@promot/core/report';
 import { labModelFolder } from '../lab/models.js';
 import { pretrainLab } from '../lab/pretrain.js';
-import { type Message, workApart } from './apart.js';
+import { type ChildMessage, workApart } from './apart.js';
 import { quickstartReport } from './report.js';
-import type { Contender, QuickstartResult, ScoreOf, SideBySide } from './result.js';
+import type { ComparedModel, PromptOutputs, QuickstartResult, ScoreOf } from './result.js';
 import { language, others, settings, target, titles } from './setup.js';
 
 /** Prompts whose outputs the report shows. */
@@ -104,7 +104,7 @@ class Tally {
   /** A task asked takes about as long as so many steps. */
   static readonly askedSteps = 8;
 
-  hear(name: string, message: Message): void {
+  hear(name: string, message: ChildMessage): void {
     if ('evaluated' in message) this.#parts.set(name, { done: message.evaluated[0] * Tally.askedSteps, details: '' });
     else if ('event' in message && message.event.type === 'step') {
       const { stage, step, loss } = message.event;
@@ -124,15 +124,15 @@ const same = (a: string, b: string) => a.trim().toLowerCase() === b.trim().toLow
  * The prompts that tell most: first those that fine-tuning gets wrong while the others get them right, then others on
  * which the models differ, then any; from each task in turn.
  */
-function telling(tasks: readonly (readonly SideBySide[])[]): SideBySide[] {
-  const rank = ({ outputs, right: [before, plain, promot] }: SideBySide) =>
+function telling(tasks: readonly (readonly PromptOutputs[])[]): PromptOutputs[] {
+  const rank = ({ outputs, right: [before, plain, promot] }: PromptOutputs) =>
     before && !plain && promot ? 0 : outputs.some((output) => output !== outputs[0]) ? 1 : 2;
   const sorted = tasks.map((items) => [...items].sort((a, b) => rank(a) - rank(b)));
   const turns = Array.from({ length: shownPrompts }, (_, i) => sorted.flatMap((items) => items[i] ?? [])).flat();
   return turns.sort((a, b) => rank(a) - rank(b)).slice(0, shownPrompts);
 }
 
-function contenderOf(name: string, [own, ...rest]: readonly TaskResult[]): Contender {
+function contenderOf(name: string, [own, ...rest]: readonly TaskResult[]): ComparedModel {
   const scoreOf = ({ task, metric, score, interval }: TaskResult): ScoreOf => {
     return { task, title: titles[task] ?? task, metric, score, interval };
   };

@@ -4,7 +4,7 @@ import { alignedTable, grouped } from '@promot/core/base';
 import type { Cell, Figure, Report } from '@promot/core/report';
 import { formFigure, lossFigure, type NamedRun, validationFigure, versions } from '@promot/core/report';
 import { headline } from './headline.js';
-import type { Contender, QuickstartResult } from './result.js';
+import type { ComparedModel, QuickstartResult } from './result.js';
 
 type Measured = Omit<QuickstartResult, 'files'>;
 
@@ -33,7 +33,7 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
   const { contenders, language, sideBySide, pretrainedInPlace, seconds } = result;
   const [pretrained] = contenders;
   const { task: target, title } = pretrained!.target;
-  const cellsOf = ({ target: own, others, formShare }: Contender, isFirst: boolean): Cell[] => {
+  const cellsOf = ({ target: own, others, formShare }: ComparedModel, isFirst: boolean): Cell[] => {
     const before = [pretrained!.target, ...pretrained!.others];
     const scores = [own, ...others].map(
       ({ score, interval }, i): Cell => ({

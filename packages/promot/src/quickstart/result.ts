@@ -2,7 +2,7 @@
 import type { Interval } from '@promot/core/metrics';
 
 /** A model of the comparison and its scores. */
-export interface Contender {
+export interface ComparedModel {
   readonly name: string;
   readonly target: ScoreOf;
   readonly others: readonly ScoreOf[];
@@ -22,7 +22,7 @@ export interface ScoreOf {
 }
 
 /** What every contender says to one prompt. */
-export interface SideBySide {
+export interface PromptOutputs {
   readonly task: string;
   readonly input: string;
   readonly reference: string;
@@ -36,8 +36,8 @@ export interface QuickstartResult {
   /** The language of the target's answers. */
   readonly language: string;
   /** As pretrained, fine-tuned, tuned by ProMoT. */
-  readonly contenders: readonly Contender[];
-  readonly sideBySide: readonly SideBySide[];
+  readonly contenders: readonly ComparedModel[];
+  readonly sideBySide: readonly PromptOutputs[];
   /** Whether the model was made in place, in a minute, and knows little. */
   readonly pretrainedInPlace: boolean;
   readonly seconds: number;

@@ -8,7 +8,7 @@ import { Queue, QueueFull } from './queue.js';
 import { chatRequest, completionRequest, readRequest, taskRequest } from './requests.js';
 import type { AnswerOptions, Completion, Service } from './service.js';
 
-export interface ServerOptions {
+interface ServerOptions {
   readonly host: string;
   /** 0: any that is free. */
   readonly port: number;

@@ -11,7 +11,7 @@ import { adapterOfTask, openModel, openPrompt, taskBeside } from '@promot/core/o
 import { type Conversation, loadTask, readMessages, type Task } from '@promot/core/tasks';
 import type { Tensor } from '@promot/torch';
 
-export interface ServiceOptions {
+interface ServiceOptions {
   readonly model: string;
   /** Names or files of the tasks to answer. Default: those of the run. */
   readonly tasks?: readonly string[];
@@ -37,7 +37,7 @@ export interface Completion {
 }
 
 /** The answer to one record. */
-export interface TaskAnswer {
+interface TaskAnswer {
   /** What the task's template made of the record. */
   readonly input: string;
   /** As evaluations read it. */
@@ -50,9 +50,9 @@ interface ServedTask {
 }
 
 /** Of a text that belongs to no task. */
-export const usualNewTokens = 128;
+const usualNewTokens = 128;
 /** Inputs of more tokens would take memory that grows with the square of their length. */
-export const longestInput = 4096;
+const longestInput = 4096;
 
 export class Service {
   /** What clients call the model. */

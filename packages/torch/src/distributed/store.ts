@@ -64,7 +64,7 @@ export class Store {
 }
 
 /** Why to stop waiting for the keys, or undefined; `over` says that the time is up. */
-export type Missing = (keys: readonly string[], over: boolean) => Promise<string | undefined>;
+type Missing = (keys: readonly string[], over: boolean) => Promise<string | undefined>;
 
 /** What was waited for has not come. */
 export class LateError extends Error {}

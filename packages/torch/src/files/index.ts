@@ -1,6 +1,7 @@
 // Files shared by several processes: written whole, locked, downloaded. Nothing here loads libtorch.
 export { parseBoundedJson } from './bounded-json.js';
 export { download, type RemoteFile } from './download.js';
+export { exists } from './exists.js';
 export {
   attempts,
   checkPassing,

@@ -9,9 +9,10 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { exists } from '../files/exists.js';
 import { withLock } from '../files/lock.js';
-import { writeText } from '../files/write.js';
-import { cacheFolder, exists, publishFolder, sweep } from './cache.js';
+import { temporaryName, writeText } from '../files/write.js';
+import { cacheFolder, publishFolder, sweepLeftovers } from './cache.js';
 import { distributedParts } from './distributed.js';
 import { SetupError } from './errors.js';
 import { fingerprint, type Libtorch, PINNED_VERSION } from './locate.js';
@@ -19,16 +20,16 @@ import { type OnProgress, waiting } from './progress.js';
 import { run } from './run.js';
 
 /** The file name of the compiled addon. */
-export const ADDON = 'promot_torch.node';
+const ADDON = 'promot_torch.node';
 
 /** This package's folder, seen from `src/setup` and from `dist/setup` alike. */
-export const packageFolder = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
+const packageFolder = fileURLToPath(new URL('../../', import.meta.url)).replace(/\/$/, '');
 
 /** The C++ sources of the addon. */
 export const nativeFolder = join(packageFolder, 'native');
 
 /** Where this platform's prebuilt addon is, if there is one. */
-export const prebuiltFolder = join(
+const prebuiltFolder = join(
   packageFolder,
   'prebuilds',
   `${process.platform}-${process.arch}-libtorch-${minorOf(PINNED_VERSION)}`,
@@ -42,7 +43,7 @@ export interface Compiler {
 }
 
 /** `2.13` of `2.13.0+cpu`: releases that differ only after that share an ABI. */
-export function minorOf(version: string): string {
+function minorOf(version: string): string {
   return version.split('.').slice(0, 2).join('.');
 }
 
@@ -195,9 +196,9 @@ export async function buildAddon(
       if (await exists(addon)) return addon;
       const objects = join(cache, 'objects');
       await mkdir(objects, { recursive: true });
-      await sweep(objects);
-      await sweep(join(cache, 'addons'));
-      await sweep(join(cache, 'stamps'));
+      await sweepLeftovers(objects);
+      await sweepLeftovers(join(cache, 'addons'));
+      await sweepLeftovers(join(cache, 'stamps'));
       await dropUnused(objects);
 
       // An object depends on its sources, on every header of ours, and on the surroundings.
@@ -216,7 +217,7 @@ export async function buildAddon(
       });
       let done = jobs.length - missing.length;
       await inParallel(missing, availableParallelism(), async ({ source, object }) => {
-        const temporary = `${object}.tmp-${shortHash(object, String(process.pid)).slice(0, 8)}`;
+        const temporary = temporaryName(object);
         await compile(compiler, [...flags.compile, '-c', source, '-o', temporary], basename(source));
         await rename(temporary, object);
         done++;

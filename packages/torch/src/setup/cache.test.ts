@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryFolder } from '../../test/setup.js';
 import { writeText } from '../files/write.js';
-import { cacheFolder, folderSize, publishFolder, sweep } from './cache.js';
+import { cacheFolder, folderSize, publishFolder, sweepLeftovers } from './cache.js';
 
 test('the cache folder follows the environment', () => {
   expect(cacheFolder({ PROMOT_CACHE: '/a/b', XDG_CACHE_HOME: '/x' })).toBe('/a/b');
@@ -40,9 +40,9 @@ test('sweep removes old leftovers of killed set-ups and nothing else', async () 
   await writeFile(join(folder, 'kept'), 'x');
   const twoDaysAgo = Date.now() / 1000 - 48 * 3600;
   await utimes(join(folder, 'old.tmp-0123abcd'), twoDaysAgo, twoDaysAgo);
-  await sweep(folder);
+  await sweepLeftovers(folder);
   expect((await readdir(folder)).sort()).toEqual(['kept', 'new.tmp-0123abcd']);
-  await sweep(folder, 0);
+  await sweepLeftovers(folder, 0);
   expect(await readdir(folder)).toEqual(['kept']);
 });
 

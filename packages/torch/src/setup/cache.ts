@@ -16,14 +16,6 @@ export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   return join(homedir(), '.cache', 'promot');
 }
 
-/** Whether there is something at this path. */
-export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
 /** Runs `work` with a fresh folder named after `path` and beside it, which is removed afterwards whatever happens. */
 export async function withTemporaryFolder<T>(path: string, work: (temporary: string) => Promise<T>): Promise<T> {
   const temporary = temporaryName(path);
@@ -53,7 +45,7 @@ export async function publishFolder(folder: string, fill: (temporary: string) =>
  * Removes what killed set-ups left in a folder: entries named `*.tmp-*` older than a day, younger ones if nobody can be
  * using them (call it with `age` 0 while holding the lock).
  */
-export async function sweep(folder: string, age = 24 * 3600_000): Promise<void> {
+export async function sweepLeftovers(folder: string, age = 24 * 3600_000): Promise<void> {
   for (const name of await readdir(folder).catch(() => [])) {
     if (!isTemporaryName(name)) continue;
     const path = join(folder, name);

@@ -3,7 +3,7 @@
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { exists } from './cache.js';
+import { exists } from '../files/exists.js';
 import { type Libtorch, libraryName } from './locate.js';
 
 /** The name of Gloo's process group as compilers write it: where libtorch was built without c10d it is missing. */

@@ -2,8 +2,9 @@
 // Of either only the libraries and the headers are kept, in the cache folder, as `libtorch-<version>-<platform>/torch`.
 import { mkdir, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { exists } from '../files/exists.js';
 import { withLock } from '../files/lock.js';
-import { cacheFolder, displayPath, exists, folderSize, publishFolder, sweep, withTemporaryFolder } from './cache.js';
+import { cacheFolder, displayPath, folderSize, publishFolder, sweepLeftovers, withTemporaryFolder } from './cache.js';
 import { SetupError } from './errors.js';
 import { FetchError, fetchFile } from './fetch-file.js';
 import { downloadedLibtorch, examine, type Libtorch, libraryName, PINNED_VERSION, pythons } from './locate.js';
@@ -40,7 +41,7 @@ export async function downloadLibtorch(onProgress: OnProgress, archive = archive
     join(cache, 'download.lock'),
     async () => {
       if (await exists(root)) return;
-      await sweep(cache, 0);
+      await sweepLeftovers(cache, 0);
       await checkSpace(cache);
       const failures: string[] = [];
       if (archive && (await fromArchive(archive, folder, onProgress, failures))) return;

@@ -13,7 +13,7 @@ export class FetchError extends Error {
 }
 
 /** Options of `fetchFile`. */
-export interface FetchFileOptions {
+interface FetchFileOptions {
   onProgress: OnProgress;
   /** The name to show. */
   label: string;

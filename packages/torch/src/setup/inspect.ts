@@ -1,8 +1,9 @@
 // What `promot doctor` tells: the state of this machine's set-up, and one line of advice for each problem.
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, freemem, totalmem } from 'node:os';
+import { exists } from '../files/exists.js';
 import { type Compiler, compilerAdvice, findCompiler, loadProblem } from './build.js';
-import { cacheFolder, displayPath, exists, folderSize } from './cache.js';
+import { cacheFolder, displayPath, folderSize } from './cache.js';
 import { type CpuFeatures, cpuFeatures } from './cpu.js';
 import { type DistributedParts, distributedParts } from './distributed.js';
 import { type Libtorch, locateLibtorch } from './locate.js';

@@ -3,7 +3,8 @@
 import { statSync } from 'node:fs';
 import { readFile, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheFolder, exists } from './cache.js';
+import { exists } from '../files/exists.js';
+import { cacheFolder } from './cache.js';
 import { SetupError } from './errors.js';
 import { run } from './run.js';
 
@@ -29,7 +30,7 @@ export interface Libtorch {
 }
 
 /** What was looked at: the one to use, if any, and a line on each that was passed over. */
-export interface LocateResult {
+interface LocateResult {
   libtorch?: Libtorch;
   notes: string[];
 }

@@ -10,7 +10,7 @@ export interface RunResult {
 }
 
 /** Options of `run`. */
-export interface RunOptions {
+interface RunOptions {
   cwd?: string;
   env?: NodeJS.ProcessEnv;
   /** Let the program write both its outputs to our standard error, as it runs. Nothing is collected then. */

@@ -8,7 +8,7 @@ import { cacheFolder } from './cache.js';
 import { fingerprint, type Libtorch } from './locate.js';
 
 /** What the last successful set-up found; it is trusted while what it names is unchanged. */
-export interface Stamp {
+interface Stamp {
   addon: string;
   libtorch: Libtorch;
   libtorchFingerprint: string;

@@ -14,7 +14,7 @@ import {
 import type { LinearPlace } from '../linear-place.js';
 import type { Weights } from '../weights.js';
 import type { Context, KeysAndValues } from './cache.js';
-import { behindEach, type Ragged, type SideBySide, tokensFirst, toRows, toTokens } from './ragged.js';
+import { behindEach, type PackedSequences, type Ragged, tokensFirst, toRows, toTokens } from './ragged.js';
 import type { Turn } from './rope.js';
 import type { DecoderSpec } from './spec.js';
 
@@ -28,7 +28,7 @@ export type Mask = (
   | { readonly causal?: undefined; readonly bias: Tensor }
 ) & {
   readonly ragged?: Ragged | undefined;
-  readonly side?: { readonly by: SideBySide; readonly window: number } | undefined;
+  readonly side?: { readonly by: PackedSequences; readonly window: number } | undefined;
 };
 
 export class Attention {

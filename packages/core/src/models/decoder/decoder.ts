@@ -34,7 +34,7 @@ import { type Places, Rope, type Turn } from './rope.js';
 import type { DecoderSpec, RotarySpec } from './spec.js';
 
 /** How a decoder is written to config.json. */
-export interface ConfigWriter {
+interface ConfigWriter {
   /** Names the architecture in messages and comparisons: config.json's model_type. */
   readonly family: string;
   /** config.json of this model, whose head is tied or is not. */

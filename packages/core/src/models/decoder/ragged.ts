@@ -42,7 +42,7 @@ export function raggedOf(lengths: readonly number[]): Ragged {
 }
 
 /** For attention that sees the tokens [1, N, ...] of sequences side by side, each behind the same prefix. */
-export interface SideBySide {
+export interface PackedSequences {
   /** The number of the first token of each sequence. */
   readonly starts: readonly number[];
   readonly places: Packed;
@@ -51,7 +51,7 @@ export interface SideBySide {
 }
 
 /** For sequences of these lengths behind a prefix of so many places. */
-export function sideBySide(lengths: readonly number[], before: number): SideBySide {
+export function sideBySide(lengths: readonly number[], before: number): PackedSequences {
   const starts = startsOf(lengths);
   const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
   const keyTokens = lengths.flatMap((length, b) => [...range(0, before), ...range(before + starts[b]!, length)]);
@@ -67,7 +67,7 @@ export function tokensFirst(x: Tensor): Tensor {
 export function behindEach(
   own: KeysAndValues,
   prefix: KeysAndValues | undefined,
-  { keyTokens }: SideBySide,
+  { keyTokens }: PackedSequences,
 ): KeysAndValues {
   return own.map((of, i) => {
     const before = prefix?.[i];

@@ -3,7 +3,7 @@
 import type { GgufValue } from '../../formats/gguf.js';
 
 /** What a table reads of a GGUF file. */
-export interface GgufFacts {
+interface GgufFacts {
   /** The value of `ARCHITECTURE.key`. */
   get(key: string): GgufValue | undefined;
   /** As `get`, a positive number. Throws UserError where it is none and there is no fallback. */

@@ -11,7 +11,7 @@ import type { GgufConfig, GgufTable } from './gguf-table.js';
 import { families, familiesNear } from './index.js';
 
 /** A GGUF file seen as a Hugging Face checkpoint. */
-export interface GgufCheckpoint {
+interface GgufCheckpoint {
   /** What config.json would say. */
   config: Record<string, unknown>;
   /** By Hugging Face names, such as `model.layers.0.self_attn.q_proj.weight`; read, they are float32 on the CPU. */

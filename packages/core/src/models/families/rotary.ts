@@ -26,7 +26,7 @@ export const rotaryKeys = z.looseObject({
 export type RotaryKeys = z.infer<typeof rotaryKeys>;
 
 /** What the keys are read against. */
-export interface RotaryFacts {
+interface RotaryFacts {
   readonly headWidth: number;
   /** max_position_embeddings */
   readonly positions: number | undefined;

@@ -48,7 +48,7 @@ export const t5Config = z.looseObject({
   pad_token_id: z.int().nonnegative().default(0),
   eos_token_id: z.union([z.int(), z.array(z.int())]).default(1),
 });
-export type T5Config = z.infer<typeof t5Config>;
+type T5Config = z.infer<typeof t5Config>;
 
 export class T5 implements LanguageModel {
   readonly kind = 'encoder-decoder';

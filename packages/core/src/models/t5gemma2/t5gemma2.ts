@@ -39,7 +39,7 @@ const normNames: NormNames = {
 /** The encoder's places: a token's column says nothing, because it may look forward. */
 const farAway = 1e9;
 
-export interface T5Gemma2Spec {
+interface T5Gemma2Spec {
   readonly encoder: DecoderSpec;
   readonly decoder: DecoderSpec;
   /** The token that the decoder reads first. */

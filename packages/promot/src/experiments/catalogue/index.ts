@@ -3,7 +3,7 @@ import { nearestNames, UserError } from '@promot/core/base';
 import type { Experiment } from '../experiment.js';
 import { enfr } from './enfr.js';
 import { figure1, figure2, figure3, figure5, figure6, figure7 } from './figures.js';
-import { rte } from './rte.js';
+import { rteTable } from './rte.js';
 import { supervised } from './supervised.js';
 import { table1 } from './table-1.js';
 import { table2 } from './table-2.js';
@@ -17,7 +17,7 @@ import { table11 } from './table-11.js';
 
 export const experiments: readonly Experiment[] = [
   supervised,
-  rte,
+  rteTable,
   enfr,
   table1,
   table2,

@@ -2,7 +2,7 @@
 import { competitors } from '../contenders.js';
 import type { TableExperiment } from '../experiment.js';
 
-export const rte: TableExperiment = {
+export const rteTable: TableExperiment = {
   kind: 'table',
   name: 'rte',
   place: 'section 5.3, the table of RTE (labelled 5.2)',

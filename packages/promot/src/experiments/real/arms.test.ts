@@ -1,7 +1,7 @@
 // The table of arms: names and settings that runs under way rely on, and which arms a request takes.
 import { methods, parseSettings } from '@promot/core/methods';
 import { describe, expect, test } from 'vitest';
-import { arms, chooseArms, isArm, needsOf } from './arms.js';
+import { arms, armsBefore, chooseArms, isArm } from './arms.js';
 
 const lengths = { prompt: 100, model: 240, look: 60 };
 const promptInit = 'text:Say whether.';
@@ -12,7 +12,7 @@ test('names are unique, needs are there and come first, settings are the library
   const names = arms({ lengths, promptInit, promptRate: 0.1, seeds: 3 }).map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
   for (const [i, arm] of all.entries()) {
-    for (const need of needsOf(arm)) expect(all.slice(0, i).map(({ name }) => name)).toContain(need);
+    for (const need of armsBefore(arm)) expect(all.slice(0, i).map(({ name }) => name)).toContain(need);
     if (arm.train === undefined) continue;
     expect(methods.find(arm.train)).toBeDefined();
     expect(() => parseSettings(arm.settings!)).not.toThrow();

@@ -4,7 +4,7 @@ import type { ConfigInput } from '@promot/core/train';
 
 /** `first`: what a small run does. `rivals`: all else that is compared. `why`: what explains ProMoT. */
 export const groups = ['first', 'rivals', 'why'] as const;
-export type Group = (typeof groups)[number];
+type Group = (typeof groups)[number];
 
 /** One job: the model before training, a run, or mixtures of the weights that a run began and ended with. */
 export interface Arm {
@@ -33,7 +33,7 @@ export interface Arm {
 }
 
 /** Steps of the model's stage, and of the prompt's. */
-export interface Lengths {
+export interface ArmSteps {
   readonly prompt: number;
   readonly model: number;
   /** A look at the target and at what is kept every so many steps of the model's stage. */
@@ -219,8 +219,8 @@ const table: Readonly<Record<Group, readonly Row[]>> = {
   ],
 };
 
-export interface ArmsRequest {
-  readonly lengths: Lengths;
+interface ArmsRequest {
+  readonly lengths: ArmSteps;
   /** What the rows of a prompt begin as. */
   readonly promptInit: string;
   /** AdamW's for the prompt, in the units of the embeddings. */
@@ -304,7 +304,7 @@ export function chooseArms(all: readonly Arm[], only: readonly string[]): readon
   const names = new Set(['before']);
   const add = (arm: Arm) => {
     names.add(arm.name);
-    for (const need of needsOf(arm)) add(all.find(({ name }) => name === need)!);
+    for (const need of armsBefore(arm)) add(all.find(({ name }) => name === need)!);
   };
   for (const arm of all) if (only.some((one) => one === arm.group || isNamed(arm, one))) add(arm);
   return all.filter(({ name }) => names.has(name));
@@ -313,7 +313,7 @@ export function chooseArms(all: readonly Arm[], only: readonly string[]): readon
 const isNamed = ({ name }: Arm, asked: string) => name === asked || name.startsWith(`${asked}-seed-`);
 
 /** The arms that must be done before. */
-export function needsOf({ promptOf, mixOf }: Arm): string[] {
+export function armsBefore({ promptOf, mixOf }: Arm): string[] {
   return [promptOf, mixOf].flatMap((name) => name ?? []);
 }
 

@@ -2,9 +2,9 @@
 // folder, or else on one AVX2 core.
 import { type Arm, chooseArms, mixFactors } from './arms.js';
 import { recordsOf, stepsOf } from './looks.js';
-import { armsOf, isDone, type RealRequest } from './request.js';
+import { armsOf, isArmDone, type RealRequest } from './request.js';
 
-export interface ArmCost {
+interface ArmCost {
   readonly arm: string;
   readonly steps: { readonly prompt: number; readonly model: number };
   readonly looks: number;
@@ -45,7 +45,9 @@ export function planReal(request: Omit<RealRequest, 'data'>): RealCost {
   const promptStep = measured.promptStep ?? avx2.promptStep;
   const modelStep = measured.modelStep ?? avx2.modelStep;
   const look = measured.look ?? (sequencesOfLook(request) / batch / passesOfStep) * modelStep;
-  const costs = chosen.map((arm) => costOf(arm, { promptStep, modelStep, look }, lengths.look, isDone(out, arm), out));
+  const costs = chosen.map((arm) =>
+    costOf(arm, { promptStep, modelStep, look }, lengths.look, isArmDone(out, arm), out),
+  );
   const sources = [
     `${promptStep.toFixed(1)} s a step of the prompt (${measured.promptStep ? 'measured here' : 'one AVX2 core, fp32'})`,
     `${modelStep.toFixed(1)} s a step of the model (${measured.modelStep ? 'measured here' : 'one AVX2 core, fp32'})`,

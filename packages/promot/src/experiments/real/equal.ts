@@ -48,7 +48,7 @@ export function coursesOf(looks: readonly Look[]): Course[] {
 }
 
 /** A place between two neighbouring looks. */
-export interface Crossing {
+interface Crossing {
   readonly from: Look;
   readonly to: Look;
   /** 0: `from`; 1: `to`. */

@@ -14,11 +14,11 @@ import { loadTask, type Task } from '@promot/core/tasks';
 import { train } from '@promot/core/train';
 import { distributed, type Tensor } from '@promot/torch';
 import { z } from 'zod';
-import { type Arm, chooseArms, mixFactors, needsOf } from './arms.js';
+import { type Arm, armsBefore, chooseArms, mixFactors } from './arms.js';
 import { planReal } from './cost.js';
 import { type Asked, loadAsked, measureDistance, measureKept } from './kept.js';
 import { earlyStopOf, type Look, type LookRecord, looksOfArm, looksPath, recordOf, recordsOf } from './looks.js';
-import { armsOf, donePath, isDone, type RealRequest } from './request.js';
+import { armsOf, donePath, isArmDone, type RealRequest } from './request.js';
 import { findTarget } from './targets.js';
 import { absorbedPath, measureAbsorbed } from './why.js';
 
@@ -129,10 +129,10 @@ interface Claim {
 }
 
 async function claimNext(out: string, left: readonly Arm[], all: readonly Arm[]): Promise<Claim> {
-  const unfinished = left.filter((arm) => !isDone(out, arm));
+  const unfinished = left.filter((arm) => !isArmDone(out, arm));
   const open = unfinished.map(({ name }) => name);
   for (const arm of unfinished) {
-    if (needsOf(arm).some((name) => !isDone(out, all.find((one) => one.name === name)!))) continue;
+    if (armsBefore(arm).some((name) => !isArmDone(out, all.find((one) => one.name === name)!))) continue;
     const folder = join(out, 'jobs', arm.name);
     makeFolder(folder);
     const release = await lockFolder(folder).catch((error) => {
@@ -140,7 +140,7 @@ async function claimNext(out: string, left: readonly Arm[], all: readonly Arm[])
       throw error;
     });
     if (!release) continue;
-    if (!isDone(out, arm)) return { open, next: arm.name, release };
+    if (!isArmDone(out, arm)) return { open, next: arm.name, release };
     // It was done between the question and the lock.
     await release();
     return claimNext(out, left, all);
@@ -262,7 +262,7 @@ async function writeLooks(out: string, arm: Arm, looks: readonly LookRecord[]): 
  */
 async function dropWeights(out: string, all: readonly Arm[]): Promise<void> {
   for (const arm of all) {
-    if (arm.train === undefined || !isDone(out, arm)) continue;
+    if (arm.train === undefined || !isArmDone(out, arm)) continue;
     const folder = runFolder(out, arm.name);
     await rm(join(folder, 'checkpoints'), { recursive: true, force: true });
     const isMixed = all.some((other) => other.mixOf === arm.name);

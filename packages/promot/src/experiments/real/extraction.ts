@@ -8,7 +8,7 @@ const clothes = words(
     'suit tie boots shoes hoodie scarf',
 );
 
-export interface Extract {
+interface Extract {
   /** The first person that is named. */
   readonly who: string;
   /** In the order of the sentence, each once. */

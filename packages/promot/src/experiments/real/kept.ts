@@ -10,16 +10,16 @@ import type { Tensor } from '@promot/torch';
 import type { Target } from './targets.js';
 
 /** `few`: what a small run can afford. `all`: three tasks more, captions in four languages, distances. */
-export const keptSizes = ['few', 'all'] as const;
+const keptSizes = ['few', 'all'] as const;
 export type KeptSize = (typeof keptSizes)[number];
 
 /** One measure of one model: its value, and what each example gave. */
-export interface Measured {
+interface Measured {
   /** Percent right, bits a byte, nats a token, or percent of answers in the target's form. */
   readonly value: number;
   readonly examples: readonly number[];
 }
-export type Kept = ReadonlyMap<string, Measured>;
+export type KeptMeasures = ReadonlyMap<string, Measured>;
 
 /**
  * Tasks of lm-evaluation-harness under its templates, by likelihood, with what chance gives in percent. The first three
@@ -114,7 +114,7 @@ export async function loadAsked(data: string, target: Target, limit: number, siz
   };
 }
 
-export interface KeptOptions {
+interface KeptOptions {
   /** The model before training, to measure the distance from. */
   readonly base?: LoadedModel;
   /** The soft prompt [P, E]; only the distance is measured behind it. */
@@ -128,7 +128,7 @@ export async function measureKept(
   loaded: LoadedModel,
   asked: Asked,
   { base, prompt, onTask }: KeptOptions = {},
-): Promise<Kept> {
+): Promise<KeptMeasures> {
   const { model, tokenizer } = loaded;
   const ids = (text: string) => tokenizer.encode(text, { specialTokens: false });
   const start = tokenizer.beginningOfSequence === undefined ? [] : [tokenizer.beginningOfSequence];
@@ -183,7 +183,7 @@ export async function measureDistance(
   asked: Asked,
   base: LoadedModel,
   prompt: Tensor,
-): Promise<Kept> {
+): Promise<KeptMeasures> {
   return new Map([['KL, prompt on', distanceOf(await evaluateText(loaded, asked.articles, { base, prompt }))]]);
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { checked, readJsonLines } from '@promot/core/base';
 import { z } from 'zod';
 import { type Arm, seriesOf } from './arms.js';
-import type { Kept } from './kept.js';
+import type { KeptMeasures } from './kept.js';
 
 const numbers = z.record(z.string(), z.number());
 
@@ -53,7 +53,7 @@ export interface Look extends LookRecord {
 const rounded = (value: number) => Number(value.toFixed(4));
 
 /** A look's parts as they are written. */
-export function recordOf(kept: Kept, target: readonly number[]): Pick<LookRecord, 'kept' | 'examples'> {
+export function recordOf(kept: KeptMeasures, target: readonly number[]): Pick<LookRecord, 'kept' | 'examples'> {
   return {
     kept: Object.fromEntries([...kept].map(([name, { value }]) => [name, value])),
     examples: Object.fromEntries([

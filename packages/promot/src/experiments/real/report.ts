@@ -21,7 +21,7 @@ import { keepList } from './kept.js';
 import type { Look } from './looks.js';
 import type { Absorbed } from './why.js';
 
-export interface Found {
+interface Found {
   /** Name of the target: `snli`. */
   readonly target: string;
   readonly looks: readonly Look[];
@@ -35,7 +35,7 @@ const digitsOf = (measure: string) => (/^(bits|nats|KL)/u.test(measure) ? 3 : 1)
 const measuresOf = (looks: readonly Look[]) => [...new Set(looks.flatMap(({ kept }) => Object.keys(kept)))];
 
 /** All methods at one target score, the ones that are compared first. */
-export interface Compared {
+interface Compared {
   readonly score: number;
   /** Tasks that count. */
   readonly tasks: readonly string[];
@@ -65,7 +65,7 @@ export function compare(looks: readonly Look[], share: number = mainShare): Comp
 }
 
 /** A row a method: what its best arm keeps at each score, by the mean of the tasks that count. */
-export function scoresTable(looks: readonly Look[]): Table | undefined {
+function scoresTable(looks: readonly Look[]): Table | undefined {
   const found = shares.flatMap((share) => compare(looks, share) ?? []);
   if (found.length === 0) return undefined;
   const methods = [...new Set(found.flatMap(({ courses }) => courses.map(({ method }) => method)))];
@@ -165,7 +165,7 @@ export function equalTable({ score, tasks, before, all, best, courses }: Compare
 }
 
 /** What the numbers say, in at most three sentences. */
-export function sentences(compared: Compared, target: string): string[] {
+function sentences(compared: Compared, target: string): string[] {
   const { score, tasks, before, best, all, courses } = compared;
   const first = meanKept(before, tasks);
   const points = (value: number) => value.toFixed(1);
@@ -239,7 +239,7 @@ const rateOf = ({ seeds }: Course) => seeds[0]!.at(-1)!.rate;
 const strengthOf = ({ course }: AtScore) => course.series.slice(course.method.length + 2);
 
 /** A row a look. */
-export function looksTable(looks: readonly Look[]): Table {
+function looksTable(looks: readonly Look[]): Table {
   const measures = measuresOf(looks);
   const hasSeeds = looks.some(({ seed }) => seed > 0);
   const hasWithout = looks.some(({ targetWithoutPrompt }) => targetWithoutPrompt !== undefined);
@@ -272,7 +272,7 @@ export function looksTable(looks: readonly Look[]): Table {
 const placeOf = ({ factor, step }: Look) => (factor === undefined ? `step ${step}` : `factor ${factor}`);
 
 /** What each prompt absorbed. */
-export function absorbedTable(absorbed: ReadonlyMap<string, Absorbed>): Table {
+function absorbedTable(absorbed: ReadonlyMap<string, Absorbed>): Table {
   return {
     columns: [
       'prompt',

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Observer } from '@promot/core/base';
-import { type Arm, arms, type Lengths } from './arms.js';
+import { type Arm, type ArmSteps, arms } from './arms.js';
 import type { KeptSize } from './kept.js';
 import { findTarget } from './targets.js';
 
@@ -14,7 +14,7 @@ export interface RealRequest {
   readonly out: string;
   /** Name of a target: `snli`. */
   readonly target: string;
-  readonly lengths: Lengths;
+  readonly lengths: ArmSteps;
   /** Examples of each kept task; twice as many of the target. */
   readonly limit: number;
   readonly kept: KeptSize;
@@ -42,4 +42,4 @@ export function armsOf({
 /** The file that says an arm is done. */
 export const donePath = (out: string, { name }: Arm) => join(out, 'jobs', name, 'done');
 
-export const isDone = (out: string, arm: Arm): boolean => existsSync(donePath(out, arm));
+export const isArmDone = (out: string, arm: Arm): boolean => existsSync(donePath(out, arm));

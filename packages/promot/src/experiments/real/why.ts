@@ -27,7 +27,7 @@ const batches = 4;
 const batchSize = 16;
 const nearestTokens = 3;
 
-export interface AbsorbedOptions {
+interface AbsorbedOptions {
   /** Validation examples. */
   readonly limit: number;
   readonly signal?: AbortSignal;
