@@ -35,6 +35,8 @@ const FILE_MARKS = [
   ['fim_sep', ['<|file_sep|>']],
 ] as const;
 
+const NAMES = new Set([...ENDS, ...FILE_MARKS.flatMap(([, names]) => names)]);
+
 const CONTROL = 3;
 
 /**
@@ -45,7 +47,8 @@ export function endTokens(metadata: GgufMetadata): number[] {
   const tokens = metadata.get('tokenizer.ggml.tokens');
   const types = metadata.get('tokenizer.ggml.token_type');
   if (!Array.isArray(tokens)) return [];
-  const idOf = new Map(tokens.map((token, id) => [token, id]));
+  const idOf = new Map<unknown, number>();
+  for (const [id, token] of tokens.entries()) if (NAMES.has(token as string)) idOf.set(token, id);
   const named = (key: string): number[] => {
     const id = metadata.get(`tokenizer.ggml.${key}_token_id`);
     return typeof id === 'number' && Number.isInteger(id) && tokens[id] !== undefined ? [id] : [];

@@ -239,7 +239,9 @@ class HeadReader {
 
   uint64(): number {
     const [bytes, at] = this.#take(8);
-    return this.#safe(bytes.readBigUInt64LE(at));
+    // A vocabulary has hundreds of thousands of lengths: big integers for the large ones alone.
+    const high = bytes.readUInt32LE(at + 4);
+    return high < 2 ** 21 ? high * 2 ** 32 + bytes.readUInt32LE(at) : this.#safe(bytes.readBigUInt64LE(at));
   }
 
   #safe(value: bigint): number {

@@ -235,7 +235,13 @@ function makeExample(
 /** SHA-256 (hex) of examples as a model and a metric see them; equal data gives equal fingerprints from any source. */
 export function fingerprintExamples(examples: readonly Example[]): string {
   const hash = createHash('sha256');
-  for (const { input, target, references, choices } of examples)
-    hash.update(`${JSON.stringify([input, target, references, ...(choices ? [choices] : [])])}\n`);
-  return hash.digest('hex');
+  let lines = '';
+  for (const { input, target, references, choices } of examples) {
+    lines += `${JSON.stringify(choices ? [input, target, references, choices] : [input, target, references])}\n`;
+    // Many at once: a call of the hash takes longer than the bytes of a line.
+    if (lines.length < 1 << 16) continue;
+    hash.update(lines);
+    lines = '';
+  }
+  return hash.update(lines).digest('hex');
 }

@@ -49,13 +49,17 @@ function dropsNothing(part: Json): boolean {
 }
 
 /** Whether what merges make is a token, and each token has an id of its own. */
-function isWhole({ vocab, merges }: JsonObject, library: LibraryTokenizer): boolean {
-  const isToken = (token: string) => library.token_to_id(token) !== undefined;
-  for (const [token, id] of Object.entries(vocab as Record<string, number>))
-    if (library.id_to_token(id) !== token) return false;
-  return (merges as (string | [string, string])[]).every((merge) =>
-    isToken(typeof merge === 'string' ? merge.replace(' ', '') : merge[0] + merge[1]),
-  );
+function isWhole({ merges }: JsonObject, { model }: LibraryTokenizer): boolean {
+  const { vocab, tokens_to_ids: ids } = model;
+  let tokens = 0;
+  for (const [id, token] of vocab.entries()) {
+    if (token === undefined) continue;
+    if (ids.get(token) !== id) return false;
+    tokens++;
+  }
+  const made = (merge: string | [string, string]) =>
+    typeof merge === 'string' ? merge.replace(' ', '') : merge[0] + merge[1];
+  return tokens === ids.size && (merges as (string | [string, string])[]).every((merge) => ids.has(made(merge)));
 }
 
 /** The characters by which byte-level tokenizers write the bytes 0 to 255 (GPT-2's bytes_to_unicode). */

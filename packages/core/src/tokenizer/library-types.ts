@@ -8,7 +8,11 @@ import type { JsonObject } from '../base/json.js';
 export interface LibraryTokenizer {
   readonly normalizer: object | null;
   readonly pre_tokenizer: object | null;
-  readonly model: object;
+  /** Tokens by id, and ids by token. */
+  readonly model: {
+    readonly vocab: readonly (string | undefined)[];
+    readonly tokens_to_ids: ReadonlyMap<string, number>;
+  };
   readonly decoder: object | null;
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] };
   /** Throws for an empty list. */

@@ -1,22 +1,26 @@
 // Whether a stage makes its layers' graphs anew in the backward pass (activation checkpointing).
 import { distributed } from '@promot/torch';
 import { estimateStage, sizesOf } from './estimate.js';
-import { measureLengths, mixed, statistics } from './lengths.js';
+import { boundLengths, measureLengths, mixed, statistics } from './lengths.js';
 import type { Phase } from './phases.js';
 import type { RunSetup } from './setup.js';
 
 /** So many examples of a task tell how long they are. */
 const looked = 200;
 
-/** Bytes that a stage needs beside what is there already: the weights and the program. An estimate. */
+/**
+ * Bytes that a stage needs beside what is there already: the weights and the program. An estimate.
+ * @param lengthsOf how the lengths of examples are found
+ */
 export function memoryNeeded(
   phase: Phase,
   { config, loaded, lora }: RunSetup,
   { checkpointing, passSize }: { checkpointing: boolean; passSize: number },
+  lengthsOf: typeof boundLengths = measureLengths,
 ): number {
   const { model } = loaded;
   const sources = phase.mixture.sources.map(({ examples, shots, rate }) => {
-    return { rate, ...measureLengths(examples, shots, config.maxInputLength, looked) };
+    return { rate, ...lengthsOf(examples, shots, config.maxInputLength, looked) };
   });
   const lengths = (of: 'inputs' | 'targets') =>
     mixed(sources.map((one) => ({ rate: one.rate, lengths: statistics(one[of]) })));
@@ -51,8 +55,12 @@ export function checkpointsActivations(
   const { activationCheckpointing: wanted } = setup.config;
   if (wanted !== 'auto') return wanted === 'on';
   if (setup.loaded.model.embedding.device !== 'cpu') return false;
-  const needed = memoryNeeded(phase, setup, { checkpointing: false, passSize });
   const free = process.availableMemory() / distributed.getLocalWorldSize();
+  const need = (lengthsOf: typeof boundLengths) =>
+    memoryNeeded(phase, setup, { checkpointing: false, passSize }, lengthsOf);
+  // Examples are tokenized where the bound does not tell.
+  if (need(boundLengths) <= free) return false;
+  const needed = need(measureLengths);
   if (needed <= free) return false;
   const gb = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
   tell(

@@ -34,6 +34,28 @@ export function measureLengths(
   };
 }
 
+/** Special tokens around a text, at most. */
+const marks = 8;
+
+/**
+ * At most so long are the examples that `measureLengths` would measure, without tokenizing them: a token stands for a
+ * byte or more.
+ */
+export function boundLengths(
+  examples: TrainingExamples,
+  shots: 0 | 1,
+  maxInputLength: number,
+  most = measuredExamples,
+): Omit<Lengths, 'cut'> {
+  const every = Math.max(1, Math.ceil(examples.examples.length / most));
+  const texts = examples.examples.flatMap((_, i) => (i % every === 0 ? [examples.text(i, 0, shots)] : []));
+  const bytes = (text: string) => Buffer.byteLength(text) + marks;
+  return {
+    inputs: texts.map(({ input }) => Math.min(bytes(input), maxInputLength || Number.POSITIVE_INFINITY)),
+    targets: texts.map(({ target }) => bytes(target)),
+  };
+}
+
 /** Of a mixture: the mean by its rates, and for all else the source with the longest. */
 export function mixed(parts: readonly { rate: number; lengths: LengthStatistics }[]): LengthStatistics {
   const rates = parts.reduce((sum, { rate }) => sum + rate, 0);
