@@ -1,14 +1,14 @@
 // The dry run as text for people.
 import type { DryRun, LengthStatistics, ShownExample, ShownToken } from '@promot/core/train';
-import { duration, gigabytes, grouped } from './progress.js';
+import { duration, gigabytes, thousands } from './progress.js';
 
 /** @param colours whether what is learned of conversations is coloured, or stands between marks. */
 export function describeDryRun(found: DryRun, colours: boolean): string {
   const { config, cutInputs, trainExamples, inputLengths, targetLengths } = found;
   const share = ((100 * cutInputs) / trainExamples).toFixed(1);
   const stages = found.stages.flatMap(({ stage, task, steps, mayEndEarlier, trainedParameters, memory, seconds }) => [
-    `Stage ${task === undefined ? stage : `${stage} ${task}`}: ${mayEndEarlier ? 'at most ' : ''}${grouped(steps)} steps, ` +
-      `${grouped(trainedParameters)} trained parameters, about ${duration(seconds)}`,
+    `Stage ${task === undefined ? stage : `${stage} ${task}`}: ${mayEndEarlier ? 'at most ' : ''}${thousands(steps)} steps, ` +
+      `${thousands(trainedParameters)} trained parameters, about ${duration(seconds)}`,
     `  memory about ${gigabytes(memory.total)}: weights ${gigabytes(memory.weights)}, gradients ${gigabytes(memory.gradients)}, ` +
       `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}, unused between them ${gigabytes(memory.holes)}`,
   ]);
@@ -16,16 +16,16 @@ export function describeDryRun(found: DryRun, colours: boolean): string {
     ...found.examples.flatMap((example, i) => describeExample(example, i, colours)),
     found.chosen,
     '',
-    `${grouped(trainExamples)} training examples, ${grouped(found.validationExamples)} validation examples`,
+    `${thousands(trainExamples)} training examples, ${thousands(found.validationExamples)} validation examples`,
     `Input tokens:  ${describeLengths(inputLengths)}`,
     `Target tokens: ${describeLengths(targetLengths)}`,
     config.maxInputLength > 0
-      ? `Cut at ${config.maxInputLength} input tokens: ${grouped(cutInputs)} training inputs (${share} %)`
+      ? `Cut at ${config.maxInputLength} input tokens: ${thousands(cutInputs)} training inputs (${share} %)`
       : cutInputs > 0
-        ? `Cut by the task itself: ${grouped(cutInputs)} training inputs (${share} %)`
+        ? `Cut by the task itself: ${thousands(cutInputs)} training inputs (${share} %)`
         : 'No input is cut (maxInputLength 0)',
     '',
-    `${found.kind} model, ${grouped(found.parameters)} parameters, ${config.precision} on ${found.device}; ` +
+    `${found.kind} model, ${thousands(found.parameters)} parameters, ${config.precision} on ${found.device}; ` +
       `matrix products at ${(found.operationsPerSecond / 1e9).toFixed(0)} GFLOP/s here`,
     ...stages,
     'Evaluations at kept checkpoints come on top of these times. Nothing was trained or written.',

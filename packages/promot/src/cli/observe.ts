@@ -1,6 +1,6 @@
 // Draws what happens: the one observer of all commands, on the progress bar and the lines above it.
 import type { Observer, WorkEvent } from '@promot/core/base';
-import { duration, grouped, type Progress } from './progress.js';
+import { duration, type Progress, thousands } from './progress.js';
 
 /** A stage as people call it. */
 export function title({ stage, task }: { readonly stage?: string; readonly task?: string }): string {
@@ -62,7 +62,7 @@ function show(event: WorkEvent, progress: Progress): void {
       break;
     case 'stage':
       progress.line(
-        `Stage ${title(event)}: ${grouped(event.trainedParameters)} parameters, ${event.steps} steps${
+        `Stage ${title(event)}: ${thousands(event.trainedParameters)} parameters, ${event.steps} steps${
           event.step > 0 ? `, goes on after step ${event.step}` : ''
         }`,
       );

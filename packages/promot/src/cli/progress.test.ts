@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { duration, gigabytes, grouped, Progress, stopProgress } from './progress.js';
+import { duration, gigabytes, Progress, stopProgress, thousands } from './progress.js';
 
 beforeEach(() => vi.useFakeTimers());
 afterEach(() => vi.useRealTimers());
@@ -55,6 +55,6 @@ test('stopProgress ends a bar that nobody else ends', () => {
 
 test('times and sizes', () => {
   expect([0, 59.4, 200, 7500].map(duration)).toEqual(['0 s', '59 s', '3 min 20 s', '2 h 5 min']);
-  expect([0, 12, 123, 1234, 134_515_008].map(grouped)).toEqual(['0', '12', '123', '1,234', '134,515,008']);
+  expect([0, 12, 123, 1234, 134_515_008].map(thousands)).toEqual(['0', '12', '123', '1,234', '134,515,008']);
   expect([5e6, 2.5e9].map(gigabytes)).toEqual(['5 MB', '2.50 GB']);
 });

@@ -98,7 +98,7 @@ export class Progress {
 }
 
 /** A whole number as people read it: 1,234,567. (`toLocaleString` takes some hundredths of a second the first time.) */
-export function grouped(number: number): string {
+export function thousands(number: number): string {
   return String(number).replaceAll(/\B(?=(\d{3})+$)/gu, ',');
 }
 
