@@ -15,6 +15,7 @@
 
 #include "dispatch.h"
 #include "distributed.h"
+#include "give-back.h"
 #include "profile.h"
 #include "state.h"
 
@@ -61,18 +62,18 @@ Napi::Value toData(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value shape(const Napi::CallbackInfo& info) {
-  const auto& tensor = State::of(info.Env()).get(info[0]);
+  const auto& tensor = State::of(info.Env()).outline(info[0]);
   auto array = Napi::Array::New(info.Env(), tensor.dim());
   for (int64_t i = 0; i < tensor.dim(); ++i) array.Set(static_cast<uint32_t>(i), Napi::Number::New(info.Env(), static_cast<double>(tensor.size(i))));
   return array;
 }
 
 Napi::Value dtype(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), scalarTypeName(State::of(info.Env()).get(info[0]).scalar_type()));
+  return Napi::String::New(info.Env(), scalarTypeName(State::of(info.Env()).outline(info[0]).scalar_type()));
 }
 
 Napi::Value device(const Napi::CallbackInfo& info) {
-  return Napi::String::New(info.Env(), State::of(info.Env()).get(info[0]).device().str());
+  return Napi::String::New(info.Env(), State::of(info.Env()).outline(info[0]).device().str());
 }
 
 /** alias(tensor): a second handle to the same tensor, which outlives the first. */
@@ -83,9 +84,13 @@ Napi::Value alias(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value dispose(const Napi::CallbackInfo& info) {
-  if (!info[0].IsBigInt()) throw std::invalid_argument("expected a tensor");
-  bool lossless;
-  return Napi::Boolean::New(info.Env(), State::of(info.Env()).drop(info.Env(), info[0].As<Napi::BigInt>().Int64Value(&lossless)));
+  return Napi::Boolean::New(info.Env(), State::of(info.Env()).drop(info.Env(), handleOf(info[0])));
+}
+
+/** report(tensor): no scope frees it, so V8 is to know of its memory. */
+Napi::Value report(const Napi::CallbackInfo& info) {
+  State::of(info.Env()).report(info.Env(), handleOf(info[0]));
+  return info.Env().Undefined();
 }
 
 /** newestTensor(): the handle that was given out last. */
@@ -95,31 +100,29 @@ Napi::Value newestTensor(const Napi::CallbackInfo& info) {
 
 /** liveTensors(after): how many handles given out after that one are in use. */
 Napi::Value liveTensors(const Napi::CallbackInfo& info) {
-  if (!info[0].IsBigInt()) throw std::invalid_argument("expected a tensor");
-  bool lossless;
-  int64_t after = info[0].As<Napi::BigInt>().Int64Value(&lossless);
+  const int64_t after = handleOf(info[0]);
   double live = 0;
   for (const auto& [handle, entry] : State::of(info.Env()).tensors) live += handle > after;
   return Napi::Number::New(info.Env(), live);
 }
 
 Napi::Value requiresGrad(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), State::of(info.Env()).get(info[0]).requires_grad());
+  return Napi::Boolean::New(info.Env(), State::of(info.Env()).outline(info[0]).requires_grad());
 }
 
 Napi::Value setRequiresGrad(const Napi::CallbackInfo& info) {
-  State::of(info.Env()).get(info[0]).set_requires_grad(info[1].As<Napi::Boolean>().Value());
+  State::of(info.Env()).outline(info[0]).set_requires_grad(info[1].As<Napi::Boolean>().Value());
   return info.Env().Undefined();
 }
 
 /** gradOf(tensor): its accumulated gradient, or null. */
 Napi::Value gradOf(const Napi::CallbackInfo& info) {
   State& state = State::of(info.Env());
-  return state.put(info.Env(), state.get(info[0]).grad());
+  return state.put(info.Env(), state.outline(info[0]).grad());
 }
 
 Napi::Value clearGrad(const Napi::CallbackInfo& info) {
-  State::of(info.Env()).get(info[0]).mutable_grad().reset();
+  State::of(info.Env()).outline(info[0]).mutable_grad().reset();
   return info.Env().Undefined();
 }
 
@@ -199,6 +202,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   add("device", guarded<device>);
   add("alias", guarded<alias>);
   add("dispose", guarded<dispose>);
+  add("report", guarded<report>);
+  add("giveBack", guarded<giveBack>);
+  add("standIn", guarded<standIn>);
   add("newestTensor", guarded<newestTensor>);
   add("liveTensors", guarded<liveTensors>);
   add("requiresGrad", guarded<requiresGrad>);

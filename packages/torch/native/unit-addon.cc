@@ -2,5 +2,6 @@
 #include "addon.cc"
 #include "dispatch.cc"
 #include "distributed.cc"
+#include "give-back.cc"
 #include "private.cc"
 #include "profile.cc"

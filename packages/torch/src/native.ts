@@ -18,6 +18,9 @@ interface Native {
   device(tensor: Handle): string;
   alias(tensor: Handle): Handle;
   dispose(tensor: Handle): boolean;
+  report(tensor: Handle): void;
+  giveBack(tensor: Handle, packed: Handle): boolean;
+  standIn(tensor: Handle): Handle | null;
   newestTensor(): Handle;
   liveTensors(after: Handle): number;
   requiresGrad(tensor: Handle): boolean;

@@ -2,8 +2,10 @@
 import { noGrad } from './autograd.js';
 import { ones } from './creation.js';
 import { embedding, linear, rmsNorm } from './functional.js';
+import { native } from './native.js';
+import { trimMemory } from './runtime.js';
 import { keep, scope } from './scope.js';
-import { type DType, op, type Tensor } from './tensor.js';
+import { type DType, op, Tensor } from './tensor.js';
 
 /**
  * The parameters of a model by their checkpoint names, in a fixed order. Layers hold the very same tensors, so a
@@ -60,19 +62,27 @@ export class Linear {
   #packed: Tensor | undefined;
   /** The transposed weight, packed: for the gradient of x. */
   #packedTransposed: Tensor | undefined;
+  /** The number of rows that the weight was packed for last. */
+  #layout: number | undefined;
   constructor(
     /** [O, I] */
     readonly weight: Tensor,
     /** [O] */
     readonly bias?: Tensor,
+    /** Whether something else reads the weight, too: the table of embeddings, where the output layer is tied to it. */
+    readonly isShared = false,
   ) {}
   /** See `withPackedWeights`. Returns whether there was something to do. */
   pack(gradient: boolean): boolean {
     if (this.#packed || this.weight.device !== 'cpu' || !packs(this.weight.dtype)) return false;
     const rows = gradient ? packedRows.training : packedRows.generation;
-    this.#packed = keep(packedWeight(this.weight, rows));
+    // Where nobody has read the weight since the last time, its packed copy is still there.
+    const there = this.#layout === rows ? native.standIn(this.weight.handle) : null;
+    this.#packed = keep(there === null ? packedWeight(this.weight, rows) : new Tensor(there));
+    this.#layout = rows;
     if (gradient)
       this.#packedTransposed = keep(scope(() => packedWeight(this.weight.transpose(0, 1).contiguous(), rows)));
+    if (!this.isShared) native.giveBack(this.weight.handle, this.#packed.handle);
     return true;
   }
   unpack(): void {
@@ -97,10 +107,12 @@ export class Linear {
 }
 
 /**
- * Runs `body` with a second copy of the layers' weights, laid out once as the processor's products read them: they then
- * take less time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each product would lay the weights
- * out anew. The weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that
- * takes a third copy. Where libtorch cannot do it, nothing is laid out; a layer that is packed already stays as it is.
+ * Runs `body` with the layers' weights laid out once as the processor's products read them. The products then take less
+ * time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each would lay the weights out anew. The
+ * weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that takes a second
+ * copy, laid out for it. Where libtorch cannot do it, nothing is laid out. A layer that is packed already stays as it is.
+ *
+ * The weights' own memory is given back, and made anew, with the same bits, when somebody reads them (native/give-back.cc).
  */
 export async function withPackedWeights<T>(
   layers: Iterable<Linear>,
@@ -109,9 +121,12 @@ export async function withPackedWeights<T>(
 ): Promise<T> {
   const packed: Linear[] = [];
   try {
+    // The largest first: while they are laid out their memory is held more than once, and the others then fit into it.
+    const bySize = [...layers].sort((a, b) => b.weight.numel - a.weight.numel);
     noGrad(() => {
-      for (const layer of layers) if (layer.pack(gradient)) packed.push(layer);
+      for (const layer of bySize) if (layer.pack(gradient)) packed.push(layer);
     });
+    trimMemory();
     return await body();
   } finally {
     for (const layer of packed) layer.unpack();

@@ -46,6 +46,7 @@ export class Tensor {
 
   /** Lets the garbage collector free the tensor where no scope does. */
   guard(): void {
+    native.report(this.handle);
     abandoned.register(this, this.handle, this);
   }
 

@@ -108,12 +108,12 @@ export abstract class Weights {
   head(embedding: Tensor, std: number, tied: boolean, module = 'lm_head'): Linear {
     const name = `${module}.weight`;
     this.#places.set(module, { stack: 'decoder', parts: [{ role: 'head', rows: embedding.size(0) }] });
-    if (tied && !this.stores(name)) return new Linear(embedding);
+    if (tied && !this.stores(name)) return new Linear(embedding, undefined, true);
     const head = this.take(name, embedding.shape, std);
     const isSame = () => noGrad(() => scope(() => this.values(head).equal(this.values(embedding))));
     if (!tied || !isSame()) return new Linear(head);
     this.forget(name);
-    return new Linear(embedding);
+    return new Linear(embedding, undefined, true);
   }
   /** With `offset` 1 the norm multiplies by 1 + weight, and the weight starts at 0. */
   norm(name: string, width: number, epsilon: number, offset: 0 | 1 = 0): RMSNorm {

@@ -154,9 +154,9 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
   const seconds = (settings.steps * config.batchSize * passes * perExample) / (operationsPerSecond * efficiency);
 
   const bytes = config.precision === 'bf16' ? 2 : 4;
-  // Frozen layers are laid out twice more for the processor's products.
+  // Frozen layers are laid out twice for the processor's products, and not held as they are.
   const linear = (sizes.source + sizes.target) * bytes;
-  const packed = trainsModel || linear > mostPacked ? 0 : 2 * linear;
+  const packed = trainsModel || linear > mostPacked ? 0 : linear;
   const weights = sizes.all * bytes + packed + promptRows * sizes.width * 4;
   const gradients = trainedParameters * (trainsModel ? bytes : 4);
   const moments = { adamw: 2, sgd: 0, adafactor: trainsModel ? 0.01 : 1 }[settings.optimizer];

@@ -123,7 +123,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
   }
 }
 
-/** More than this many bytes of weights are not laid out a second and third time. */
+/** More than this many bytes of weights are not laid out twice in place of once. */
 export const mostPacked = 1e9;
 
 /**

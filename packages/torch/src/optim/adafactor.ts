@@ -3,8 +3,9 @@
 import { full } from '../creation.js';
 import { cat } from '../functional.js';
 import type { Parameters } from '../nn.js';
+import { scope } from '../scope.js';
 import { call, type Tensor } from '../tensor.js';
-import { Optimizer, type Slots } from './optimizer.js';
+import { type Move, Optimizer, type Slots } from './optimizer.js';
 
 export interface AdafactorOptions {
   /**
@@ -64,7 +65,11 @@ export class Adafactor extends Optimizer {
     this.#options = { factored: true, scaleByParameter: true, fused: true, firstStep: 0, ...own };
   }
 
-  protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
+  protected override update(moves: readonly Move[], learningRate: number): void {
+    for (const move of moves) scope(() => this.#move(move, learningRate));
+  }
+
+  #move({ name, parameter, gradient }: Move, learningRate: number): void {
     const decay = 1 - (this.#options.firstStep + this.steps + 1) ** -decayExponent;
     const divided = this.#pieces?.shapeOf(name);
     const shape = divided ?? parameter.shape;

@@ -1,8 +1,8 @@
 // AdamW (Loshchilov and Hutter 2019), as torch.optim.AdamW.
 
 import type { Parameters } from '../nn.js';
-import { call, op, type Tensor } from '../tensor.js';
-import { Optimizer } from './optimizer.js';
+import { call, op } from '../tensor.js';
+import { type Move, Optimizer } from './optimizer.js';
 
 export interface AdamWOptions {
   /** Decay of the first moment. Default 0.9. */
@@ -23,14 +23,16 @@ export class AdamW extends Optimizer {
     this.#options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0, ...options };
   }
 
-  protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
+  protected override update(moves: readonly Move[], learningRate: number): void {
+    const [{ parameter }] = moves as [Move];
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
-    const first = this.slot(name, 'first');
-    const second = this.slot(name, 'second');
-    const t = this.steps + 1;
-    // All tensors are lists of one. No second moment's maximum is kept; libtorch wants the step as a tensor.
-    const step = op('aten::new_full', parameter, [], t, 'float32');
-    const lists = [[parameter], [gradient], [first], [second], [], [step]];
+    const of = (kind: string) => moves.map(({ name }) => this.slot(name, kind));
+    // libtorch wants the step as a tensor, one for each parameter. No second moment's maximum is kept.
+    const step = op('aten::new_full', parameter, [], this.steps + 1, 'float32');
+    const lists = [
+      ...[moves.map((move) => move.parameter), moves.map((move) => move.gradient), of('first'), of('second')],
+      ...[[], moves.map(() => step)],
+    ];
     call('aten::_fused_adamw_', ...lists, learningRate, beta1, beta2, weightDecay, epsilon, false, false);
   }
 }

@@ -11,6 +11,16 @@ import { op, type Tensor } from '../tensor.js';
  */
 export type Slots = Readonly<Record<string, readonly number[]>>;
 
+/** A parameter and its gradient, both fp32. Nobody needs the gradient afterwards. */
+export interface Move {
+  readonly name: string;
+  readonly parameter: Tensor;
+  readonly gradient: Tensor;
+}
+
+/** Parameters of about so many numbers are moved together: their gradients may be copies. */
+const movedTogether = 1 << 22;
+
 /**
  * Base of the optimizers. A parameter in a 16-bit type gets an fp32 master copy here: updates are added to the master,
  * and the parameter is its rounding. `step` needs gradients in `grad` and clears them.
@@ -40,15 +50,18 @@ export abstract class Optimizer {
    */
   step(learningRate: number, gradientScale = 1): void {
     noGrad(() => {
-      for (const [name, parameter] of this.parameters) {
+      for (const group of this.#groups()) {
         scope(() => {
-          const gradient = parameter.grad;
-          if (!gradient) return;
-          const wide = gradientScale === 1 ? gradient.float() : gradient.float().mul(gradientScale);
-          parameter.clearGrad();
-          const master = this.#masters.get(name);
-          this.update(name, master ?? parameter, wide, learningRate);
-          if (master) parameter.copy_(master);
+          const moves = group.flatMap(([name, parameter]): Move[] => {
+            const own = parameter.grad;
+            if (!own) return [];
+            parameter.clearGrad();
+            const gradient = gradientScale === 1 ? own.float() : own.float().mul(gradientScale);
+            return [{ name, parameter: this.#masters.get(name) ?? parameter, gradient }];
+          });
+          this.update(moves, learningRate);
+          for (const { name, parameter } of moves)
+            if (this.#masters.has(name)) this.parameters.get(name)!.copy_(parameter);
         });
       }
     });
@@ -89,8 +102,23 @@ export abstract class Optimizer {
     this.#state.clear();
   }
 
-  /** Moves `parameter` (fp32) in place. `gradient` is fp32 and not needed afterwards. */
-  protected abstract update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void;
+  /** Moves parameters in place. */
+  protected abstract update(moves: readonly Move[], learningRate: number): void;
+
+  /** The parameters in their order, in groups of about as many numbers. */
+  #groups(): [name: string, parameter: Tensor][][] {
+    const groups: [string, Tensor][][] = [];
+    let numbers = Number.POSITIVE_INFINITY;
+    for (const entry of this.parameters) {
+      if (numbers >= movedTogether) {
+        groups.push([]);
+        numbers = 0;
+      }
+      groups.at(-1)!.push(entry);
+      numbers += entry[1].numel;
+    }
+    return groups;
+  }
 
   /** A state tensor of this parameter, of a kind that the constructor named. */
   protected slot(name: string, kind: string): Tensor {

@@ -1,7 +1,7 @@
 // Stochastic gradient descent with momentum, as torch.optim.SGD.
 import type { Parameters } from '../nn.js';
-import type { Tensor } from '../tensor.js';
-import { Optimizer, type Slots } from './optimizer.js';
+import { scope } from '../scope.js';
+import { type Move, Optimizer, type Slots } from './optimizer.js';
 
 export interface SgdOptions {
   /** Default 0: no momentum. */
@@ -18,7 +18,11 @@ export class Sgd extends Optimizer {
     this.#options = { momentum: 0, weightDecay: 0, ...options };
   }
 
-  protected override update(name: string, parameter: Tensor, gradient: Tensor, learningRate: number): void {
+  protected override update(moves: readonly Move[], learningRate: number): void {
+    for (const move of moves) scope(() => this.#move(move, learningRate));
+  }
+
+  #move({ name, parameter, gradient }: Move, learningRate: number): void {
     const { momentum, weightDecay } = this.#options;
     const decayed = weightDecay ? gradient.add(parameter, weightDecay) : gradient;
     if (momentum === 0) {

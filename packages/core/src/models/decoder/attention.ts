@@ -118,7 +118,7 @@ export class Attention {
         const [before, of] = prefix.map((t) => t.expand(query.size(0), -1, -1, -1)) as KeysAndValues;
         [keys, values] = [cat([before, keys], 2), cat([of, values], 2)];
       }
-      const mixed = this.#attend(query, this.#share(keys), this.#share(values), mask);
+      const mixed = this.#attendInGroups(query, keys, values, mask);
       const all = mask.ragged ? toTokens(mixed, mask.ragged) : mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1);
       return this.#output.forward(placesOf(all, wanted));
     });
@@ -216,10 +216,25 @@ export class Attention {
     return x.reshape(x.size(0), x.size(1), heads, -1).transpose(1, 2);
   }
 
+  /** Query [B, H, L, D], keys and values [B, G, S, D] -> [B, H, L, D]. */
+  #attendInGroups(query: Tensor, keys: Tensor, values: Tensor, mask: Mask): Tensor {
+    const [b, h, l, d] = query.shape as [number, number, number, number];
+    const groups = this.#groups;
+    if (groups === h) return this.#attend(query, keys, values, mask);
+    // Groups stand side by side as if they were rows of the batch, so that keys are not copied for each head. Rows with a
+    // mask of their own would need a copy of it for each group; kernels of a GPU were not tried with such keys.
+    if ((mask.bias?.size(0) ?? 1) > 1 || query.device !== 'cpu')
+      return this.#attend(query, this.#share(keys), this.#share(values), mask);
+    return scope(() => {
+      const shared = (x: Tensor) => x.reshape(b * groups, 1, -1, d).expand(b * groups, h / groups, -1, -1);
+      const grouped = query.reshape(b * groups, h / groups, l, d);
+      return this.#attend(grouped, shared(keys), shared(values), mask).reshape(b, h, l, d);
+    });
+  }
+
   /** [B, G, L, D] -> [B, H, L, D] */
   #share(x: Tensor): Tensor {
     const repeats = this.#heads / this.#groups;
-    if (repeats === 1) return x;
     const [b, g, l, d] = x.shape as [number, number, number, number];
     return x
       .unsqueeze(2)
