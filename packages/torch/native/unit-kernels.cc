@@ -7,3 +7,4 @@
 #include "gate.cc"
 #include "rms-norm.cc"
 #include "rotate.cc"
+#include "unpack-bits.cc"

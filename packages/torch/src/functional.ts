@@ -180,6 +180,37 @@ function quarterTurnOfPairs(x: Tensor): Tensor {
   return stack([pairs.select(4, 1).neg(), pairs.select(4, 0)], 4).reshape(...x.shape);
 }
 
+/**
+ * Numbers of some bits each, in rows of `width` bytes: the lowest bits of a row's bytes are the first numbers, the next
+ * ones those behind.
+ */
+export interface BitParts {
+  /** uint8 [N blocks, count]; int8 for signed bytes. */
+  readonly bytes: Tensor;
+  readonly width: number;
+  readonly bits: 1 | 2 | 4 | 8;
+}
+
+/** What `unpackBits` reads. */
+export interface BitBlocks {
+  readonly low: BitParts;
+  /** Bits above those of `low`, of the same numbers. Default: none. */
+  readonly high?: BitParts;
+  /** Taken off each number. Default 0. */
+  readonly offset?: number;
+  /** float32 [N, groups], contiguous: of each group of a block's numbers, which are as many in all groups. */
+  readonly scale: Tensor;
+  /** As `scale`. Default: nothing is added. */
+  readonly plus?: Tensor;
+}
+
+/** Writes q scale + plus into `out` [N, numbers of a block], float32 on the CPU; each operation is rounded. */
+export function unpackBits(out: Tensor, { low, high, offset = 0, scale, plus }: BitBlocks): void {
+  // One pass (native/unpack-bits.cc).
+  const above = [high?.bytes ?? null, high?.width ?? 1, high?.bits ?? 8] as const;
+  call('promot::unpack_bits_', out, low.bytes, low.width, low.bits, ...above, offset, scale, plus ?? null);
+}
+
 /** True where every element of every tensor is finite. */
 export function allFinite(tensors: readonly Tensor[]): boolean {
   // A sum reads once what `isfinite` goes over several times. Where it is finite all its numbers are; else some of them

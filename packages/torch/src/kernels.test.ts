@@ -1,10 +1,12 @@
-// The gate and the rotation in one pass (native/gate.cc, native/rotate.cc) beside libtorch's own operators, and the
-// check of numbers by their sum.
+// The gate, the rotation and numbers of some bits in one pass (native/gate.cc, native/rotate.cc, native/unpack-bits.cc)
+// beside libtorch's own operators, and the check of numbers by their sum.
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { expectSameBits } from '../test/threads.js';
 import {
   allFinite,
+  type BitBlocks,
+  type BitParts,
   cat,
   type DType,
   gated,
@@ -17,9 +19,12 @@ import {
   randn,
   rotate,
   scope,
+  stack,
   type Tensor,
   tensor,
   threads,
+  uniform,
+  unpackBits,
   zeros,
 } from './index.js';
 
@@ -126,6 +131,65 @@ describe('the rotation is the plain formula', () => {
       expect(() => rotate(ones([1, 1, 3, 4]), ones([1, 1, 2, 4]), ones([1, 1, 2, 4]), 'halves')).toThrow(
         '[B or 1, 1, L, W]',
       );
+    });
+  });
+});
+
+describe('numbers of some bits are the plain formula, bit for bit', () => {
+  /** [N, count] random bytes, within wider rows. */
+  const bytesOf = (n: number, count: number, seed: number) =>
+    uniform([n, count + 3], 0, 256, seed)
+      .to('uint8')
+      .narrow(1, 1, count);
+  const plainParts = ({ bytes, width, bits }: BitParts) => {
+    const rows = bytes.to('int32').reshape(bytes.size(0), -1, width);
+    const parts = Array.from({ length: 8 / bits }, (_, i) => rows.floorDivide(2 ** (bits * i)).remainder(2 ** bits));
+    return stack(parts, 2).reshape(bytes.size(0), -1);
+  };
+  const plain = ({ low, high, offset = 0, scale, plus }: BitBlocks) => {
+    const q = high ? plainParts(low).add(plainParts(high), 2 ** low.bits) : plainParts(low);
+    const scaled = q.sub(offset).float().view(scale.size(0), scale.size(1), -1).mul(scale.unsqueeze(-1));
+    return (plus ? scaled.add(plus.unsqueeze(-1)) : scaled).view(scale.size(0), -1);
+  };
+  const unpacked = (blocks: BitBlocks, numbers: number) => {
+    const out = zeros([blocks.scale.size(0), numbers]);
+    unpackBits(out, blocks);
+    return out;
+  };
+  // Bits, groups, and whether there are bits above, an offset, something to add.
+  const cases = [
+    { bits: 4, groups: 1, high: false, offset: 8, plus: false },
+    { bits: 4, groups: 8, high: true, offset: 0, plus: true },
+    { bits: 2, groups: 16, high: true, offset: 4, plus: false },
+    { bits: 1, groups: 2, high: false, offset: 1, plus: true },
+  ] as const;
+  test.each(cases)('$bits bits, $groups groups, above $high, offset $offset, added $plus', (one) => {
+    scope(() => {
+      const [n, numbers] = [50, 256];
+      const blocks: BitBlocks = {
+        low: { bytes: bytesOf(n, (numbers * one.bits) / 8, 1), width: 32, bits: one.bits },
+        ...(one.high && { high: { bytes: bytesOf(n, numbers / 8, 2), width: 16, bits: 1 as const } }),
+        offset: one.offset,
+        scale: randn([n, one.groups], 3),
+        ...(one.plus && { plus: randn([n, one.groups], 4) }),
+      };
+      expect(unpacked(blocks, numbers).equal(plain(blocks))).toBe(true);
+      expectSameBits(() => [unpacked(blocks, numbers)]);
+    });
+  });
+
+  test('signed bytes; what does not fit together is refused', () => {
+    scope(() => {
+      const bytes = bytesOf(3, 32, 1).viewDtype('int8');
+      const scale = randn([3, 1], 2);
+      const low = { bytes, width: 32, bits: 8 } as const;
+      expect(unpacked({ low, scale }, 32).equal(bytes.float().mul(scale))).toBe(true);
+      expect(() => unpacked({ low, scale }, 33)).toThrow('one part of 1, 2, 4 or 8 bits for each number');
+      expect(() => unpacked({ low: { ...low, width: 5 }, scale }, 32)).toThrow('rows of `width`');
+      expect(() => unpacked({ low, scale: randn([3, 5], 2) }, 32)).toThrow('scales are float32 [N, groups]');
+      expect(() => unpacked({ low, scale, plus: randn([3, 2], 2) }, 32)).toThrow('scales are float32 [N, groups]');
+      expect(() => unpacked({ low, scale: randn([2, 1], 2) }, 32)).toThrow();
+      expect(() => unpacked({ low, high: low, scale }, 32)).toThrow('signed bytes alone');
     });
   });
 });

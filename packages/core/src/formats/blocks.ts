@@ -1,15 +1,15 @@
 // What the readers of ggml's block formats share: bytes of many blocks as tensors, taken apart by libtorch's operators.
 // Shapes: N blocks.
-import { op, stack, type Tensor, tensor, withDevice } from '@promot/torch';
+import { type BitBlocks, type BitParts, op, stack, type Tensor, tensor, withDevice } from '@promot/torch';
 
-/** The numbers of N blocks: q scale + plus, computed in float32 as ggml does it. */
-export interface Unpacked {
+/** The numbers of N blocks, computed in float32 as ggml does it: bits with their scales, or q scale. */
+export type Unpacked = BitBlocks | Scaled;
+
+export interface Scaled {
   /** Whole numbers or entries of a table, [N, ...] in the order of the block's numbers. */
   readonly q: Tensor;
   /** [N, groups], each for as many numbers of the block; absent: 1. */
   readonly scale?: Tensor;
-  /** As `scale`; absent: 0. */
-  readonly plus?: Tensor;
 }
 
 /** Reads blocks, uint8 [N, bytes of a block]. */
@@ -20,16 +20,24 @@ export function bytesAt(blocks: Tensor, at: number, count: number): Tensor {
   return blocks.narrow(1, at, count);
 }
 
+/** `count` bytes of each block from byte `at` on, in rows of `width`, that hold parts of `bits` bits. */
+export function bitsAt(blocks: Tensor, at: number, count: number, width: number, bits: BitParts['bits']): BitParts {
+  return { bytes: bytesAt(blocks, at, count), width, bits };
+}
+
 /** As `bytesAt`, seen as int8: [N, count]. */
 export function int8At(blocks: Tensor, at: number, count: number): Tensor {
   return bytesAt(blocks, at, count).viewDtype('int8');
 }
 
-/** Half-precision numbers, little-endian, as float32: [N, count]. */
+/**
+ * Half-precision numbers, little-endian, as float32: [N, count]. They begin at an even byte of memory, and so do all
+ * blocks that hold some.
+ */
 export function halvesAt(blocks: Tensor, at: number, count = 1): Tensor {
-  return bytesAt(blocks, at, 2 * count)
-    .clone()
+  return blocks
     .viewDtype('float16')
+    .narrow(1, at / 2, count)
     .to('float32');
 }
 

@@ -1,7 +1,8 @@
 // ggml's block formats as float32 numbers (layouts: ggml-common.h; formulas: ggml-quants.c, dequantize_row_*).
-import { cat, type DType, noGrad, op, scope, type Tensor } from '@promot/torch';
+import { type BitBlocks, cat, type DType, noGrad, op, scope, type Tensor, unpackBits } from '@promot/torch';
 import {
   and,
+  bitsAt,
   bytesAt,
   halvesAt,
   int8At,
@@ -24,7 +25,7 @@ const atOnce = 1 << 20;
  * The numbers of a tensor: float32 of this shape, on the CPU, in memory of their own.
  *
  * @param type the tensor's type.
- * @param bytes its blocks, one after the other: uint8, one dimension.
+ * @param bytes its blocks, one after the other: uint8, one dimension; they begin at an even place of their storage.
  */
 export function dequantize(type: GgufType, bytes: Tensor, shape: readonly number[]): Tensor {
   return noGrad(() =>
@@ -43,13 +44,15 @@ export function dequantize(type: GgufType, bytes: Tensor, shape: readonly number
   );
 }
 
-/** Each operator rounds once, as ggml's plain C does. */
-function write({ q, scale, plus }: Unpacked, out: Tensor): void {
+function write(unpacked: Unpacked, out: Tensor): void {
+  if ('low' in unpacked) {
+    unpackBits(out, unpacked);
+    return;
+  }
+  const { q, scale } = unpacked;
   out.view(...q.shape).copy_(q);
   // Groups of [N, groups, numbers]
-  const grouped = (groups: Tensor) => out.view(...groups.shape, -1);
-  if (scale) grouped(scale).mul_(scale.unsqueeze(-1));
-  if (plus) grouped(plus).add_(plus.unsqueeze(-1));
+  if (scale) out.view(...scale.shape, -1).mul_(scale.unsqueeze(-1));
 }
 
 /** What each 4 bits of the FP4 formats mean, doubled (e2m1). */
@@ -67,31 +70,22 @@ const readers: Readonly<Record<GgufType, Reader>> = {
   F16: plain('float16'),
   BF16: plain('bfloat16'),
   /** 32 numbers: scale d (half), 32 int8; x = d q. */
-  Q8_0: (blocks) => ({ q: int8At(blocks, 2, 32), scale: halvesAt(blocks, 0) }),
+  Q8_0: (blocks) => ({ low: { bytes: int8At(blocks, 2, 32), width: 32, bits: 8 }, scale: halvesAt(blocks, 0) }),
   /** 32 numbers: d (half), 16 bytes with two 4-bit q each; x = d (q - 8). */
-  Q4_0: (blocks) => ({
-    q: partsOf(bytesAt(blocks, 2, 16), 4)
-      .viewDtype('int8')
-      .sub(8),
-    scale: halvesAt(blocks, 0),
-  }),
+  Q4_0: (blocks) => ({ low: bitsAt(blocks, 2, 16, 16, 4), offset: 8, scale: halvesAt(blocks, 0) }),
   /** As Q4_0 with a minimum m (half) after d; x = d q + m. */
-  Q4_1: (blocks) => ({
-    q: partsOf(bytesAt(blocks, 4, 16), 4),
-    scale: halvesAt(blocks, 0),
-    plus: halvesAt(blocks, 2),
-  }),
+  Q4_1: (blocks) => ({ low: bitsAt(blocks, 4, 16, 16, 4), scale: halvesAt(blocks, 0), plus: halvesAt(blocks, 2) }),
   /** As Q4_0 with the fifth bits of all 32 q in 4 bytes after d; x = d (q - 16). */
-  Q5_0: (blocks) => ({ q: fiveBits(blocks, 2).viewDtype('int8').sub(16), scale: halvesAt(blocks, 0) }),
+  Q5_0: (blocks) => ({ ...fiveBits(blocks, 2), offset: 16, scale: halvesAt(blocks, 0) }),
   /** As Q5_0 with a minimum m (half) after d; x = d q + m. */
-  Q5_1: (blocks) => ({ q: fiveBits(blocks, 4), scale: halvesAt(blocks, 0), plus: halvesAt(blocks, 2) }),
+  Q5_1: (blocks) => ({ ...fiveBits(blocks, 4), scale: halvesAt(blocks, 0), plus: halvesAt(blocks, 2) }),
   /**
    * 256 numbers: sixteen 4-bit scales and minima, 64 bytes of 2-bit q, d and dmin (half); x = d scale q - dmin minimum.
    */
   Q2_K(blocks) {
     const scales = bytesAt(blocks, 0, 16);
     return {
-      q: partsOf(bytesAt(blocks, 16, 64).view(-1, 2, 32), 2),
+      low: bitsAt(blocks, 16, 64, 32, 2),
       scale: and(scales, 15).float().mul(halvesAt(blocks, 80)),
       plus: shiftRight(scales, 4).float().mul(halvesAt(blocks, 82)).neg(),
     };
@@ -106,30 +100,31 @@ const readers: Readonly<Record<GgufType, Reader>> = {
       partsOf(bytesAt(blocks, 104, 4), 2).view(-1, 16),
       4,
     );
-    const low = partsOf(bytesAt(blocks, 32, 64).view(-1, 2, 32), 2).view(-1, 256);
-    const q = withBits(low, partsOf(bytesAt(blocks, 0, 32), 1).view(-1, 256), 2);
-    return { q: q.viewDtype('int8').sub(4), scale: scales.float().sub(32).mul(halvesAt(blocks, 108)) };
+    return {
+      low: bitsAt(blocks, 32, 64, 32, 2),
+      high: bitsAt(blocks, 0, 32, 32, 1),
+      offset: 4,
+      scale: scales.float().sub(32).mul(halvesAt(blocks, 108)),
+    };
   },
   /**
    * 256 numbers: d and dmin (half), eight 6-bit scales and minima in 12 bytes, 128 bytes of 4-bit q.
    * Groups of 32; x = d scale q - dmin minimum. 32 bytes hold two groups: the even one in the lower halves.
    */
-  Q4_K: (blocks) => ({ q: partsOf(bytesAt(blocks, 16, 128).view(-1, 4, 32), 4), ...scalesAndMinima(blocks) }),
+  Q4_K: (blocks) => ({ low: bitsAt(blocks, 16, 128, 32, 4), ...scalesAndMinima(blocks) }),
   /** As Q4_K with 32 bytes of fifth bits (a bit for each group) in front of the q. */
-  Q5_K(blocks) {
-    const low = partsOf(bytesAt(blocks, 48, 128).view(-1, 4, 32), 4).view(-1, 8, 32);
-    return { q: withBits(low, partsOf(bytesAt(blocks, 16, 32), 1), 4), ...scalesAndMinima(blocks) };
-  },
+  Q5_K: (blocks) => ({
+    low: bitsAt(blocks, 48, 128, 32, 4),
+    high: bitsAt(blocks, 16, 32, 32, 1),
+    ...scalesAndMinima(blocks),
+  }),
   /** 256 numbers: 128 bytes of lower 4 bits, 64 of upper 2 bits, 16 int8 scales, d (half); x = d scale (q - 32). */
-  Q6_K(blocks) {
-    // Two parts of 128 numbers, each of four rows of 32.
-    const low = partsOf(bytesAt(blocks, 0, 128).view(-1, 2, 64), 4).view(-1, 2, 4, 32);
-    const high = partsOf(bytesAt(blocks, 128, 64).view(-1, 2, 32), 2);
-    return {
-      q: withBits(low, high, 4).viewDtype('int8').sub(32),
-      scale: int8At(blocks, 192, 16).float().mul(halvesAt(blocks, 208)),
-    };
-  },
+  Q6_K: (blocks) => ({
+    low: bitsAt(blocks, 0, 128, 64, 4),
+    high: bitsAt(blocks, 128, 64, 32, 2),
+    offset: 32,
+    scale: int8At(blocks, 192, 16).float().mul(halvesAt(blocks, 208)),
+  }),
   /** 256 numbers of -1, 0, 1: 52 bytes of 5 ternary digits (the last 4 bytes: of 4), d (half). */
   TQ1_0(blocks) {
     // A byte is a fraction of 256 in base 3; the product moves the digit in front of the point.
@@ -144,12 +139,7 @@ const readers: Readonly<Record<GgufType, Reader>> = {
     return { q: shiftRight(cat(digits, 1), 8).sub(1), scale: halvesAt(blocks, 52) };
   },
   /** 256 numbers of -1, 0, 1 (2): 64 bytes of 2-bit q, d (half); x = d (q - 1). */
-  TQ2_0: (blocks) => ({
-    q: partsOf(bytesAt(blocks, 0, 64).view(-1, 2, 32), 2)
-      .viewDtype('int8')
-      .sub(1),
-    scale: halvesAt(blocks, 64),
-  }),
+  TQ2_0: (blocks) => ({ low: bitsAt(blocks, 0, 64, 32, 2), offset: 1, scale: halvesAt(blocks, 64) }),
   /** 32 numbers: a power of two (e8m0), 16 bytes with two FP4 each. */
   MXFP4: (blocks) => ({
     q: rowsOf(table(FP4), partsOf(bytesAt(blocks, 1, 16), 4)).view(-1, 32),
@@ -170,10 +160,10 @@ const TERNARY = [
   [48, 4, 4],
 ] as const;
 
-/** q of 5 bits, [N, 32]: from byte `at` on 4 bytes with the fifth bits, then 16 bytes with two lower halves each. */
-function fiveBits(blocks: Tensor, at: number): Tensor {
-  const low = partsOf(bytesAt(blocks, at + 4, 16), 4).view(-1, 32);
-  return withBits(low, partsBeside(bytesAt(blocks, at, 4), 1), 4);
+/** 32 q of 5 bits: from byte `at` on 4 bytes with the fifth bits, then 16 bytes with two lower halves each. */
+function fiveBits(blocks: Tensor, at: number): Pick<BitBlocks, 'low' | 'high'> {
+  const fifth = partsBeside(bytesAt(blocks, at, 4), 1);
+  return { low: bitsAt(blocks, at + 4, 16, 16, 4), high: { bytes: fifth, width: 32, bits: 8 } };
 }
 
 /** d scale and -dmin minimum of the eight groups of Q4_K or Q5_K (get_scale_min_k4). */

@@ -133,7 +133,10 @@ class Pages {
     this.#bytes ??= keep(mapFile(this.path, statSync(this.path).size));
     if (this.#bytes.numel < byteOffset + byteLength)
       throw new UserError(`${this.path} became shorter while it was read.`);
-    return scope(() => dequantize(type, this.#bytes!.narrow(0, byteOffset, byteLength), shape));
+    return scope(() => {
+      const bytes = this.#bytes!.narrow(0, byteOffset, byteLength);
+      return dequantize(type, byteOffset % 2 === 0 ? bytes : bytes.clone(), shape);
+    });
   }
 
   close(): void {
