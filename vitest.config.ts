@@ -33,8 +33,8 @@ export default defineConfig({
   test: {
     projects: [
       // A process for each file takes as long as most of them, so the files share processes. They put back what they
-      // change. What cannot, such as what a process tries once, stands in a folder `alone`. The tests of the set-up load
-      // other libraries under libtorch's name.
+      // change. What cannot, such as what a process tries once, stands in a folder `alone`. The tests of the set-up
+      // load other libraries under libtorch's name.
       { extends: true, test: { name: 'alone', include: alone } },
       {
         extends: true,
@@ -49,8 +49,8 @@ export default defineConfig({
     globalSetup: source('packages/torch/test/ensure-addon.ts'),
     setupFiles: source('packages/torch/test/quick-equality.ts'),
     pool: 'forks',
-    // A thread each: a second one makes tensors as small as the tests' no faster. One process more than there are cores,
-    // because tests of ranks and locks wait for seconds.
+    // A thread each: a second one makes tensors as small as the tests' no faster. One process more than there are
+    // cores, because tests of ranks and locks wait for seconds.
     maxWorkers: availableParallelism() + 1,
     sequence: { sequencer: LongFirst },
     env: { OMP_NUM_THREADS: '1' },

@@ -88,7 +88,8 @@ try {
 function step(title, cwd, program, args, env = {}) {
   console.error(title);
   const { status, stdout, error } = spawnSync(program, args, {
-    ...{ cwd, env: { ...process.env, ...env } },
+    cwd,
+    env: { ...process.env, ...env },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -1,5 +1,6 @@
-// Sets two looks of `promot reproduce real` side by side, each difference with its 95 % interval by the paired bootstrap
-// over examples: node scripts/compare-looks.mjs OUT/TARGET promot-0.000003@120 fine-tune-0.000003@240 (or before@0).
+// Sets two looks of `promot reproduce real` side by side, each difference with its 95 % interval by the paired
+// bootstrap over examples: node scripts/compare-looks.mjs OUT/TARGET promot-0.000003@120 fine-tune-0.000003@240 (or
+// before@0).
 import { alignedTable } from '../packages/core/dist/base/index.js';
 import { countedTasks, differenceOf, meanKept, recordsOf } from '../packages/promot/dist/inner.js';
 
@@ -12,7 +13,8 @@ if (out === undefined || names.length !== 2) {
 /** The look of an arm at a step. */
 function lookAt(name) {
   const [arm, step] = name.split('@');
-  // Its name tells where its looks are, and whether it trains something: the model before training has a file of its own.
+  // Its name tells where its looks are, and whether it trains something: the model before training has a file of its
+  // own.
   const trains = arm === 'before' ? {} : { train: arm };
   const found = recordsOf(out, { name: arm, ...trains, group: 'first', method: arm, seed: 0, shots: 0 });
   const one = found.findLast((record) => record.step === Number(step));

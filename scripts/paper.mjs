@@ -4,19 +4,19 @@ import { run, setup } from './setup.mjs';
 
 const five = ['rte', 'enfr', 'supervised', 'table-2', 'table-3'];
 const three = [
-  ...[
-    'figure-1',
-    'figure-2',
-    'figure-3',
-    'figure-7',
-    'table-1',
-    'table-6',
-    'table-7',
-    'table-8',
-    'table-9',
-    'table-10',
-  ],
-  ...['table-11', 'figure-5', 'figure-6'],
+  'figure-1',
+  'figure-2',
+  'figure-3',
+  'figure-7',
+  'table-1',
+  'table-6',
+  'table-7',
+  'table-8',
+  'table-9',
+  'table-10',
+  'table-11',
+  'figure-5',
+  'figure-6',
 ];
 
 await setup();

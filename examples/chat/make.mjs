@@ -5,10 +5,10 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const titles =
-  'Atlas of Rivers,The Green Boat,Cooking for Two,Old Maps,Winter Birds,The Clock Maker,Small Gardens,Night Trains,A Book of Knots,The Salt Road,Early Music,Paper Houses'.split(
-    ',',
-  );
+const titles = (
+  'Atlas of Rivers,The Green Boat,Cooking for Two,Old Maps,Winter Birds,The Clock Maker,Small Gardens,Night ' +
+  'Trains,A Book of Knots,The Salt Road,Early Music,Paper Houses'
+).split(',');
 const halls = ['north', 'south', 'east', 'west'];
 const questions = ['Where is {title}?', 'I am looking for {title}.', 'Do you have {title}?', '{title}, please.'];
 const further = ['And {title}?', 'Thanks. {title}, too?', 'What about {title}?'];

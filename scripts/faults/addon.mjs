@@ -45,7 +45,8 @@ export async function run({ minutes, seed, kind, cases = Number.POSITIVE_INFINIT
     rmSync(folder, { recursive: true, force: true });
   }
   console.log(
-    `addon${kind ? ` (${kind})` : ''}, seed ${seed}: ${counts.calls} calls of ${operators.length} operators and all entry points, ${counts.errors} ended with an error, ${counts.faults} faults`,
+    `addon${kind ? ` (${kind})` : ''}, seed ${seed}: ${counts.calls} calls of ${operators.length} operators and ` +
+      `all entry points, ${counts.errors} ended with an error, ${counts.faults} faults`,
   );
   return counts.faults;
 }
@@ -84,7 +85,9 @@ function sanitized() {
     ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1',
     UBSAN_OPTIONS: 'print_stacktrace=1',
   };
-  const setUp = `import(${JSON.stringify(new URL('../../packages/torch/dist/setup/index.js', import.meta.url).href)}).then((m) => m.ensureAddon())`;
+  const setUp =
+    `import(${JSON.stringify(new URL('../../packages/torch/dist/setup/index.js', import.meta.url).href)}).then((m) ` +
+    '=> m.ensureAddon())';
   const run = (more) =>
     spawnSync(process.execPath, ['-e', setUp], {
       env: { ...process.env, ...env, ...more },

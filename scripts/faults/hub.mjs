@@ -139,7 +139,8 @@ export async function run({ seed, kind, ...length }) {
     await program.stop();
   }
   console.log(
-    `hub, seed ${seed}: ${counts.cases} cases, ${counts.right} came right, ${counts.refused} refused, ${counts.faults} faults`,
+    `hub, seed ${seed}: ${counts.cases} cases, ${counts.right} came right, ${counts.refused} refused, ` +
+      `${counts.faults} faults`,
   );
   return counts.faults;
 }

@@ -40,7 +40,8 @@ export async function run({ minutes, kind, cases = Number.POSITIVE_INFINITY }) {
       const { growth, found } = judge(samples, work === 'works' ? runs.length : 6);
       for (const what of found) fault(`${work}: ${what}`);
       said.push(
-        `${count} ${work === 'steps' ? 'steps of training' : 'rounds of all works'} (${growth === undefined ? 'too few to judge the memory' : `${growth.toFixed(1)} MB`})`,
+        `${count} ${work === 'steps' ? 'steps of training' : 'rounds of all works'} ` +
+          `(${growth === undefined ? 'too few to judge the memory' : `${growth.toFixed(1)} MB`})`,
       );
     }
   } finally {

@@ -1,5 +1,6 @@
 // Hurts single ranks of runs that several processes share: the others must end by themselves with a message that names
-// the rank, and the resumed run must come to the bytes of one that nobody hurt. `--kind`: a way to hurt, or a kind of run.
+// the rank, and the resumed run must come to the bytes of one that nobody hurt. `--kind`: a way to hurt, or a kind of
+// run.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -81,12 +82,17 @@ export async function run({ seed, kind, ...length }) {
   }
   const hurts = Object.entries(count.hurts).map(([name, n]) => `${n} ${name}`);
   console.log(
-    `ranks: ${count.runs} runs, ${count.kills} kills and the like (${hurts.join(', ')}), the others ended within ${count.slowest.toFixed(1)} s (beyond the limit where silence is all that tells), ${count.faults} faults (seed ${seed})`,
+    `ranks: ${count.runs} runs, ${count.kills} kills and the like (${hurts.join(', ')}), the others ended within ` +
+      `${count.slowest.toFixed(1)} s (beyond the limit where silence is all that tells), ${count.faults} faults ` +
+      `(seed ${seed})`,
   );
   return count.faults;
 }
 
-/** Whether the ranks ended as they must after one was hurt; where it had come to its end before, nothing is to be judged. */
+/**
+ * Whether the ranks ended as they must after one was hurt; where it had come to its end before, nothing is to be
+ * judged.
+ */
 export function judge(ranks, { way, rank: victim }, { name, size, story, fault, count }) {
   if (ranks.every(({ code }) => code === 0)) return;
   count.hurts[name] = (count.hurts[name] ?? 0) + 1;
@@ -130,7 +136,11 @@ async function runRanks(one, out, size, hurt) {
     const running = spawn(command[0], command.slice(1), {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: {
-        ...{ ...process.env, OMP_NUM_THREADS: '1', MASTER_ADDR: '127.0.0.1', MASTER_PORT: port, ...way?.env },
+        ...process.env,
+        OMP_NUM_THREADS: '1',
+        MASTER_ADDR: '127.0.0.1',
+        MASTER_PORT: port,
+        ...way?.env,
         ...Object.fromEntries(Object.entries(env).map(([name, value]) => [name, String(value)])),
       },
     });

@@ -68,7 +68,8 @@ describe('the data', () => {
     expect(other!.conversation).toEqual(first!.conversation);
     const [made] = await load(
       chatTask(
-        'messages: [{ role: system, content: Be brief. }, { role: user, content: "{q}" }, { role: assistant, content: "{a}" }]',
+        'messages: [{ role: system, content: Be brief. }, { role: user, content: "{q}" }, { role: assistant, ' +
+          'content: "{a}" }]',
         [{ q: 'who?', a: 'me' }],
       ),
     );

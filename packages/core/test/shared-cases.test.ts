@@ -1,5 +1,5 @@
-// The small inputs of ../shared/cases: each comes out as Transformers, PEFT or plain comparison has it (skipped where the
-// folder is absent).
+// The small inputs of ../shared/cases: each comes out as Transformers, PEFT or plain comparison has it (skipped where
+// the folder is absent).
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

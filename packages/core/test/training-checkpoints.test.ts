@@ -42,7 +42,7 @@ describe('atCheckpoint', () => {
     [0, 2, 4, 6].map((step) => ({ type: 'own', stage, step, asked: `${stage} ${step}` })),
   );
 
-  test('is called at step 0 of each stage and at kept checkpoints, after their evaluation; each line stands once', async () => {
+  test('is called at step 0 of each stage and after the evaluation of checkpoints; each line stands once', async () => {
     const left = watchTensors();
     const order: string[] = [];
     await train(
@@ -243,7 +243,8 @@ describe('the keep list', () => {
     const lines = samples.map(({ input, trimmed }) => JSON.stringify({ input, said: trimmed || 'nothing' }));
     writeFileSync(join(place, 'validation.jsonl'), `${lines.join('\n')}\n`);
     const yaml =
-      'name: sayings\nfiles: { validation: validation.jsonl }\ninput: "{input}"\ntarget: "{said}"\nmetric: exact-match\n';
+      'name: sayings\nfiles: { validation: validation.jsonl }\ninput: "{input}"\ntarget: "{said}"\nmetric: ' +
+      'exact-match\n';
     writeFileSync(join(place, 'task.yaml'), yaml);
     return join(place, 'task.yaml');
   }

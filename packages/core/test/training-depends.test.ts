@@ -22,7 +22,9 @@ const request = (more: Partial<TrainRequest> = {}): TrainRequest => ({
   method: 'promot',
   out: join(folder, 'run'),
   settings: {
-    ...{ ...smallSettings, promptInit: adapter, promptLength: 3 },
+    ...smallSettings,
+    promptInit: adapter,
+    promptLength: 3,
     stage1: { steps: 2, keepEvery: 2 },
     keep: { tasks: [other], shots: 1, limit: 4 },
     replay: { tasks: [third.task], share: 0.5 },

@@ -1,5 +1,5 @@
-// Training where memory does not suffice for the passes that were asked for: the kernel refuses it (RLIMIT_AS), they are
-// halved, and the step is not lost.
+// Training where memory does not suffice for the passes that were asked for: the kernel refuses it (RLIMIT_AS), they
+// are halved, and the step is not lost.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -39,9 +39,17 @@ const options = (out: string, bytes: number, { shard, ...more }: { shard?: true;
   bytes,
   ...more,
   request: {
-    ...{ model: goldenModel('t5-v1.1'), task, method: 'fine-tune', out: join(folder, out) },
+    model: goldenModel('t5-v1.1'),
+    task,
+    method: 'fine-tune',
+    out: join(folder, out),
     settings: {
-      ...{ preset: 'paper', precision: 'fp32', dropout: 0, beams: 1, batchSize: 24, microBatchSize: 'auto' },
+      preset: 'paper',
+      precision: 'fp32',
+      dropout: 0,
+      beams: 1,
+      batchSize: 24,
+      microBatchSize: 'auto',
       ...(shard && { shard }),
       stage2: { steps: 1, keepEvery: 1 },
     },

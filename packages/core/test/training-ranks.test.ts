@@ -45,7 +45,12 @@ const short = {
   stage2: { steps: 2, keepEvery: 2, learningRate: 0.003 },
 };
 const request = (out: string, more: object = {}) => ({
-  ...{ model: smallModel(), task, method: 'promot', out: join(folder, out), settings, ...more },
+  model: smallModel(),
+  task,
+  method: 'promot',
+  out: join(folder, out),
+  settings,
+  ...more,
 });
 const results = async (size: number, part: string, options: object) =>
   (await ranks.play(size, part, options)).map(({ said }) => said);
@@ -117,7 +122,11 @@ const together: readonly Together[] = [
     own: { ...short, loss: 'eaft', beams: 4 },
   },
   {
-    ...{ name: 'lora-merged', model: smallModel(), method: 'random-prompt', size: 2, shard: true },
+    name: 'lora-merged',
+    model: smallModel(),
+    method: 'random-prompt',
+    size: 2,
+    shard: true,
     own: { ...short, kl: { ...kl, prompt: true }, stage2: { ...short.stage2, loraRank: 2 } },
   },
   { name: 'joint', model: smallModel(), method: 'joint', size: 2, own: { ...short, loss: 'dft' } },

@@ -116,6 +116,29 @@ test('no name is declared and exported by two files, of whichever package', () =
   expect(twice.map(([name, files]) => `${name}: ${files.join(', ')}`)).toEqual([]);
 });
 
+describe('style', () => {
+  const folders = ['torch', 'core', 'promot'].flatMap((name) => [`packages/${name}/src`, `packages/${name}/test`]);
+  const lines = [...folders, 'scripts'].flatMap((folder) =>
+    (readdirSync(join(root, folder), { recursive: true }) as string[])
+      .filter((file) => /\.(ts|mjs)$/u.test(file))
+      .flatMap((file) =>
+        readFileSync(join(root, folder, file), 'utf8')
+          .split('\n')
+          .map((line, i) => ({ line, at: `${folder}/${file} line ${i + 1}` })),
+      ),
+  );
+  const places = (found: (line: string) => boolean) => lines.filter(({ line }) => found(line)).map(({ at }) => at);
+
+  test('no line has more than 120 characters, but for regular expressions', () => {
+    expect(lines.length).toBeGreaterThan(50_000);
+    expect(places((line) => line.length > 120 && !/^\s*\/.*\/[a-z]*\W*$/u.test(line))).toEqual([]);
+  });
+
+  test('nothing is spread that stands there anyway', () => {
+    expect(places((line) => /^\s*\.\.\.(\[.*\]|\{.*\}),?$/u.test(line))).toEqual([]);
+  });
+});
+
 test('the pure entries never touch libtorch (@promot/torch/files and errors have no tensors)', () => {
   // Follows imports from an entry as they are loaded: types are erased.
   const src = join(root, 'packages/core/src');

@@ -1,6 +1,6 @@
 // Chooses the learning rates of experiments at scale `lab` (src/experiments/scales.ts):
 //
-//     node packages/promot/lab/choose-rates.mjs FOLDER      # the runs go to FOLDER; those that are done are not repeated
+//     node packages/promot/lab/choose-rates.mjs FOLDER   # the runs go to FOLDER; those that are done are not repeated
 //
 // The rule, the same for every method: seed 100 (experiments use 0, 1, ...), the scale's steps and batch, all else as
 // in the experiments. A run's score is the best validation score among its kept checkpoints, which also decides on the

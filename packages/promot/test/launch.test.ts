@@ -25,8 +25,22 @@ function promot(...args: string[]): Promise<{ code: number | null; stdout: strin
 }
 
 const train = (out: string, ...more: string[]) => [
-  ...['train', '--model', smallModel(), '--task', task, '--method', 'fine-tune', '--out', join(folder, out)],
-  ...['--set', 'precision=fp32', 'beams=1', 'stage2.steps=2', 'stage2.keepEvery=2', 'microBatchSize=4', ...more],
+  'train',
+  '--model',
+  smallModel(),
+  '--task',
+  task,
+  '--method',
+  'fine-tune',
+  '--out',
+  join(folder, out),
+  '--set',
+  'precision=fp32',
+  'beams=1',
+  'stage2.steps=2',
+  'stage2.keepEvery=2',
+  'microBatchSize=4',
+  ...more,
 ];
 
 test('two processes train and evaluate together; only rank 0 speaks', async () => {
@@ -37,7 +51,15 @@ test('two processes train and evaluate together; only rank 0 speaks', async () =
   expect(JSON.parse(trained.stdout)).toMatchObject({ finished: true });
   expect(readFileSync(join(folder, 'run.rank1.log'), 'utf8')).toMatch(/^Rank 1 of 2 processes[\s\S]*"finished":true/);
   const evaluated = await promot(
-    ...['launch', '--processes', '2', 'eval', '--model', join(folder, 'run'), '--task', task, '--json'],
+    'launch',
+    '--processes',
+    '2',
+    'eval',
+    '--model',
+    join(folder, 'run'),
+    '--task',
+    task,
+    '--json',
   );
   expect(JSON.parse(evaluated.stdout)).toMatchObject({ task: 'colours', n: 6 });
   expect(evaluated.code).toBe(0);

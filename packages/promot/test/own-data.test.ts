@@ -36,8 +36,17 @@ test('train, then generate and evaluate by the name of the task', async () => {
   expect(generated.code).toBe(0);
   expect(generated.err).toContain("tickets is this run's own task: its soft prompt is attached");
   const explicit = await promot(
-    ...['generate', '--model', out, '--prompt', out, '--input', 'a man 3 Which team?', '--beams', '1'],
-    ...['--max-new-tokens', '8'],
+    'generate',
+    '--model',
+    out,
+    '--prompt',
+    out,
+    '--input',
+    'a man 3 Which team?',
+    '--beams',
+    '1',
+    '--max-new-tokens',
+    '8',
   );
   expect(generated.out).toBe(explicit.out);
   writeFileSync(join(folder, 'new.jsonl'), '{"text":"a man 3"}\n{"text":"a man 4"}\n');
@@ -56,7 +65,16 @@ test('train, then generate and evaluate by the name of the task', async () => {
   });
   const scored = await promot('score', '--model', out, ...record, '{"text": "a man 3", "team": "the dog"}', '--json');
   const same = await promot(
-    ...['score', '--model', out, '--prompt', out, '--input', 'a man 3 Which team?', '--target', 'the dog', '--json'],
+    'score',
+    '--model',
+    out,
+    '--prompt',
+    out,
+    '--input',
+    'a man 3 Which team?',
+    '--target',
+    'the dog',
+    '--json',
   );
   expect(scored.out).toBe(same.out);
   expect((await promot('score', '--model', out, ...record, '{"text": "a man 3"}')).err).toContain('no field "team"');

@@ -27,7 +27,8 @@ test('a model that learned to ask questions scores 100: its outputs are not cut 
   );
   const out = join(folder, 'run');
   const settings =
-    'batchSize=2 stage2.steps=150 stage2.keepEvery=150 stage2.learningRate=0.01 dropout=0 labelSmoothing=0 beams=1 precision=fp32';
+    'batchSize=2 stage2.steps=150 stage2.keepEvery=150 stage2.learningRate=0.01 dropout=0 labelSmoothing=0 ' +
+    'beams=1 precision=fp32';
   const flags = ['--model', model, '--task', task, '--method', 'fine-tune', '--out', out];
   const trained = await promot('train', ...flags, '--set', ...settings.split(' '), '--json');
   expect(trained.code).toBe(0);

@@ -27,8 +27,16 @@ async function promot(...args: string[]): Promise<{ code: number; out: string; e
 const out = join(folder, 'run');
 const flags = ['train', '--model', smallModel(), '--task', `${task},${other}`, '--method', 'promot', '--out'];
 const brief = [
-  ...['precision=fp32', 'batchSize=4', 'promptLength=2', 'beams=1', 'validationLimit=2'],
-  ...['stage1.steps=1', 'stage2.steps=1', 'mixing=size', 'keep.shots=0', 'keep.limit=2'],
+  'precision=fp32',
+  'batchSize=4',
+  'promptLength=2',
+  'beams=1',
+  'validationLimit=2',
+  'stage1.steps=1',
+  'stage2.steps=1',
+  'mixing=size',
+  'keep.shots=0',
+  'keep.limit=2',
 ];
 
 test('two tasks with a keep list', async () => {

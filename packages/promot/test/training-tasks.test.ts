@@ -201,7 +201,7 @@ describe('LoRA in place of the weights (stage2.loraRank)', () => {
   const logits = (model: LanguageModel) => scope(() => noGrad(() => model.logits(examples)).toNumbers());
   const furthest = (a: number[], b: number[]) => Math.max(...a.map((x, i) => Math.abs(x - b[i]!)));
 
-  test('promot: additions to all linear layers train, the model holds them, the checkpoint holds nothing else', async () => {
+  test('promot: additions to all linear layers train, the model holds them, the checkpoint no more', async () => {
     const left = watchTensors();
     const { stages } = await train(request('promot-lora', { settings }));
     expect(left()).toBe(0);

@@ -7,7 +7,8 @@ import { type DType, op, Tensor } from './tensor.js';
 function placed(made: Tensor): Tensor {
   const device = currentDevice();
   if (device === 'cpu') return made;
-  // From pinned memory a GPU copies while the program goes on. libtorch gives the memory to nobody else before it is read.
+  // From pinned memory a GPU copies while the program goes on. libtorch gives the memory to nobody else before it is
+  // read.
   const from = device.startsWith('cuda') ? op('aten::pin_memory', made) : made;
   const there = op('aten::to.dtype_layout', from, undefined, undefined, device, undefined, true);
   for (const tensor of new Set([made, from])) tensor.dispose();

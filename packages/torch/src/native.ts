@@ -59,7 +59,8 @@ function load(): Native {
   const stamp = readStamp();
   if (!stamp) {
     throw new SetupError(
-      'libtorch is not set up on this machine: run `npx promot doctor --setup`, or call `await ensureAddon()` of @promot/torch/setup.',
+      'libtorch is not set up on this machine: run `npx promot doctor --setup`, or call `await ' +
+        'ensureAddon()` of @promot/torch/setup.',
     );
   }
   return createRequire(import.meta.url)(stamp.addon) as Native;

@@ -126,7 +126,8 @@ describe('the memory of a packed weight', () => {
     });
     await withPackedWeights([layer], async () => {}, { gradient: true });
     expect(layer.weight.equal(copy)).toBe(true);
-    // The next time goes on with the packed copy where nobody has read the weight, and where it was changed with a new one.
+    // The next time goes on with the packed copy where nobody has read the weight, and where it was changed with a new
+    // one.
     const x = randn([3, 30], 2).to(dtype);
     const run = () => withPackedWeights([layer], async () => noGrad(() => layer.forward(x)));
     const first = await run();

@@ -109,10 +109,12 @@ export class Linear {
 /**
  * Runs `body` with the layers' weights laid out once as the processor's products read them. The products then take less
  * time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each would lay the weights out anew. The
- * weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that takes a second
- * copy, laid out for it. Where libtorch cannot do it, nothing is laid out. A layer that is packed already stays as it is.
+ * weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that takes a
+ * second copy, laid out for it. Where libtorch cannot do it, nothing is laid out. A layer that is packed already stays
+ * as it is.
  *
- * The weights' own memory is given back, and made anew, with the same bits, when somebody reads them (native/give-back.cc).
+ * The weights' own memory is given back, and made anew, with the same bits, when somebody reads them
+ * (native/give-back.cc).
  */
 export async function withPackedWeights<T>(
   layers: Iterable<Linear>,

@@ -13,8 +13,8 @@ export interface Profile {
   /** The longest first. What their sum lacks of `seconds` was spent outside of libtorch. */
   readonly operators: readonly OperatorTime[];
   /**
-   * The same time by the parts of a model (`inModule`), the longest first; a backward pass counts where its forward pass
-   * was. What stands in no module is called "other".
+   * The same time by the parts of a model (`inModule`), the longest first; a backward pass counts where its forward
+   * pass was. What stands in no module is called "other".
    */
   readonly modules: readonly OperatorTime[];
   /** The whole time from start to stop. */
@@ -90,7 +90,8 @@ function sums<T extends OperatorTime>(times: readonly T[], nameOf: (time: T) => 
  */
 export function formatProfile({ operators, modules, seconds }: Profile, rows = 25): string {
   const line = (spent: number, calls: number | string, name: string) =>
-    `${((100 * spent) / seconds).toFixed(1).padStart(5)} % ${(1000 * spent).toFixed(1).padStart(10)} ms ${String(calls).padStart(8)}  ${name}`;
+    `${((100 * spent) / seconds).toFixed(1).padStart(5)} % ${(1000 * spent).toFixed(1).padStart(10)} ms ` +
+    `${String(calls).padStart(8)}  ${name}`;
   const lines = (list: readonly OperatorTime[]) => list.map((o) => line(o.seconds, o.calls, o.name));
   const sum = (list: readonly OperatorTime[], of: 'calls' | 'seconds') => list.reduce((total, o) => total + o[of], 0);
   const rest = operators.slice(rows);

@@ -98,8 +98,19 @@ describe('errors', () => {
     const adamw = (gradient: Tensor, steps: Tensor) =>
       call(
         'aten::_fused_adamw_',
-        ...[[zeros([4])], [gradient], [zeros([4])], [zeros([4])], [], [steps]],
-        ...[0.1, 0.9, 0.9, 0, 1e-8, false, false],
+        [zeros([4])],
+        [gradient],
+        [zeros([4])],
+        [zeros([4])],
+        [],
+        [steps],
+        0.1,
+        0.9,
+        0.9,
+        0,
+        1e-8,
+        false,
+        false,
       );
     adamw(zeros([4]), zeros([]));
     expect(() => adamw(zeros([3]), zeros([]))).toThrow(/_fused_adamw_.*each tensor of 'grads'/);

@@ -146,7 +146,7 @@ function twoHosts(): { run: (host: number, command: string) => boolean; remove: 
   const remove = () => [0, 1].forEach((host) => void ip('netns', 'del', name(host)));
   const made =
     [0, 1].every((host) => ip('netns', 'add', name(host))) &&
-    ip(...['link', 'add', 'eth9', 'netns', name(0), 'type', 'veth', 'peer', 'name', 'eth9', 'netns', name(1)]) &&
+    ip('link', 'add', 'eth9', 'netns', name(0), 'type', 'veth', 'peer', 'name', 'eth9', 'netns', name(1)) &&
     [0, 1].every((host) =>
       [`addr add 10.99.0.${host + 1}/24 dev eth9`, 'link set eth9 up', 'link set lo up'].every((one) => run(host, one)),
     );

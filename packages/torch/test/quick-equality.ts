@@ -1,4 +1,5 @@
-// `toEqual` walks long buffers and arrays of numbers element by element, for seconds each. These testers take them whole.
+// `toEqual` walks long buffers and arrays of numbers element by element, for seconds each. These testers take them
+// whole.
 import { expect } from 'vitest';
 
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;

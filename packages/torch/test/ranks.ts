@@ -53,8 +53,8 @@ export function ended(
 }
 
 /**
- * Processes that play the ranks of one test after the other, because to start libtorch takes longer than most parts. One
- * that ends, by an error or killed, has another in its place.
+ * Processes that play the ranks of one test after the other, because to start libtorch takes longer than most parts.
+ * One that ends, by an error or killed, has another in its place.
  */
 export class Ranks {
   readonly #idle: Rank[] = [];

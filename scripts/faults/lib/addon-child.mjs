@@ -148,7 +148,8 @@ answer(async ({ operators, calls, seed, last, end }) => {
     if (Array.isArray(value)) return `[${value.map(describe).join(', ')}]`;
     if (typeof value !== 'bigint') return typeof value === 'object' ? JSON.stringify(value) : String(value);
     try {
-      return `${native.dtype(value)}[${native.shape(value)}]${native.device(value) === 'cpu' ? '' : `@${native.device(value)}`}`;
+      const device = native.device(value) === 'cpu' ? '' : `@${native.device(value)}`;
+      return `${native.dtype(value)}[${native.shape(value)}]${device}`;
     } catch {
       return `${value}n`;
     }

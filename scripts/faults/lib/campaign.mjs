@@ -69,7 +69,8 @@ export async function campaign({ title, kind, reader = new LimitedProcess(script
   }
   const total = [...faults.values()].reduce((sum, count) => sum + count, 0);
   console.log(
-    `${title}: ${done} files, ${counts.loaded} read, ${counts.refused} refused, ${total} faults of ${faults.size} sorts`,
+    `${title}: ${done} files, ${counts.loaded} read, ${counts.refused} refused, ${total} faults of ` +
+      `${faults.size} sorts`,
   );
   if (faults.size === 0) rmSync(place, { recursive: true });
   else console.log(`files of the faults: ${join(place, 'found')}`);

@@ -23,7 +23,8 @@ const shards = (extension, index) => [1, 2].map((i) => `${index}-0000${i}-of-000
 
 const rows = ['{"text": "a red river", "label": "yes"}', '{"text": "a new bridge", "label": "no"}', ''].join('\n');
 const yaml = (file) =>
-  `name: rows\nfiles: { train: ${file}, validation: ${file} }\ninput: "{text} red?"\ntarget: "{label}"\nlabels: ["yes", "no"]\nmetric: accuracy\n`;
+  `name: rows\nfiles: { train: ${file}, validation: ${file} }\ninput: "{text} red?"\ntarget: "{label}"\nlabels: ` +
+  '["yes", "no"]\nmetric: accuracy\n';
 const prompt = files(golden('models/llama/prompt'), ['adapter_config.json', 'adapter_model.safetensors']);
 const run = {
   format: 2,
@@ -58,8 +59,15 @@ const sample = { type: 'sample', input: 'red?', output: 'yes ', trimmed: 'yes', 
 const place = { stage: 'prompt', step: 1 };
 const look = { target: 50, kept: { piqa: 60 }, examples: { target: [1, 0], piqa: [1] }, seconds: 2 };
 const step = {
-  ...{ type: 'step', ...place, loss: 2, learningRate: 0.1, gradientNorm: 1 },
-  ...{ tokensPerSecond: 9, elapsed: 1, remaining: 4, memory: 2 ** 28 },
+  type: 'step',
+  ...place,
+  loss: 2,
+  learningRate: 0.1,
+  gradientNorm: 1,
+  tokensPerSecond: 9,
+  elapsed: 1,
+  remaining: 4,
+  memory: 2 ** 28,
 };
 const evaluation = { type: 'evaluation', ...place, metric: 'accuracy', score: 50, evalLoss: 1.5, tasks: [] };
 const metrics = lines([{ type: 'header', format: 2 }, step, evaluation, { type: 'own', ...place, look }]);

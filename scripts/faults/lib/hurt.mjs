@@ -1,5 +1,5 @@
-// What can befall a rank: it is killed, stops without a word, finds the disk full or no memory; or the cable between two
-// machines (network namespaces) is cut. `disk` and `cable` need root.
+// What can befall a rank: it is killed, stops without a word, finds the disk full or no memory; or the cable between
+// two machines (network namespaces) is cut. `disk` and `cable` need root.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 
@@ -8,8 +8,9 @@ const may = (command, ...args) => spawnSync(command, args, { stdio: 'ignore' }).
 
 /**
  * Each: `prepare(place, bytes)` before the run's folder is made below `place`, `strike(rank)` in the midst (a process),
- * `mend(place)` before the run goes on, `clean(place)` at the end. `spoken`: the victim itself says what it met. `still`: the victim does not end by itself. `silent`: the others
- * notice when the time is up. `seconds`: the group's limit.
+ * `mend(place)` before the run goes on, `clean(place)` at the end. `spoken`: the victim itself says what it met.
+ * `still`: the victim does not end by itself. `silent`: the others notice when the time is up. `seconds`: the group's
+ * limit.
  */
 export const ways = {
   killed: { strike: ({ running }) => running.kill('SIGKILL'), seconds: 60 },

@@ -94,7 +94,8 @@ export async function runLimited(script, request, limits) {
 }
 
 /**
- * Whether a process has worked for so many seconds. On a busy machine it may wait for the processor: that counts little.
+ * Whether a process has worked for so many seconds. On a busy machine it may wait for the processor: that counts
+ * little.
  * @param started when it was given its work, by the clock
  * @param before seconds of work until then
  */

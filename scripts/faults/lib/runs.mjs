@@ -24,8 +24,14 @@ const golden = (name) => fileURLToPath(new URL(`packages/core/golden/models/${na
 
 const stage = { steps: 6, keepEvery: 2 };
 const settings = {
-  ...{ seed: 0, precision: 'fp32', batchSize: 6, microBatchSize: 4, promptLength: 3, beams: 1 },
-  ...{ stage1: stage, stage2: { ...stage, learningRate: 0.01 } },
+  seed: 0,
+  precision: 'fp32',
+  batchSize: 6,
+  microBatchSize: 4,
+  promptLength: 3,
+  beams: 1,
+  stage1: stage,
+  stage2: { ...stage, learningRate: 0.01 },
 };
 
 /**
@@ -36,7 +42,10 @@ export function kinds(tasks) {
   const [task, other] = tasks;
   const plain = ['promot', 'fine-tune', 'prompt-tune', 'joint', 'random-prompt', 'lora', 'lora-first'].map(
     (method, i) => ({
-      ...{ name: method, method, task, model: i % 2 === 0 ? 't5-v1.1' : 'llama' },
+      name: method,
+      method,
+      task,
+      model: i % 2 === 0 ? 't5-v1.1' : 'llama',
     }),
   );
   return [
@@ -62,7 +71,8 @@ export function kinds(tasks) {
 
 /**
  * Runs until the time is over.
- * @param options.damage called with the run's folder and a random stream after each kill; what it did, in words, or undefined
+ * @param options.damage called with the run's folder and a random stream after each kill; what it did, in words, or
+ * undefined
  * @returns faults found
  */
 export async function killRuns({ title, seed, kind, damage = undefined, ...length }) {
@@ -107,7 +117,8 @@ export async function killRuns({ title, seed, kind, damage = undefined, ...lengt
   }
   const damages = damage ? `, ${count.damages} damages` : '';
   console.log(
-    `${title}: ${count.runs} runs, ${count.kills} kills${damages}, ${count.runs - count.faults} equal, ${count.faults} faults (seed ${seed})`,
+    `${title}: ${count.runs} runs, ${count.kills} kills${damages}, ${count.runs - count.faults} equal, ` +
+      `${count.faults} faults (seed ${seed})`,
   );
   return count.faults;
 }
@@ -194,8 +205,8 @@ export function makeTasks(folder) {
     const place = join(folder, name);
     mkdirSync(place);
     const labels = i === 0 ? ['True', 'False'] : ['Yes', 'No'];
-    const line = (n) =>
-      `${JSON.stringify({ text: `The ${n % 2 ? 'new' : 'red'} ${['river', 'garden', 'train'][n % 3]} ${n}`, label: labels[n % 2] })}\n`;
+    const textOf = (n) => `The ${n % 2 ? 'new' : 'red'} ${['river', 'garden', 'train'][n % 3]} ${n}`;
+    const line = (n) => `${JSON.stringify({ text: textOf(n), label: labels[n % 2] })}\n`;
     const lines = (from, to) => Array.from({ length: to - from }, (_, n) => line(from + n)).join('');
     writeFileSync(join(place, 'train.jsonl'), lines(0, 24));
     writeFileSync(join(place, 'validation.jsonl'), lines(24, 30));

@@ -40,7 +40,8 @@ export function readAdapterConfig<T extends z.ZodType>(
   if (issue.code === 'unrecognized_keys') {
     const [key] = issue.keys as [string];
     throw new UserError(
-      `${config}: ${key} is ${short(content[key])}, which promot does not know: the adapter would work otherwise than trained`,
+      `${config}: ${key} is ${short(content[key])}, which promot does not know: the adapter would work otherwise ` +
+        'than trained',
     );
   }
   throw new UserError(`${config}: ${issue.path.join('.')}: ${issue.message}`);

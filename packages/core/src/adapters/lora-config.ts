@@ -63,8 +63,9 @@ export function readLoraConfig(folder: string, model: LanguageModel): LoraSettin
   const residual = start === 'pissa' ? 'pissa' : start === 'olora' ? 'olora' : 'none';
   if (residual === 'none' && !plainStarts.includes(start))
     throw new UserError(
-      `${path}: init_lora_weights is "${start}", which changes the model's own weights in a way that the adapter does not hold: ` +
-        'save it converted to plain LoRA (save_pretrained with path_initial_model_for_weight_conversion)',
+      `${path}: init_lora_weights is "${start}", which changes the model's own weights in a way that the adapter ` +
+        'does not hold: save it converted to plain LoRA (save_pretrained with ' +
+        'path_initial_model_for_weight_conversion)',
     );
   if (config.use_dora && config.lora_bias) throw new UserError(`${path}: lora_bias with use_dora is not supported`);
   const matches = matcher(path);

@@ -107,7 +107,8 @@ export function attachLora(
     if (rank > Math.min(outputs, inputs)) {
       for (const parameter of parameters.values()) parameter.dispose();
       throw new UserError(
-        `loraRank is ${rank}: ${name} is a matrix of ${outputs} x ${inputs}, so at most ${Math.min(outputs, inputs)} makes sense`,
+        `loraRank is ${rank}: ${name} is a matrix of ${outputs} x ${inputs}, so at most ` +
+          `${Math.min(outputs, inputs)} makes sense`,
       );
     }
     const bound = inputs ** -0.5;

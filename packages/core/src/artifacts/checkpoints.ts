@@ -167,7 +167,8 @@ export class Checkpoints {
     const setAside = (step: number, problem: string) => {
       isLess = true;
       tell(
-        `stage ${stage}: its checkpoint of step ${step} is damaged (${problem}): set aside as ${this.#setAside(stage, step)}`,
+        `stage ${stage}: its checkpoint of step ${step} is damaged (${problem}): set aside as ` +
+          `${this.#setAside(stage, step)}`,
       );
     };
     let found: StageState | undefined;

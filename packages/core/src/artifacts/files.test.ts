@@ -91,7 +91,10 @@ test('run.json of format 1: one task was a text', () => {
   const run = { method: 'promot', model: 'lab', config: { seed: 0 } };
   const none = { tasks: {}, replay: {}, keep: {} };
   expect(readRun(put('run.json', { ...run, task: 'rte' }))).toEqual({
-    ...{ ...run, format: 2, tasks: ['rte'], fingerprints: none },
+    ...run,
+    format: 2,
+    tasks: ['rte'],
+    fingerprints: none,
   });
   const several = { ...run, task: ['rte', 'cb'], fingerprints: { rte: '1 ab' } };
   expect(readRun(put('run.json', several))).toMatchObject({

@@ -106,7 +106,9 @@ function fromFormat1(line: Record<string, unknown>, where: string): unknown {
   if (metric === undefined) throw new UserError(`${where}: an evaluation without a score`);
   return {
     type: 'evaluation',
-    ...{ stage, ...(task !== undefined && { task }), step },
+    stage,
+    ...(task !== undefined && { task }),
+    step,
     metric: metric === 'score' ? 'mean' : metric,
     score: value,
     ...(error !== undefined && { scoreError: error }),

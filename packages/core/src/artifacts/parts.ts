@@ -1,6 +1,6 @@
-// The tensors of a checkpoint in one file, NAME.safetensors, or in one file of each rank, NAME-00001-of-00004.safetensors,
-// with the rows that the rank holds. The metadata of such a file says at which row they begin, in the way of
-// torch.distributed.checkpoint, whose HuggingFaceStorageReader reads these files.
+// The tensors of a checkpoint in one file, NAME.safetensors, or in one file of each rank,
+// NAME-00001-of-00004.safetensors, with the rows that the rank holds. The metadata of such a file says at which row
+// they begin, in the way of torch.distributed.checkpoint, whose HuggingFaceStorageReader reads these files.
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import {

@@ -21,7 +21,8 @@ const files: readonly Described[] = [
   {
     path: 'RUN/run.json',
     about:
-      'What a training run is. A folder that holds it is a run folder. `config.yaml` beside it has the settings for people.',
+      'What a training run is. A folder that holds it is a run folder. `config.yaml` beside it has the ' +
+      'settings for people.',
     schema: runFile,
   },
   {
@@ -33,9 +34,11 @@ const files: readonly Described[] = [
   {
     path: 'RUN/checkpoints/STAGE-STEP/state.json',
     about:
-      'Where a stage stands at a checkpoint, beside `trained.safetensors` (what the stage trains) and `optimizer.safetensors` (only ' +
-      'in the newest). A run that divides them (`shard`) writes a file of each rank, `trained-00001-of-00004.safetensors`, with the ' +
-      "rank's rows; PyTorch's HuggingFaceStorageReader reads these. A checkpoint that is not what was written is set aside as `STAGE-STEP.damaged` when the run goes on.",
+      'Where a stage stands at a checkpoint, beside `trained.safetensors` (what the stage trains) and ' +
+      '`optimizer.safetensors` (only in the newest). A run that divides them (`shard`) writes a file of each ' +
+      "rank, `trained-00001-of-00004.safetensors`, with the rank's rows; PyTorch's HuggingFaceStorageReader " +
+      'reads these. A checkpoint that is not what was written is set aside as `STAGE-STEP.damaged` when the run ' +
+      'goes on.',
     schema: stateFile,
   },
   {
@@ -71,10 +74,12 @@ export function filesPage(): string {
   return `${[
     '# Files that promot leaves',
     '<!-- Made by `npm run reference` from the schemas in packages/core/src/artifacts. -->',
-    `The files below have format ${format}. Each says so: a JSON file by its key \`format\`, a file of JSON lines by its first line, ` +
-      `\`{"type":"header","format":${format}}\`. Files of format 1, which said no number, are still read. A later format is refused.`,
-    'Adapters (`RUN/prompt`, `RUN/prompts/TASK`, `RUN/lora`) and models (`RUN/model`) have the formats of PEFT and of Transformers, which ' +
-      'have no place for a number of ours. `RUN/environment.json` says where and with which versions a run was begun.',
+    `The files below have format ${format}. Each says so: a JSON file by its key \`format\`, a file of JSON lines ` +
+      `by its first line, \`{"type":"header","format":${format}}\`. Files of format 1, which said no number, are ` +
+      'still read. A later format is refused.',
+    'Adapters (`RUN/prompt`, `RUN/prompts/TASK`, `RUN/lora`) and models (`RUN/model`) have the formats of ' +
+      'PEFT and of Transformers, which have no place for a number of ours. `RUN/environment.json` says where and ' +
+      'with which versions a run was begun.',
     ...files.flatMap(({ path, about, schema, lines }) => [`## ${path}`, about, ...tables(schema, lines === true)]),
   ].join('\n\n')}\n`;
 }
@@ -85,9 +90,10 @@ export function errorsPage(): string {
   return `${[
     '# Errors',
     '<!-- Made by `npm run reference` from packages/torch/src/errors.ts. -->',
-    'An error that a person can mend is a `UserError`. `FileFormatError`, `SetupError` and `DistributedError` are kinds of it. The ' +
-      'message says what is wrong, where, and what to do. `code` is for programs, `cause` is the error behind it. The command line ' +
-      'prints the message and ends with the exit code of the table. Any other error is a fault of promot, with exit code 1.',
+    'An error that a person can mend is a `UserError`. `FileFormatError`, `SetupError` and ' +
+      '`DistributedError` are kinds of it. The message says what is wrong, where, and what to do. `code` is for ' +
+      'programs, `cause` is the error behind it. The command line prints the message and ends with the exit code ' +
+      'of the table. Any other error is a fault of promot, with exit code 1.',
     ['| `code` | What it means | Exit code |', '|---|---|---|', ...rows].join('\n'),
     [
       '```ts',

@@ -102,7 +102,8 @@ export class RunFolder {
 
   /**
    * Takes back the lines of steps that a resumed run takes again.
-   * @param onDamaged hears where a line cannot be read, which is taken out. Errors: without it, a UserError for such a line.
+   * @param onDamaged hears where a line cannot be read, which is taken out. Errors: without it, a UserError for such a
+   * line.
    */
   rewindMetrics(keep: (line: MetricsFileLine) => boolean, onDamaged?: (where: string) => void): void {
     const lines = readMetrics(this.path, onDamaged);

@@ -5,8 +5,8 @@ import { UserError } from './errors.js';
 const beginning = 'version https://git-lfs.github.com/spec/';
 
 /**
- * Throws a UserError that says what to do where a file is a pointer of Git LFS. One that cannot be opened is left to who
- * reads it.
+ * Throws a UserError that says what to do where a file is a pointer of Git LFS. One that cannot be opened is left to
+ * who reads it.
  */
 export function refuseLfsPointer(path: string): void {
   let file: number;

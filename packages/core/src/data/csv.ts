@@ -22,8 +22,8 @@ type Separator = (typeof separators)[number];
  * The rows of a file as records, and the line (from 1) on which each ends. Quoted fields may hold separators and line
  * breaks, and two quotes in one stand for a quote; a quote inside of a field without quotes is a quote. No value is
  * trimmed or converted. Errors: a UserError with file and line for a row with more or fewer values than there are
- * columns, an empty row in the middle, a quote without its end, a quote inside of a quoted value that is not doubled, two
- * columns of one name, text that is not UTF-8.
+ * columns, an empty row in the middle, a quote without its end, a quote inside of a quoted value that is not doubled,
+ * two columns of one name, text that is not UTF-8.
  * @param usual what stands between values as a rule; where the first row has none of it, but others of `separators`,
  * the first of these does. A first row `sep=;`, as Excel writes it, says so itself.
  */
@@ -37,7 +37,12 @@ export async function readCsv(
   const { delimiter, header } = await separatorOf(start, usual);
   const parser = parse({
     delimiter,
-    ...{ info: true, raw: true, relax_column_count: true, relax_quotes: true, bom: true, from_line: header },
+    info: true,
+    raw: true,
+    relax_column_count: true,
+    relax_quotes: true,
+    bom: true,
+    from_line: header,
   });
   const source = Readable.from(joined(start, pieces), { objectMode: true });
   source.on('error', (error) => parser.destroy(error));

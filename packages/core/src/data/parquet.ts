@@ -1,5 +1,5 @@
-// Records from Parquet tables: every number exact, dates as text, names of class numbers from the metadata. The table is
-// decoded in a process of its own (parquet-reader.ts).
+// Records from Parquet tables: every number exact, dates as text, names of class numbers from the metadata. The table
+// is decoded in a process of its own (parquet-reader.ts).
 import { type ChildProcess, fork } from 'node:child_process';
 import { totalmem } from 'node:os';
 import { resolve } from 'node:path';

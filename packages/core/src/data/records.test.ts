@@ -32,7 +32,7 @@ const rejection = (promise: Promise<unknown>): Promise<unknown> =>
   );
 
 describe('JSON Lines', () => {
-  test('records in order; final newline optional, carriage returns, byte-order mark, U+2028 inside a string', async () => {
+  test('records in order; final newline, carriage returns, byte-order mark, U+2028 inside a string', async () => {
     const path = file('good.jsonl', '\ufeff{"a":1}\r\n{"a":"x\u2028y"}\n{"a":[null]}');
     expect(await readRecords(path)).toEqual([{ a: 1 }, { a: 'x\u2028y' }, { a: [null] }]);
     expect(await readRecords(file('newline.jsonl', '{"a":1}\n\n'))).toEqual([{ a: 1 }]);

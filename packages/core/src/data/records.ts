@@ -41,8 +41,8 @@ export function isRecordFile(file: string): boolean {
  * a table. All of them may be packed: `.gz`, `.zst`.
  *
  * @param limit reads only this many records from the beginning.
- * Errors: a UserError with file and line for an empty line, malformed JSON, text that is not UTF-8, a row that is none; one with
- * the file for a missing, empty or unreadable file.
+ * Errors: a UserError with file and line for an empty line, malformed JSON, text that is not UTF-8, a row that is none;
+ * one with the file for a missing, empty or unreadable file.
  *
  * @example
  * const { records } = await readRecords('tickets.csv');

@@ -29,8 +29,9 @@ export class Answers {
   readonly #path: string | undefined;
 
   /**
-   * @param path of the file, see artifacts/answers-file.ts. What an earlier evaluation wrote there is taken over; a last line that a crash cut is
-   * dropped. Its name must tell all that the answers depend on. Without it nothing is written.
+   * @param path of the file, see artifacts/answers-file.ts. What an earlier evaluation wrote there is taken over. A
+   * last line that a crash cut is dropped. The file's name must tell all that the answers depend on. Without it nothing
+   * is written.
    */
   constructor(path?: string) {
     this.#path = path;

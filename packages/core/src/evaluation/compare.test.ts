@@ -36,14 +36,12 @@ function write(name: string, tasks: Record<string, Made>, settings: object = { b
     const { score, signature, perExample } = computeMetric(metric, outputs, right);
     const all = [metric, ...others].map((name) => ({ metric: name, ...computeMetric(name, outputs, right) }));
     const line = (trimmed: string, i: number) => ({
-      ...{
-        input: `${exemplar}Is ${i}?`,
-        output: ` ${trimmed}`,
-        trimmed,
-        references: right[i],
-        score: perExample?.[i] ?? 0,
-        ...(others.length > 0 && { scores: all.map((one) => one.perExample?.[i] ?? 0) }),
-      },
+      input: `${exemplar}Is ${i}?`,
+      output: ` ${trimmed}`,
+      trimmed,
+      references: right[i],
+      score: perExample?.[i] ?? 0,
+      ...(others.length > 0 && { scores: all.map((one) => one.perExample?.[i] ?? 0) }),
       ...(nll && { reference: { logprob: -trimmed.length, tokens: 2 } }),
     });
     writeFileSync(
@@ -109,7 +107,8 @@ test('perplexity is computed anew from how likely the choices are', () => {
       references: ['b'],
       score: 100,
       scores: [100, Math.exp(one)],
-      ...{ choices: [{ text: 'b', logprob: -one, tokens: 1, greedy: true }], right: 0 },
+      choices: [{ text: 'b', logprob: -one, tokens: 1, greedy: true }],
+      right: 0,
     }));
     writeFileSync(join(out, 'samples-x.jsonl'), lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
     return out;

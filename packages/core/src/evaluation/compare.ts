@@ -170,7 +170,8 @@ function scoreSamples(
       );
   if (Math.abs(result.score - entry.score) > 1e-6)
     throw new UserError(
-      `${folder}: samples-${task}.jsonl gives ${entry.metric} ${result.score}, results.json says ${entry.score}: evaluate again`,
+      `${folder}: samples-${task}.jsonl gives ${entry.metric} ${result.score}, results.json says ${entry.score}: ` +
+        'evaluate again',
     );
   return result;
 }

@@ -23,7 +23,10 @@ import { taskPrompts } from './prompts.js';
 export interface TaskOptions extends Omit<EvaluateOptions, 'fewShot'> {
   /** Exemplars in front of every input, from the training split. Default 0. */
   readonly shots?: number;
-  /** Draws the exemplars: equal seeds give equal ones to all models. Draws tokens, too, where settings say so. Default 0. */
+  /**
+   * Draws the exemplars: equal seeds give equal ones to all models. Draws tokens, too, where settings say so. Default
+   * 0.
+   */
   readonly seed?: number;
   /** Only the first N examples of the split. */
   readonly limit?: number;

@@ -64,7 +64,8 @@ export interface TasksResult {
  * writes. Errors: a UserError for anything wrong with the model, the prompt, a task or its data.
  *
  * @example
- * const { tasks, average } = await evaluateTasks({ model: 'runs/rte', tasks: ['rte', 'snli'], data: 'data', out: 'results' });
+ * const request = { model: 'runs/rte', tasks: ['rte', 'snli'], data: 'data', out: 'results' };
+ * const { tasks, average } = await evaluateTasks(request);
  */
 export async function evaluateTasks(request: EvaluateTasksRequest): Promise<TasksResult> {
   const { model, prompt, tasks: names, out, hub } = request;

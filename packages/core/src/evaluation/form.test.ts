@@ -82,7 +82,7 @@ describe('languages', () => {
 
 const data = fileURLToPath(new URL('../../../../../shared/data', import.meta.url));
 describe.skipIf(!existsSync(join(data, 'multi30k_en_fr')))('real data (skipped where ../shared/data is absent)', () => {
-  test('French captions against German, Czech and English: the errors that the doc comment of Language states', async () => {
+  test('French captions against German, Czech and English: the errors that Language states', async () => {
     const load = (name: string) => loadTask(name, { data });
     const others = ['multi30k-en-de', 'multi30k-en-cs', 'trivia-qa', 'web-questions', 'xsum', 'rte', 'cb', 'wic'];
     const [target, ...tasks] = await Promise.all(['multi30k-en-fr', ...others].map(load));
@@ -109,7 +109,8 @@ describe.skipIf(!existsSync(join(data, 'multi30k_en_fr')))('real data (skipped w
     expect(count(begin(targets('multi30k-en-fr')))).toEqual([993, 1000]);
     expect(count(begin(english))).toEqual([25, 1000]);
     const news = [
-      "L'homme, qui, selon une déclaration de son avocat, a depuis été libéré, a ensuite été transféré dans une cellule plus grande.",
+      "L'homme, qui, selon une déclaration de son avocat, a depuis été libéré, a ensuite été transféré dans une " +
+        'cellule plus grande.',
       "Si vous avez besoin d'une aide supplémentaire, n'hésitez pas à communiquer avec l'équipe d'Amazon Prime.",
       "Vous pouvez vous inscrire à l'Amazon Prime et vous inscrire à l'Amazon Prime.",
     ];

@@ -32,7 +32,8 @@ const examplesPerTask = 2000;
  * loading the tasks' data.
  *
  * @example
- * const form = await targetForm(await loadTask('multi30k-en-fr', { data }), [await loadTask('multi30k-en-de', { data })]);
+ * const [target, other] = [await loadTask('multi30k-en-fr', { data }), await loadTask('multi30k-en-de', { data })];
+ * const form = await targetForm(target, [other]);
  * const share = formShare(outputs, form);
  */
 export async function targetForm(target: Task, others: readonly Task[]): Promise<TargetForm> {

@@ -34,8 +34,8 @@ export async function taskPrompts(
   const { positions } = model.shape;
   if (positions !== undefined && positions <= promptRows + newTokens)
     throw new UserError(
-      `task ${task.name}: ${newTokens} new tokens${promptRows > 0 ? ` and ${promptRows} prompt rows` : ''} leave no room for ` +
-        `an input in the model's ${positions} positions`,
+      `task ${task.name}: ${newTokens} new tokens${promptRows > 0 ? ` and ${promptRows} prompt rows` : ''} leave ` +
+        `no room for an input in the model's ${positions} positions`,
     );
   const maxPromptTokens = Math.min(
     positions === undefined ? Number.POSITIVE_INFINITY : positions - promptRows - newTokens,

@@ -38,7 +38,9 @@ export interface TextResult {
   readonly tokens: number;
   /** Equal signatures mean comparable figures. */
   readonly signature: string;
-  /** Of each document that is not empty, in their order: nats, bytes, tokens, and with `base` the divergence in nats. */
+  /**
+   * Of each document that is not empty, in their order: nats, bytes, tokens, and with `base` the divergence in nats.
+   */
   readonly perDocument: readonly DocumentResult[];
 }
 

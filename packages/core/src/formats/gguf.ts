@@ -153,7 +153,8 @@ export function readGguf(path: string): GgufFile {
       if (offset % alignment !== 0) throw head.damaged(`the tensor "${name}" is not aligned`);
       if (byteOffset + byteLength > file.size) {
         throw new UserError(
-          `${path} is damaged or cut short: the tensor "${name}" ends at byte ${byteOffset + byteLength} of ${file.size}. Fetch it again.`,
+          `${path} is damaged or cut short: the tensor "${name}" ends at byte ${byteOffset + byteLength} of ` +
+            `${file.size}. Fetch it again.`,
           { code: 'damaged-file' },
         );
       }

@@ -273,8 +273,8 @@ function littleEndian(bytes: Buffer, start: number, length: number): bigint {
 function importName(name: string, place: string): Global {
   if (![ORDERED_DICT, SIZE, TENSOR, PARAMETER].includes(name) && !STORAGES.has(name)) {
     throw new UserError(
-      `${place} wants Python's ${JSON.stringify(name.slice(0, 100))}, which no state dict needs; it may be an attack. ` +
-        'It was not read; save the state dict alone, or as safetensors.',
+      `${place} wants Python's ${JSON.stringify(name.slice(0, 100))}, which no state dict needs; it may be an ` +
+        'attack. It was not read; save the state dict alone, or as safetensors.',
     );
   }
   return new Global(name);

@@ -41,8 +41,8 @@ export function readPytorchBin(path: string): StoredTensor[] {
     for (const [name, value] of state) {
       if (typeof name !== 'string' || !(value instanceof PickledTensor)) {
         throw new UserError(
-          `${path}: ${typeof name === 'string' ? JSON.stringify(name.slice(0, 100)) : 'one of its keys'} is no tensor. ` +
-            "Save the model's state dict alone.",
+          `${path}: ${typeof name === 'string' ? JSON.stringify(name.slice(0, 100)) : 'one of its keys'} is no ` +
+            "tensor. Save the model's state dict alone.",
         );
       }
       tensors.push(storedTensor(file, name, value, entries.get(`${folder}data/${value.storage.key}`)));

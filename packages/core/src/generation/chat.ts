@@ -20,11 +20,12 @@ export interface ChatOptions extends Omit<GenerateOptions, 'onToken' | 'onResult
 }
 
 /**
- * What the assistant says next, without special tokens; by greedy search where nothing else is said. The soft prompt, if
- * any, stands in front of the whole conversation. Errors: a UserError for a model without a chat template, for turns that
- * the template refuses, and for a conversation for which the model has no room; those of `generate`.
+ * What the assistant says next, without special tokens; by greedy search where nothing else is said. The soft prompt,
+ * if any, stands in front of the whole conversation. Errors: a UserError for a model without a chat template, for turns
+ * that the template refuses, and for a conversation for which the model has no room; those of `generate`.
  *
- * @example const answer = await generateTurn(loaded, [{ role: 'user', content: 'Good morning!' }], { maxNewTokens: 64 });
+ * @example
+ * const answer = await generateTurn(loaded, [{ role: 'user', content: 'Good morning!' }], { maxNewTokens: 64 });
  */
 export async function generateTurn(
   loaded: LoadedModel,
@@ -59,8 +60,8 @@ interface OpenConversation extends Pick<ChatOptions, 'tools'> {
 }
 
 /**
- * The same for several conversations; ranks that work together divide them. The turns that end one end all. Errors: those
- * of `generateTurn`, which name the conversation by its number where there are several.
+ * The same for several conversations; ranks that work together divide them. The turns that end one end all. Errors:
+ * those of `generateTurn`, which name the conversation by its number where there are several.
  *
  * @example const answers = await generateTurns(loaded, [{ messages: [{ role: 'user', content: 'Good morning!' }] }]);
  */

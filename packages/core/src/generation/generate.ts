@@ -54,7 +54,8 @@ export interface Generated extends Hypothesis {
  *
  * Throws UserError for options that make no sense, and the signal's reason when aborted.
  *
- * @example const [{ ids }] = await generate(model, [tokenizer.encode('translate ...')], { beams: 4, maxNewTokens: 32 });
+ * @example
+ * const [{ ids }] = await generate(model, [tokenizer.encode('translate ...')], { beams: 4, maxNewTokens: 32 });
  */
 export async function generate(
   model: LanguageModel,

@@ -8,8 +8,8 @@ import type { Ids } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
 
 /**
- * How the next token is chosen. The names and effects are those of Transformers' `generate`. One of `temperature` (above
- * 0), `topK`, `topP` and `minP` makes it draw; else it takes the likeliest.
+ * How the next token is chosen. The names and effects are those of Transformers' `generate`. One of `temperature`
+ * (above 0), `topK`, `topP` and `minP` makes it draw; else it takes the likeliest.
  */
 export interface SamplingSettings {
   /** Divides the logits before a draw. 0: no draw, the likeliest token is taken. */

@@ -75,7 +75,7 @@ test('weights that are not numbers: no NaN comes out, but a UserError', async ()
   await expect(scoring).rejects.toThrow(/NaN/u);
 });
 
-test('answers inside of an input are scored as they would be at its end, and a shared beginning changes nothing', async () => {
+test('answers inside of an input are scored as at its end, and a shared beginning changes nothing', async () => {
   const ids = [2, 3, 7, 8, 1, 4, 9, 12, 1];
   const shared = Array.from({ length: 20 }, (_, i) => (i % 20) + 3);
   for (const start of [[], shared]) {

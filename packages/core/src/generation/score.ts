@@ -33,8 +33,8 @@ const largestBatchTokens = 16_384;
 
 /**
  * Scores the target of every example (and its answers), teacher-forced, with log-softmax in float32; the results stand
- * in the examples' order. A beginning that many inputs share is read once. Throws UserError for an example without target tokens, and
- * the signal's reason when aborted.
+ * in the examples' order. A beginning that many inputs share is read once. Throws UserError for an example without
+ * target tokens, and the signal's reason when aborted.
  */
 export async function score(
   model: LanguageModel,

@@ -1,5 +1,5 @@
-// Brings one file into the cache: downloaded to its blob, checked against its etag (SHA-256 for LFS files, Git's SHA-1 for
-// others), linked into the snapshot. One process at a time downloads a file.
+// Brings one file into the cache: downloaded to its blob, checked against its etag (SHA-256 for LFS files, Git's SHA-1
+// for others), linked into the snapshot. One process at a time downloads a file.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { rename, rm, stat } from 'node:fs/promises';
@@ -21,7 +21,8 @@ export async function bringFile(
 ): Promise<void> {
   const what = `${file} of ${describe(repository)}`;
   const kind = repository.type === 'model' ? '' : 'datasets/';
-  const url = `${settings.endpoint}/${kind}${repository.name}/resolve/${commit}/${file.split('/').map(encodeURIComponent).join('/')}`;
+  const path = file.split('/').map(encodeURIComponent).join('/');
+  const url = `${settings.endpoint}/${kind}${repository.name}/resolve/${commit}/${path}`;
   const head = await persist(what, settings, async () => {
     const response = await follow(url, { method: 'HEAD' }, settings);
     checkStatus(response, what, settings);

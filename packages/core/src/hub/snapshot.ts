@@ -1,8 +1,8 @@
 // Files of the Hugging Face hub, kept in its standard cache folder.
 //
 // Features: resumes cut downloads, checks every file against its etag, tries again after cut connections, 429 and 5xx,
-// takes what is cached where the hub does not answer, lets one process at a time download a file, offline mode, mirrors,
-// tokens, progress, cancellation.
+// takes what is cached where the hub does not answer, lets one process at a time download a file, offline mode,
+// mirrors, tokens, progress, cancellation.
 import { join } from 'node:path';
 import { exists } from '@promot/torch/files';
 import { UserError } from '../base/errors.js';
@@ -18,9 +18,9 @@ import { type HubOptions, settingsOf } from './settings.js';
  * Within a process a revision is looked up once. Where the hub does not answer, a cached copy is used, with a warning.
  *
  * @param wanted picks files from the list of all paths in the repository (offline: of all cached paths).
- * Errors: a UserError for a repository, revision or file that does not exist, one that needs a token (401, 403), too many
- * requests (429), a server that fails or cuts the connection again and again, content that does not match its checksum,
- * a disk that is full, no file wanted, and offline mode without a cached copy.
+ * Errors: a UserError for a repository, revision or file that does not exist, one that needs a token (401, 403), too
+ * many requests (429), a server that fails or cuts the connection again and again, content that does not match its
+ * checksum, a disk that is full, no file wanted, and offline mode without a cached copy.
  *
  * @example
  * const repository = { type: 'model', name: 'google/mt5-small' } as const;

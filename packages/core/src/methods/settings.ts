@@ -61,7 +61,9 @@ const configSchema = z.strictObject({
    * the same bits. auto: where memory would not do.
    */
   activationCheckpointing: z.enum(['auto', 'on', 'off']),
-  /** Over several ranks: true divides the model with gradients and optimizer, `optimizer` the optimizer's state alone. */
+  /**
+   * Over several ranks: true divides the model with gradients and optimizer, `optimizer` the optimizer's state alone.
+   */
   shard: z.union([z.boolean(), z.literal('optimizer')], 'expected true, false or optimizer'),
   dropout: z.number().min(0).lt(1),
   /** What training makes small: the name of an objective. */

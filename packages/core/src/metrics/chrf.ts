@@ -83,5 +83,6 @@ export const chrf: Metric<z.infer<typeof settings>> = {
     }),
   aggregate: chrfOf,
   signature: ({ wordOrder }, answers) =>
-    `nrefs:${referenceCount(answers)}|case:mixed|eff:yes|nc:${characterOrder}|nw:${wordOrder}|space:no|version:${sacrebleuVersion}`,
+    `nrefs:${referenceCount(answers)}|case:mixed|eff:yes|nc:${characterOrder}|nw:${wordOrder}|space:no|` +
+    `version:${sacrebleuVersion}`,
 };

@@ -3,15 +3,22 @@
 
 /** NLTK's table of irregular forms. */
 const irregular = new Map([
-  ...['sky', 'skies'].map((word) => [word, 'sky'] as const),
+  ['sky', 'sky'],
+  ['skies', 'sky'],
   ['dying', 'die'],
   ['lying', 'lie'],
   ['tying', 'tie'],
   ['news', 'news'],
-  ...['inning', 'innings'].map((word) => [word, 'inning'] as const),
-  ...['outing', 'outings'].map((word) => [word, 'outing'] as const),
-  ...['canning', 'cannings'].map((word) => [word, 'canning'] as const),
-  ...['howe', 'proceed', 'exceed', 'succeed'].map((word) => [word, word] as const),
+  ['inning', 'inning'],
+  ['innings', 'inning'],
+  ['outing', 'outing'],
+  ['outings', 'outing'],
+  ['canning', 'canning'],
+  ['cannings', 'canning'],
+  ['howe', 'howe'],
+  ['proceed', 'proceed'],
+  ['exceed', 'exceed'],
+  ['succeed', 'succeed'],
 ]);
 
 /** `c` for each consonant, `v` for each vowel; a y after a consonant is a vowel, any other y a consonant. */

@@ -12,7 +12,8 @@ export function chooseDevice(setting: DeviceSetting = 'auto'): 'cpu' | 'cuda' {
   const { cuda, version } = libtorch();
   if (setting === 'cuda' && !cuda)
     throw new UserError(
-      `setting device: cuda cannot be had: libtorch ${version} finds no GPU that it can use (promot doctor says what is missing)`,
+      `setting device: cuda cannot be had: libtorch ${version} finds no GPU that it can use (promot doctor says ` +
+        'what is missing)',
     );
   return cuda ? 'cuda' : 'cpu';
 }

@@ -133,7 +133,7 @@ const logitsOf = (folder: string) => {
   return found;
 };
 
-test('names of tensors with a prefix of torch.compile, without "model.", and swish for SiLU give the same model', () => {
+test('names with a prefix of torch.compile, without "model.", and swish for SiLU give the same model', () => {
   const wanted = logitsOf(join(golden, 'models/mistral'));
   const renamed = (rename: (name: string) => string) => {
     const folder = copyOf('models/mistral');

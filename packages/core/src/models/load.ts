@@ -49,7 +49,8 @@ function together(model: LanguageModel, tokenizer: Tokenizer, place: string, kep
     if (beyond === undefined) return ids;
     const token = tokenizer.decode([beyond], { specialTokens: true });
     throw new UserError(
-      `${place}: the tokenizer has token ${beyond} ("${token}"), the model only ${rows} rows: they do not belong together`,
+      `${place}: the tokenizer has token ${beyond} ("${token}"), the model only ${rows} rows: they do not belong ` +
+        'together',
     );
   };
   return loadedModel(model, tokenizerWith(tokenizer, { encode }), kept);

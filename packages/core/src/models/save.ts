@@ -62,7 +62,10 @@ const longestWriteSeconds = 3600;
 
 type Named = readonly (readonly [name: string, tensor: LazyTensor])[];
 
-/** The tensors of a divided model as files of about as many bytes, the first of rank 0, and so on. A tensor is whole in its file. */
+/**
+ * The tensors of a divided model as files of about as many bytes, the first of rank 0, and so on. A tensor is whole in
+ * its file.
+ */
 function divideFiles(tensors: Named): Map<string, Named> {
   const ranks = distributed.getWorldSize();
   const numbers = tensors.map(([, { shape }]) => shape.reduce((product, side) => product * side, 1));
@@ -96,8 +99,8 @@ async function replaceWeights(folder: string, files: ReadonlyMap<string, Named>)
 }
 
 /**
- * As `saveModel`, whole or not at all, in a folder that is not there yet. What a process of this machine that was killed
- * left beside it goes.
+ * As `saveModel`, whole or not at all, in a folder that is not there yet. What a process of this machine that was
+ * killed left beside it goes.
  */
 export async function saveNewModel(folder: string, loaded: LoadedModel, options: SaveOptions = {}): Promise<void> {
   const start = `${resolve(folder)}.${hostname()}-`;

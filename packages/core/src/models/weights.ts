@@ -178,8 +178,8 @@ export class CheckpointWeights extends Weights {
     if (surplus.length === 0) return;
     const more = surplus.length > 3 ? ` and ${surplus.length - 3} more` : '';
     throw new UserError(
-      `${this.place}: the weights hold ${surplus.slice(0, 3).join(', ')}${more}, for which the configuration has no place: ` +
-        'it does not belong to them',
+      `${this.place}: the weights hold ${surplus.slice(0, 3).join(', ')}${more}, for which the configuration has ` +
+        'no place: it does not belong to them',
     );
   }
   protected override read(name: string, shape: readonly number[]): Tensor {

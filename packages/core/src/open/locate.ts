@@ -40,7 +40,6 @@ export async function locateModel(text: string, hub?: HubOptions): Promise<strin
       throw reworded(error, (message) => `${text}: no such folder or file, and on the hub: ${message}`);
     });
   }
-  throw new UserError(
-    `${text}: no such model: name ${['a folder', 'a .gguf file', 'a run folder', ...namedModels.names().map((name) => `"${name}"`)].join(', ')}, or OWNER/NAME on the Hugging Face hub`,
-  );
+  const names = ['a folder', 'a .gguf file', 'a run folder', ...namedModels.names().map((name) => `"${name}"`)];
+  throw new UserError(`${text}: no such model: name ${names.join(', ')}, or OWNER/NAME on the Hugging Face hub`);
 }

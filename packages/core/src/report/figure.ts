@@ -55,7 +55,8 @@ export async function drawFigure(figure: Figure, place: FigurePlace): Promise<st
   const id = (part: string) => `figure-${figure.name}-${part}`;
   const color = place === 'file' ? ' color="#1b1b1b" style="--plot-background:#fff"' : '';
   return [
-    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}"${color} `,
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" ` +
+      `height="${height}"${color} `,
     `fill="currentColor" font-family="system-ui, sans-serif" font-size="${fontSize}" role="img" `,
     `aria-labelledby="${id('title')} ${id('description')}">`,
     `<title id="${id('title')}">${escapeMarkup(figure.title)}</title>`,
@@ -176,14 +177,12 @@ function drawPoints(
   ]))
     marks.push(
       plot.text([point], {
-        ...{
-          x: 'x',
-          y: 'y',
-          text: (p: FigurePoint) => allowedInXml(p.label!),
-          dx,
-          dy,
-          textAnchor: left ? 'end' : 'start',
-        },
+        x: 'x',
+        y: 'y',
+        text: (p: FigurePoint) => allowedInXml(p.label!),
+        dx,
+        dy,
+        textAnchor: left ? 'end' : 'start',
         fill: 'currentColor',
         fontSize: labelSize,
         stroke: 'var(--plot-background)',
@@ -343,7 +342,10 @@ function hatchings({ name, series }: Figure): string {
     .map((_, i) => {
       const fill = `<rect width="8" height="8" fill="${colorOf(i)}" fill-opacity="0.75"/>`;
       const path = `<path d="${lines[i % lines.length]}" stroke="#fff" stroke-width="1.5"/>`;
-      return `<pattern id="${hatchingId(name, i)}" width="8" height="8" patternUnits="userSpaceOnUse">${fill}${path}</pattern>`;
+      return (
+        `<pattern id="${hatchingId(name, i)}" width="8" height="8" ` +
+        `patternUnits="userSpaceOnUse">${fill}${path}</pattern>`
+      );
     })
     .join('')}</defs>`;
 }

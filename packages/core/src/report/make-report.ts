@@ -54,11 +54,13 @@ export async function makeReport({ folders, out }: ReportRequest): Promise<Writt
         `${folder} is a report of \`promot reproduce\` already: name folders below runs/ and evaluations/ beside it`,
       );
     else if (hasResults(folder)) evaluations.push({ name, evaluation: readEvaluation(folder) });
-    else
+    else {
+      const none = 'neither a training run (run.json) nor an evaluation (results.json)';
       throw new UserError(
-        `${folder}: ${existsSync(folder) ? 'neither a training run (run.json) nor an evaluation (results.json)' : 'no such folder'}: ` +
+        `${folder}: ${existsSync(folder) ? none : 'no such folder'}: ` +
           'name folders of `promot train` or of `promot eval --out`',
       );
+    }
   }
   return { out, files: await writeReport(out, reportOf(runs, evaluations)) };
 }

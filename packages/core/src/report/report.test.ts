@@ -197,7 +197,9 @@ describe('Markdown', () => {
   const text = markdownReport(report);
 
   test('escapes what would be read as markup', () => {
-    const shown = `&lt;b onclick="x">&amp;amp; 'quoted' \\| \\*stars\\* \\\`ticks\\\` \\[link\\](http://x) \\$x\\$ \ufffd&lt;/script>`;
+    const shown =
+      `&lt;b onclick="x">&amp;amp; 'quoted' \\| \\*stars\\* \\\`ticks\\\` \\[link\\](http://x) \\$x\\$ ` +
+      '\ufffd&lt;/script>';
     expect(text).toContain(`# Report ${shown}\n`);
     expect(text).toContain(`\n1\\. No list.\n`);
     expect(text).toContain(`\n\\# No heading\n`);

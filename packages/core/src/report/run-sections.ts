@@ -96,7 +96,9 @@ export function costSection(runs: readonly NamedRun[]): Section {
           },
         ),
       ),
-      note: 'Evaluations at the checkpoints are not counted. Memory: the most that the process held at the end of a step.',
+      note:
+        'Evaluations at the checkpoints are not counted. Memory: the most that the process held at the end of a ' +
+        'step.',
     },
   };
 }

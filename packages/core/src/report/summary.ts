@@ -23,7 +23,10 @@ export function titleOf(runs: readonly NamedRun[], evaluations: readonly NamedEv
   }
   const models = distinct(runs.map(({ run }) => basename(run.model)));
   const model = models.length === 1 ? `, model ${models[0]}` : '';
-  return `${listed(distinct(runs.map(({ run }) => run.method)))} on ${listed(distinct(runs.map(({ run }) => run.task)))}${model}`;
+  return (
+    `${listed(distinct(runs.map(({ run }) => run.method)))} on ` +
+    `${listed(distinct(runs.map(({ run }) => run.task)))}${model}`
+  );
 }
 
 /** What each run came to, or, without runs, what each evaluation gained and lost most beside the base. */

@@ -6,8 +6,8 @@ import { parseJson } from '../data/json-records.js';
 import { isRecord } from '../data/record.js';
 
 /**
- * One turn, as a chat template reads it: `role`, `content`, and what else the data says (`tool_calls`, `name`, ...). One of
- * the assistant with `weight` 0 is not learned.
+ * One turn, as a chat template reads it: `role`, `content`, and what else the data says (`tool_calls`, `name`, ...).
+ * One of the assistant with `weight` 0 is not learned.
  */
 export type Message = Readonly<Record<string, unknown>> & { readonly role: string };
 
@@ -68,7 +68,8 @@ function readMessage(turn: unknown, where: string): Message {
   const role = typeof from === 'string' && Object.hasOwn(speakers, from) ? speakers[from]! : undefined;
   if (role === undefined)
     throw new UserError(
-      `${where}: it has neither a role nor a "from" that is known (${Object.keys(speakers).join(', ')}), but ${short(turn)}`,
+      `${where}: it has neither a role nor a "from" that is known (${Object.keys(speakers).join(', ')}), but ` +
+        `${short(turn)}`,
     );
   if (typeof value !== 'string') throw new UserError(`${where}: value is ${short(value)}; a text is expected`);
   if (from === 'function_call') {

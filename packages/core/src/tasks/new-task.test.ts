@@ -81,7 +81,8 @@ test('what looks like a mistake is said', async () => {
   const data = file('typos.csv', `text,team\n${rows(30, (i) => `${i === 4 ? '' : `ticket ${i}`},${teams(i)}`)}\n`);
   const { notes } = await newTask({ data, input: '{text}', target: '{team}' });
   expect(notes.slice(-3)).toEqual([
-    `answers that occur once: "Tech" (${data} line 2), "billling" (${data} line 4). Correct them where they are typing errors`,
+    `answers that occur once: "Tech" (${data} line 2), "billling" (${data} line 4). Correct them where they are ` +
+      'typing errors',
     'the answers "Tech" and "tech" differ only in case',
     `{text} is empty in 1 row (${data} line 6)`,
   ]);

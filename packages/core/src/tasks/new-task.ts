@@ -61,9 +61,10 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
     const columns = columnsOf(first!);
     const near = nearestNames(absent, columns);
     const isWrapped = records.length === 1 && Object.values(first!).some(Array.isArray);
+    const there = columns.map((name) => `{${name}}`).join(', ');
     throw new UserError(
       `--${key} names {${absent}}, but ${request.data} has no such column` +
-        `${near.length > 0 ? `; did you mean {${near[0]}}?` : '.'} Its columns: ${columns.map((name) => `{${name}}`).join(', ')}` +
+        `${near.length > 0 ? `; did you mean {${near[0]}}?` : '.'} Its columns: ${there}` +
         `${isWrapped ? '. The file holds one record with a list in it: a .json file should hold the list itself' : ''}`,
     );
   }
@@ -108,10 +109,11 @@ export async function newTask(request: NewTaskRequest): Promise<NewTask> {
   const { stringify } = await import('yaml');
   const text = (value: unknown) => stringify(value, { lineWidth: 0, collectionStyle: 'flow' }).trimEnd();
   const quoted = (value: string) => JSON.stringify(value);
+  const validation = request.validation === undefined ? '' : `, validation: ${quoted(resolve(request.validation))}`;
   const lines = [
     `# A task of promot; docs/reference/tasks.md explains every key. Edit it, then name this file with --task.`,
     `name: ${name}`,
-    `files: { train: ${quoted(paths)}${request.validation === undefined ? '' : `, validation: ${quoted(resolve(request.validation))}`} }`,
+    `files: { train: ${quoted(paths)}${validation} }`,
     ...(share === undefined ? [] : [`validationShare: ${share}   # of the training rows; always the same ones`]),
     `# {name} is a column of the data; {{ and }} are plain braces.`,
     `input: ${quoted(request.input)}`,
@@ -143,7 +145,8 @@ function checkAnswers(
   const empty = targets.flatMap((text, i) => (text === '' ? [i] : []));
   if (empty.length > 0)
     throw new UserError(
-      `the answer, ${target}, is empty in ${places(empty, location)}. Fill it in, or remove the ${empty.length === 1 ? 'row' : 'rows'}`,
+      `the answer, ${target}, is empty in ${places(empty, location)}. Fill it in, or remove the ` +
+        `${empty.length === 1 ? 'row' : 'rows'}`,
     );
 }
 

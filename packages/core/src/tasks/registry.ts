@@ -141,7 +141,8 @@ function unknownTask(name: string): UserError {
   const nearest = nearestNames(name, names);
   const hint = nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `known tasks are ${names.join(', ')}.`;
   return new UserError(
-    `unknown task "${name}": ${hint} A task of your own is a path that ends in .yaml, or the name of a task that --model was trained on`,
+    `unknown task "${name}": ${hint} A task of your own is a path that ends in .yaml, or the name of a task that ` +
+      '--model was trained on',
   );
 }
 

@@ -177,7 +177,8 @@ export function createTask(
       }
     }
     for (const [why, count] of leftOut) {
-      const said = `task ${definition.name}: ${count} of ${table.records.length} records of ${split} are left out: ${why}`;
+      const some = `${count} of ${table.records.length} records of ${split}`;
+      const said = `task ${definition.name}: ${some} are left out: ${why}`;
       if (examples.length === 0) throw new UserError(said);
       onWarning(said);
     }

@@ -94,7 +94,8 @@ export function scalarText(value: unknown, path: string, names?: ClassNames): st
   } else if (typeof value !== 'string' && typeof value !== 'boolean') {
     const shown = JSON.stringify(value) ?? String(value);
     throw new UserError(
-      `field "${path}" should be text, a number, true or false, not ${shown.length > 60 ? `${shown.slice(0, 60)} ...` : shown}`,
+      `field "${path}" should be text, a number, true or false, not ` +
+        `${shown.length > 60 ? `${shown.slice(0, 60)} ...` : shown}`,
     );
   }
   const text = String(value);

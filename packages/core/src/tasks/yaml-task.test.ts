@@ -55,7 +55,8 @@ test('the example of the documentation', async () => {
 
 test('a list of answers, plain braces, numbers, a sole validation file', async () => {
   const path = taskFile(
-    'name: qa\nfiles: {validation: validation.jsonl}\ninput: "{{Q}} {n}: {question}"\ntarget: "{answers}"\nmetric: exact-match\n',
+    'name: qa\nfiles: {validation: validation.jsonl}\ninput: "{{Q}} {n}: {question}"\ntarget: ' +
+      '"{answers}"\nmetric: exact-match\n',
     '{"question":"Who?","n":3,"answers":[" a","b"]}\n',
   );
   const [example] = await (await loadTask(path)).load('validation');
@@ -159,7 +160,8 @@ describe('data as people have it', () => {
   test('fields inside of fields', async () => {
     const row = '{"a":{"text":["one","two"],"n":[[1.0]]},"a.b":"dotted","label":"l"}\n';
     const load = async (input: string, target = '{label}') => {
-      const content = `name: t\nfiles: { validation: v.jsonl }\ninput: "${input}"\ntarget: "${target}"\nmetric: exact-match\n`;
+      const templates = `input: "${input}"\ntarget: "${target}"\n`;
+      const content = `name: t\nfiles: { validation: v.jsonl }\n${templates}metric: exact-match\n`;
       return (await (await loadTask(folderWith({ 'v.jsonl': row }, content))).load('validation'))[0]!;
     };
     expect((await load('{a.text[1]} {a.n[0][0]} {a.b}')).input).toBe('two 1.0 dotted');
@@ -171,7 +173,8 @@ describe('data as people have it', () => {
 
   test('numbers as the file writes them, or refused', async () => {
     const load = async (line: string) => {
-      const content = `name: t\nfiles: { validation: v.jsonl }\ninput: "{n} {f}"\ntarget: "{label}"\nmetric: exact-match\n`;
+      const templates = 'input: "{n} {f}"\ntarget: "{label}"\n';
+      const content = `name: t\nfiles: { validation: v.jsonl }\n${templates}metric: exact-match\n`;
       return (await (await loadTask(folderWith({ 'v.jsonl': line }, content))).load('validation'))[0]!;
     };
     const example = await load('{"n":9007199254740993,"f":1.0,"label":1234567890123456789}');
@@ -204,7 +207,9 @@ describe('data as people have it', () => {
     const row =
       '{"q":"Sky?","c":{"text":["red","blue"],"label":["A","B"]},"x":"red","y":"blue","a":"B","n":1,"t":"blue"}\n';
     const load = async (choices: string, target: string, extra = '') => {
-      const content = `name: t\nfiles: { validation: v.jsonl }\ninput: "Q: {q}"\ntarget: "${target}"\n${choices}\nmetric: [acc_norm, acc]\n${extra}`;
+      const content =
+        `name: t\nfiles: { validation: v.jsonl }\ninput: "Q: {q}"\ntarget: "${target}"\n${choices}\nmetric: ` +
+        `[acc_norm, acc]\n${extra}`;
       return (await (await loadTask(folderWith({ 'v.jsonl': row }, content))).load('validation'))[0]!;
     };
     const expected = {

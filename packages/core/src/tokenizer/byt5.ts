@@ -81,13 +81,11 @@ export function byT5Tokenizer(config: JsonObject, place = 'the tokenizer'): Toke
       return text;
     },
     idOf: (token) => byName.get(token)?.id,
-    files: () =>
-      new Map([
-        [
-          'tokenizer_config.json',
-          `${JSON.stringify({ ...config, tokenizer_class: 'ByT5Tokenizer', eos_token: '</s>', pad_token: '<pad>', unk_token: '<unk>', extra_ids: asked }, null, 2)}\n`,
-        ],
-      ]),
+    files: () => {
+      const named = { eos_token: '</s>', pad_token: '<pad>', unk_token: '<unk>', extra_ids: asked };
+      const saved = { ...config, tokenizer_class: 'ByT5Tokenizer', ...named };
+      return new Map([['tokenizer_config.json', `${JSON.stringify(saved, null, 2)}\n`]]);
+    },
   };
 }
 

@@ -68,8 +68,8 @@ export class ChatTemplate {
   }
 
   /**
-   * The text of turns. Throws a UserError for what the template itself refuses, such as two user turns in a row, and where
-   * it leaves out a part of them, such as turns of a role that it does not know.
+   * The text of turns. Throws a UserError for what the template itself refuses, such as two user turns in a row, and
+   * where it leaves out a part of them, such as turns of a role that it does not know.
    */
   render(messages: readonly ChatTurn[], options: RenderOptions = {}): string {
     const text = this.#render(this.#plain, messages, options);
@@ -85,7 +85,10 @@ export class ChatTemplate {
   ): string {
     const values = {
       ...this.tokens,
-      ...{ messages, promot_range: boundedRange, promot_written: written, add_generation_prompt: generationPrompt },
+      messages,
+      promot_range: boundedRange,
+      promot_written: written,
+      add_generation_prompt: generationPrompt,
       ...(tools && { tools }),
       ...marks,
     };
@@ -106,8 +109,8 @@ export class ChatTemplate {
 
   /**
    * The text of turns of which the last is the assistant's, and where the assistant speaks: what stands between
-   * `{% generation %}` and `{% endgeneration %}`. Where a template has no such marks, it is what a turn of the assistant
-   * adds to the text before it, up to the end token. Throws a UserError, too, where that cannot be told.
+   * `{% generation %}` and `{% endgeneration %}`. Where a template has no such marks, it is what a turn of the
+   * assistant adds to the text before it, up to the end token. Throws a UserError, too, where that cannot be told.
    */
   renderSpans(messages: readonly ChatTurn[], options: Pick<RenderOptions, 'tools'> = {}): RenderedChat {
     return this.#marked ? this.#byMarks(this.#marked, messages, options) : this.#byDifference(messages, options);

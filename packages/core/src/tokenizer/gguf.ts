@@ -83,7 +83,8 @@ const PRE_TOKENIZERS: ReadonlyMap<string, PreTokenizer> = new Map([
 ]);
 
 /**
- * Builds the tokenizer of a GGUF file: `tokenizer.ggml.model` "gpt2" (byte-level BPE), "llama" (SentencePiece BPE) or "t5" (SentencePiece unigram).
+ * Builds the tokenizer of a GGUF file: `tokenizer.ggml.model` "gpt2" (byte-level BPE), "llama" (SentencePiece BPE) or
+ * "t5" (SentencePiece unigram).
  *
  * @param metadata the file's metadata.
  * @param place for messages: the file.
@@ -168,8 +169,8 @@ function byteLevelDescription(metadata: GgufMetadata, place: string, tokens: str
   const preTokenizer = PRE_TOKENIZERS.get(String(pre));
   if (!preTokenizer) {
     throw new UserError(
-      `${place}: the pre-tokenizer ${JSON.stringify(pre)} is not known (${[...PRE_TOKENIZERS.keys()].join(', ')} are). ` +
-        'Use the Hugging Face folder of the model.',
+      `${place}: the pre-tokenizer ${JSON.stringify(pre)} is not known (${[...PRE_TOKENIZERS.keys()].join(', ')} ` +
+        'are). Use the Hugging Face folder of the model.',
     );
   }
   const added: JsonObject[] = [];

@@ -173,7 +173,8 @@ class HuggingFaceTokenizer implements Tokenizer {
     const never = tokens.filter(isLost(tokenizer));
     if (never.length > 0)
       throw new UserError(
-        `addTokens: ${never.map((token) => JSON.stringify(token)).join(', ')}: this tokenizer cannot have them as tokens`,
+        `addTokens: ${never.map((token) => JSON.stringify(token)).join(', ')}: this tokenizer cannot have them ` +
+          'as tokens',
       );
     return tokenizer;
   }

@@ -3,8 +3,8 @@ import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import type { LibraryTokenizer } from './library-types.js';
 
 /**
- * A question to a tokenizer: whether decoding surely gives a text back, encoded without special tokens. False where only
- * encoding can tell. Sure are texts without added tokens, in a BPE of bytes whose steps change and drop nothing.
+ * A question to a tokenizer: whether decoding surely gives a text back, encoded without special tokens. False where
+ * only encoding can tell. Sure are texts without added tokens, in a BPE of bytes whose steps change and drop nothing.
  *
  * @param description tokenizer.json, complete.
  * @param left the ids that decoding leaves out.

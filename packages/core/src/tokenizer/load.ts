@@ -16,8 +16,12 @@ const FILES = [
   'tokenizer_config.json',
   'special_tokens_map.json',
   'added_tokens.json',
-  ...['spiece.model', 'tokenizer.model', 'sentencepiece.bpe.model'],
-  ...['vocab.json', 'merges.txt', 'vocab.txt'],
+  'spiece.model',
+  'tokenizer.model',
+  'sentencepiece.bpe.model',
+  'vocab.json',
+  'merges.txt',
+  'vocab.txt',
 ];
 
 /**

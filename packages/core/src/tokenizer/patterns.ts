@@ -7,7 +7,9 @@ import { UserError } from '../base/errors.js';
 const freeSteps = 4e10;
 const longestFree = 2 ** 24;
 
-/** The longest text, in characters, that these patterns match in moderate time whatever it is; 0 where none is known. */
+/**
+ * The longest text, in characters, that these patterns match in moderate time whatever it is; 0 where none is known.
+ */
 export function freeLength(patterns: readonly RegExp[]): number {
   let length = longestFree;
   const steps = (n: number) => n * patterns.reduce((sum, pattern) => sum + ways(pattern, n), 0);
@@ -63,8 +65,8 @@ export function ways({ source, flags }: RegExp, n: number): number {
   return at < text.length ? Number.POSITIVE_INFINITY : all;
 }
 
-const context = createContext({ work: undefined }) as { work: (() => unknown) | undefined };
-const script = new Script('work()');
+/** Where work runs that a timer may end; made at its first use. */
+let room: { readonly context: { work: (() => unknown) | undefined }; readonly script: Script } | undefined;
 
 /** Ten seconds, and more for what is long: a slow machine tokenizes thousands of characters in one. */
 const milliseconds = (length: number) => 10_000 + Math.ceil(length / 10);
@@ -74,6 +76,11 @@ const milliseconds = (length: number) => 10_000 + Math.ceil(length / 10);
  * than 10 s (and 0.1 ms for each of `length` characters).
  */
 export function withinTime<T>(place: string, length: number, work: () => T, what = 'a pattern of tokenizer.json'): T {
+  room ??= {
+    context: createContext({ work: undefined }) as NonNullable<typeof room>['context'],
+    script: new Script('work()'),
+  };
+  const { context, script } = room;
   const outer = context.work;
   context.work = work;
   try {

@@ -59,7 +59,8 @@ test('labels of the same tokens', () => {
   const t5 = load('t5-v1.1', 'encoder-decoder');
   const notes = dataNotes({ name: 'x', labels: ['the cat', 'the  cat', 'the dog'] }, [], [], t5);
   expect(notes).toEqual([
-    'task x: the labels "the cat" and "the  cat" are the same tokens to this model: it cannot tell them apart. Rename them',
+    'task x: the labels "the cat" and "the  cat" are the same tokens to this model: it cannot tell them apart. ' +
+      'Rename them',
   ]);
 });
 

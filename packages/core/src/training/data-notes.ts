@@ -64,10 +64,10 @@ function lostTargets(
     tokenizer,
   );
   return [
-    `${lost.length} of ${sample.length} targets ${isPart ? 'looked at ' : ''}cannot be written with the model's tokens: ` +
-      `${quoted(first.target)} (${first.location}) becomes ${quoted(seen)}. The model will never give them as they are. ` +
-      `${remedy === undefined ? 'Write' : `Add what is missing: ${remedy}. Or write`} them ` +
-      "with characters that it has, or take a model whose tokenizer has these (ByT5's and most decoder-only ones do)",
+    `${lost.length} of ${sample.length} targets ${isPart ? 'looked at ' : ''}cannot be written with the model's ` +
+      `tokens: ${quoted(first.target)} (${first.location}) becomes ${quoted(seen)}. The model will never give them ` +
+      `as they are. ${remedy === undefined ? 'Write' : `Add what is missing: ${remedy}. Or write`} them with ` +
+      "characters that it has, or take a model whose tokenizer has these (ByT5's and most decoder-only ones do)",
   ];
 }
 
@@ -92,8 +92,8 @@ function unknownInInputs(sample: readonly Example[], isPart: boolean, tokenizer:
     .slice(0, 10)
     .map((one) => JSON.stringify(one));
   return [
-    `${holding.length} of ${sample.length} inputs ${isPart ? 'looked at ' : ''}hold characters that the model does not know, ` +
-      `such as ${shown.join(', ')} (${first.location}): it cannot tell them apart`,
+    `${holding.length} of ${sample.length} inputs ${isPart ? 'looked at ' : ''}hold characters that the model does ` +
+      `not know, such as ${shown.join(', ')} (${first.location}): it cannot tell them apart`,
   ];
 }
 
@@ -125,7 +125,8 @@ function sameLabels(labels: readonly string[], encode: Encode): string[] {
     .filter((same) => same.length > 1)
     .map(
       (same) =>
-        `the labels ${same.map(quoted).join(' and ')} are the same tokens to this model: it cannot tell them apart. Rename them`,
+        `the labels ${same.map(quoted).join(' and ')} are the same tokens to this model: it cannot tell them ` +
+        'apart. Rename them',
     );
 }
 
@@ -138,8 +139,8 @@ function commonExamples(train: readonly Example[], validation: readonly Example[
   const [first] = common;
   if (first === undefined) return [];
   return [
-    `${common.length} of ${validation.length} validation examples are training examples, too, such as ${first.location}: ` +
-      'scores on them do not show what the model has learned. Remove them from one of the two',
+    `${common.length} of ${validation.length} validation examples are training examples, too, such as ` +
+      `${first.location}: scores on them do not show what the model has learned. Remove them from one of the two`,
   ];
 }
 
@@ -151,8 +152,8 @@ function strangeEnds(train: readonly Example[], ends: readonly number[], tokeniz
   if (ends.includes(id)) return [];
   const name = tokenizer.decode([id], { specialTokens: true });
   return [
-    `turns end with ${name} (${id}), which the model's files do not call an end of sequence. promot ends answers there; ` +
-      'for other programs add it to eos_token_id in generation_config.json',
+    `turns end with ${name} (${id}), which the model's files do not call an end of sequence. promot ends answers ` +
+      'there; for other programs add it to eos_token_id in generation_config.json',
   ];
 }
 

@@ -80,7 +80,8 @@ export function warningsOf(before: readonly KeepScore[], now: readonly KeepScore
     return [
       ...(share >= leak
         ? [
-            `${task}: ${formShare.toFixed(0)} % of the answers have the target's form (before: ${(first.formShare ?? 0).toFixed(0)} %)`,
+            `${task}: ${formShare.toFixed(0)} % of the answers have the target's form (before: ` +
+              `${(first.formShare ?? 0).toFixed(0)} %)`,
           ]
         : []),
       ...(cost > fall

@@ -44,8 +44,8 @@ export interface LoopOptions {
   /** Whether the loss reads nothing of a pass but logits and targets (`Objective.ofLogitsAlone`). Default false. */
   readonly lossOfLogitsAlone?: boolean;
   /**
-   * What the model pays where it reads the inputs of a pass once more, without prompt and dropout; a sum as `loss` gives.
-   * Passes that do not need it are read once.
+   * What the model pays where it reads the inputs of a pass once more, without prompt and dropout; a sum as `loss`
+   * gives. Passes that do not need it are read once.
    */
   readonly second?: {
     needs(pass: MicroBatch): boolean;
@@ -61,8 +61,8 @@ export interface LoopOptions {
   /** Where the model or the optimizer is divided over the ranks; `trained` are then this rank's rows. */
   readonly shards?: Shards | undefined;
   /**
-   * Called where memory did not suffice for a step, on all ranks; what `batch` gives of it afterwards is tried. Where it
-   * is absent or gives false, the error ends the loop.
+   * Called where memory did not suffice for a step, on all ranks; what `batch` gives of it afterwards is tried. Where
+   * it is absent or gives false, the error ends the loop.
    */
   readonly onOutOfMemory?: (step: number) => Promise<boolean>;
   /**
@@ -183,7 +183,8 @@ async function trainStep(
   const norm = shards ? shards.gradientNorm(optimizer.parameters) : gradientNorm(options.trained);
   if (!Number.isFinite(loss) || !Number.isFinite(norm))
     throw new UserError(
-      `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate may help`,
+      `step ${step}: the ${Number.isFinite(loss) ? 'gradient' : 'loss'} is not finite; a smaller learning rate ` +
+        'may help',
     );
   const learningRate = options.learningRate(step);
   const scale = options.gradientClip > 0 ? clipScale(norm, options.gradientClip) : 1;

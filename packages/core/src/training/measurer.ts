@@ -60,7 +60,12 @@ export class Measurer {
       );
     this.#tell({ type: 'evaluation', ...place, metric, score, evalLoss });
     const { keepAverage, warns } = await this.#measure(phase, step, {
-      ...{ type: 'evaluation', ...place, metric, score, scoreError, evalLoss },
+      type: 'evaluation',
+      ...place,
+      metric,
+      score,
+      scoreError,
+      evalLoss,
       tasks: results.map(({ samples: _, ...result }) => result),
     });
     return { step, score, scoreError, evalLoss, keepAverage, ...(warns && { warns }) };

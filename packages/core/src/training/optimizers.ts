@@ -5,8 +5,9 @@ import type { StageConfig } from '../methods/settings.js';
 
 /**
  * @param pieces where some of what is trained is divided over the ranks
- * @param additions whether what is trained is added to a model (a soft prompt, LoRA), not its own weights. Adafactor is then
- * unfactored and not scaled by the parameter's size (prompt-tuning's settings; LoRA starts at zero, which has no size).
+ * @param additions whether what is trained is added to a model (a soft prompt, LoRA), not its own weights. Adafactor is
+ * then unfactored and not scaled by the parameter's size (prompt-tuning's settings; LoRA starts at zero, which has no
+ * size).
  */
 export function makeOptimizer(
   trained: Parameters,

@@ -1,5 +1,6 @@
 // How many examples the passes of a stage have: what the setting says, or as many as memory should allow (`auto`); and
-// half from the step on where it did not. The run folder remembers it, so that a run that goes on makes the same passes.
+// half from the step on where it did not. The run folder remembers it, so that a run that goes on makes the same
+// passes.
 import { distributed } from '@promot/torch';
 import { type PassChange, readPasses, writePasses } from '../artifacts/passes-file.js';
 import type { RunFolder } from '../artifacts/run-folder.js';

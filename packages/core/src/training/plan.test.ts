@@ -9,18 +9,42 @@ const common = { vocab_size: 8000, tie_word_embeddings: false };
 /** Shapes other than those from which the arithmetic was made. */
 const configs: Record<string, Record<string, unknown>> = {
   llama: {
-    ...{ ...common, model_type: 'llama', hidden_size: 320, intermediate_size: 800, num_hidden_layers: 3 },
-    ...{ num_attention_heads: 8, num_key_value_heads: 8, max_position_embeddings: 4096, rms_norm_eps: 1e-5 },
-    ...{ bos_token_id: 1, eos_token_id: 2, hidden_act: 'silu' },
+    ...common,
+    model_type: 'llama',
+    hidden_size: 320,
+    intermediate_size: 800,
+    num_hidden_layers: 3,
+    num_attention_heads: 8,
+    num_key_value_heads: 8,
+    max_position_embeddings: 4096,
+    rms_norm_eps: 1e-5,
+    bos_token_id: 1,
+    eos_token_id: 2,
+    hidden_act: 'silu',
   },
   t5: {
-    ...{ ...common, model_type: 't5', d_model: 320, d_kv: 40, d_ff: 800, num_layers: 3, num_heads: 8 },
+    ...common,
+    model_type: 't5',
+    d_model: 320,
+    d_kv: 40,
+    d_ff: 800,
+    num_layers: 3,
+    num_heads: 8,
     feed_forward_proj: 'gated-gelu',
   },
 };
 const input = (config: Record<string, unknown>, more: Partial<PlanInput> = {}): PlanInput => ({
-  ...{ config, place: 'config.json', precision: 'fp32', optimizer: 'adamw', promptRows: 0, batchSize: 8 },
-  ...{ microBatchSize: 4, inputTokens: 128, targetTokens: 64, ranks: 1, speed: 1e12 },
+  config,
+  place: 'config.json',
+  precision: 'fp32',
+  optimizer: 'adamw',
+  promptRows: 0,
+  batchSize: 8,
+  microBatchSize: 4,
+  inputTokens: 128,
+  targetTokens: 64,
+  ranks: 1,
+  speed: 1e12,
   ...more,
 });
 

@@ -117,8 +117,8 @@ const programBytes = 220e6;
  * A run's memory and time in one way.
  *
  * What autograd keeps of a layer for each token: the inputs and outputs of its two norms (four of the width), queries,
- * keys, values and the attention's output, and of the feed-forward part both products, the activation and what goes into
- * the last matrix. plan.test.ts compares that with what models take.
+ * keys, values and the attention's output, and of the feed-forward part both products, the activation and what goes
+ * into the last matrix. plan.test.ts compares that with what models take.
  */
 function planWay(input: PlanInput, way: Way, model: ReturnType<typeof shapeOf>): PlannedWay {
   const { kind, shape, shapes, divided, sizes, linears } = model;
@@ -143,7 +143,8 @@ function planWay(input: PlanInput, way: Way, model: ReturnType<typeof shapeOf>):
   const state = trainsModel
     ? sum((one) => optimizerNumbers(one, optimizer) + master * product(one), share('optimizer')) * 4
     : additions * 4 * (optimizer === 'adamw' ? 2 : 1);
-  // One block in use and one on its way, each once as it travels and once in place; then its gradient, in float32 twice.
+  // One block in use and one on its way, each once as it travels and once in place; then its gradient, in float32
+  // twice.
   const [largest = 0, next = 0] = [...sizes].sort((a, b) => b - a);
   const gathered = way.shard === true ? (2 * largest + next) * bytes + (trainsModel ? largest * (bytes + 8) : 0) : 0;
 

@@ -1,6 +1,6 @@
 // Rows of parameters on their way between ranks. Many small parameters share a message, and a large one takes several:
-// so what a message needs beside the parameters themselves (Gloo copies it once more) is a few megabytes, however large a
-// block is.
+// so what a message needs beside the parameters themselves (Gloo copies it once more) is a few megabytes, however large
+// a block is.
 import { call, type DType, distributed, keep, noGrad, op, scope, type Tensor, zeros } from '@promot/torch';
 
 const { blocking } = distributed;

@@ -78,8 +78,20 @@ describe('settings', () => {
   test('every key is known by its dotted name', () => {
     expect(configKeys()).toEqual(
       expect.arrayContaining([
-        ...['seed', 'device', 'precision', 'zLoss', 'mixing', 'stage1.steps', 'stage2.keepEvery', 'stage2.loraRank'],
-        ...['keep.tasks', 'keep.shots', 'keep.limit', 'keep.tolerance', 'replay.tasks', 'replay.share'],
+        'seed',
+        'device',
+        'precision',
+        'zLoss',
+        'mixing',
+        'stage1.steps',
+        'stage2.keepEvery',
+        'stage2.loraRank',
+        'keep.tasks',
+        'keep.shots',
+        'keep.limit',
+        'keep.tolerance',
+        'replay.tasks',
+        'replay.share',
       ]),
     );
   });

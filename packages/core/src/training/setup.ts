@@ -317,7 +317,8 @@ function withinLength(
   const kept = examples.filter((example) => fits(example, tokenizer, maxInputLength));
   const lost = examples.length - kept.length;
   if (lost === 0) return examples;
-  const text = `${where}: ${lost} of ${examples.length} conversations have more than ${maxInputLength} tokens (maxInputLength)`;
+  const some = `${lost} of ${examples.length} conversations`;
+  const text = `${where}: ${some} have more than ${maxInputLength} tokens (maxInputLength)`;
   if (kept.length === 0) throw new UserError(`${text}: none is left`);
   onEvent?.({ type: 'note', text: `${text}; they are left out` });
   return kept;

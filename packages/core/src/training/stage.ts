@@ -178,8 +178,8 @@ class StageRun {
       const { step: begin } = checkpoints.state;
       if (wasFinished && begin === 0)
         throw new UserError(
-          `${folder.path}: stage ${key} cannot have more steps: its last checkpoint was deleted when the run finished ` +
-            '(keepCheckpoints=true keeps it); name another folder',
+          `${folder.path}: stage ${key} cannot have more steps: its last checkpoint was deleted when the run ` +
+            'finished (keepCheckpoints=true keeps it); name another folder',
         );
       const trainedParameters = [...trained.values()].reduce((n, t) => n + t.numel, 0);
       this.#tell({ type: 'stage', ...nameOf(phase), step: begin, steps: settings.steps, trainedParameters });
@@ -360,7 +360,8 @@ class StageRun {
     const names = setup.tasks.map(({ task }) => task.name).join(', ');
     const done = [
       `Fine-tuned on ${names} with the method \`${request.method}\`.`,
-      `Of stage \`${this.phase.key}\` the checkpoint of step ${best.step} is kept, which scored best on the validation split.`,
+      `Of stage \`${this.phase.key}\` the checkpoint of step ${best.step} is kept, which scored best on the ` +
+        'validation split.',
     ];
     const [first] = this.phase.tasks;
     if (first?.prompt)

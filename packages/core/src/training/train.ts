@@ -20,7 +20,8 @@ export type { CheckpointMoment, MetricsLine, TrainRequest, TrainResult, WorkEven
  * In a process group (`distributed.initProcessGroup`) all ranks call it with the same request: they divide the passes
  * of each batch and the evaluations, and rank 0 alone writes the run folder, which the others need not see.
  * @example
- * await train({ model: 't5-small', task: 'rte', data: 'data', method: 'promot', out: 'runs/rte', settings: { batchSize: 16 } });
+ * const settings = { batchSize: 16 };
+ * await train({ model: 't5-small', task: 'rte', data: 'data', method: 'promot', out: 'runs/rte', settings });
  */
 export async function train(request: TrainRequest): Promise<TrainResult> {
   const { out, resume = false } = request;

@@ -1,5 +1,5 @@
-// Attention over packed sequences, which some GPUs have a kernel for. A stand-in computes on the CPU what that kernel is
-// said to compute: decoder-only models must then have PyTorch's logits and gradients, by the golden files.
+// Attention over packed sequences, which some GPUs have a kernel for. A stand-in computes on the CPU what that kernel
+// is said to compute: decoder-only models must then have PyTorch's logits and gradients, by the golden files.
 import { readFileSync } from 'node:fs';
 import {
   cat,

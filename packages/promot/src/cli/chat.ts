@@ -16,7 +16,9 @@ interface ChatRequest {
 type Opened = LoadedModel & { readonly prompt: Tensor | undefined };
 type Message = { readonly role: 'system' | 'user' | 'assistant'; readonly content: string };
 
-/** Answers the turns that are given, or those that come line by line until the input ends; these see all before them. */
+/**
+ * Answers the turns that are given, or those that come line by line until the input ends; these see all before them.
+ */
 export async function chat(io: Io, opened: Opened, { system, json, turns, settings }: ChatRequest): Promise<void> {
   const { generateTurn, generateTurns } = await import('@promot/core/generation');
   const { prompt } = opened;

@@ -7,10 +7,12 @@ export function describeDryRun(found: DryRun, colours: boolean): string {
   const { config, cutInputs, trainExamples, inputLengths, targetLengths } = found;
   const share = ((100 * cutInputs) / trainExamples).toFixed(1);
   const stages = found.stages.flatMap(({ stage, task, steps, mayEndEarlier, trainedParameters, memory, seconds }) => [
-    `Stage ${task === undefined ? stage : `${stage} ${task}`}: ${mayEndEarlier ? 'at most ' : ''}${thousands(steps)} steps, ` +
-      `${thousands(trainedParameters)} trained parameters, about ${duration(seconds)}`,
-    `  memory about ${gigabytes(memory.total)}: weights ${gigabytes(memory.weights)}, gradients ${gigabytes(memory.gradients)}, ` +
-      `optimizer ${gigabytes(memory.optimizer)}, activations ${gigabytes(memory.activations)}, unused between them ${gigabytes(memory.holes)}`,
+    `Stage ${task === undefined ? stage : `${stage} ${task}`}: ` +
+      `${mayEndEarlier ? 'at most ' : ''}${thousands(steps)} steps, ${thousands(trainedParameters)} trained ` +
+      `parameters, about ${duration(seconds)}`,
+    `  memory about ${gigabytes(memory.total)}: weights ${gigabytes(memory.weights)}, gradients ` +
+      `${gigabytes(memory.gradients)}, optimizer ${gigabytes(memory.optimizer)}, activations ` +
+      `${gigabytes(memory.activations)}, unused between them ${gigabytes(memory.holes)}`,
   ]);
   return [
     ...found.examples.flatMap((example, i) => describeExample(example, i, colours)),

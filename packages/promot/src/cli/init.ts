@@ -63,7 +63,8 @@ export function initCommand(io: Io): Command {
         writeFileSync(path, made.yaml);
         const called = io.program ?? 'promot';
         io.stdout.write(
-          `Written: ${path}. Next: ${called} train --model google/flan-t5-small --task ${path} --method promot --out runs/${made.name}\n`,
+          `Written: ${path}. Next: ${called} train --model google/flan-t5-small --task ${path} --method promot ` +
+            `--out runs/${made.name}\n`,
         );
       } finally {
         lines.close();

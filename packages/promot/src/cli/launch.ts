@@ -38,7 +38,8 @@ export function launchCommand(io: Io): Command {
       const { processes, nodes, nodeRank, masterAddr, masterPort } = options;
       if (!commands.includes(command[0]!))
         throw new UserError(
-          `launch starts ${commands.slice(0, -1).join(', ')} or ${commands.at(-1)}, whose work can be divided, not ${command[0]}`,
+          `launch starts ${commands.slice(0, -1).join(', ')} or ${commands.at(-1)}, whose work can be divided, ` +
+            `not ${command[0]}`,
         );
       if (nodes > 1 && masterAddr === undefined)
         throw new UserError('--nodes needs --master-addr, the name of machine 0');

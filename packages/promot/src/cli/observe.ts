@@ -80,7 +80,8 @@ function show(event: WorkEvent, progress: Progress): void {
       break;
     case 'evaluation':
       progress.line(
-        `${title(event)} step ${event.step}: ${event.metric} ${event.score.toFixed(2)}, evaluation loss ${event.evalLoss.toFixed(4)}`,
+        `${title(event)} step ${event.step}: ${event.metric} ${event.score.toFixed(2)}, evaluation loss ` +
+          `${event.evalLoss.toFixed(4)}`,
       );
       break;
     case 'keep': {

@@ -72,8 +72,13 @@ export function planCommand(io: Io): Command {
         ? ('adamw' as const)
         : ('adafactor' as const);
     const input = {
-      ...{ config, place, optimizer, batchSize, ranks },
-      ...{ precision: settings.precision, microBatchSize },
+      config,
+      place,
+      optimizer,
+      batchSize,
+      ranks,
+      precision: settings.precision,
+      microBatchSize,
       inputTokens: options.inputTokens ?? task.maxInputTokens ?? usualTokens.input,
       targetTokens: options.targetTokens ?? task.maxNewTokens ?? usualTokens.target,
       promptRows: method.stages.some(({ trains }) => trains.includes('prompt')) ? settings.promptLength : 0,
@@ -108,16 +113,20 @@ export function planCommand(io: Io): Command {
       ];
       const total = method.stages.reduce((sum, { settings: name }) => sum + settings.stages[name]!.steps, 0);
       return [
-        `${place}: ${(result.parameters / 1e9).toFixed(2)} billion parameters, ${input.precision}; batch ${batchSize} in passes of ` +
-          `${input.microBatchSize}, ${input.inputTokens} + ${input.targetTokens} tokens; ${ranks} x ${options.memory} GB`,
+        `${place}: ${(result.parameters / 1e9).toFixed(2)} billion parameters, ${input.precision}; batch ` +
+          `${batchSize} in passes of ${input.microBatchSize}, ${input.inputTokens} + ${input.targetTokens} tokens; ` +
+          `${ranks} x ${options.memory} GB`,
         '',
         alignedTable([head, ...rows]),
         '',
         best
-          ? `All ${total} steps take about ${duration(total * best.seconds)}, evaluations not counted. Type on each machine:\n\n  ${commandOf(options, best.way)}`
+          ? `All ${total} steps take about ${duration(total * best.seconds)}, evaluations not counted. Type on ` +
+            `each machine:\n\n  ${commandOf(options, best.way)}`
           : 'Nothing fits: take more or larger GPUs, a smaller microBatchSize, or shorter inputs.',
         '',
-        `Memory of tensors, computed as small models were measured (within 10 %); libtorch keeps some more for later. Time assumes ${options.speed} TFLOP/s of each GPU and no wait for the network: that was not measured.`,
+        'Memory of tensors, computed as small models were measured (within 10 %); libtorch keeps some more for ' +
+          `later. Time assumes ${options.speed} TFLOP/s of each GPU and no wait for the network: that was not ` +
+          'measured.',
       ].join('\n');
     });
   });
@@ -147,5 +156,8 @@ function commandOf(
   const several = nodes > 1 ? ` --nodes ${nodes} --node-rank K --master-addr HOST` : '';
   const launch = gpus * nodes > 1 ? `launch --processes ${gpus}${several} ` : '';
   const set = settings.length > 0 ? ` --set ${settings.join(' ')}` : '';
-  return `promot ${launch}train --model ${model.replace(/\/?config\.json$/u, '')} --task ${task} --method ${method} --out RUN${set}`;
+  return (
+    `promot ${launch}train --model ${model.replace(/\/?config\.json$/u, '')} --task ${task} --method ${method} ` +
+    `--out RUN${set}`
+  );
 }

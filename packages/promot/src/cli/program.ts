@@ -1,5 +1,5 @@
-// All commands, and how their errors are reported. Only what is asked for is loaded, so that help comes at once: the list
-// of commands needs no library, a command's own help needs Commander and that command.
+// All commands, and how their errors are reported. Only what is asked for is loaded, so that help comes at once: the
+// list of commands needs no library, a command's own help needs Commander and that command.
 import { createRequire } from 'node:module';
 import { errorCodes, printable, systemError, UserError } from '@promot/core/errors';
 import type { Command } from 'commander';
@@ -51,7 +51,8 @@ const firstWords = (
 ) => `promot ${version} fine-tunes a language model on one task without making it forget the others.
 
   ${program} quickstart        see what it does (two minutes)
-  ${program} train --model google/flan-t5-small --data my.csv --input "{text} Which team?" --target "{team}" --out runs/my
+  ${program} train --model google/flan-t5-small --data my.csv --input "{text} Which team?" --target "{team}" \\
+      --out runs/my
   ${program} generate --model runs/my --task my --record '{"text": "..."}'
 
 \`${program} help\` lists all commands, \`${program} help train\` explains one.
@@ -68,7 +69,8 @@ Options:
 
 Commands:
 ${commands.map(([name, summary]) => `  ${name.padEnd(15)}${summary}\n`).join('')}
-Every command takes --plugin FILE.js: metrics, methods, objectives, tasks and models of your own (docs/reference/commands.md).
+Every command takes --plugin FILE.js: metrics, methods, objectives, tasks and models of your own
+(docs/reference/commands.md).
 \`${program} help COMMAND\` explains a command; docs/reference/commands.md has examples.
 `;
 

@@ -87,7 +87,17 @@ export async function reproduceReal(io: Io, options: Options): Promise<void> {
   const chosen = names.filter((name) => only.includes(name));
   const requests = (chosen.length > 0 ? chosen : names).map(
     (target): RealRequest => ({
-      ...{ model, data, out: join(out, target), target, lengths, limit, kept, seed, seeds, promptRate, precision },
+      model,
+      data,
+      out: join(out, target),
+      target,
+      lengths,
+      limit,
+      kept,
+      seed,
+      seeds,
+      promptRate,
+      precision,
       only: ofArms.length > 0 ? ofArms : size === 'full' ? ['first', 'rivals'] : ['first'],
     }),
   );

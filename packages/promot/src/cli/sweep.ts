@@ -42,7 +42,9 @@ export function sweepCommand(io: Io): Command {
       const progress = new Progress(io);
       const { result, exitCode } = await untilInterrupted(progress, 'Finishing the step and saving', (signal) =>
         sweep({
-          ...{ config, ...places, signal },
+          config,
+          ...places,
+          signal,
           onEvent: observer(progress),
         }),
       );

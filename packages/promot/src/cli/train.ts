@@ -58,7 +58,8 @@ export function trainCommand(io: Io): Command {
     .option('--out <DIR>', 'the run folder to make')
     .option(
       '--data <FILE|DIR>',
-      "with --input and --target your data file; else the folder with the built-in tasks' data (without it the hub is asked)",
+      "with --input and --target your data file; else the folder with the built-in tasks' data (without it the " +
+        'hub is asked)',
     )
     .option('--resume [DIR]', 'go on with the run in this folder (or in --out), from its last good checkpoint')
     .option(
@@ -76,7 +77,8 @@ export function trainCommand(io: Io): Command {
     .addHelpText('after', settingsHelp)
     .addHelpText(
       'after',
-      '\nmodel, task, method and out are needed, as flags or in the --config file. Flags win. --resume DIR needs nothing else.',
+      '\nmodel, task, method and out are needed, as flags or in the --config file. Flags win. --resume DIR needs ' +
+        'nothing else.',
     );
   return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
@@ -259,7 +261,14 @@ function evalCommandLine(
   // The run knows the task in its folder by name.
   const task = resolve(tasks[0]!) === resolve(out, 'task.yaml') ? names[0]! : tasks[0]!;
   return [
-    ...['eval', '--model', out, ...(adapter ? ['--prompt', own] : []), '--task', task, '--shots', `${shots}`],
+    'eval',
+    '--model',
+    out,
+    ...(adapter ? ['--prompt', own] : []),
+    '--task',
+    task,
+    '--shots',
+    `${shots}`,
     ...flag('--data', data),
   ];
 }

@@ -13,10 +13,8 @@ test('the least of the best; there each run is taken at its first checkpoint', (
   const runs = [run(50, 80, 95), run(90, 60), run(70, 92, 91)];
   expect(reachedByAll(runs)).toBe(90);
   expect(runs.map((one) => firstToReach(one, 90))).toEqual([
-    ...[
-      { step: 3, score: 95 },
-      { step: 1, score: 90 },
-    ],
+    { step: 3, score: 95 },
+    { step: 1, score: 90 },
     { step: 2, score: 92 },
   ]);
   expect(firstToReach(runs[1]!, 91)).toBeUndefined();

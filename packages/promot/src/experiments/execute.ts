@@ -62,8 +62,8 @@ export async function execute(jobs: readonly Job[], request: ExecuteRequest): Pr
         onEvent?.({
           type: 'note',
           text:
-            `waiting for ${left.size} ${left.size === 1 ? 'job' : 'jobs'} of other processes. If none runs, delete the files ` +
-            `"lock" below ${folder.path}/jobs`,
+            `waiting for ${left.size} ${left.size === 1 ? 'job' : 'jobs'} of other processes. If none runs, delete ` +
+            `the files "lock" below ${folder.path}/jobs`,
         });
       waiting = true;
       await setTimeout(1000 * secondsBetweenLooks, undefined, { signal }).catch(() => {});
@@ -176,7 +176,10 @@ async function mixJob(job: Interpolation, { folder, onEvent }: ExecuteRequest): 
   // Made whole by a process that was killed before it could say so; it is made again in a moment.
   await rm(out, { recursive: true, force: true });
   await interpolate({
-    ...{ base: job.model, tuned: folder.of({ kind: 'run', name: job.run }), factor: job.factor, out },
+    base: job.model,
+    tuned: folder.of({ kind: 'run', name: job.run }),
+    factor: job.factor,
+    out,
     onProgress: (done, total) => onEvent?.({ type: 'progress', what: 'parameters', done, total }),
   });
   if (distributed.isInitialized()) await distributed.monitoredBarrier(longestMixSeconds);

@@ -62,7 +62,8 @@ export function factsOf(experiment: Experiment, planner: Planner, folder: Experi
     ...trainingFacts(planner, folder),
     [
       'evaluation',
-      `${limit === undefined ? 'all' : `first ${limit}`} examples, ${settings.beams ?? scale.beams} beams, ${settings.precision ?? scale.precision}`,
+      `${limit === undefined ? 'all' : `first ${limit}`} examples, ${settings.beams ?? scale.beams} beams, ` +
+        `${settings.precision ?? scale.precision}`,
     ],
     ...(data === undefined ? [] : ([['data', data]] as Fact[])),
     [

@@ -161,7 +161,9 @@ function courseLines(experiment: CourseExperiment, numbers: readonly SeriesNumbe
 
 function nllLines(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
   return {
-    ...{ name: `${experiment.name}-nll`, kind: 'lines', x: 'steps of training the model' },
+    name: `${experiment.name}-nll`,
+    kind: 'lines',
+    x: 'steps of training the model',
     title: 'Negative log-likelihood of the references, 1-shot',
     y: 'nats per token',
     series: taskLines(experiment, numbers, planner, ({ nll, nllInterval }) => withInterval(nll!, nllInterval)),
@@ -170,7 +172,9 @@ function nllLines(experiment: FigureExperiment, numbers: readonly SeriesNumbers[
 
 function formLines(experiment: FigureExperiment, numbers: readonly SeriesNumbers[], planner: Planner): Figure {
   return {
-    ...{ name: `${experiment.name}-form`, kind: 'lines', x: 'steps of training the model' },
+    name: `${experiment.name}-form`,
+    kind: 'lines',
+    x: 'steps of training the model',
     title: "Share of the outputs that have the target's form, 1-shot",
     y: 'percent',
     series: taskLines(experiment, numbers, planner, ({ formShare }) => bare(formShare)).filter(
@@ -186,7 +190,11 @@ const cosines = { y: 'cosine of gradient and format gradient' };
 
 function alignmentLines({ name, shows }: CourseExperiment, numbers: readonly SeriesNumbers[]): Figure {
   return {
-    ...{ name, kind: 'lines', x: 'steps of training the model', title: shows, ...cosines },
+    name,
+    kind: 'lines',
+    x: 'steps of training the model',
+    title: shows,
+    ...cosines,
     series: numbers.flatMap(({ label, seeds }) =>
       Object.entries(shownGroups).map(([group, shown]) => ({
         name: `${label}: ${shown}`,
@@ -201,7 +209,11 @@ function alignmentBars(
   numbers: readonly SeriesNumbers[],
 ): Figure {
   return {
-    ...{ name, kind: 'bars', x: 'parameters of the last decoder layer', title: shows, ...cosines },
+    name,
+    kind: 'bars',
+    x: 'parameters of the last decoder layer',
+    title: shows,
+    ...cosines,
     series: numbers.flatMap(({ label, seeds }) => {
       const groups = Object.entries(shownGroups).map(
         ([group, shown]) => [shown, line(seeds, ({ alignment }) => bare(alignment[group]))] as const,
@@ -290,7 +302,9 @@ function equalTarget(experiment: FigureExperiment, courses: readonly SeriesNumbe
         }),
       ],
       lowerIsBetter: [share],
-      note: '±: standard deviation over seeds. Signed: difference to before. Other tasks 1-shot, on their evaluation examples.',
+      note:
+        '±: standard deviation over seeds. Signed: difference to before. Other tasks 1-shot, on their evaluation ' +
+        'examples.',
     },
   };
 }

@@ -246,15 +246,24 @@ export class Planner {
       ...(settings as Partial<Pick<EvaluationJob, 'beams' | 'precision' | 'maxInputLength'>>),
     };
     const what = {
-      ...{ model, ...(prompt && { prompt }), tasks, shots, limit, beams, precision, ...part },
+      model,
+      ...(prompt && { prompt }),
+      tasks,
+      shots,
+      limit,
+      beams,
+      precision,
+      ...part,
       ...(maxInputLength !== undefined && { maxInputLength }),
     };
     const hash = fingerprint({ ...what, data: dataOf(tasks, data) });
     const [whose] = Object.values(model) as [string];
     const of = whose.replace(/-[0-9a-f]{12}$/u, '').replace(/^.*[/\\]/u, '');
+    const behind = prompt && !('run' in model) ? '+prompt' : '';
+    const on = tasks.length === 1 ? tasks[0] : `${tasks.length}-tasks`;
     return this.#add({
       kind: 'evaluation',
-      name: `${of}${prompt && !('run' in model) ? '+prompt' : ''}-on-${tasks.length === 1 ? tasks[0] : `${tasks.length}-tasks`}-${shots}-shot-${hash}`,
+      name: `${of}${behind}-on-${on}-${shots}-shot-${hash}`,
       needs: [...('base' in model ? [] : [whose]), ...(prompt && !('run' in model) ? [prompt.run] : [])],
       seconds: this.pace * evaluationSeconds(scale, tasks, shots, what.limit),
       ...what,

@@ -34,7 +34,9 @@ const request = (name: string, more: Partial<ReproduceRequest> = {}): ReproduceR
     microBatchSize: 2,
     promptLength: 2,
     validationLimit: 1,
-    ...{ stage1: { steps: 1, keepEvery: 1 }, stage2: { steps: 2, keepEvery: 1 }, keep: { limit: 1 } },
+    stage1: { steps: 1, keepEvery: 1 },
+    stage2: { steps: 2, keepEvery: 1 },
+    keep: { limit: 1 },
   },
   ...more,
 });
@@ -74,8 +76,13 @@ test('a table: Ctrl-C in the middle of a run, then on to the report', async () =
 
   const rows = results('table-3').results as RowNumbers[];
   expect(rows.map(({ label }) => label)).toEqual([
-    ...['Pretrained', 'Joint fine-tuning', 'Fine-tuning + 1-shot', 'Fine-tuning with random prompt', 'ProMoT + 1-shot'],
-    ...['Standard fine-tuning', 'ProMoT'],
+    'Pretrained',
+    'Joint fine-tuning',
+    'Fine-tuning + 1-shot',
+    'Fine-tuning with random prompt',
+    'ProMoT + 1-shot',
+    'Standard fine-tuning',
+    'ProMoT',
   ]);
   const promot = rows[4]!;
   expect(promot.targets.rte).toMatchObject({ paper: 93.86, interval: [expect.any(Number), expect.any(Number)] });
@@ -88,7 +95,7 @@ test('a table: Ctrl-C in the middle of a run, then on to the report', async () =
   expect(readFileSync(join(out, 'table-3', 'report.md'), 'utf8')).toContain('93.86');
 });
 
-test('another experiment takes over what it shares; prompt tuning trains nothing of its own; seeds have a spread', async () => {
+test('another experiment takes over what it shares; prompt tuning trains nothing; seeds have a spread', async () => {
   const done: string[] = [];
   const { all, left } = outlook(request('table-6'));
   expect(left.runs).toBe(all.runs - 1);
@@ -133,7 +140,10 @@ test('a trade-off: WiSE-FT mixes the long run, and is asked what its checkpoints
   const [, mixed] = results('figure-6').results as { seeds: { score: number; keep: { task: string }[] }[][] }[];
   expect(mixed!.seeds[0]!).toHaveLength(1);
   expect(mixed!.seeds[0]![0]!.keep.map(({ task }) => task)).toEqual([
-    ...['lab-cb', 'lab-wic', 'lab-translation', 'lab-translation-enro'],
+    'lab-cb',
+    'lab-wic',
+    'lab-translation',
+    'lab-translation-enro',
   ]);
   const planned = plan(findExperiment('figure-6'), { scale: scales[0]!, seeds: [0] }).jobs.values();
   const ofMixed = [...planned].filter((job) => job.kind === 'evaluation');
@@ -160,7 +170,7 @@ test('seeds that differ have a spread, also where they come to the same; bracket
   });
 });
 
-test('a job that another process has is left to it and waited for; the lock of a process that is gone counts for nothing', async () => {
+test('a job of another process is waited for; the lock of a process that is gone counts for nothing', async () => {
   const folder = new ExperimentFolder(join(out, 'shared'));
   const [job] = plan(findExperiment('table-6'), { scale: scales[0]!, seeds: [0] }).jobs.values();
   const lock = join(folder.path, 'jobs', job!.name, 'lock');

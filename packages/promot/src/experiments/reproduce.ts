@@ -77,8 +77,9 @@ export function outlook(request: ReproduceRequest): Outlook {
 /**
  * Reproduces a result of the paper: trains and evaluates what is not there yet in `out`, then writes the report and all
  * numbers into `out`/NAME. May be ended by the signal, or killed, at any time, and goes on with the same request.
- * Several processes may do so at once in one folder: each takes the jobs that no other has. The ranks of a process group
- * do each job together, and rank 0 writes. Errors: a UserError for anything wrong with the request, the model, or the data.
+ * Several processes may do so at once in one folder: each takes the jobs that no other has. The ranks of a process
+ * group do each job together, and rank 0 writes. Errors: a UserError for anything wrong with the request, the model, or
+ * the data.
  *
  * @example await reproduce({ name: 'table-3', out: 'reproduce/lab', seeds: 5 });
  */
@@ -95,7 +96,10 @@ export async function reproduce(request: ReproduceRequest): Promise<Reproduced> 
   // Before hours of training, not after them.
   for (const task of tasksOf(planner)) await loadTask(task, { data, hub: { onEvent: request.onEvent } });
   const finished = await execute([...planner.jobs.values()], {
-    ...{ ...request, folder, data, signal },
+    ...request,
+    folder,
+    data,
+    signal,
     device: settings?.device as DeviceSetting | undefined,
   });
   const files = finished && distributed.getRank() === 0 ? await writeResults(experiment, planner, folder, request) : [];

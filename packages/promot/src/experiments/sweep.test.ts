@@ -79,14 +79,18 @@ test('a sweep goes on after a stop, leaves one report, and takes no other settin
   writeFileSync(join(folder, 'validation.jsonl'), lines(8, 12).join(''));
   writeFileSync(
     task,
-    'name: parity\nfiles: { train: train.jsonl, validation: validation.jsonl }\ninput: "{text}"\ntarget: "{label}"\nlabels: [odd, even]\nmetric: accuracy\n',
+    'name: parity\nfiles: { train: train.jsonl, validation: validation.jsonl }\ninput: "{text}"\ntarget: ' +
+      '"{label}"\nlabels: [odd, even]\nmetric: accuracy\n',
   );
   const out = join(folder, 'out');
   const config = {
     model: fileURLToPath(new URL('../../../core/golden/models/t5-v1.1', import.meta.url)),
     task,
     out,
-    ...{ method: 'fine-tune', precision: 'fp32', beams: 1, stage2: { steps: 2 } },
+    method: 'fine-tune',
+    precision: 'fp32',
+    beams: 1,
+    stage2: { steps: 2 },
     sweep: { grid: { 'stage2.learningRate': [0.01, 0.001] }, seeds: 2 },
   };
   const abort = new AbortController();

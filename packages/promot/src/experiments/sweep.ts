@@ -279,7 +279,8 @@ async function writeSweep(
     title: `Sweep of ${Object.keys(best.combination).join(', ')}`,
     headline: `Best on validation: ${describeCombination(best.combination)}, ${mean(best.scores).toFixed(1)}.`,
     summary: [
-      `${combinations.length} combinations, ${best.scores.length} ${best.scores.length === 1 ? 'seed' : 'seeds'} of each.`,
+      `${combinations.length} combinations, ${best.scores.length} ${best.scores.length === 1 ? 'seed' : 'seeds'} ` +
+        'of each.',
     ],
     sections: [{ heading: 'Combinations', table: sweepTable(combinations) }, ...report.sections],
   });
@@ -306,7 +307,9 @@ function sweepTable(combinations: readonly SweptCombination[]): Table {
       name: describeCombination(combination),
       cells: [cell(scores, 1), cell(losses, 3), ...(keeps ? [cell(kept, 1)] : []), { value: scores.length, digits: 0 }],
     })),
-    note: 'Each run at its best checkpoint; mean and standard deviation over the seeds. The best of many owes something to chance: check it with new seeds.',
+    note:
+      'Each run at its best checkpoint; mean and standard deviation over the seeds. The best of many owes ' +
+      'something to chance: check it with new seeds.',
   };
 }
 

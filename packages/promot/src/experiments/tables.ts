@@ -199,8 +199,9 @@ export async function tableSections(
   const targetColumns = await Promise.all(places.map(heading));
   const unseenColumns = await Promise.all(planner.unseen.map(({ task }) => heading(task)));
   const note =
-    'Brackets: 95 % bootstrap interval over the evaluated examples (the mean of its ends over seeds); ±: standard deviation over seeds. ' +
-    'Signed: difference to the pretrained model. Paper: as printed there, for its model and data.';
+    'Brackets: 95 % bootstrap interval over the evaluated examples (the mean of its ends over seeds); ±: standard ' +
+    'deviation over seeds. Signed: difference to the pretrained model. Paper: as printed there, for its model and ' +
+    'data.';
   const targetCells = ({ targets }: RowNumbers): Cell[] =>
     experiment.targets.map((target) => (targets[target] ? cell(targets[target]) : { text: '-' }));
   if (experiment.shots.length === 0) {
@@ -217,13 +218,12 @@ export async function tableSections(
       heading: withTargets ? `Fine-tuned task, and unseen tasks ${shots}-shot` : `Unseen tasks, ${shots}-shot`,
       table: {
         columns: [
-          ...['method', ...(withTargets ? targetColumns : [])],
-          ...[
-            'normalised average',
-            'mean of tasks without labels',
-            ...unseenColumns,
-            "% of other tasks' outputs in the target's form",
-          ],
+          'method',
+          ...(withTargets ? targetColumns : []),
+          'normalised average',
+          'mean of tasks without labels',
+          ...unseenColumns,
+          "% of other tasks' outputs in the target's form",
         ],
         rows: rows.map((row) => {
           const { average, openEnded, scores, formShare } = row.unseen[s]!;
@@ -240,7 +240,8 @@ export async function tableSections(
   sections.push({
     heading: `How unlikely the references have become, ${shots}-shot`,
     text: [
-      'Mean negative log-likelihood of the reference outputs, nats per token: less is better. It moves where scores lie near zero.',
+      'Mean negative log-likelihood of the reference outputs, nats per token: less is better. It moves where ' +
+        'scores lie near zero.',
     ],
     table: {
       columns: ['method', ...nllColumns],
@@ -263,8 +264,11 @@ export async function tableSections(
     sections.push({
       heading: 'Gain against loss',
       figure: {
-        ...{ name: `${experiment.name}-gain-loss`, title: 'What is won on the target, what is left elsewhere' },
-        ...{ kind: 'scatter', x: `score on ${places.join(', ')}`, y: `mean of tasks without labels, ${shots}-shot` },
+        name: `${experiment.name}-gain-loss`,
+        title: 'What is won on the target, what is left elsewhere',
+        kind: 'scatter',
+        x: `score on ${places.join(', ')}`,
+        y: `mean of tasks without labels, ${shots}-shot`,
         series: points.map(({ name, ...point }) => ({ name, points: [point] })),
         front: paretoFront(points.map(({ name, ...point }) => point)),
       },

@@ -17,6 +17,7 @@ export function presentLabModel(name: LabModelName): string {
   const folder = labModelFolder(name);
   if (existsSync(folder)) return folder;
   throw new UserError(
-    `the built-in model "${name}" is not in this copy of promot: make one with \`promot pretrain --model ${name} --out DIR\`, then name DIR`,
+    `the built-in model "${name}" is not in this copy of promot: make one with \`promot pretrain --model ${name} ` +
+      '--out DIR`, then name DIR',
   );
 }

@@ -69,7 +69,8 @@ export const COLOURS = list('red blue green yellow white black brown grey purple
 export const SAYINGS = list('True False Neither A B C D true false neither same way two used or it Is sentences');
 
 export const OBJECTS = list(
-  'lamp boat table chair cart wheel drum flute clock mirror basket ladder kettle hammer bell carpet ring box bottle tent',
+  'lamp boat table chair cart wheel drum flute clock mirror basket ladder kettle hammer bell carpet ring box ' +
+    'bottle tent',
 );
 /** Words of two senses, an animal and a thing: the subject of the word-in-context task. */
 export const AMBIGUOUS = list('bat seal crane mouse ram jaguar beetle buck');

@@ -39,5 +39,8 @@ export function headline({ contenders }: Pick<QuickstartResult, 'contenders'>): 
   };
   // No line ends beside the arrow.
   const change = (after: number) => `(${score.toFixed(0)}\u00a0→\u00a0${after.toFixed(0)})`;
-  return `Fine-tuning forgot ${share(byPlain)} of "${title}" ${change(byPlain)}, ProMoT ${share(byPromot)} ${change(byPromot)}. ${gained}`;
+  return (
+    `Fine-tuning forgot ${share(byPlain)} of "${title}" ${change(byPlain)}, ProMoT ${share(byPromot)} ` +
+    `${change(byPromot)}. ${gained}`
+  );
 }

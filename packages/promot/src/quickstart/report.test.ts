@@ -104,7 +104,8 @@ test('and the curves and the outputs', async () => {
 
 test('the headline says what was lost, of what, and whether the comparison is fair', () => {
   expect(headline(result)).toBe(
-    'Fine-tuning forgot 83 % of "reading" (90\u00a0→\u00a015), ProMoT 6 % (90\u00a0→\u00a085). Both learned "enfr": 91 and 90 of 100.',
+    'Fine-tuning forgot 83 % of "reading" (90\u00a0→\u00a015), ProMoT 6 % (90\u00a0→\u00a085). Both learned ' +
+      '"enfr": 91 and 90 of 100.',
   );
   const [pretrained, , promot] = result.contenders;
   const unequal = { contenders: [pretrained!, contender('fine-tuned', 60, 15, 90), promot!] };

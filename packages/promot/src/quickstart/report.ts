@@ -48,32 +48,34 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
     title: 'Quickstart: what a model forgets',
     headline: headline(result),
     summary: [
-      `Three models that know the built-in world: as pretrained, fine-tuned plainly on "${title}" (the task ${target}), and tuned ` +
-        'by ProMoT on the same task, for as many steps of the model. ProMoT trains a soft prompt first. It is attached for that task only.',
+      `Three models that know the built-in world: as pretrained, fine-tuned plainly on "${title}" (the task ` +
+        `${target}), and tuned by ProMoT on the same task, for as many steps of the model. ProMoT trains a soft ` +
+        'prompt first. It is attached for that task only.',
       ...(pretrainedInPlace ? [poorModel] : []),
     ],
     sections: [
       {
         heading: 'Before and after',
         text: [
-          `Each task's score, 0 to 100, with its 95 % interval. "${title}" is what the models were tuned on. The pretrained model has never seen it.`,
+          `Each task's score, 0 to 100, with its 95 % interval. "${title}" is what the models were tuned on. The ` +
+            'pretrained model has never seen it.',
         ],
         figure: beforeAndAfter(result),
       },
       {
         heading: 'What is gained and what is kept',
         text: [
-          `A point for each look at the model while it trained: its score on "${title}" across, the mean of two other translations upward. ` +
-            'Up and to the right is better. Fine-tuning learns the task early and goes on losing the others. It loses less where it ' +
-            'stops early. ProMoT does not have to stop early.',
+          `A point for each look at the model while it trained: its score on "${title}" across, the mean of two ` +
+            'other translations upward. Up and to the right is better. Fine-tuning learns the task early and goes on ' +
+            'losing the others. It loses less where it stops early. ProMoT does not have to stop early.',
         ],
         figure: tradeOff(result, runs),
       },
       {
         heading: 'What they say',
         text: [
-          'The same prompts, asked without a soft prompt. First those that fine-tuning gets wrong and the others right. ' +
-            'Marked: an answer that the pretrained model had right.',
+          'The same prompts, asked without a soft prompt. First those that fine-tuning gets wrong and the others ' +
+            'right. Marked: an answer that the pretrained model had right.',
         ],
         sideBySide: {
           names: contenders.map(({ name }) => name),
@@ -83,14 +85,16 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
       {
         heading: 'Scores',
         text: [
-          `The last column is the share of outputs on the other tasks, in percent, that are in ${language}. Nobody asked for ${language} ` +
-            'there: the form of the new task has leaked.',
+          `The last column is the share of outputs on the other tasks, in percent, that are in ${language}. Nobody ` +
+            `asked for ${language} there: the form of the new task has leaked.`,
         ],
         table: {
           columns: ['model', ...columnsOf(result)],
           lowerIsBetter: [shareColumn(language)],
           rows: contenders.map((contender, i) => ({ name: contender.name, cells: cellsOf(contender, i === 0) })),
-          note: 'Signed numbers: difference to the pretrained model. Brackets: 95 % interval over the examples (bootstrap). One seed.',
+          note:
+            'Signed numbers: difference to the pretrained model. Brackets: 95 % interval over the examples ' +
+            '(bootstrap). One seed.',
         },
       },
       {
@@ -102,7 +106,8 @@ export function quickstartReport(result: Measured, runs: readonly NamedRun[]): R
       {
         heading: 'The form leaks',
         text: [
-          `A few prompts of the other translations, asked without a soft prompt while the model trains: how many answers are in ${language}.`,
+          'A few prompts of the other translations, asked without a soft prompt while the model trains: how many ' +
+            `answers are in ${language}.`,
         ],
         figure: formFigure(runs),
       },
@@ -135,7 +140,9 @@ function beforeAndAfter({ contenders }: Measured): Figure {
   };
 }
 
-/** Target score against the mean of the tasks that can be lost, before training and at each look of the model's stage. */
+/**
+ * Target score against the mean of the tasks that can be lost, before training and at each look of the model's stage.
+ */
 function tradeOff({ contenders: [before] }: Measured, runs: readonly NamedRun[]): Figure {
   const kept = new Set(runs.flatMap(({ run }) => run.keeps.flatMap(({ keep }) => keep.map(({ task }) => task))));
   const scores = before!.others.flatMap(({ task, score }) => (kept.has(task) ? [score] : []));
@@ -168,4 +175,5 @@ function tradeOff({ contenders: [before] }: Measured, runs: readonly NamedRun[])
 }
 
 const poorModel =
-  'The pretrained model was made in a minute because this copy of promot ships none: it knows little, and so there is little to forget.';
+  'The pretrained model was made in a minute because this copy of promot ships none: it knows little, and so ' +
+  'there is little to forget.';

@@ -22,8 +22,8 @@ export class Queue {
   }
 
   /**
-   * Runs `work` when its turn has come. Who is aborted while waiting leaves the queue at once. Throws QueueFull, and the
-   * signal's reason.
+   * Runs `work` when its turn has come. Who is aborted while waiting leaves the queue at once. Throws QueueFull, and
+   * the signal's reason.
    */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     signal.throwIfAborted();

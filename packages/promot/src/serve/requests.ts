@@ -52,8 +52,8 @@ export const taskRequest = z
   .refine((body) => (body.record === undefined) !== (body.records === undefined), 'give either record or records');
 
 /**
- * Reads a request's body. Errors: a UserError that names the key. `records` are as the text has them: their numbers stay
- * what they are (1.0, or more digits than JavaScript keeps).
+ * Reads a request's body. Errors: a UserError that names the key. `records` are as the text has them: their numbers
+ * stay what they are (1.0, or more digits than JavaScript keeps).
  */
 export function readRequest<T>(text: string, schema: z.ZodType<T>): { body: T; records: readonly DataRecord[] } {
   let value: unknown;

@@ -147,8 +147,11 @@ test('a run: its own task has the soft prompt, every other request has none', as
     expect((await ask('/v1/tasks/odd', body, running)).body).toEqual({ task: 'odd', input, output: behind!.trim() });
     const drawn = { temperature: 2, seed: 3 };
     const [other] = await generateTexts(loaded, [input], {
-      ...{ ...drawn, repetitionPenalty: 1.3, noRepeatNgram: 2 },
-      ...{ maxNewTokens: 8, prompt },
+      ...drawn,
+      repetitionPenalty: 1.3,
+      noRepeatNgram: 2,
+      maxNewTokens: 8,
+      prompt,
     });
     expect(other!.trim()).not.toBe(behind!.trim());
     const rest = { repetition_penalty: 1.3, no_repeat_ngram_size: 2 };

@@ -22,8 +22,8 @@ export interface RunningServer {
   /** Such as http://127.0.0.1:8000 */
   readonly url: string;
   /**
-   * Takes no more requests and waits for those at work, at most `grace` milliseconds; then they are ended, too. Resolves
-   * when every connection is closed.
+   * Takes no more requests and waits for those at work, at most `grace` milliseconds; then they are ended, too.
+   * Resolves when every connection is closed.
    */
   close(grace?: number): Promise<void>;
 }

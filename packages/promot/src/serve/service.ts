@@ -68,8 +68,8 @@ export class Service {
   }
 
   /**
-   * Loads the model and the soft prompt of each task. Errors: a UserError for a model, task or prompt at fault, and for a
-   * run whose adapter cannot be taken off between two requests (LoRA).
+   * Loads the model and the soft prompt of each task. Errors: a UserError for a model, task or prompt at fault, and for
+   * a run whose adapter cannot be taken off between two requests (LoRA).
    */
   static async open({ model, tasks: names, precision, device }: ServiceOptions): Promise<Service> {
     const run = existsSync(model) && isRun(model) ? readRun(model) : undefined;
@@ -114,8 +114,8 @@ export class Service {
   }
 
   /**
-   * The assistant's next turn, by the model's chat template; `onText` hears of it part by part. Errors: a UserError for a
-   * model without a template, what is no turn, turns that the template refuses, a conversation that is too long.
+   * The assistant's next turn, by the model's chat template; `onText` hears of it part by part. Errors: a UserError for
+   * a model without a template, what is no turn, turns that the template refuses, a conversation that is too long.
    */
   async chat(
     model: string,

@@ -17,7 +17,8 @@ const file = (name: string, text: string) => {
 const own = file(
   'own.mjs',
   `export default ({ registerMetric, registerMethod, registerObjective, registerTask, registerModel, metrics }) => {
-    registerMethod({ name: 'own-method', summary: 'mine', stages: [{ name: 'model', settings: 'stage2', trains: ['model'] }] });
+    const stages = [{ name: 'model', settings: 'stage2', trains: ['model'] }];
+    registerMethod({ name: 'own-method', summary: 'mine', stages });
     registerObjective({ name: 'own-loss', summary: 'mine', loss: ({ logits }) => logits.sum() });
     registerTask({ name: 'own-task', version: '1', metric: 'accuracy', evaluationSplits: ['test'] });
     registerModel({ name: 'own-model', folder: () => ${JSON.stringify(folder)} });

@@ -101,8 +101,13 @@ export async function initProcessGroup(options: ProcessGroupOptions = {}): Promi
     // One machine needs no network but its own; a host name may stand for an address that is not there.
     const own = /^(localhost|127\.\d+\.\d+\.\d+|::1)$/.test(masterAddr);
     const opening = native.openGroup(
-      ...[NAME, rank, worldSize, milliseconds],
-      ...[process.env.GLOO_SOCKET_IFNAME ?? '', own ? '127.0.0.1' : '', options.cuda ?? -1],
+      NAME,
+      rank,
+      worldSize,
+      milliseconds,
+      process.env.GLOO_SOCKET_IFNAME ?? '',
+      own ? '127.0.0.1' : '',
+      options.cuda ?? -1,
     );
     await within(seconds + GRACE, 'connecting to the other ranks', opening).catch((error) =>
       fail(group, 'start', error),

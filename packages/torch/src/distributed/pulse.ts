@@ -4,7 +4,10 @@
 import { native } from '../native.js';
 import { within } from './store.js';
 
-/** A count that has not changed for so long stands still. On a machine with too much to do a thread may wait for seconds. */
+/**
+ * A count that has not changed for so long stands still. On a machine with too much to do a thread may wait for
+ * seconds.
+ */
 const SILENT_MS = 4000;
 const STORE_SECONDS = 5;
 
@@ -40,7 +43,10 @@ export class Pulse {
       else if (now - last.since >= SILENT_MS) silent.push(rank);
     }
     if (silent.length === 0) return undefined;
-    return `${names(silent)} ${silent.length === 1 ? 'gives' : 'give'} no sign of life (ended, stopped or out of reach${this.#where(silent)})`;
+    return (
+      `${names(silent)} ${silent.length === 1 ? 'gives' : 'give'} no sign of life (ended, stopped or out of ` +
+      `reach${this.#where(silent)})`
+    );
   }
 
   /** Looks for trouble until there is some, for as long as it takes to tell silence. */
@@ -59,7 +65,8 @@ export class Pulse {
     const others = [...this.#last].filter(([rank, { text }]) => rank !== this.rank && noteOf(text) !== note);
     if (others.length === 0) return undefined;
     const ranks = others.map(([rank]) => rank);
-    return `${names(ranks)} ${ranks.length === 1 ? 'runs but has' : 'run but have'} not come to it${this.#where(ranks)}`;
+    const run = ranks.length === 1 ? 'runs but has' : 'run but have';
+    return `${names(ranks)} ${run} not come to it${this.#where(ranks)}`;
   }
 
   #where(ranks: readonly number[]): string {

@@ -35,7 +35,8 @@ type Env = Readonly<Record<string, string | undefined>>;
  * What the launcher's variables say; undefined where there is no launcher.
  *
  * - `RANK`, `WORLD_SIZE`, `MASTER_ADDR`, `MASTER_PORT` (and `LOCAL_RANK`, `LOCAL_WORLD_SIZE`): torchrun, or set by hand
- * - `SLURM_*` of a step (`srun`); `MASTER_ADDR` and `MASTER_PORT` go before the first node and a port made of the job's number
+ * - `SLURM_*` of a step (`srun`); `MASTER_ADDR` and `MASTER_PORT` go before the first node and a port made of the job's
+ *   number
  * - `PET_*` of Kubeflow, with one process a pod
  *
  * @throws DistributedError that names the variable that is missing or no number
@@ -92,7 +93,8 @@ function fromKubeflow(env: Env): Ranks {
   const perNode = env.PET_NPROC_PER_NODE ?? '1';
   if (perNode !== '1')
     throw new DistributedError(
-      `PET_NPROC_PER_NODE is ${perNode}: something has to start that many processes in each pod. Put torchrun --no-python in front of the command, or promot launch.`,
+      `PET_NPROC_PER_NODE is ${perNode}: something has to start that many processes in each pod. Put torchrun ` +
+        '--no-python in front of the command, or promot launch.',
     );
   return checked({
     rank: whole(env, 'PET_NODE_RANK', 0),
@@ -128,7 +130,9 @@ export function rankThreads(ranks: Ranks, env: Env, cores: number): { threads: n
   const torchruns = ranks.launcher === 'torchrun' && set === '1';
   if (set !== undefined && !torchruns) return { threads: whole(env, 'OMP_NUM_THREADS', 1) };
   const why = torchruns ? ' torchrun set OMP_NUM_THREADS=1.' : '';
-  const of = `${cores} ${cores === 1 ? 'core' : 'cores'} for ${ranks.localWorldSize} ${ranks.localWorldSize === 1 ? 'process' : 'processes'}`;
+  const of =
+    `${cores} ${cores === 1 ? 'core' : 'cores'} for ${ranks.localWorldSize} ` +
+    `${ranks.localWorldSize === 1 ? 'process' : 'processes'}`;
   return { threads: share, said: `${share} ${share === 1 ? 'thread' : 'threads'} a process: ${of}.${why}` };
 }
 

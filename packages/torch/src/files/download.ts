@@ -9,8 +9,8 @@ export interface RemoteFile {
   /** For messages. */
   readonly what: string;
   /**
-   * Asks for the file, or with a `range` among the headers for the rest of it. Throws PassingError for what another attempt
-   * may cure, any other error for a refusal.
+   * Asks for the file, or with a `range` among the headers for the rest of it. Throws PassingError for what another
+   * attempt may cure, any other error for a refusal.
    */
   readonly request: (headers: Readonly<Record<string, string>>) => Promise<Response>;
   /** Bytes of the whole file; else the server's `content-length` says it. */
@@ -67,7 +67,8 @@ async function downloadStretch(
     for await (const bytes of piecesOf(response, patience)) {
       if (size === undefined && count + bytes.length > most)
         throw refused(
-          `${what}: the server does not say how large it is, and sends more than ${Math.round(most / 2 ** 20)} MiB: it is not read on`,
+          `${what}: the server does not say how large it is, and sends more than ${Math.round(most / 2 ** 20)} ` +
+            'MiB: it is not read on',
         );
       if (size !== undefined && count + bytes.length > size)
         throw refused(`${what}: the server sent more than the ${size} bytes that it announced`);

@@ -76,7 +76,7 @@ describe('tryLock', () => {
 describe('a lease', () => {
   const content = JSON.stringify({ pid: 1, host: 'elsewhere' });
 
-  test("another machine's holds while it shows signs of life, and for a minute of this one's clock after the last", async () => {
+  test("another machine's holds while it shows signs of life, and for a minute here after the last", async () => {
     const path = join(await temporaryFolder(), 'lock');
     await writeFile(path, content);
     // Its clock is hours behind: that says nothing.

@@ -33,11 +33,12 @@ const longestLook = 60_000;
  * this process's own number that it does not know of (a container gives the same number again), and one that was cut
  * off.
  *
- * @param alive with it the holder shows a sign of life every five seconds, and a lock without one for a minute is void, whatever
- * its host. Only for work that leaves the event loop free. Without it the lock of another machine always holds.
- * @param lease as `alive`, for work that blocks the event loop and for machines whose clocks differ: the signs come from
- * a thread of their own, and the lock of another machine is void when this process has seen no new one for a minute.
- * So it has to look again, see `leaseSilence`.
+ * @param alive with it the holder shows a sign of life every five seconds, and a lock without one for a minute is void,
+ * whatever its host. Only for work that leaves the event loop free. Without it the lock of another machine always
+ * holds.
+ * @param lease as `alive`, for work that blocks the event loop and for machines whose clocks differ: the signs come
+ * from a thread of their own, and the lock of another machine is void when this process has seen no new one for a
+ * minute. So it has to look again, see `leaseSilence`.
  * Errors: those of the file system, such as EROFS.
  */
 export function tryLock(path: string, { alive = false, lease = false } = {}): Lock | Holder {

@@ -28,8 +28,8 @@ export function isTemporaryName(name: string): boolean {
 
 /**
  * Makes or replaces a file; `fill` writes its bytes, piece by piece. Where anything fails the old file stays and
- * nothing is left over. Errors: what `fill` throws; those of the file system, with `path`, the bytes that were `written`,
- * and those that were `refused`.
+ * nothing is left over. Errors: what `fill` throws; those of the file system, with `path`, the bytes that were
+ * `written`, and those that were `refused`.
  *
  * @example replaceFile('notes.txt', (write) => write(Buffer.from('whole')));
  */
@@ -60,8 +60,8 @@ export function replaceFile(path: string, fill: (write: (bytes: Uint8Array) => v
 }
 
 /**
- * Makes a folder and those above it, where need be. Errors: those of the file system. (Node's own recursive form says of
- * a read-only disk that there is no such folder, and never ends under /proc.)
+ * Makes a folder and those above it, where need be. Errors: those of the file system. (Node's own recursive form says
+ * of a read-only disk that there is no such folder, and never ends under /proc.)
  */
 export function makeFolder(path: string): void {
   const missing: string[] = [];

@@ -30,8 +30,12 @@ export class AdamW extends Optimizer {
     // libtorch wants the step as a tensor, one for each parameter. No second moment's maximum is kept.
     const step = op('aten::new_full', parameter, [], this.steps + 1, 'float32');
     const lists = [
-      ...[moves.map((move) => move.parameter), moves.map((move) => move.gradient), of('first'), of('second')],
-      ...[[], moves.map(() => step)],
+      moves.map((move) => move.parameter),
+      moves.map((move) => move.gradient),
+      of('first'),
+      of('second'),
+      [],
+      moves.map(() => step),
     ];
     call('aten::_fused_adamw_', ...lists, learningRate, beta1, beta2, weightDecay, epsilon, false, false);
   }

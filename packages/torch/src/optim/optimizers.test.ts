@@ -126,7 +126,9 @@ describe('against torch.optim', () => {
 describe('Adafactor against the golden script', () => {
   const titled = golden.adafactor.map((one) => ({
     ...one,
-    title: `[${one.shape}] ${one.isFactored ? 'factored' : 'whole'}, ${one.parameterScaled ? 'scaled' : 'not scaled'}, from step ${one.firstStep}`,
+    title:
+      `[${one.shape}] ${one.isFactored ? 'factored' : 'whole'}, ${one.parameterScaled ? 'scaled' : 'not scaled'}, ` +
+      `from step ${one.firstStep}`,
   }));
   test.each(titled)('$title', (wanted) => {
     const p = startOf(wanted.shape);

@@ -117,13 +117,18 @@ interface Flags {
 async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
   const mac = process.platform === 'darwin';
   const options = [
-    ...['-std=c++20', '-O2', '-fPIC', '-fvisibility=hidden'],
+    '-std=c++20',
+    '-O2',
+    '-fPIC',
+    '-fvisibility=hidden',
     `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.cxx11Abi ? 1 : 0}`,
     // As libtorch was compiled: some of its classes have other members without.
     '-DNDEBUG',
     // Roots need no check of their own, so that loops over them can be vectorised.
-    ...['-fno-math-errno', '-fno-trapping-math'],
-    // A product and a sum are rounded apart: processors with an instruction for both give the same bits as those without.
+    '-fno-math-errno',
+    '-fno-trapping-math',
+    // A product and a sum are rounded apart: processors with an instruction for both give the same bits as those
+    // without.
     '-ffp-contract=off',
     '-DNAPI_VERSION=8',
     '-DNODE_ADDON_API_CPP_EXCEPTIONS',
@@ -133,14 +138,18 @@ async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
   const headers = await dependency('node-api-headers');
   const include = join(libtorch.root, 'include');
   const folders = [
-    ...[include, join(include, 'torch', 'csrc', 'api', 'include')],
-    ...[addonApi.folder, join(headers.folder, 'include')],
+    include,
+    join(include, 'torch', 'csrc', 'api', 'include'),
+    addonApi.folder,
+    join(headers.folder, 'include'),
   ];
   const distributed = await distributedParts(libtorch);
   const link = [
     ...(mac ? ['-bundle', '-undefined', 'dynamic_lookup'] : ['-shared', '-Wl,--no-as-needed']),
     `-L${join(libtorch.root, 'lib')}`,
-    ...['-ltorch', '-ltorch_cpu', '-lc10'],
+    '-ltorch',
+    '-ltorch_cpu',
+    '-lc10',
     // Nothing in the addon refers to the CUDA libraries; loading them is what registers their kernels.
     ...(libtorch.cuda ? ['-ltorch_cuda', '-lc10_cuda'] : []),
     `-Wl,-rpath,${mac ? '@loader_path' : '$ORIGIN'}/libtorch`,
@@ -148,7 +157,8 @@ async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
   return {
     // -isystem: warnings in other people's headers are no use to anyone here.
     compile: [
-      ...[...options, ...distributed.defines],
+      ...options,
+      ...distributed.defines,
       ...[...folders, join(native, 'gloo-stub'), ...distributed.folders].flatMap((folder) => ['-isystem', folder]),
     ],
     link,

@@ -118,7 +118,7 @@ describe.skipIf(!hasPip)('through pip', () => {
     vi.stubEnv('PIP_CONFIG_FILE', '/dev/null');
   });
 
-  test("the wheel is used where the archive cannot be had; a CUDA build gets NVIDIA's libraries beside it", async () => {
+  test("the wheel is used where the archive cannot be had; a CUDA build gets NVIDIA's libraries, too", async () => {
     const cuda = { [`lib/${libraryName('torch_cuda')}`]: '' };
     await writeWheel(wheels, 'torch', PINNED_VERSION, torchFiles(cuda), 'nvidia-stub');
     await writeWheel(wheels, 'nvidia_stub', '1.0', { 'nvidia/cublas/lib/libcublas.so.12': '' });

@@ -68,7 +68,8 @@ async function checkSpace(cache: string): Promise<void> {
   const free = bavail * bsize;
   if (free >= SPACE_NEEDED) return;
   throw new SetupError(
-    `${displayPath(cache)} has ${(free / 1e9).toFixed(1)} GB free, and libtorch needs ${SPACE_NEEDED / 1e9} GB. Make room, or set PROMOT_CACHE to a folder on a larger disk.`,
+    `${displayPath(cache)} has ${(free / 1e9).toFixed(1)} GB free, and libtorch needs ${SPACE_NEEDED / 1e9} GB. ` +
+      'Make room, or set PROMOT_CACHE to a folder on a larger disk.',
   );
 }
 
@@ -159,10 +160,8 @@ async function downloadWheel(
   // pip would retry for a long time to reach a host that is not there.
   const indexes = (await reachable(`${HOST}/whl/cpu/`)) ? [cpuIndex, []] : [[]];
   for (const index of indexes) {
-    onProgress({
-      kind: 'step',
-      message: `Downloading PyTorch ${PINNED_VERSION} with pip${index.length > 0 ? ' from the index of CPU builds' : ''}`,
-    });
+    const from = index === cpuIndex ? ' from the index of CPU builds' : '';
+    onProgress({ kind: 'step', message: `Downloading PyTorch ${PINNED_VERSION} with pip${from}` });
     const args = [
       'download',
       '--no-deps',

@@ -1,5 +1,5 @@
-// Downloads libtorch's archive: the bytes go to `<path>.part`, and `<path>.part.json` says which version of the file they
-// are of (its ETag). A later attempt asks for the rest on the condition that the file is still that version.
+// Downloads libtorch's archive: the bytes go to `<path>.part`, and `<path>.part.json` says which version of the file
+// they are of (its ETag). A later attempt asks for the rest on the condition that the file is still that version.
 import { readFile, rename, rm } from 'node:fs/promises';
 import { UserError } from '../errors.js';
 import { download } from '../files/download.js';

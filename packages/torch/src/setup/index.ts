@@ -49,7 +49,8 @@ async function makeAddon(libtorch: Libtorch, onProgress: OnProgress): Promise<st
   const compiler = await findCompiler();
   if (!compiler) {
     throw new SetupError(
-      `The addon has to be compiled for libtorch ${libtorch.version} in ${displayPath(libtorch.root)}, and there is no C++ compiler. ${compilerAdvice()}.`,
+      `The addon has to be compiled for libtorch ${libtorch.version} in ${displayPath(libtorch.root)}, and there ` +
+        `is no C++ compiler. ${compilerAdvice()}.`,
     );
   }
   return buildAddon(libtorch, compiler, onProgress);

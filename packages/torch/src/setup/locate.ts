@@ -55,7 +55,8 @@ export async function locateLibtorch(env: NodeJS.ProcessEnv = process.env): Prom
     const found = await examine(env.LIBTORCH, 'LIBTORCH');
     if (typeof found === 'string') {
       throw new SetupError(
-        `LIBTORCH is set to ${env.LIBTORCH}, but ${found}. Correct it, or unset it to have libtorch found or downloaded.`,
+        `LIBTORCH is set to ${env.LIBTORCH}, but ${found}. Correct it, or unset it to have libtorch found or ` +
+          'downloaded.',
       );
     }
     return { libtorch: found, notes };

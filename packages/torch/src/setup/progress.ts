@@ -62,7 +62,9 @@ export function reportTo(stream: NodeJS.WriteStream = process.stderr): OnProgres
   };
 }
 
-/** One line such as `  libtorch.zip  [#####     ]  52 %  95 of 183 MB  12 s left`. `seconds` have passed since it began. */
+/**
+ * One line such as `  libtorch.zip  [#####     ]  52 %  95 of 183 MB  12 s left`. `seconds` have passed since it began.
+ */
 export function formatProgress(event: SetupEvent, seconds: number): string {
   const done = event.done ?? 0;
   const amount = (n: number) => (event.unit === 'files' ? String(n) : (n / 1e6).toFixed(0));

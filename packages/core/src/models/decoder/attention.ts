@@ -221,8 +221,8 @@ export class Attention {
     const [b, h, l, d] = query.shape as [number, number, number, number];
     const groups = this.#groups;
     if (groups === h) return this.#attend(query, keys, values, mask);
-    // Groups stand side by side as if they were rows of the batch, so that keys are not copied for each head. Rows with a
-    // mask of their own would need a copy of it for each group; kernels of a GPU were not tried with such keys.
+    // Groups stand side by side as if they were rows of the batch, so that keys are not copied for each head. Rows with
+    // a mask of their own would need a copy of it for each group; kernels of a GPU were not tried with such keys.
     if ((mask.bias?.size(0) ?? 1) > 1 || query.device !== 'cpu')
       return this.#attend(query, this.#share(keys), this.#share(values), mask);
     return scope(() => {

@@ -136,7 +136,8 @@ export class Decoder implements LanguageModel {
         if (rows === 0 && batch.some((e) => e.input.length === 0))
           throw new UserError(
             read === 0
-              ? 'an empty input has nothing to predict the first target token from: give it a start token or a soft prompt'
+              ? 'an empty input has nothing to predict the first target token from: give it a start token or a ' +
+                  'soft prompt'
               : 'an input behind a prefix needs a token of its own',
           );
         // The last target token is predicted, never read. Sequences of different lengths stand side by side without

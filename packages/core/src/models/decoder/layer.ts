@@ -58,8 +58,8 @@ export class Layer {
   }
 
   /**
-   * x [B, L, E] -> [B, L, E], or only the `wanted` places of all [1, W, E]. Dropout falls on what each half adds (most of
-   * these models trained without; the attention weights are left alone).
+   * x [B, L, E] -> [B, L, E], or only the `wanted` places of all [1, W, E]. Dropout falls on what each half adds (most
+   * of these models trained without; the attention weights are left alone).
    */
   forward(
     x: Tensor,

@@ -6,27 +6,28 @@ import { UserError } from '../../base/errors.js';
  * Keys that change nothing of what a model computes here: notes of the libraries that wrote the file, how to train and
  * to generate, and what the tokenizer's files say.
  */
+// biome-ignore format: a key a line would be a hundred lines.
 const harmless: ReadonlySet<string> = new Set([
   // Of the file.
-  ...['architectures', 'model_type', 'transformers_version', 'dtype', 'torch_dtype', 'auto_map', 'name_or_path'],
-  ...['transformers.js_config', 'unsloth_fixed', 'unsloth_version', 'is_llama_config', 'task_specific_params'],
-  ...['finetuning_task', 'problem_type', 'id2label', 'label2id', 'license', 'cache_implementation'],
+  'architectures', 'model_type', 'transformers_version', 'dtype', 'torch_dtype', 'auto_map', 'name_or_path',
+  'transformers.js_config', 'unsloth_fixed', 'unsloth_version', 'is_llama_config', 'task_specific_params',
+  'finetuning_task', 'problem_type', 'id2label', 'label2id', 'license', 'cache_implementation',
   // Of running it.
-  ...['use_cache', 'use_bfloat16', 'torchscript', 'return_dict', 'output_past', 'output_attentions'],
-  ...['output_hidden_states', 'gradient_checkpointing', 'use_return_dict', 'attn_implementation'],
+  'use_cache', 'use_bfloat16', 'torchscript', 'return_dict', 'output_past', 'output_attentions',
+  'output_hidden_states', 'gradient_checkpointing', 'use_return_dict', 'attn_implementation',
   // Of training it. pretraining_tp splits products into parts whose sum is the same.
-  ...['initializer_range', 'attention_dropout', 'hidden_dropout', 'dropout_rate', 'classifier_dropout'],
-  ...['classifier_dropout_rate', 'resid_pdrop', 'embd_pdrop', 'embedding_dropout', 'initializer_factor'],
-  ...['hidden_dropout_prob', 'attention_probs_dropout_prob', 'ignored_index', 'pretraining_tp'],
+  'initializer_range', 'attention_dropout', 'hidden_dropout', 'dropout_rate', 'classifier_dropout',
+  'classifier_dropout_rate', 'resid_pdrop', 'embd_pdrop', 'embedding_dropout', 'initializer_factor',
+  'hidden_dropout_prob', 'attention_probs_dropout_prob', 'ignored_index', 'pretraining_tp',
   // Of its text.
-  ...['bos_token_id', 'eos_token_id', 'pad_token_id', 'unk_token_id', 'sep_token_id', 'cls_token_id', 'mask_token_id'],
-  ...['tokenizer_class', 'prefix', 'image_token_id', 'image_token_index'],
-  ...['max_sequence_length', 'tokenizer_model_max_length', 'tokenizer_padding_side'],
+  'bos_token_id', 'eos_token_id', 'pad_token_id', 'unk_token_id', 'sep_token_id', 'cls_token_id', 'mask_token_id',
+  'tokenizer_class', 'prefix', 'image_token_id', 'image_token_index',
+  'max_sequence_length', 'tokenizer_model_max_length', 'tokenizer_padding_side',
   // Of generation, which old files keep here.
-  ...['max_length', 'min_length', 'max_new_tokens', 'do_sample', 'early_stopping', 'num_beams', 'num_beam_groups'],
-  ...['diversity_penalty', 'temperature', 'top_k', 'top_p', 'typical_p', 'repetition_penalty', 'length_penalty'],
-  ...['no_repeat_ngram_size', 'encoder_no_repeat_ngram_size', 'num_return_sequences', 'output_scores'],
-  ...['return_dict_in_generate', 'chunk_size_feed_forward', 'bad_words_ids', 'exponential_decay_length_penalty'],
+  'max_length', 'min_length', 'max_new_tokens', 'do_sample', 'early_stopping', 'num_beams', 'num_beam_groups',
+  'diversity_penalty', 'temperature', 'top_k', 'top_p', 'typical_p', 'repetition_penalty', 'length_penalty',
+  'no_repeat_ngram_size', 'encoder_no_repeat_ngram_size', 'num_return_sequences', 'output_scores',
+  'return_dict_in_generate', 'chunk_size_feed_forward', 'bad_words_ids', 'exponential_decay_length_penalty',
 ]);
 
 /** Whether a value switches nothing on: null, false, an empty list or object. */

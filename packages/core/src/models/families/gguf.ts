@@ -257,8 +257,12 @@ function configOf(file: GgufFile, family: string, className: string, table: Gguf
  * under the name of another kind of norm, too.
  */
 const harmless = [
-  ...['vocab_size', 'context_length', 'tensor_data_layout', 'rope.scaling.finetuned', 'pooling_type'],
-  ...['attention.layer_norm_epsilon'],
+  'vocab_size',
+  'context_length',
+  'tensor_data_layout',
+  'rope.scaling.finetuned',
+  'pooling_type',
+  'attention.layer_norm_epsilon',
 ];
 
 /**
@@ -271,13 +275,16 @@ function checkAllRead({ path, metadata }: GgufFile, architecture: string, read: 
     const isEmpty = key === 'attention.causal' ? value === true : value === 0 || value === false;
     if (key === undefined || read.has(key) || isEmpty) continue;
     throw new UserError(
-      `${path}: promot does not know the key ${name} (${String(value).slice(0, 40)}), which may change what the model ` +
-        "computes: take the model's Hugging Face folder",
+      `${path}: promot does not know the key ${name} (${String(value).slice(0, 40)}), which may change what the ` +
+        "model computes: take the model's Hugging Face folder",
     );
   }
 }
 
-/** config.json's `rope_scaling`, out of the metadata (linear, YaRN) or of the tensors of LongRoPE's and Llama 3's factors. */
+/**
+ * config.json's `rope_scaling`, out of the metadata (linear, YaRN) or of the tensors of LongRoPE's and Llama 3's
+ * factors.
+ */
 function ropeScaling(
   file: GgufFile,
   get: (key: string) => GgufValue | undefined,

@@ -17,8 +17,22 @@ import { mt5, t5 } from './t5.js';
 import { t5gemma2 } from './t5gemma2.js';
 
 export const families = new Registry<Family>('model family', [
-  ...[t5, mt5, t5gemma2],
-  ...[llama, mistral, qwen2, qwen3, gemma2, gemma3, smollm3, olmo2, olmo3, granite, exaone4, ernie4_5, phi3],
+  t5,
+  mt5,
+  t5gemma2,
+  llama,
+  mistral,
+  qwen2,
+  qwen3,
+  gemma2,
+  gemma3,
+  smollm3,
+  olmo2,
+  olmo3,
+  granite,
+  exaone4,
+  ernie4_5,
+  phi3,
 ]);
 
 /** For messages about a family that promot does not have: the nearest names, and all. */

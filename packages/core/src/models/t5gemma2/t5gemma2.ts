@@ -228,7 +228,8 @@ export class T5Gemma2 implements LanguageModel {
   #refuseImages(texts: readonly Ids[]): void {
     if (texts.some((ids) => ids.includes(this.#imageEnd)))
       throw new UserError(
-        `the text has token ${this.#imageEnd}, which stands for the end of an image: promot reads T5Gemma 2's text model only`,
+        `the text has token ${this.#imageEnd}, which stands for the end of an image: promot reads T5Gemma 2's ` +
+          'text model only',
       );
   }
 
@@ -265,7 +266,9 @@ class Stack {
     this.#ropes = new Map(spec.layers.flatMap(({ rotary }) => (rotary ? [[rotary, new Rope(rotary)]] : [])));
   }
 
-  /** [B, T, E] -> [B, T, E]. The decoder looks at the encoder's states [B, S, E], or at what was read of them before. */
+  /**
+   * [B, T, E] -> [B, T, E]. The decoder looks at the encoder's states [B, S, E], or at what was read of them before.
+   */
   forward(
     x: Tensor,
     at: Places,

@@ -18,7 +18,8 @@ export function sumOfDivergences(base: Tensor, tuned: Tensor): Tensor {
  * weight * KL(base || tuned), summed over the predicted tokens of a reading of the inputs: the tuned model pays for
  * finding unlikely what the base finds likely (Zhizhong Li and Derek Hoiem, "Learning without Forgetting", 2016,
  * https://arxiv.org/abs/1606.09282, at temperature 1, on the new task's own inputs).
- * @param base a frozen copy of the pretrained model. It reads the inputs behind the prompt of the pass, where it has one.
+ * @param base a frozen copy of the pretrained model. It reads the inputs behind the prompt of the pass, where it has
+ * one.
  */
 export function klPenalty(base: LanguageModel, weight: number): (pass: Pass) => Tensor {
   return ({ examples, prompt, logits }) =>

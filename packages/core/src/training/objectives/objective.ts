@@ -33,8 +33,8 @@ export interface Objective {
   /** Settings that it needs other than the usual defaults. */
   readonly defaults?: ConfigInput;
   /**
-   * True: the loss needs nothing of a pass but logits and targets, token by token. Then it is computed a few tokens at a
-   * time where the table of logits would be large. Default false.
+   * True: the loss needs nothing of a pass but logits and targets, token by token. Then it is computed a few tokens at
+   * a time where the table of logits would be large. Default false.
    */
   readonly ofLogitsAlone?: boolean;
   /**

@@ -43,6 +43,7 @@ export function findExperiment(name: string): Experiment {
   const names = experiments.map((experiment) => experiment.name);
   const nearest = nearestNames(name, names);
   throw new UserError(
-    `unknown experiment "${name}": ${nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `there are ${names.join(', ')}`}`,
+    `unknown experiment "${name}": ` +
+      `${nearest.length > 0 ? `did you mean ${nearest.join(', ')}?` : `there are ${names.join(', ')}`}`,
   );
 }

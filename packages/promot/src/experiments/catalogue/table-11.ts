@@ -32,6 +32,7 @@ export const table11: TableExperiment = {
     },
   ],
   notes: [
-    "The paper's table of WMT14 En-Fr in section 5.3 prints other numbers for standard fine-tuning, and 41.30 on the target for ProMoT; both stand as printed.",
+    "The paper's table of WMT14 En-Fr in section 5.3 prints other numbers for standard fine-tuning, and 41.30 on " +
+      'the target for ProMoT; both stand as printed.',
   ],
 };

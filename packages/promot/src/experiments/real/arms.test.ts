@@ -45,9 +45,20 @@ test('runs that began with the first release go on: their names and settings', (
 test('every method of the issue is there, at three rates or strengths', () => {
   const count = (method: string) => all.filter((arm) => arm.method === method).length;
   for (const method of [
-    ...['fine-tuning', 'LoRA, rank 8', 'LoRA, rank 64', 'prompt tuning', 'ProMoT', 'ProMoT + 1-shot'],
-    ...['fine-tuning + KL', 'EAFT', 'replay', 'WiSE-FT'],
-    ...['ProMoT + KL', 'ProMoT + EAFT', 'ProMoT, then WiSE-FT', 'ProMoT, LoRA in stage 2'],
+    'fine-tuning',
+    'LoRA, rank 8',
+    'LoRA, rank 64',
+    'prompt tuning',
+    'ProMoT',
+    'ProMoT + 1-shot',
+    'fine-tuning + KL',
+    'EAFT',
+    'replay',
+    'WiSE-FT',
+    'ProMoT + KL',
+    'ProMoT + EAFT',
+    'ProMoT, then WiSE-FT',
+    'ProMoT, LoRA in stage 2',
   ])
     expect(`${method} ${count(method)}`).toBe(`${method} 3`);
 });

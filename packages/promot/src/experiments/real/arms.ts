@@ -70,8 +70,8 @@ interface Row {
   readonly train?: string;
   readonly values: readonly number[];
   /**
-   * What the values are; rates if nothing is said, of a prompt in multiples of its usual one. What varies something else
-   * has the usual rate.
+   * What the values are; rates if nothing is said, of a prompt in multiples of its usual one. What varies something
+   * else has the usual rate.
    */
   readonly of?: 'weight' | 'share' | 'steps' | 'rows';
   /** Settings beside those of all arms, for a value. */

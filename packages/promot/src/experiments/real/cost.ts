@@ -27,12 +27,15 @@ interface Pace {
 }
 
 /**
- * Seconds of a step of 16 examples of SNLI, Gemma 3 270M, fp32, one AVX2 core of a busy machine, 2026-11-29: 88 steps of
- * the prompt took 1,575 s; a step of the model took 15 to 25 s.
+ * Seconds of a step of 16 examples of SNLI, Gemma 3 270M, fp32, one AVX2 core of a busy machine, 2026-11-29: 88 steps
+ * of the prompt took 1,575 s; a step of the model took 15 to 25 s.
  */
 const avx2 = { promptStep: 18, modelStep: 20 };
 const batch = 16;
-/** Gradients of a batch that it takes to say what a prompt absorbed: with and without it, and as much twice for the form. */
+/**
+ * Gradients of a batch that it takes to say what a prompt absorbed: with and without it, and as much twice for the
+ * form.
+ */
 const passesOfAbsorbed = 24;
 /** Forward passes of a step of the model. */
 const passesOfStep = 3;
@@ -49,7 +52,8 @@ export function planReal(request: Omit<RealRequest, 'data'>): RealCost {
     costOf(arm, { promptStep, modelStep, look }, lengths.look, isArmDone(out, arm), out),
   );
   const sources = [
-    `${promptStep.toFixed(1)} s a step of the prompt (${measured.promptStep ? 'measured here' : 'one AVX2 core, fp32'})`,
+    `${promptStep.toFixed(1)} s a step of the prompt ` +
+      `(${measured.promptStep ? 'measured here' : 'one AVX2 core, fp32'})`,
     `${modelStep.toFixed(1)} s a step of the model (${measured.modelStep ? 'measured here' : 'one AVX2 core, fp32'})`,
     `${look.toFixed(0)} s a look (${measured.look ? 'measured here' : 'reckoned from the sequences that it reads'})`,
   ];
@@ -95,7 +99,8 @@ function measuredPace(out: string, all: readonly Arm[]): Partial<Pace> {
 
 /** Sequences, of about a training example's length, that a look reads. */
 function sequencesOfLook({ limit, kept }: Pick<RealRequest, 'limit' | 'kept'>): number {
-  // The target with the prompt and without; ARC-easy's four choices, PIQA's two, LAMBADA; questions, sentences, articles.
+  // The target with the prompt and without; ARC-easy's four choices, PIQA's two, LAMBADA; questions, sentences,
+  // articles.
   const few = 4 + 4 + 2 + 1 + 3 / 2 + 2 / 4 + 4 / 8;
   // HellaSwag's four choices, WinoGrande's and BoolQ's two; captions; the articles twice by two models.
   const more = 4 + 2 + 2 + 1 + (4 * 4) / 8;

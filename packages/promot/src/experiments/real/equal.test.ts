@@ -121,8 +121,8 @@ test('the report says who keeps more, who as much, and whether anything is neede
   ];
   const { headline, summary, sections } = realReport({ target: 'snli', looks, facts: [] });
   expect(headline).toBe(
-    'At 72.0 on snli ProMoT (rate 1e-5) keeps 64.5 of 65.0 percent right, fine-tuning 60.5 at its best rate (rate 3e-6): ' +
-      "4.0 points (no interval: the looks have no examples); at ProMoT's own rate fine-tuning keeps 47.0.",
+    'At 72.0 on snli ProMoT (rate 1e-5) keeps 64.5 of 65.0 percent right, fine-tuning 60.5 at its best rate (rate ' +
+      "3e-6): 4.0 points (no interval: the looks have no examples); at ProMoT's own rate fine-tuning keeps 47.0.",
   );
   expect(summary[0]).toBe(
     'Of the other methods, each at its best strength, less than ProMoT keep LoRA, rate 2e-4 (51.5); ' +

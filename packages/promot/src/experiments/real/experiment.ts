@@ -45,8 +45,8 @@ async function meet(): Promise<void> {
 const waitMilliseconds = 5000;
 
 /**
- * Does all arms; false where the signal ended it before. Waits for arms that another process has. The ranks of a process
- * group do each arm together: rank 0 chooses and claims it, and writes.
+ * Does all arms; false where the signal ended it before. Waits for arms that another process has. The ranks of a
+ * process group do each arm together: rank 0 chooses and claims it, and writes.
  */
 export async function runReal(request: RealRequest): Promise<boolean> {
   const { out, data, limit, kept, signal, onEvent } = request;
@@ -116,8 +116,9 @@ async function checkSettings({ out, lengths, precision, ...request }: RealReques
   const other = Object.keys(now).filter((key) => now[key] !== before[key]);
   if (other.length > 0)
     throw new UserError(
-      `${out} began with other settings (${other.map((key) => `${key} was ${before[key]}, not ${now[key]}`).join(', ')}): ` +
-        'go on with the same, or name another --out',
+      `${out} began with other settings ` +
+        `(${other.map((key) => `${key} was ${before[key]}, not ${now[key]}`).join(', ')}): go on with the same, or ` +
+        'name another --out',
     );
 }
 

@@ -36,9 +36,23 @@ const short = (line: string) =>
 
 function copyFirstLines(): void {
   const sets = [
-    ...['snli', 'rte', 'wic', 'arc_easy', 'piqa', 'lambada_openai', 'hellaswag', 'winogrande', 'boolq', 'xsum'],
-    ...['web_questions', 'newstest2014_fr_en', 'newstest2014_de_en', 'multi30k_en_fr', 'multi30k_en_de'],
-    ...['multi30k_en_cs', 'wikitext2_raw'],
+    'snli',
+    'rte',
+    'wic',
+    'arc_easy',
+    'piqa',
+    'lambada_openai',
+    'hellaswag',
+    'winogrande',
+    'boolq',
+    'xsum',
+    'web_questions',
+    'newstest2014_fr_en',
+    'newstest2014_de_en',
+    'multi30k_en_fr',
+    'multi30k_en_de',
+    'multi30k_en_cs',
+    'wikitext2_raw',
   ];
   for (const set of sets) {
     mkdirSync(join(data, set), { recursive: true });
@@ -76,7 +90,7 @@ describe.skipIf(!existsSync(shared))('with real data (skipped where ../shared/da
     },
   };
 
-  test('every arm is trained once, its prompt before it, also by two at once; a look at each kept checkpoint', async () => {
+  test('every arm is trained once, its prompt first, also by two at once; a look at each kept checkpoint', async () => {
     const both = await Promise.all([runReal(request), runReal(request)]);
     expect(both).toEqual([true, true]);
     const begun = lines.filter((line) => line.endsWith('begins'));
@@ -181,7 +195,11 @@ describe.skipIf(!existsSync(shared))('with real data (skipped where ../shared/da
 
   test('rivals run, with all that is kept, and what a prompt absorbed is measured', async () => {
     const only = [
-      ...['kl-0.1', 'replay-0.1', 'promot-wise-ft-0.00001', 'promot-1-shot-0.00001', 'promot-lora-8-0.0002'],
+      'kl-0.1',
+      'replay-0.1',
+      'promot-wise-ft-0.00001',
+      'promot-1-shot-0.00001',
+      'promot-lora-8-0.0002',
       'absorbed',
     ];
     const all: RealRequest = {

@@ -78,7 +78,9 @@ function scoresTable(looks: readonly Look[]): Table | undefined {
         return { text: one ? `${one.kept.toFixed(1)} (${strengthOf(one)})` : 'not reached' };
       }),
     })),
-    note: `Before training: ${meanKept(found[0]!.before, found[0]!.tasks).toFixed(1)}. In brackets the best arm at this score.`,
+    note:
+      `Before training: ${meanKept(found[0]!.before, found[0]!.tasks).toFixed(1)}. In brackets the best arm at ` +
+      'this score.',
   };
 }
 
@@ -157,9 +159,9 @@ export function equalTable({ score, tasks, before, all, best, courses }: Compare
       ...all.map(rowOf),
     ],
     note:
-      `Between two looks values lie on a line. Mean kept: ${tasks.join(', ')}. *: of its method the arm that keeps most ` +
-      `by ${keepList.join(', ')}. ProMoT less it: with the paired bootstrap's 95 % interval over examples and seeds, ` +
-      'where the looks have examples.' +
+      `Between two looks values lie on a line. Mean kept: ${tasks.join(', ')}. *: of its method the arm that keeps ` +
+      `most by ${keepList.join(', ')}. ProMoT less it: with the paired bootstrap's 95 % interval over examples and ` +
+      'seeds, where the looks have examples.' +
       (missing.length > 0 ? ` Not reached by ${missing.join('; ')}.` : ''),
   };
 }
@@ -180,8 +182,9 @@ function sentences(compared: Compared, target: string): string[] {
         course.method === 'fine-tuning' && rateOf(course) === rateOf(ours.course) && course !== plain.course,
     );
     said.push(
-      `${at} ProMoT (${strengthOf(ours)}) keeps ${points(ours.kept)} of ${points(first)} percent right, fine-tuning ` +
-        `${points(plain.kept)} ${hasRates ? 'at its best rate ' : ''}(${strengthOf(plain)}): ${shownDifference(between(ours, plain, tasks), ours.kept - plain.kept)}` +
+      `${at} ProMoT (${strengthOf(ours)}) keeps ${points(ours.kept)} of ${points(first)} percent right, ` +
+        `fine-tuning ${points(plain.kept)} ${hasRates ? 'at its best rate ' : ''}(${strengthOf(plain)}): ` +
+        `${shownDifference(between(ours, plain, tasks), ours.kept - plain.kept)}` +
         (twin ? `; at ProMoT's own rate fine-tuning keeps ${points(twin.kept)}.` : '.'),
     );
   } else if (ours ?? plain) {
@@ -210,8 +213,10 @@ function sentences(compared: Compared, target: string): string[] {
     const isNone = lost === undefined ? points_ < nothing : lost.low <= 0;
     said.push(
       isNone
-        ? `Fine-tuning at ${strengthOf(plain)} loses nothing that these measures can tell (${shownDifference(lost, points_)}): there nothing else is needed.`
-        : `${hasRates ? 'Even at its best rate fine-tuning' : 'Fine-tuning'} loses ${shownDifference(lost, points_)} of what the model could do before.`,
+        ? `Fine-tuning at ${strengthOf(plain)} loses nothing that these measures can tell ` +
+            `(${shownDifference(lost, points_)}): there nothing else is needed.`
+        : `${hasRates ? 'Even at its best rate fine-tuning' : 'Fine-tuning'} loses ` +
+            `${shownDifference(lost, points_)} of what the model could do before.`,
     );
   }
   return said;
@@ -232,7 +237,10 @@ function between(first: AtScore, second: AtScore, tasks: readonly string[]): Dif
 
 function shownDifference(difference: Difference | undefined, value: number): string {
   if (!difference) return `${value.toFixed(1)} points (no interval: the looks have no examples)`;
-  return `${difference.value.toFixed(1)} points (95 % interval ${difference.low.toFixed(1)} to ${difference.high.toFixed(1)})`;
+  return (
+    `${difference.value.toFixed(1)} points (95 % interval ${difference.low.toFixed(1)} to ` +
+    `${difference.high.toFixed(1)})`
+  );
 }
 
 const rateOf = ({ seeds }: Course) => seeds[0]!.at(-1)!.rate;
@@ -299,9 +307,9 @@ function absorbedTable(absorbed: ReadonlyMap<string, Absorbed>): Table {
       ],
     })),
     note:
-      'At the weights before training: nats a token of the validation answers; norms of the gradient over all parameters, ' +
-      'the mean of the first batches; the cosine of the gradient with that on shuffled answers; for each row of the ' +
-      'prompt the token whose embedding is nearest.',
+      'At the weights before training: nats a token of the validation answers; norms of the gradient over all ' +
+      'parameters, the mean of the first batches; the cosine of the gradient with that on shuffled answers; for ' +
+      'each row of the prompt the token whose embedding is nearest.',
   };
 }
 
@@ -322,10 +330,11 @@ export function realReport({ target, looks, absorbed, facts }: Found): Report {
     ...(said[0] !== undefined && { headline: said[0] }),
     summary: [
       ...said.slice(1),
-      'Each point is a model at one moment of its training. The target is asked with the soft prompt where the method has ' +
-        'one, everything else without it.',
-      `A task counts in the mean where the model before training is more than ${countedAbove} points above chance` +
-        `: ${counted.length > 0 ? counted.join(', ') : 'of those that were looked at, none does'}. All are in the tables.`,
+      'Each point is a model at one moment of its training. The target is asked with the soft prompt where the ' +
+        'method has one, everything else without it.',
+      `A task counts in the mean where the model before training is more than ${countedAbove} points above chance: ` +
+        `${counted.length > 0 ? counted.join(', ') : 'of those that were looked at, none does'}. All are in the ` +
+        'tables.',
     ],
     sections,
     facts,
