@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Tensor } from '@promot/torch';
+import type { errorCodes } from '@promot/torch/errors';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import * as promot from '../src/index.js';
 
@@ -13,18 +14,17 @@ const exportsOf = (name: string) =>
 test('a name means the same in every entry', async () => {
   const found = new Map<string, { entry: string; value: unknown }>();
   const two: string[] = [];
-  for (const entry of exportsOf('core')) {
-    const path = `@promot/core${entry.slice(1)}`;
-    for (const [name, value] of Object.entries((await import(path)) as object)) {
+  const entries = [
+    ...exportsOf('torch').map((entry) => `@promot/torch${entry.slice(1)}`),
+    ...exportsOf('core').map((entry) => `@promot/core${entry.slice(1)}`),
+    ...exportsOf('promot').map((entry) => `../src/${entry === '.' ? 'index' : entry.slice(2)}.js`),
+  ];
+  for (const entry of entries)
+    for (const [name, value] of Object.entries((await import(entry)) as object)) {
       const before = found.get(name);
-      if (before && before.value !== value) two.push(`${name}: ${before.entry} and ${path}`);
-      found.set(name, { entry: path, value });
+      if (before && before.value !== value) two.push(`${name}: ${before.entry} and ${entry}`);
+      found.set(name, { entry, value });
     }
-  }
-  for (const [name, value] of Object.entries(promot)) {
-    const before = found.get(name);
-    if (before && before.value !== value) two.push(`${name}: ${before.entry} and promot`);
-  }
   expect(two).toEqual([]);
   expect(found.size).toBeGreaterThan(100);
 });
@@ -50,6 +50,39 @@ describe('types', () => {
   test('generation gives a text an input; a prompt is a tensor', () => {
     expectTypeOf(promot.generateTexts).returns.resolves.toEqualTypeOf<string[]>();
     expectTypeOf<promot.GenerateOptions['prompt']>().toEqualTypeOf<Tensor | undefined>();
+  });
+
+  test('an evaluation is of one task, of several, of a loaded model, or of given examples', () => {
+    expectTypeOf(promot.evaluate).parameter(0).toExtend<{ readonly model: string; readonly task: string }>();
+    expectTypeOf(promot.evaluate).returns.resolves.toEqualTypeOf<promot.TaskResult>();
+    expectTypeOf(promot.evaluateTasks).parameter(0).toExtend<{ readonly tasks: readonly string[] }>();
+    expectTypeOf(promot.evaluateTasks).returns.resolves.toEqualTypeOf<promot.TasksResult>();
+    expectTypeOf(promot.evaluateLoaded).parameter(0).toEqualTypeOf<promot.LoadedModel>();
+    expectTypeOf(promot.evaluateExamples).returns.resolves.toEqualTypeOf<promot.Evaluation>();
+  });
+
+  test('long work has one observer of one union of events', () => {
+    type Observer = NonNullable<promot.TrainRequest['onEvent']>;
+    expectTypeOf<Observer>().toEqualTypeOf<(event: promot.WorkEvent) => void>();
+    expectTypeOf<NonNullable<promot.EvaluateTasksRequest['onEvent']>>().toEqualTypeOf<Observer>();
+    expectTypeOf<NonNullable<promot.HubOptions['onEvent']>>().toEqualTypeOf<Observer>();
+    expectTypeOf<NonNullable<promot.SweepRequest['onEvent']>>().toEqualTypeOf<Observer>();
+  });
+
+  test('what is added is an object with all that promot asks of it', () => {
+    type Needed<T> = { [K in keyof T]-?: undefined extends T[K] ? never : K }[keyof T];
+    expectTypeOf<Needed<promot.Metric>>().toEqualTypeOf<
+      'name' | 'settings' | 'needs' | 'answerTokens' | 'compute' | 'signature'
+    >();
+    expectTypeOf<Needed<promot.Stage>>().toEqualTypeOf<'name' | 'settings' | 'trains'>();
+    expectTypeOf(promot.registerMetric).parameter(0).toExtend<promot.Metric>();
+    expectTypeOf(promot.registerMethod).parameter(0).toEqualTypeOf<promot.Method>();
+    expectTypeOf(promot.registerTask).parameter(0).toEqualTypeOf<promot.TaskDefinition>();
+    expectTypeOf(promot.registerObjective).parameter(0).toEqualTypeOf<promot.Objective>();
+  });
+
+  test('an error has a code of the table', () => {
+    expectTypeOf<promot.UserError['code']>().toEqualTypeOf<keyof typeof errorCodes>();
   });
 
   test('nothing public is any', () => {

@@ -1,6 +1,7 @@
 // The pages docs/reference/files.md and docs/reference/errors.md, made of the schemas and of the table of codes.
 import { z } from 'zod';
 import { errorCodes } from '../base/errors.js';
+import { markdownTable } from '../base/table.js';
 import { answerLine } from './answers-file.js';
 import { format } from './format.js';
 import { metricsLine } from './metrics-file.js';
@@ -86,7 +87,7 @@ export function filesPage(): string {
 
 /** docs/reference/errors.md. */
 export function errorsPage(): string {
-  const rows = Object.entries(errorCodes).map(([code, { meaning, exit }]) => `| \`${code}\` | ${meaning} | ${exit} |`);
+  const rows = Object.entries(errorCodes).map(([code, { meaning, exit }]) => [`\`${code}\``, meaning, `${exit}`]);
   return `${[
     '# Errors',
     '<!-- Made by `npm run reference` from packages/torch/src/errors.ts. -->',
@@ -94,7 +95,7 @@ export function errorsPage(): string {
       '`DistributedError` are kinds of it. The message says what is wrong, where, and what to do. `code` is for ' +
       'programs, `cause` is the error behind it. The command line prints the message and ends with the exit code ' +
       'of the table. Any other error is a fault of promot, with exit code 1.',
-    ['| `code` | What it means | Exit code |', '|---|---|---|', ...rows].join('\n'),
+    markdownTable(['`code`', 'What it means', 'Exit code'], rows),
     [
       '```ts',
       "import { evaluate, UserError } from 'promot';",
@@ -123,11 +124,11 @@ function tables(schema: z.ZodType, lines: boolean): string[] {
         ? [`Lines of type \`${String(type.const)}\`${type.description ? `: ${type.description}` : ''}`]
         : [];
     const rows = rowsOf({ ...kind, properties: lines ? keys : kind.properties }, '');
-    return [...title, ['| Key | Type | What it is |', '|---|---|---|', ...rows].join('\n')];
+    return [...title, markdownTable(['Key', 'Type', 'What it is'], rows)];
   });
 }
 
-function rowsOf({ properties = {}, required = [] }: JsonSchema, prefix: string): string[] {
+function rowsOf({ properties = {}, required = [] }: JsonSchema, prefix: string): string[][] {
   return Object.entries(properties as Record<string, JsonSchema>).flatMap(([key, value]) => {
     const name = `${prefix}${key}`;
     const optional = required.includes(key) ? '' : ', may be absent';
@@ -138,7 +139,7 @@ function rowsOf({ properties = {}, required = [] }: JsonSchema, prefix: string):
         : value.properties
           ? rowsOf(value, `${name}.`)
           : [];
-    return [`| \`${name}\` | ${typeOf(value)}${optional} | ${value.description ?? ''} |`, ...inner];
+    return [[`\`${name}\``, `${typeOf(value)}${optional}`, value.description ?? ''], ...inner];
   });
 }
 

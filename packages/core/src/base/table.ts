@@ -1,4 +1,4 @@
-// Text in columns.
+// Tables: text in columns, and Markdown.
 
 /**
  * Rows of cells as lines, the columns aligned.
@@ -13,4 +13,18 @@ export function alignedTable(
   const place = (cell: string, i: number) =>
     i > 0 && numbers === 'all-but-first' ? cell.padStart(widths[i]!) : cell.padEnd(widths[i]!);
   return rows.map((row) => row.map(place).join('  ').trimEnd()).join('\n');
+}
+
+/**
+ * A table in GitHub's Markdown. Cells stand as they are given.
+ * @param numbers whether a column's cells are numbers, which stand to the right
+ */
+export function markdownTable(
+  columns: readonly string[],
+  rows: readonly (readonly string[])[],
+  numbers: (column: number) => boolean = () => false,
+): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
+  const rule = `|${columns.map((_, i) => (numbers(i) ? '---:|' : '---|')).join('')}`;
+  return [line(columns), rule, ...rows.map(line)].join('\n');
 }

@@ -35,26 +35,27 @@ const right = texts.map((text, i) => answer(text, [text], i));
 const wrong = texts.map((text, i) => answer('', [text], (i + 1) % texts.length));
 const mixed = [right[0]!, wrong[1]!, right[2]!, answer('a boat', [texts[2]!, texts[3]!], 3), wrong[0]!];
 
-// Perplexity, which has no worst value, has its own test in choices.test.ts.
-describe.each(metrics.all().filter(({ lowerIsBetter }) => !lowerIsBetter))('$name', (metric) => {
+describe.each(metrics.all())('$name', (metric) => {
   const chosen = new ChosenMetric(metric);
+  // Perplexity is 1 at best and has no worst value: it is that of the log-probabilities above.
+  const [best, worst] = metric.lowerIsBetter ? [Math.E, Math.E ** 5] : [100, 0];
   const score = (answers: readonly Answer[], one = chosen) => one.score(answers, texts);
 
   test('what is identical has the best score', () => {
-    expect(score(right).score).toBe(100);
+    expect(score(right).score).toBeCloseTo(best, 9);
   });
 
   test('what is empty or wrong has the worst', () => {
-    expect(score(wrong).score).toBe(0);
+    expect(score(wrong).score).toBeCloseTo(worst, 9);
   });
 
   test('scores lie between the two, and the best of several references counts', () => {
     const { score: part } = score(mixed);
-    expect(part).toBeGreaterThan(0);
-    expect(part).toBeLessThan(100);
+    expect(part).toBeGreaterThan(Math.min(best, worst));
+    expect(part).toBeLessThan(Math.max(best, worst));
     const one = (references: readonly string[]) => score([answer(texts[0]!, references, 0)]).score;
     // Of choices one is right.
-    expect(one(metric.needs === 'choices' ? [texts[0]!] : [texts[1]!, texts[0]!])).toBe(100);
+    expect(one(metric.needs === 'choices' ? [texts[0]!] : [texts[1]!, texts[0]!])).toBeCloseTo(best, 9);
   });
 
   test('the order of the examples, and of the references, does not matter', () => {
@@ -79,7 +80,7 @@ describe.each(metrics.all().filter(({ lowerIsBetter }) => !lowerIsBetter))('$nam
     expect(low).toBeLessThanOrEqual(score(mixed).score);
     expect(high).toBeGreaterThanOrEqual(score(mixed).score);
     const { difference } = pairedBootstrap(score(wrong), score(right));
-    expect(difference).toBe(100);
+    expect(difference).toBeCloseTo(best - worst, 9);
   });
 
   test('settings have defaults, and the signature tells them', () => {
@@ -87,7 +88,7 @@ describe.each(metrics.all().filter(({ lowerIsBetter }) => !lowerIsBetter))('$nam
     for (const [key, value] of alternatives[metric.name] ?? []) {
       const other = score(right, new ChosenMetric(metric, { [key]: value }));
       expect(other.signature).not.toBe(score(right).signature);
-      if (!refuses(new ChosenMetric(metric, { [key]: value }), texts)) expect(other.score).toBe(100);
+      if (!refuses(new ChosenMetric(metric, { [key]: value }), texts)) expect(other.score).toBeCloseTo(best, 9);
     }
     // The list below has every setting.
     const listed = new Set((alternatives[metric.name] ?? []).map(([key]) => key));

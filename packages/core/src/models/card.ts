@@ -1,6 +1,7 @@
 // The model card (README.md) of a model that promot made: what it was made from, how, and under which licence.
 import { existsSync } from 'node:fs';
 import { stringify } from 'yaml';
+import { markdownTable } from '../base/table.js';
 
 /** What a model card says. */
 export interface ModelCard {
@@ -34,8 +35,8 @@ export function cardText({ base, done, scores = [] }: ModelCard, license: string
     ...done.map((sentence) => `- ${sentence}`),
   ];
   if (scores.length > 0) {
-    lines.push('', '| measured on | metric | score |', '|---|---|---|');
-    for (const { on, metric, score } of scores) lines.push(`| ${on} | ${metric} | ${score.toFixed(1)} |`);
+    const rows = scores.map(({ on, metric, score }) => [on, metric, score.toFixed(1)]);
+    lines.push('', markdownTable(['measured on', 'metric', 'score'], rows));
   }
   const terms =
     license === undefined

@@ -1,5 +1,6 @@
 // Report -> Markdown (GitHub's), with the figures as files beside it.
 
+import { markdownTable } from '../base/table.js';
 import { allowedInXml } from './markup.js';
 import { intervalEntry, mainEntry, signed } from './numbers.js';
 import type { Cell, Report, Section, SideBySide, Table } from './report.js';
@@ -27,14 +28,13 @@ function sectionOf({ heading, text = [], table, figure, sideBySide }: Section): 
 }
 
 function tableOf({ columns, rows, note }: Table): string[] {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
   const isText = columns.map((_, i) => rows.every(({ cells }) => i > 0 && cells[i - 1]?.text !== undefined));
-  const lines = [
-    line(columns.map(inline)),
-    `|${columns.map((_, i) => (i === 0 || isText[i] ? '---|' : '---:|')).join('')}`,
-    ...rows.map(({ name, cells }) => line([inline(name), ...cells.map(cellOf)])),
-  ];
-  return [lines.join('\n'), ...(note === undefined ? [] : [paragraph(note)])];
+  const table = markdownTable(
+    columns.map(inline),
+    rows.map(({ name, cells }) => [inline(name), ...cells.map(cellOf)]),
+    (column) => column > 0 && !isText[column],
+  );
+  return [table, ...(note === undefined ? [] : [paragraph(note)])];
 }
 
 function cellOf(cell: Cell): string {

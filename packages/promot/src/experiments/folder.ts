@@ -62,7 +62,7 @@ export class ExperimentFolder {
     try {
       return await lockFolder(folder, { wait: false });
     } catch (error) {
-      if (error instanceof UserError) return undefined;
+      if (error instanceof UserError && error.code === 'locked') return undefined;
       throw error;
     }
   }
