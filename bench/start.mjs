@@ -3,7 +3,7 @@
 //
 //   node bench/start.mjs --model SMOLLM2.gguf --data DATA [--rounds 5]
 //
-// Prints medians, in seconds of the clock.
+// Prints medians, in seconds of the clock; up to the first step also of processor time (on Linux).
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,6 +14,8 @@ import { parseArgs } from 'node:util';
 const { values } = parseArgs({
   options: { model: { type: 'string' }, data: { type: 'string' }, rounds: { type: 'string', default: '5' } },
 });
+/** Linux counts processor time in hundredths of a second. */
+const ticks = 100;
 const promot = fileURLToPath(new URL('../packages/promot/bin/promot.js', import.meta.url));
 
 /** Milliseconds of the clock that an import takes in a new process. */
@@ -25,8 +27,11 @@ function importTime(entry) {
   return Number(run.stdout);
 }
 
-/** Seconds from the start of a command until `isThere` says so, asked every few milliseconds, or else to its end. */
-function seconds(args, isThere = () => false) {
+/**
+ * Seconds from the start of a command until `isThere` says so, asked every few milliseconds, or else to its end.
+ * `onThere` is then called with the process's id.
+ */
+function seconds(args, isThere = () => false, onThere = (_pid) => {}) {
   return new Promise((resolve, reject) => {
     const started = performance.now();
     const child = spawn(process.execPath, [promot, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -34,7 +39,9 @@ function seconds(args, isThere = () => false) {
     let text = '';
     let found;
     const asking = setInterval(() => {
-      if (isThere()) found ??= elapsed();
+      if (found !== undefined || !isThere()) return;
+      found = elapsed();
+      onThere(child.pid);
     }, 5);
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (text += chunk));
     child.on('close', (code) => {
@@ -43,6 +50,15 @@ function seconds(args, isThere = () => false) {
       else reject(new Error(`promot ${args.join(' ')} failed:\n${text}`));
     });
   });
+}
+
+/** Seconds of processor time that a process has taken, all its threads together; undefined where the system has no /proc. */
+function processorTime(pid) {
+  const stat = `/proc/${pid}/stat`;
+  if (!existsSync(stat)) return undefined;
+  // Behind the program's name, which may hold spaces: the 12th and 13th field count the user's and the system's ticks.
+  const fields = readFileSync(stat, 'utf8').split(') ').at(-1).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / ticks;
 }
 
 async function median(measure) {
@@ -56,6 +72,7 @@ for (const entry of ['errors', 'metrics', 'report', 'tasks', 'train']) {
   console.log(`import of promot/${entry}: ${(await median(() => importTime(entry))).toFixed(0)} ms`);
 }
 if (values.model && values.data) {
+  const ofProcessor = [];
   const first = () => {
     const out = mkdtempSync(join(tmpdir(), 'promot-start-'));
     const train = ['train', '--model', values.model, '--data', values.data, '--task', 'multi30k-en-fr'];
@@ -63,7 +80,10 @@ if (values.model && values.data) {
     const args = [...train, '--method', 'fine-tune', '--out', join(out, 'run'), '--set', ...settings.split(' ')];
     const metrics = join(out, 'run', 'metrics.jsonl');
     const hasStep = () => existsSync(metrics) && readFileSync(metrics, 'utf8').includes('"type":"step"');
-    return seconds(args, hasStep).finally(() => rmSync(out, { recursive: true, force: true }));
+    const onThere = (pid) => ofProcessor.push(processorTime(pid));
+    return seconds(args, hasStep, onThere).finally(() => rmSync(out, { recursive: true, force: true }));
   };
   console.log(`promot train, start to first step: ${(await median(first)).toFixed(2)} s`);
+  const processor = await median(() => ofProcessor.shift());
+  if (processor !== undefined) console.log(`  of processor time: ${processor.toFixed(2)} s`);
 }

@@ -32,7 +32,7 @@ interface JsonLinesOptions {
  */
 export class JsonLines {
   #pending: Uint8Array[] = [];
-  #line = 0;
+  #number = 0;
   #emptySince = 0;
   constructor(
     readonly file: string,
@@ -41,13 +41,14 @@ export class JsonLines {
 
   /** The lines that end in these bytes. */
   *read(bytes: Buffer): Generator<JsonLine> {
-    let start = 0;
-    for (let end = bytes.indexOf(10); end !== -1; end = bytes.indexOf(10, start)) {
-      this.#pending.push(bytes.subarray(start, end));
-      start = end + 1;
-      yield* this.#take();
+    const end = bytes.lastIndexOf(10);
+    if (end === -1) {
+      this.#pending.push(bytes);
+      return;
     }
-    this.#pending.push(bytes.subarray(start));
+    this.#pending.push(bytes.subarray(0, end));
+    yield* this.#take();
+    this.#pending.push(bytes.subarray(end + 1));
   }
 
   /** A last line without its line break. */
@@ -55,16 +56,21 @@ export class JsonLines {
     if (this.#pending.some(({ length }) => length > 0)) yield* this.#take();
   }
 
+  /** The lines of the bytes that are pending, of which the last has ended. */
   *#take(): Generator<JsonLine> {
     const bytes = this.#pending.length === 1 ? this.#pending[0]! : Buffer.concat(this.#pending);
     this.#pending = [];
-    this.#line++;
-    const where = `${this.file} line ${this.#line}`;
+    for (const text of textsOf(bytes)) yield* this.#line(text);
+  }
+
+  *#line(given: string | Uint8Array): Generator<JsonLine> {
+    this.#number++;
+    const where = `${this.file} line ${this.#number}`;
     const { parse = parseBoundedJson, onDamaged } = this.options;
     try {
-      const text = decode(bytes, where);
+      const text = (typeof given === 'string' ? given : decode(given, where)).trim();
       if (text === '') {
-        this.#emptySince ||= this.#line;
+        this.#emptySince ||= this.#number;
         return;
       }
       if (this.#emptySince > 0) {
@@ -82,9 +88,24 @@ export class JsonLines {
   }
 }
 
+/** The lines of some bytes: as texts, which are quicker to make all at once, or as bytes where one is not UTF-8. */
+function textsOf(bytes: Uint8Array): (string | Uint8Array)[] {
+  try {
+    return decodeText(bytes).split('\n');
+  } catch {
+    const lines: Uint8Array[] = [];
+    let start = 0;
+    for (let end = bytes.indexOf(10); end !== -1; end = bytes.indexOf(10, start)) {
+      lines.push(bytes.subarray(start, end));
+      start = end + 1;
+    }
+    return [...lines, bytes.subarray(start)];
+  }
+}
+
 function decode(bytes: Uint8Array, where: string): string {
   try {
-    return decodeText(bytes).trim();
+    return decodeText(bytes);
   } catch (error) {
     throw damaged(`${where}: ${(error as Error).message}`, error);
   }

@@ -93,14 +93,11 @@ export function checkDescription(description: JsonObject, place: string): void {
     );
   } else if (isJsonObject(vocab)) {
     const isId = (x: unknown) => Number.isInteger(x) && Number(x) >= 0 && Number(x) <= GREATEST_ID;
-    const entries = Object.entries(vocab);
-    const odd = entries.find(([, number]) => !isId(number));
-    if (odd)
-      throw new UserError(`${where}: model.vocab: ${short(odd[0])} has the id ${short(odd[1])}, which is no token id`);
-    checkTokenLengths(
-      entries.map(([token]) => token),
-      `${where}: model.vocab`,
-    );
+    const tokens = Object.keys(vocab);
+    const odd = tokens.find((one) => !isId(vocab[one]));
+    if (odd !== undefined)
+      throw new UserError(`${where}: model.vocab: ${short(odd)} has the id ${short(vocab[odd])}, which is no token id`);
+    checkTokenLengths(tokens, `${where}: model.vocab`);
   } else throw new UserError(`${place}: the tokenizer is not understood: model.vocab is not a vocabulary`);
   if (merges !== undefined && merges !== null) {
     if (!Array.isArray(merges)) throw new UserError(`${where}: model.merges: a list is needed`);

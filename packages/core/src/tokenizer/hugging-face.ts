@@ -252,14 +252,20 @@ function idsOf(vocabulary: Json | undefined): Readonly<Record<string, number>> {
 function addedTokens(listed: JsonObject[], model: JsonObject, config: JsonObject, place: string): JsonObject[] {
   const ids = idsOf(model.vocab);
   const added = new Map(listed.map((token) => [String(token.content), token]));
-  let next = 0;
-  for (const id of Object.values(ids)) next = Math.max(next, id + 1);
-  for (const token of listed) next = Math.max(next, Number(token.id) + 1);
+  // Looked for where a token needs it: to go through a vocabulary takes time.
+  let next: number | undefined;
+  const nextFree = () => {
+    next ??= [...Object.values(ids), ...[...added.values()].map(({ id }) => Number(id))].reduce(
+      (most, id) => Math.max(most, id + 1),
+      0,
+    );
+    return next;
+  };
   const add = (content: string, properties: JsonObject) => {
     if (added.has(content)) return;
     const known = Object.hasOwn(ids, content) ? ids[content] : undefined;
-    const id = known ?? (typeof properties.id === 'number' ? properties.id : next);
-    next = Math.max(next, id + 1);
+    const id = known ?? (typeof properties.id === 'number' ? properties.id : nextFree());
+    if (next !== undefined) next = Math.max(next, id + 1);
     const defaults = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
     added.set(content, { ...defaults, ...properties, id, content });
   };
