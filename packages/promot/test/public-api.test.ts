@@ -67,6 +67,10 @@ describe('types', () => {
     expectTypeOf<NonNullable<promot.EvaluateTasksRequest['onEvent']>>().toEqualTypeOf<Observer>();
     expectTypeOf<NonNullable<promot.HubOptions['onEvent']>>().toEqualTypeOf<Observer>();
     expectTypeOf<NonNullable<promot.SweepRequest['onEvent']>>().toEqualTypeOf<Observer>();
+    expectTypeOf<NonNullable<promot.TaskOptions['onEvent']>>().toEqualTypeOf<Observer>();
+    expectTypeOf<NonNullable<promot.TextOptions['onEvent']>>().toEqualTypeOf<Observer>();
+    expectTypeOf<NonNullable<promot.InterpolateRequest['onEvent']>>().toEqualTypeOf<Observer>();
+    expectTypeOf<NonNullable<promot.GradientAlignmentOptions['onEvent']>>().toEqualTypeOf<Observer>();
   });
 
   test('what is added is an object with all that promot asks of it', () => {

@@ -1,5 +1,5 @@
 // A loaded model on given examples of a task: generate, post-process, compare.
-import { generate } from '../generation/generate.js';
+import { type GenerateOptions, generate } from '../generation/generate.js';
 import { score } from '../generation/score.js';
 import type { LabelScore, MetricResult } from '../metrics/metric.js';
 import type { ChosenMetric } from '../metrics/registry.js';
@@ -9,7 +9,7 @@ import type { Ids, LanguageModel } from '../models/model.js';
 import { joinedTarget, type TextExample, tokenizeExample, tokenizePrompt, tokenizeTarget } from '../models/tokenize.js';
 import type { Example, Task } from '../tasks/task.js';
 import { scoreChoiceExamples, scoreChoiceResults } from './choices.js';
-import type { EvaluateOptions, Evaluation } from './evaluation.js';
+import { type EvaluateOptions, type Evaluation, tellAnswers } from './evaluation.js';
 import { labelTokens } from './likelihood.js';
 
 /**
@@ -52,12 +52,13 @@ export async function evaluateExamples(
   options: EvaluateOptions = {},
 ): Promise<Evaluation> {
   const examples = renderChats(given, loaded);
-  if (task.choices) return scoreChoiceResults(task, examples, await scoreChoiceExamples(loaded, examples, options));
+  const run = { ...options, onProgress: tellAnswers(task.name, options.onEvent) };
+  if (task.choices) return scoreChoiceResults(task, examples, await scoreChoiceExamples(loaded, examples, run));
   const outputs: string[] = [];
   const labels: (readonly LabelScore[])[] = [];
   const needed = task.metrics.some(({ metric }) => metric.needs === 'labels') ? task.labels : undefined;
   const choices = needed && labelTokens(needed, loaded, examples);
-  await generateOutputs(loaded, task, examples, { ...options, choices }, (i, output, logprobs) => {
+  await generateOutputs(loaded, task, examples, { ...run, choices }, (i, output, logprobs) => {
     outputs[i] = output;
     if (choices) labels[i] = labelScores(choices, logprobs!);
   });
@@ -77,7 +78,7 @@ export async function generateOutputs(
   loaded: LoadedModel,
   task: Task,
   examples: readonly TextExample[],
-  options: EvaluateOptions & { readonly choices?: readonly Ids[] },
+  options: EvaluateOptions & Pick<GenerateOptions, 'choices' | 'onProgress'>,
   onOutput: (number: number, output: string, choiceLogprobs: readonly number[] | undefined) => void,
 ): Promise<void> {
   const { model, tokenizer } = loaded;

@@ -14,7 +14,7 @@ import { type Example, fingerprintExamples, type Task } from '../tasks/task.js';
 import { Answers, type ReferenceScore } from './answers.js';
 import { longestContinuation, scoreChoiceExamples, scoreChoiceResults } from './choices.js';
 import { generateOutputs, labelScores, maxNewTokens, scoreOutputs, stopStrings } from './evaluate-examples.js';
-import type { EvaluateOptions, Sample } from './evaluation.js';
+import { type EvaluateOptions, type Sample, tellAnswers } from './evaluation.js';
 import { formShare, type TargetForm } from './form.js';
 import { type LikelihoodAccuracy, labelTokens } from './likelihood.js';
 import { nllResult } from './nll.js';
@@ -156,7 +156,8 @@ export async function collectAnswers(
   const { inputs } = answers.prompts!;
   const { missing, total } = missingAnswers(task, examples, options, answers);
   let done = total - missing;
-  const onProgress = () => options.onProgress?.(++done, total);
+  const tell = tellAnswers(task.name, options.onEvent);
+  const onProgress = () => tell(++done, total);
   const run = { prompt, batchSize, signal, onProgress };
   const lacking = (known: ReadonlyMap<number, unknown>) => examples.flatMap((_, i) => (known.has(i) ? [] : [i]));
 

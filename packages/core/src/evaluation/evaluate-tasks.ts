@@ -28,7 +28,7 @@ import {
   taskResult,
 } from './evaluate-loaded.js';
 
-export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onProgress'> {
+export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt'> {
   /** Folder, GGUF file, run folder, `lab`, or a name on the hub. */
   readonly model: string;
   /** PEFT adapter folder or run folder; attached only where it is given. */
@@ -47,6 +47,7 @@ export interface EvaluateTasksRequest extends Omit<TaskOptions, 'prompt' | 'onPr
    */
   readonly out?: string;
   readonly hub?: HubOptions;
+  /** Hears of downloads, too, of what was there already, and of what a person should know. */
   readonly onEvent?: Observer;
 }
 
@@ -102,12 +103,7 @@ export async function evaluateTasks(request: EvaluateTasksRequest): Promise<Task
       const { missing, total } = missingAnswers(task, examples, request, answers);
       if (missing < total)
         request.onEvent?.({ type: 'reused', of: task.name, there: total - missing, total, folder: out! });
-      const options = {
-        ...request,
-        prompt: undefined,
-        onProgress: (done: number, total: number) =>
-          request.onEvent?.({ type: 'evaluating', of: task.name, done, total }),
-      };
+      const options = { ...request, prompt: undefined };
       if (missing > 0) {
         const { loaded, softPrompt } = await opened.get();
         await collectAnswers(loaded, task, examples, { ...options, prompt: softPrompt }, answers);

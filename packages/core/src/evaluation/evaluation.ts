@@ -1,5 +1,6 @@
 // What an evaluation is asked and what it says, for one set of examples.
 import type { Tensor } from '@promot/torch';
+import type { Observer } from '../base/events.js';
 import type { SamplingSettings } from '../generation/sampling.js';
 import type { ChoiceScore, MetricResult } from '../metrics/metric.js';
 
@@ -19,7 +20,13 @@ export interface EvaluateOptions extends Readonly<SamplingSettings> {
   /** Whether the inputs hold exemplars; see `stopStrings`. */
   readonly fewShot?: boolean;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
+  /** Hears of each answer (`evaluating`). */
+  readonly onEvent?: Observer;
+}
+
+/** Tells an observer of each answer to a task. */
+export function tellAnswers(task: string, onEvent: Observer | undefined): (done: number, total: number) => void {
+  return (done, total) => onEvent?.({ type: 'evaluating', of: task, done, total });
 }
 
 /** One example with what the model said. */

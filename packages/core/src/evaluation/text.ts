@@ -2,6 +2,7 @@
 // token). Shapes: P prompt rows, E width, N predicted tokens of a window, V rows of the vocabulary.
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
+import type { Observer } from '../base/events.js';
 import { breathe } from '../generation/batches.js';
 import { Division } from '../generation/division.js';
 import { score } from '../generation/score.js';
@@ -9,6 +10,7 @@ import { bootstrapInterval, type Interval } from '../metrics/bootstrap.js';
 import { resultOf } from '../metrics/metric.js';
 import type { LoadedModel } from '../models/load.js';
 import type { TokenizedExample } from '../models/model.js';
+import { tellAnswers } from './evaluation.js';
 
 export interface TextOptions {
   /** Soft prompt [P, E] in front of every window. */
@@ -22,7 +24,8 @@ export interface TextOptions {
   readonly base?: LoadedModel;
   readonly batchSize?: number;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
+  /** Hears of each window (`evaluating`). */
+  readonly onEvent?: Observer;
 }
 
 export interface TextResult {
@@ -67,7 +70,7 @@ export async function evaluateText(
   documents: readonly string[],
   options: TextOptions = {},
 ): Promise<TextResult> {
-  const { prompt, base, batchSize, signal, onProgress } = options;
+  const { prompt, base, batchSize, signal, onEvent } = options;
   const { model } = loaded;
   if (model.kind !== 'decoder-only')
     throw new UserError('bits a byte need a decoder-only model: an encoder-decoder does not predict plain text');
@@ -84,12 +87,13 @@ export async function evaluateText(
 
   const total = windows.length * (base ? 2 : 1);
   let done = 0;
-  const progress = () => onProgress?.(++done, total);
+  const tell = tellAnswers('text', onEvent);
+  const onProgress = () => tell(++done, total);
   const bytes = texts.map((text) => Buffer.byteLength(text));
   const nats = texts.map(() => 0);
   const tokens = texts.map(() => 0);
   const examples = windows.map(({ example }) => example);
-  const scored = await score(model, examples, { prompt, batchSize, signal, onProgress: progress });
+  const scored = await score(model, examples, { prompt, batchSize, signal, onProgress });
   for (const [i, { document }] of windows.entries()) {
     nats[document]! += scored[i]!.loss * scored[i]!.tokens;
     tokens[document]! += scored[i]!.tokens;
@@ -115,7 +119,7 @@ export async function evaluateText(
   const division = new Division<number>(model);
   const hear = (i: number, nats: number) => {
     byWindow[i] = nats;
-    progress();
+    onProgress();
   };
   for (const [i, { example }] of windows.entries()) {
     if (!division.takesNext()) continue;

@@ -57,7 +57,13 @@ describe('the written model', () => {
     const beside = [`${out}.${hostname()}-999999999.tmp`, `${out}.${hostname()}-${process.ppid}.tmp`];
     for (const path of beside) mkdirSync(path, { recursive: true });
     const done: number[] = [];
-    const result = await interpolate({ base, tuned, factor: 0.25, out, onProgress: (n) => done.push(n) });
+    const result = await interpolate({
+      base,
+      tuned,
+      factor: 0.25,
+      out,
+      onEvent: (event) => event.type === 'progress' && done.push(event.done),
+    });
     expect(beside.map((path) => existsSync(path))).toEqual([false, true]);
     scope(() => {
       const [written, first, second] = [weights(out), weights(base), weights(tuned)];

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { noGrad, scope, type Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
+import type { Observer } from '../base/events.js';
 import type { HubOptions } from '../hub/settings.js';
 import type { LoadedModel } from '../models/load.js';
 import { saveNewModel } from '../models/save.js';
@@ -21,8 +22,8 @@ export interface InterpolateRequest {
   /** Of the written weights. Default fp32: 16 bits would round small differences between the two models away. */
   readonly precision?: 'fp32' | 'bf16';
   readonly hub?: HubOptions;
-  /** Hears of each parameter that is done. */
-  readonly onProgress?: (done: number, total: number) => void;
+  /** Hears of each parameter that is done (`progress`). */
+  readonly onEvent?: Observer;
 }
 
 export interface Interpolated {
@@ -61,7 +62,7 @@ export async function interpolate(request: InterpolateRequest): Promise<Interpol
       const other = from.model.parameters.get(name)!;
       mixInto(parameter, other, factor);
       other.dispose();
-      request.onProgress?.(++done, total);
+      request.onEvent?.({ type: 'progress', what: 'interpolate', done: ++done, total });
       // Lets Ctrl-C and the progress bar have their turn.
       await setImmediate();
     }

@@ -1,6 +1,6 @@
 // The keep list: what a model can still do of other tasks while it learns one, with its warnings.
 
-import type { KeepScore } from '../base/events.js';
+import type { KeepScore, Observer } from '../base/events.js';
 import { evaluateLoaded } from '../evaluation/evaluate-loaded.js';
 import { type TargetForm, targetForm } from '../evaluation/form.js';
 import type { TrainingConfig } from '../methods/settings.js';
@@ -21,7 +21,7 @@ interface KeepOptions {
   /** Of the targets, see `targetForms`. */
   readonly forms: readonly TargetForm[];
   readonly signal?: AbortSignal;
-  readonly onProgress?: (task: string, done: number, total: number) => void;
+  readonly onEvent?: Observer;
 }
 
 /**
@@ -37,7 +37,7 @@ export async function scoreKeepList(
   loaded: LoadedModel,
   tasks: readonly Task[],
   { keep: { shots, limit }, seed, beams, maxInputLength }: TrainingConfig,
-  { forms, signal, onProgress }: KeepOptions,
+  { forms, signal, onEvent }: KeepOptions,
 ): Promise<KeepScores> {
   const keep: KeepScore[] = [];
   for (const task of tasks) {
@@ -52,7 +52,7 @@ export async function scoreKeepList(
       forms: own,
       nll: true,
       signal,
-      onProgress: (done, total) => onProgress?.(task.name, done, total),
+      onEvent,
     });
     const share = formShare === undefined ? {} : { formShare };
     keep.push({ task: task.name, metric, score, interval, ...share, nll: nll!, nllInterval: nllInterval! });

@@ -49,8 +49,11 @@ export class Measurer {
       beams: config.beams,
       maxInputLength: config.maxInputLength,
       signal: this.request.signal,
-      onProgress: (task, done, total) =>
-        this.#tell({ type: 'evaluating', ...place, ...(phase.tasks.length > 1 && { of: task }), done, total }),
+      onEvent: (event) => {
+        if (event.type !== 'evaluating') return;
+        const { of, ...answers } = event;
+        this.#tell({ ...answers, ...place, ...(phase.tasks.length > 1 && { of }) });
+      },
     });
     for (const { task, samples } of results)
       this.folder.writeSamples(
@@ -134,7 +137,7 @@ export class Measurer {
       scoreKeepList(loaded, keepTasks, config, {
         forms,
         signal: this.request.signal,
-        onProgress: (task, done, total) => this.#tell({ type: 'evaluating', ...place, of: task, done, total }),
+        onEvent: (event) => event.type === 'evaluating' && this.#tell({ ...event, ...place }),
       });
     // The other tasks are asked without what can be taken off.
     return lora && has(stage, 'lora') ? lora.without(score) : score();

@@ -1,6 +1,7 @@
 // The evaluation at kept checkpoints: each task of a stage on its validation split, behind its own soft prompt.
 import type { Tensor } from '@promot/torch';
 import { UserError } from '../base/errors.js';
+import type { Observer } from '../base/events.js';
 import { evaluateExamples, targetLoss } from '../evaluation/evaluate-examples.js';
 import type { Sample } from '../evaluation/evaluation.js';
 import { bootstrapError } from '../metrics/bootstrap.js';
@@ -43,21 +44,18 @@ interface ValidationOptions {
   readonly beams: number;
   readonly maxInputLength: number;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (task: string, done: number, total: number) => void;
+  readonly onEvent?: Observer;
 }
 
 export async function validate(
   loaded: LoadedModel,
   tasks: readonly ValidatedTask[],
-  { onProgress, ...settings }: ValidationOptions,
+  settings: ValidationOptions,
 ): Promise<Validation> {
   const results: Validation['tasks'][number][] = [];
   for (const { task, validation, prompt, fewShot } of tasks) {
     const options = { ...settings, prompt, fewShot };
-    const { metric, score, result, samples } = await evaluateExamples(loaded, task, validation, {
-      ...options,
-      onProgress: (done, total) => onProgress?.(task.name, done, total),
-    });
+    const { metric, score, result, samples } = await evaluateExamples(loaded, task, validation, options);
     const evalLoss = await targetLoss(loaded, validation, options);
     if (!Number.isFinite(evalLoss))
       throw new UserError(

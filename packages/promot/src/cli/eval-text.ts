@@ -5,6 +5,7 @@ import { readDocuments } from '@promot/core/data';
 import type { TextResult } from '@promot/core/evaluation';
 import { untilInterrupted } from './interrupt.js';
 import { answer, type Io, note } from './io.js';
+import { observer } from './observe.js';
 import { openForUse } from './open.js';
 import type { CommonOptions } from './options.js';
 import { Progress } from './progress.js';
@@ -34,7 +35,7 @@ export async function evalText(io: Io, { text, base, limit, ...options }: TextOp
       prompt: loaded.prompt,
       base: before,
       signal,
-      onProgress: (done, total) => progress.update('text', done, total),
+      onEvent: observer(progress),
     }).catch((error) => {
       if (signal.aborted) return undefined;
       throw error;

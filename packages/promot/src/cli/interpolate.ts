@@ -38,7 +38,7 @@ export function interpolateCommand(io: Io): Command {
       out,
       precision,
       hub: { onEvent: observer(progress) },
-      onProgress: (done, total) => progress.update('interpolate', done, total),
+      onEvent: observer(progress),
     });
     progress.stop();
     const share = (part: number) => Number((100 * part).toFixed(6));

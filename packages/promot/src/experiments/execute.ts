@@ -180,7 +180,7 @@ async function mixJob(job: Interpolation, { folder, onEvent }: ExecuteRequest): 
     tuned: folder.of({ kind: 'run', name: job.run }),
     factor: job.factor,
     out,
-    onProgress: (done, total) => onEvent?.({ type: 'progress', what: 'parameters', done, total }),
+    onEvent,
   });
   if (distributed.isInitialized()) await distributed.monitoredBarrier(longestMixSeconds);
 }

@@ -1,7 +1,7 @@
 // The cosine of the task's and the format's gradient: against computations by hand, its properties, and that nothing is
 // left behind.
 import { fileURLToPath } from 'node:url';
-import { permutation } from '@promot/core/base';
+import { permutation, type WorkEvent } from '@promot/core/base';
 import type { LinearPlace, TokenizedExample } from '@promot/core/models';
 import { idTensor, type LoadedModel, loadFolder } from '@promot/core/models';
 import { noGrad, scope, type Tensor, tensor, uniform, watchTensors } from '@promot/torch';
@@ -178,10 +178,8 @@ describe('properties', () => {
       gradientAlignment(loaded, [...examples, { input: [1], target: [999_999] }], { seed, batchSize: 1 }),
     ).rejects.toThrow();
     const stop = new AbortController();
-    const onProgress = (done: number) => done > 7 && stop.abort();
-    await expect(gradientAlignment(loaded, examples, { seed, signal: stop.signal, onProgress })).rejects.toThrow(
-      /abort/u,
-    );
+    const onEvent = (event: WorkEvent) => event.type === 'progress' && event.done > 7 && stop.abort();
+    await expect(gradientAlignment(loaded, examples, { seed, signal: stop.signal, onEvent })).rejects.toThrow(/abort/u);
     expect(left()).toBe(0);
     bytes().forEach((now, i) => {
       expect(now.equals(weights[i]!)).toBe(true);

@@ -1,7 +1,7 @@
 // How much of a task's gradient is format: its cosine with the gradient on shuffled targets (paper, section 3.3,
 // Figures 3, 7).
 import { setImmediate } from 'node:timers/promises';
-import { permutation, UserError } from '@promot/core/base';
+import { type Observer, permutation, UserError } from '@promot/core/base';
 import type { LanguageModel, LoadedModel, Role, TokenizedExample } from '@promot/core/models';
 import { idTensor } from '@promot/core/models';
 import { type MicroBatch, sumOfLosses, toMicroBatches } from '@promot/core/train';
@@ -56,7 +56,8 @@ export interface GradientAlignmentOptions {
   /** Of the task's loss. Default 0.1, as in training. */
   readonly labelSmoothing?: number;
   readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
+  /** Hears of each example (`progress`). */
+  readonly onEvent?: Observer;
 }
 
 /**
@@ -81,7 +82,7 @@ export interface GradientAlignmentOptions {
 export async function gradientAlignment(
   { model }: LoadedModel,
   examples: readonly TokenizedExample[],
-  { prompt, seed, batchSize = 4, labelSmoothing = 0.1, signal, onProgress }: GradientAlignmentOptions,
+  { prompt, seed, batchSize = 4, labelSmoothing = 0.1, signal, onEvent }: GradientAlignmentOptions,
 ): Promise<GradientAlignment> {
   if (examples.length < 2)
     throw new UserError('gradient alignment needs two examples or more, to shuffle their targets');
@@ -96,7 +97,7 @@ export async function gradientAlignment(
     for (const set of [examples, shuffled]) {
       const onPass = (count: number) => {
         done += count;
-        onProgress?.(done, 2 * examples.length);
+        onEvent?.({ type: 'progress', what: 'gradients', done, total: 2 * examples.length });
       };
       gradients.push(await gradientOf(model, set, { prompt, batchSize, labelSmoothing, signal, onPass }));
     }

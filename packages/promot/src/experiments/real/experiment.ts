@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { lockFolder, makeFolder, readJson, UserError, writeText } from '@promot/core/base';
+import { lockFolder, makeFolder, readJson, UserError, type WorkEvent, writeText } from '@promot/core/base';
 import { evaluateLoaded } from '@promot/core/evaluation';
 import { interpolate } from '@promot/core/merging';
 import type { LoadedModel } from '@promot/core/models';
@@ -279,7 +279,10 @@ async function lookAt(loaded: LoadedModel, prompt: Tensor | undefined, arm: Arm,
   const { limit, kept: size } = request;
   const started = performance.now();
   const told = (what: string) => ({
-    onProgress: (done: number, total: number) => request.onEvent?.({ type: 'progress', what, done, total }),
+    onEvent: (event: WorkEvent) => {
+      if (event.type === 'evaluating')
+        request.onEvent?.({ type: 'progress', what, done: event.done, total: event.total });
+    },
   });
   const options = {
     limit: 2 * limit,

@@ -1,7 +1,7 @@
 // What a model can do beside its target: multiple choice and last words by likelihood, running text, answers to other
 // questions, how often it answers in the target's form, and how far it is from the model that it was. Asked without the
 // soft prompt, but for one distance.
-import { RandomStream } from '@promot/core/base';
+import { type Observer, RandomStream } from '@promot/core/base';
 import { evaluateLoaded, evaluateText, Language } from '@promot/core/evaluation';
 import { generate, score } from '@promot/core/generation';
 import type { LoadedModel, TokenizedExample } from '@promot/core/models';
@@ -119,8 +119,8 @@ interface KeptOptions {
   readonly base?: LoadedModel;
   /** The soft prompt [P, E]; only the distance is measured behind it. */
   readonly prompt?: Tensor;
-  /** How to tell of the progress in a task. */
-  readonly onTask?: (name: string) => { readonly onProgress: (done: number, total: number) => void };
+  /** Who hears of the answers to a task. */
+  readonly onTask?: (name: string) => { readonly onEvent: Observer };
 }
 
 /** Asks a model everything. */
