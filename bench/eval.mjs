@@ -1,6 +1,6 @@
 // Evaluations side by side: promot, and Transformers' generate as a careful user would call it (eval_peer.py), with the
-// same model, prompts and beams on the same machine. Prints examples per second, the ratio, and how many outputs are
-// the same.
+// same model, prompts and beams on the same machine. Prints examples per second, the ratio, how many outputs are the
+// same, and the operations of the linear layers' products of both, counted where they are called.
 //
 //   node bench/eval.mjs --model smollm2-135m.gguf --data DATA --python venv/bin/python \
 //       [--tasks rte,cb,wic,snli,openbookqa,web_questions,multi30k_en_fr] [--shots 1] [--limit 32] [--beams 4] [--threads 2]
@@ -35,6 +35,23 @@ const { maxNewTokens } = await import('../packages/core/dist/evaluation/index.js
 const { evaluationExamples, taskPrompts } = await import('../packages/core/dist/inner.js');
 const { tokenizeInput } = await import('../packages/core/dist/models/index.js');
 
+/** Counts the operations of a model's products: a function that gives those since its last call. */
+function countProducts(model) {
+  let operations = 0;
+  for (const layer of [...model.linears.values(), model.head]) {
+    const forward = layer.forward.bind(layer);
+    layer.forward = (x) => {
+      operations += (2 * layer.weight.numel * x.numel) / x.size(-1);
+      return forward(x);
+    };
+  }
+  return () => {
+    const since = operations;
+    operations = 0;
+    return since;
+  };
+}
+
 const [shots, limit, beams] = [values.shots, values.limit, values.beams].map(Number);
 const folder = mkdtempSync(join(tmpdir(), 'promot-bench-'));
 try {
@@ -53,11 +70,13 @@ try {
   }
   // Warm-up: the first products are slower.
   await generate(model, work[0].ids.slice(0, 2), { beams, maxNewTokens: 2 });
+  const products = countProducts(model);
   const ours = [];
   for (const { ids, newTokens } of work) {
     const started = performance.now();
     const results = await generate(model, ids, { beams, maxNewTokens: newTokens });
-    ours.push({ seconds: (performance.now() - started) / 1000, outputs: results.map((result) => result.ids) });
+    const seconds = (performance.now() - started) / 1000;
+    ours.push({ seconds, products: products(), outputs: results.map((result) => result.ids) });
   }
   writeFileSync(join(folder, 'work.json'), JSON.stringify({ kind: model.kind, beams, work }));
   const peer = fileURLToPath(new URL('eval_peer.py', import.meta.url));
@@ -68,19 +87,21 @@ try {
 
   console.log(`${values.model}, ${shots}-shot, ${beams} beams, fp32, ${values.threads} threads`);
   console.log(
-    '| task | examples | promot examples/s | peer examples/s | ratio | same outputs |\n|---|---|---|---|---|---|',
+    '| task | examples | promot examples/s | peer examples/s | ratio | same outputs | promot GFLOP | peer GFLOP |\n|---|---|---|---|---|---|---|---|',
   );
-  const row = (name, n, a, b, same) =>
-    console.log(`| ${name} | ${n} | ${(n / a).toFixed(2)} | ${(n / b).toFixed(2)} | ${(b / a).toFixed(2)} | ${same} |`);
+  const row = (name, n, a, b, same, ...operations) => {
+    const figures = [n, (n / a).toFixed(2), (n / b).toFixed(2), (b / a).toFixed(2), same];
+    console.log(`| ${[name, ...figures, ...operations.map((count) => Math.round(count / 1e9))].join(' | ')} |`);
+  };
   const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
   const same = work.map((_, i) =>
     sum(ours[i].outputs.map((output, j) => Number(String(output) === String(theirs[i].outputs[j])))),
   );
   work.forEach(({ task, ids }, i) => {
-    row(task, ids.length, ours[i].seconds, theirs[i].seconds, same[i]);
+    row(task, ids.length, ours[i].seconds, theirs[i].seconds, same[i], ours[i].products, theirs[i].products);
   });
-  const seconds = (runs) => sum(runs.map((run) => run.seconds));
-  row('all', sum(work.map(({ ids }) => ids.length)), seconds(ours), seconds(theirs), sum(same));
+  const all = (key) => [ours, theirs].map((runs) => sum(runs.map((run) => run[key])));
+  row('all', sum(work.map(({ ids }) => ids.length)), ...all('seconds'), sum(same), ...all('products'));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

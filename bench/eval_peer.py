@@ -26,6 +26,15 @@ def main():
     decoder_only = description["kind"] == "decoder-only"
     kind = AutoModelForCausalLM if decoder_only else AutoModelForSeq2SeqLM
     model = kind.from_pretrained(folder, dtype=torch.float32).eval()
+    operations = 0  # of the linear layers' products
+
+    def count(layer, arguments):
+        nonlocal operations
+        operations += 2 * layer.weight.numel() * arguments[0].numel() // layer.in_features
+
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Linear):
+            layer.register_forward_pre_hook(count)
     ends = model.generation_config.eos_token_id or model.config.eos_token_id
     ends = set(ends if isinstance(ends, list) else [ends])
     padding = model.config.pad_token_id if model.config.pad_token_id is not None else min(ends)
@@ -59,6 +68,7 @@ def main():
     with torch.inference_mode():
         generate(description["work"][0]["ids"][:2], 2)  # warm-up
         for task in description["work"]:
+            operations = 0
             started = time.perf_counter()
             inputs = task["ids"]
             order = sorted(range(len(inputs)), key=lambda i: -len(inputs[i]))
@@ -67,7 +77,7 @@ def main():
                 batch = order[start : start + BATCH]
                 for i, tokens in zip(batch, generate([inputs[i] for i in batch], task["newTokens"])):
                     outputs[i] = tokens
-            results.append({"seconds": time.perf_counter() - started, "outputs": outputs})
+            results.append({"seconds": time.perf_counter() - started, "products": operations, "outputs": outputs})
     with open(result_file, "w", encoding="utf-8") as file:
         json.dump(results, file)
 

@@ -30,6 +30,9 @@ export interface LowRank {
  */
 const packedRows = { generation: 64, training: 512 };
 
+/** Memory is given back to the system after so many numbers. */
+const trimmedTogether = 1 << 26;
+
 const packedWeight = (weight: Tensor, rows: number): Tensor => op('mkldnn::_reorder_linear_weight', weight, rows);
 const packedLinear = (x: Tensor, packed: Tensor, bias?: Tensor): Tensor =>
   op('mkldnn::_linear_pointwise', x, packed, bias, 'none', [], '');
@@ -72,9 +75,9 @@ export class Linear {
     /** Whether something else reads the weight, too: the table of embeddings, where the output layer is tied to it. */
     readonly isShared = false,
   ) {}
-  /** See `withPackedWeights`. Returns whether there was something to do. */
-  pack(gradient: boolean): boolean {
-    if (this.#packed || this.weight.device !== 'cpu' || !packs(this.weight.dtype)) return false;
+  /** See `withPackedWeights`. Returns how many numbers it laid out, and undefined where the layer stays as it is. */
+  pack(gradient: boolean): number | undefined {
+    if (this.#packed || this.weight.device !== 'cpu' || !packs(this.weight.dtype)) return undefined;
     const rows = gradient ? packedRows.training : packedRows.generation;
     // Where nobody has read the weight since the last time, its packed copy is still there.
     const there = this.#layout === rows ? native.standIn(this.weight.handle) : null;
@@ -83,7 +86,7 @@ export class Linear {
     if (gradient)
       this.#packedTransposed = keep(scope(() => packedWeight(this.weight.transpose(0, 1).contiguous(), rows)));
     if (!this.isShared) native.giveBack(this.weight.handle, this.#packed.handle);
-    return true;
+    return there === null ? this.weight.numel : 0;
   }
   unpack(): void {
     this.#packed?.dispose();
@@ -125,10 +128,21 @@ export async function withPackedWeights<T>(
   try {
     // The largest first: while they are laid out their memory is held more than once, and the others then fit into it.
     const bySize = [...layers].sort((a, b) => b.weight.numel - a.weight.numel);
+    let untrimmed = 0;
     noGrad(() => {
-      for (const layer of bySize) if (layer.pack(gradient)) packed.push(layer);
+      for (const layer of bySize) {
+        const numbers = layer.pack(gradient);
+        if (numbers === undefined) continue;
+        packed.push(layer);
+        // What was given back lies between what was laid out.
+        untrimmed += numbers;
+        if (untrimmed > trimmedTogether) {
+          trimMemory(0);
+          untrimmed = 0;
+        }
+      }
     });
-    trimMemory();
+    if (untrimmed > 0) trimMemory(0);
     return await body();
   } finally {
     for (const layer of packed) layer.unpack();

@@ -37,6 +37,7 @@ export class Tensor {
   readonly handle: Handle;
   #shape: readonly number[] | undefined;
   #dtype: DType | undefined;
+  #device: Device | undefined;
 
   /** Takes over a handle of the addon. Use `tensor`, `zeros`, ... to make tensors. */
   constructor(handle: Handle) {
@@ -65,7 +66,8 @@ export class Tensor {
     return this.#dtype;
   }
   get device(): Device {
-    return native.device(this.handle) as Device;
+    this.#device ??= native.device(this.handle) as Device;
+    return this.#device;
   }
   get dim(): number {
     return this.shape.length;

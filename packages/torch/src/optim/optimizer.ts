@@ -59,7 +59,7 @@ export abstract class Optimizer {
             const gradient = gradientScale === 1 ? own.float() : own.float().mul(gradientScale);
             return [{ name, parameter: this.#masters.get(name) ?? parameter, gradient }];
           });
-          this.update(moves, learningRate);
+          if (moves.length > 0) this.update(moves, learningRate);
           for (const { name, parameter } of moves)
             if (this.#masters.has(name)) this.parameters.get(name)!.copy_(parameter);
         });

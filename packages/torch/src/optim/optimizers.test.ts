@@ -327,6 +327,9 @@ describe('a step', () => {
     expect(parameters.get('vector')!.equal(before.get('vector')!)).toBe(true);
     expect(parameters.get('small')!.equal(before.get('small')!)).toBe(false);
     expect(parameters.get('small')!.grad).toBeUndefined();
+    // Nor does it mind where none has a gradient.
+    optimizer.step(0.1);
+    expect(optimizer.steps).toBe(2);
   });
 
   test('gradientScale multiplies the gradients, whatever the optimizer', () => {
