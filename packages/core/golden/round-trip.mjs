@@ -84,7 +84,8 @@ async function writeRun(name) {
   writeFileSync(join(out, 'rows.jsonl'), `${rows.join('\n')}\n`);
   writeFileSync(
     task,
-    'name: rows\nfiles: { train: rows.jsonl, validation: rows.jsonl }\ninput: "{text}"\ntarget: "{label}"\nmetric: exact-match\n',
+    'name: rows\nfiles: { train: rows.jsonl, validation: rows.jsonl }\ninput: "{text}"\ntarget: "{label}"\n' +
+      'metric: exact-match\n',
   );
   const stage = { steps: 2, keepEvery: 1 };
   const settings = {

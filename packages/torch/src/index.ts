@@ -19,7 +19,7 @@ export * from './functional.js';
 export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
 export { Adafactor, type AdafactorOptions, type Pieces } from './optim/adafactor.js';
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
-export { clipScale, gradientNorm, gradientNorms, Optimizer } from './optim/optimizer.js';
+export { clipScale, gradientNorm, Optimizer } from './optim/optimizer.js';
 export { Sgd, type SgdOptions } from './optim/sgd.js';
 export {
   hasPackedAttention,

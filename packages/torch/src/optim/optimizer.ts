@@ -139,7 +139,7 @@ export function gradientNorm(parameters: Parameters): number {
  * The Euclidean norm of the gradient of each parameter that has one, in fp32 and the parameters' order; undefined: none
  * has.
  */
-export function gradientNorms(parameters: Parameters): Tensor | undefined {
+function gradientNorms(parameters: Parameters): Tensor | undefined {
   return scope(() => {
     const norms = [...parameters.values()].flatMap((parameter) => scope(() => parameter.grad?.float().norm()) ?? []);
     return norms.length > 0 ? stack(norms) : undefined;
