@@ -295,6 +295,13 @@ test('a tokenizer with more tokens than the model has rows: a text with such a t
   expect(refusal(() => loaded.tokenizer.encode('The garden'))).toBe(
     `${folder}: the tokenizer has token 320 ("garden"), the model only 320 rows: they do not belong together`,
   );
+  // Known without encoding; of the tokens of its own vocabulary only encoding can tell.
+  const reaches = (text: string, from: number) => loaded.tokenizer.mayReach!(text, from);
+  expect([reaches('The garden', 320), reaches('The river', 320), reaches('The river', 300)]).toEqual([
+    true,
+    false,
+    true,
+  ]);
   const ids = loaded.tokenizer.encode('The river');
   expect(ids).toEqual(plain.tokenizer.encode('The river'));
   expect(loaded.tokenizer.decode(ids)).toBe(plain.tokenizer.decode(ids));

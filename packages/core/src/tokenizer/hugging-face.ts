@@ -5,12 +5,12 @@ import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import { LONGEST_TOKEN, readAddedTokens } from './added-tokens.js';
 import { checkDescription } from './description.js';
 import { checkNewTokens, withTokens } from './extend.js';
-import { keptTexts } from './kept-texts.js';
 import { libraryTokenizer } from './library.js';
 import type { LibraryTokenizer } from './library-types.js';
 import { freeLength, patternsOf, withinTime } from './patterns.js';
 import { specialTokensTemplate } from './sentencepiece.js';
 import type { Tokenizer } from './tokenizer.js';
+import { keptTexts, spellingsFrom } from './without-encoding.js';
 
 /** What a checkpoint says of its tokenizer. */
 export interface TokenizerFiles {
@@ -84,6 +84,8 @@ class HuggingFaceTokenizer implements Tokenizer {
   readonly #special: ReadonlySet<number>;
   readonly #cleansUp: boolean;
   #keeps: ((text: string) => boolean) | undefined;
+  /** What `mayReach` was asked last. */
+  #last: { readonly from: number; readonly spellings: readonly string[] | undefined } | undefined;
 
   constructor(
     place: string,
@@ -139,6 +141,12 @@ class HuggingFaceTokenizer implements Tokenizer {
   keeps(text: string): boolean {
     this.#keeps ??= keptTexts(this.#description, this.#library, this.#special);
     return this.#keeps(text);
+  }
+
+  mayReach(text: string, from: number): boolean {
+    if (this.#last?.from !== from)
+      this.#last = { from, spellings: spellingsFrom(this.#description, this.#library, from) };
+    return this.#last.spellings?.some((token) => text.includes(token)) ?? true;
   }
 
   idOf(token: string): number | undefined {

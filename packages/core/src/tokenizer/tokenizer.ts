@@ -27,6 +27,11 @@ export interface Tokenizer {
    * encoding. False, or absent, where only encoding can tell.
    */
   keeps?(text: string): boolean;
+  /**
+   * Whether the ids of a text may be `from` or more. False is sure, and known without encoding. Absent where only
+   * encoding can tell.
+   */
+  mayReach?(text: string, from: number): boolean;
   /** The id of a token by its exact spelling in the vocabulary. */
   idOf(token: string): number | undefined;
   /**
@@ -56,6 +61,7 @@ export function tokenizerWith(tokenizer: Tokenizer, parts: Partial<Pick<Tokenize
     decode: (ids, options) => tokenizer.decode(ids, options),
     // Another `encode` may refuse what it would not be asked.
     ...(!parts.encode && tokenizer.keeps && { keeps: (text: string) => tokenizer.keeps!(text) }),
+    ...(tokenizer.mayReach && { mayReach: (text: string, from: number) => tokenizer.mayReach!(text, from) }),
     idOf: (token) => tokenizer.idOf(token),
     files: () => tokenizer.files(),
     ...parts,

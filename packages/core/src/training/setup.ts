@@ -83,7 +83,10 @@ export async function setUp(
     // The first task's seed is the run's own: a run of one task does not change by another's coming.
     const seeds = [...tasks, ...replayTasks].map((_, i) => (i === 0 ? config.seed : deriveSeed(config.seed, i)));
     // Some token may have no row in the model: said now, not in the midst of training.
-    const mayLackRows = loaded.tokenizer.vocabularySize > loaded.model.shape.vocabularySize;
+    const { vocabularySize: rows } = loaded.model.shape;
+    const mayLackRow = ({ input, target, chat }: Example) =>
+      loaded.tokenizer.vocabularySize > rows &&
+      (chat !== undefined || [input, target].some((text) => loaded.tokenizer.mayReach?.(text, rows) ?? true));
     const read = async (task: Task, split: 'train' | 'validation', limit = 0) => {
       const all = await task.load(split);
       const name = split === 'train' ? 'training' : split;
@@ -94,14 +97,15 @@ export async function setUp(
     const examplesOf = async (task: Task, seed: number) => {
       const training = await read(task, 'train');
       const examples = new TrainingExamples(task, training, { loaded, seed, maxInputLength: config.maxInputLength });
-      if (mayLackRows) for (const i of training.keys()) examples.tokens(i, 0, 0);
+      for (const [i, example] of training.entries()) if (mayLackRow(example)) examples.tokens(i, 0, 0);
       return examples;
     };
     const { promptInit, promptLength, validationLimit } = config;
     for (const [i, task] of tasks.entries()) {
       const examples = await examplesOf(task, seeds[i]!);
       const validation = await read(task, 'validation', validationLimit);
-      if (mayLackRows) for (const example of validation) tokenizeExample(example, loaded.tokenizer, loaded.model.kind);
+      for (const example of validation)
+        if (mayLackRow(example)) tokenizeExample(example, loaded.tokenizer, loaded.model.kind);
       for (const text of dataNotes(task, examples.examples, validation, loaded))
         request.onEvent?.({ type: 'note', text });
       const start = { ...loaded, labels: task.labels, seed: seeds[i]! };

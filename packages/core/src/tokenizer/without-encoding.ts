@@ -1,4 +1,5 @@
-// Which texts a tokenizer gives back as they are, known without encoding them: a byte-level one writes every byte.
+// What is known of a text's tokens without encoding it: whether decoding gives it back, as a byte-level tokenizer
+// writes every byte, and whether it can hold some of the last tokens.
 import { isJsonObject, type Json, type JsonObject } from '../base/json.js';
 import type { LibraryTokenizer } from './library-types.js';
 
@@ -32,6 +33,35 @@ export function keptTexts(
     Buffer.from(text).toString() === text &&
     Buffer.from(text).every((byte) => isWritten[byte]) &&
     !added.some((token) => text.includes(token));
+}
+
+/**
+ * The texts of which one stands in every text whose ids reach `from`; undefined where only encoding can tell. Added
+ * tokens are found in a text as they are spelled; others may be made of what a normalizer leaves.
+ *
+ * @param description tokenizer.json, complete.
+ */
+export function spellingsFrom(
+  description: JsonObject,
+  library: LibraryTokenizer,
+  from: number,
+): readonly string[] | undefined {
+  const added = new Map((description.added_tokens as JsonObject[]).map((token) => [Number(token.id), token]));
+  const { vocab } = description.model as JsonObject;
+  const listed = Array.isArray(vocab)
+    ? new Set(vocab.map((piece) => (Array.isArray(piece) ? piece[0] : piece)))
+    : undefined;
+  const isPiece = (token: string) => listed?.has(token) ?? Object.hasOwn(vocab as JsonObject, token);
+  const spellings: string[] = [];
+  for (const [id, token] of library.model.vocab.entries()) {
+    if (id < from || token === undefined) continue;
+    const spelled = added.get(id);
+    if (!spelled || spelled.normalized === true || isPiece(token)) return undefined;
+    spellings.push(token);
+  }
+  // What stands around every text.
+  const around = library.encode('', { add_special_tokens: true }).ids;
+  return around.some((id) => id >= from) ? undefined : spellings;
 }
 
 function typeOf(part: Json): Json | undefined {

@@ -70,3 +70,23 @@ test('a tokenizer of which a step may drop or change something is sure of nothin
   expect(tokenizer('smollm', undefined, { eos_token: 'n' }).keeps!('in')).toBe(false);
   expect(loadTokenizer(join(golden, 'gemma')).keeps!('in')).toBe(false);
 });
+
+test('ids are not reached without a text that spells an added token; what a normalizer may spell is not known', () => {
+  const added = (token: object) => (description: JsonObject) => {
+    (description.added_tokens as object[]).push({
+      id: 5000,
+      content: '<new>',
+      special: false,
+      normalized: false,
+      ...token,
+    });
+  };
+  const one = tokenizer('smollm', added({}));
+  expect(one.encode('a <new> b')).toContain(5000);
+  expect(['a <new> b', 'a new b', ''].map((text) => one.mayReach!(text, 5000))).toEqual([true, false, false]);
+  expect(one.mayReach!('a new b', 1)).toBe(true);
+  expect(tokenizer('smollm', added({ normalized: true })).mayReach!('a new b', 5000)).toBe(true);
+  // It stands at the end of every text.
+  const ends = tokenizer('smollm', added({}), { eos_token: '<new>', add_eos_token: true });
+  expect([ends.encode('a').at(-1), ends.mayReach!('a new b', 5000)]).toEqual([5000, true]);
+});
