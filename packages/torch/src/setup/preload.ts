@@ -32,12 +32,14 @@ export function preload(): void {
   thread = new Worker(
     `const { parentPort, workerData } = require('node:worker_threads');
     require(workerData);
+    parentPort.postMessage('loaded');
     parentPort.on('message', () => parentPort.close());`,
     { eval: true, workerData: stamp.addon },
   );
   // An addon that cannot be loaded says so where it is needed.
   thread.on('error', () => {});
-  thread.unref();
+  // Until then the process does not end: an addon that is stopped while it loads would abort it.
+  thread.once('message', () => thread?.unref());
 }
 
 /** Ends the thread of `preload`, and says when it has ended. From now on `preload` does nothing. */
