@@ -60,7 +60,8 @@ async function hashOf(parts: readonly Part[]): Promise<string> {
   const thread = new Worker(
     `const { parentPort, workerData } = require('node:worker_threads');
     parentPort.postMessage((${hash})(workerData, require('node:crypto'), require('node:fs')));`,
-    { eval: true, workerData: parts },
+    // Node.js's own flags are not for it: --input-type=module would make another kind of program of it.
+    { eval: true, execArgv: [], workerData: parts },
   );
   return ((await once(thread, 'message')) as [string])[0];
 }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { expect, test } from 'vitest';
 import { ones } from '../creation.js';
 import { endPreload, preload } from './preload.js';
@@ -10,4 +11,11 @@ test('tensors live on when the thread that loaded libtorch has ended', async () 
   await endPreload();
   expect(one.add(ones([3])).toNumbers()).toEqual([2, 2, 2]);
   one.dispose();
+});
+
+test('a process that would end while libtorch loads ends well', () => {
+  const compiled = new URL('../../dist/setup/index.js', import.meta.url).href;
+  const program = `import { preload } from ${JSON.stringify(compiled)}; preload(); setTimeout(() => {}, 150);`;
+  const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+  expect([status, stderr]).toEqual([0, '']);
 });

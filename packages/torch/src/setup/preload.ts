@@ -34,7 +34,8 @@ export function preload(): void {
     require(workerData);
     parentPort.postMessage('loaded');
     parentPort.on('message', () => parentPort.close());`,
-    { eval: true, workerData: stamp.addon },
+    // Node.js's own flags are not for it: --input-type=module would make another kind of program of it.
+    { eval: true, execArgv: [], workerData: stamp.addon },
   );
   // An addon that cannot be loaded says so where it is needed.
   thread.on('error', () => {});
