@@ -228,6 +228,6 @@ const parsers = {
   jsonFromBytes: (bytes: Uint8Array) => bytes && utf8.decode(bytes),
 };
 
-new Worker(watchdog, { eval: true, workerData: bounds }).unref();
+new Worker(watchdog, { eval: true, execArgv: [], workerData: bounds }).unref();
 process.on('disconnect', () => process.exit());
 process.on('message', (request: ReaderRequest) => void read(request));

@@ -30,7 +30,10 @@ export async function workApart(
   onMessage: (message: ChildMessage) => void,
 ): Promise<readonly TaskResult[]> {
   const env = { ...process.env, OMP_NUM_THREADS: '1' };
-  const child: ChildProcess = fork(fileURLToPath(new URL('../../dist/quickstart/child.js', import.meta.url)), { env });
+  const child: ChildProcess = fork(fileURLToPath(new URL('../../dist/quickstart/child.js', import.meta.url)), {
+    env,
+    execArgv: [],
+  });
   let failure: Error | undefined;
   let results: readonly TaskResult[] = [];
   child.on('message', (message: ChildMessage) => {

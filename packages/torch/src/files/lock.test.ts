@@ -108,4 +108,17 @@ describe('a lease', () => {
     expect((await stat(path)).mtimeMs).toBeGreaterThan(before);
     lock.release();
   });
+
+  test('can be taken by a script that Node.js gets as text', async () => {
+    const path = join(await temporaryFolder(), 'lock');
+    const files = new URL('../../dist/files/index.js', import.meta.url).href;
+    const code = `const { tryLock } = await import('${files}');
+      const lock = tryLock(${JSON.stringify(path)}, { lease: true });
+      await new Promise((done) => setTimeout(done, 200));
+      console.log(Object.keys(lock));`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', code]);
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (said += text));
+    expect([await new Promise((done) => child.on('close', done)), said]).toEqual([0, "[ 'release' ]\n"]);
+  });
 });

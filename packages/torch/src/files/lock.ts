@@ -195,7 +195,8 @@ function leases(): Worker {
         } catch {}
       }
     }, ${heartbeat});`,
-    { eval: true },
+    // Node.js's own flags are not for it: --input-type=module would make another kind of program of it.
+    { eval: true, execArgv: [] },
   );
   leaseThread.unref();
   return leaseThread;
