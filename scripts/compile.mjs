@@ -33,13 +33,12 @@ export async function compile() {
 async function bundle(name) {
   const folder = join(root, 'packages', name);
   const { exports, dependencies = {} } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-  const public_ = Object.values(exports).map((entry) => entry.default.slice('./dist/'.length, -'.js'.length));
+  const entries = Object.values(exports).map((entry) => entry.default.slice('./dist/'.length, -'.js'.length));
   const outside = Object.keys(dependencies).filter((dependency) => !inlined.includes(dependency));
   const built = await rolldown({
-    input: Object.fromEntries([...public_, ...programs[name]].map((path) => [path, join(folder, 'src', `${path}.ts`)])),
+    input: Object.fromEntries([...entries, ...programs[name]].map((path) => [path, join(folder, 'src', `${path}.ts`)])),
     platform: 'node',
-    external: (id) =>
-      id.startsWith('node:') || outside.some((package_) => id === package_ || id.startsWith(`${package_}/`)),
+    external: (id) => id.startsWith('node:') || outside.some((other) => id === other || id.startsWith(`${other}/`)),
     resolve: { extensionAlias: { '.js': ['.ts', '.js'] } },
     transform: { target: 'es2023' },
   });
