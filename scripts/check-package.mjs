@@ -7,7 +7,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { root, setup } from './setup.mjs';
+import { root } from './run.mjs';
+import { setup } from './setup.mjs';
 
 await setup();
 const folder = mkdtempSync(join(tmpdir(), 'promot-package-'));

@@ -5,7 +5,7 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
-import { root, runModule } from './setup.mjs';
+import { root, runModule } from './run.mjs';
 
 /** Files that are started or imported by their path, beside the entries that package.json names. */
 const programs = {

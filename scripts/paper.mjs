@@ -1,6 +1,7 @@
 // `npm run paper`: every table and figure of the paper on the built-in models, into docs/paper. Hours; what is done is
 // not repeated, and a second process of the same takes the jobs that this one has not. Further arguments are passed on.
-import { run, setup } from './setup.mjs';
+import { run } from './run.mjs';
+import { setup } from './setup.mjs';
 
 const five = ['rte', 'enfr', 'supervised', 'table-2', 'table-3'];
 const three = [

@@ -1,33 +1,11 @@
 // From a fresh clone to a program that runs: npm packages, TypeScript, libtorch and the addon. Each step is skipped in
 // a moment when there is nothing to do. Uses nothing but Node.js, because it runs before the packages are there.
-import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-
-/** The root of the clone. */
-export const root = fileURLToPath(new URL('..', import.meta.url));
+import { root, run } from './run.mjs';
 
 /** Node.js 20.15 is the oldest that works; keep equal to `engines` in package.json. */
 const OLDEST_NODE = [20, 15];
-
-/**
- * Runs a program in the root of the clone with its output shown.
- * @returns {boolean} whether it ended well.
- */
-export function run(program, args, env = {}) {
-  const { status, error } = spawnSync(program, args, {
-    cwd: root,
-    stdio: 'inherit',
-    env: { ...process.env, ...env },
-  });
-  if (error) console.error(`${program}: ${error.message}`);
-  return status === 0;
-}
-
-/** Runs a JavaScript program of node_modules with this Node.js. */
-export function runModule(path, args, env) {
-  return run(process.execPath, [`node_modules/${path}`, ...args], env);
-}
 
 /** Does what is missing. Ends the process with code 1 if that fails. */
 export async function setup() {

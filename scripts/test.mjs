@@ -5,7 +5,8 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runModule, setup } from './setup.mjs';
+import { runModule } from './run.mjs';
+import { setup } from './setup.mjs';
 
 await setup();
 const count = { passed: 0, failed: 0, skipped: 0 };

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readStamp } from '../../packages/torch/dist/inner.js';
-import { root } from '../setup.mjs';
+import { root } from '../run.mjs';
 import { runLimited } from './lib/limited.mjs';
 import { timer } from './lib/timer.mjs';
 

@@ -25,11 +25,13 @@ interface Import {
   readonly to: string;
 }
 
-/** Paths, relative to src, and texts of a package's sources (not of its tests). */
+const folderOf = (name: string) => (name === 'scripts' ? name : join('packages', name, 'src'));
+
+/** Paths, relative to src, and texts of a package's sources (not of its tests), or of the scripts. */
 function sourcesOf(name: string): [file: string, content: string][] {
-  const src = join(root, 'packages', name, 'src');
+  const src = join(root, folderOf(name));
   const files = (readdirSync(src, { recursive: true }) as string[]).filter(
-    (file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.includes('fixtures'),
+    (file) => /\.(ts|mjs)$/u.test(file) && !file.endsWith('.test.ts') && !file.includes('fixtures'),
   );
   return files.map((file) => [file, readFileSync(join(src, file), 'utf8')]);
 }
@@ -102,7 +104,13 @@ describe('no import goes up', () => {
   });
 });
 
-test.each(['torch', 'core', 'promot'])('no two files of %s import each other, not even for a type', (name) => {
+// A script that imports, even later, one that waits for it never ends: Node.js gives up with code 13.
+test.each([
+  ['torch', 20],
+  ['core', 20],
+  ['promot', 20],
+  ['scripts', 10],
+] as const)('no two files of %s import each other, not even for a type', (name, least) => {
   const next = new Map<string, string[]>();
   for (const { from, to } of importsOf(name)) next.set(from, [...(next.get(from) ?? []), to.replace(/\.js$/u, '.ts')]);
   const done = new Set<string>();
@@ -114,7 +122,7 @@ test.each(['torch', 'core', 'promot'])('no two files of %s import each other, no
     done.add(file);
   };
   for (const file of next.keys()) walk(file, []);
-  expect(next.size).toBeGreaterThan(20);
+  expect(next.size).toBeGreaterThan(least);
   expect(circles).toEqual([]);
 });
 

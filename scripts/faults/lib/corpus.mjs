@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
-import { root } from '../../setup.mjs';
+import { root } from '../../run.mjs';
 
 const golden = (path) => join(root, 'packages/core/golden', path);
 const files = (folder, names) => names.map((name) => join(folder, name));
