@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import type { Worker } from 'node:worker_threads';
 import { noGrad, openSafetensors, scope, type Tensor, uniform, watchTensors, zeros } from '@promot/torch';
 import { afterAll, describe, expect, test } from 'vitest';
 import { readLoraAdapter } from '../src/adapters/lora-adapter.js';
@@ -286,6 +287,20 @@ describe('a refused run makes no folder and leaves no tensor behind', () => {
     expect(existsSync(join(folder, name))).toBe(false);
     expect(left()).toBe(0);
   });
+});
+
+test('after an error nobody waits for the hash of the model', async () => {
+  const model = join(folder, 'huge.gguf');
+  writeFileSync(model, '');
+  // A hole, which takes minutes to read and no place.
+  truncateSync(model, 2 ** 36);
+  let hashing: Worker | undefined;
+  process.once('worker', (thread) => {
+    hashing = thread;
+  });
+  await expect(train(request('huge', { model }))).rejects.toThrow(/huge\.gguf is not a GGUF file/);
+  // That of a thread that has ended.
+  expect(hashing?.threadId).toBe(-1);
 });
 
 test('a learning rate that is far too large is refused at the step that shows it', async () => {

@@ -16,16 +16,16 @@ const modelFile = /\.(json|jinja|safetensors|bin|model|gguf|txt)$/u;
 
 /**
  * SHA-256 (hex) of a model's weights, configuration and tokenizer, by what a person calls it (see `openModel`).
- * Errors: those of `locateModel`.
+ * Errors: those of `locateModel`; an AbortError where `signal` ends it.
  */
-export async function fingerprintModel(name: string, hub?: HubOptions): Promise<string> {
+export async function fingerprintModel(name: string, hub?: HubOptions, signal?: AbortSignal): Promise<string> {
   const path = await locateModel(name, hub);
-  if (statSync(path).isFile()) return hashOf(file('', path));
-  if (!isRun(path)) return hashOf(folder('', path));
+  if (statSync(path).isFile()) return hashOf(file('', path), signal);
+  if (!isRun(path)) return hashOf(folder('', path), signal);
   const parts = partsOfTheModel.filter((part) => existsSync(join(path, part)));
   // A run without a whole model stands for its base and what it added.
-  const base = parts.includes('model') ? [] : [await fingerprintModel(readRun(path).model, hub)];
-  return hashOf([...base, ...parts.flatMap((part) => folder(part, join(path, part)))]);
+  const base = parts.includes('model') ? [] : [await fingerprintModel(readRun(path).model, hub, signal)];
+  return hashOf([...base, ...parts.flatMap((part) => folder(part, join(path, part)))], signal);
 }
 
 /** SHA-256 (hex) of a soft prompt or LoRA, by its adapter folder or run folder. Errors: those of `adapterFolderOf`. */
@@ -54,7 +54,7 @@ function file(name: string, path: string): Part[] {
 /** More bytes than this are hashed on a thread of their own, while the model is read. */
 const fewBytes = 1 << 24;
 
-async function hashOf(parts: readonly Part[]): Promise<string> {
+async function hashOf(parts: readonly Part[], signal?: AbortSignal): Promise<string> {
   const bytes = parts.reduce((sum, part) => sum + (typeof part === 'string' ? 0 : part.size), 0);
   if (bytes <= fewBytes) return hash(parts, crypto, fs);
   const thread = new Worker(
@@ -63,7 +63,11 @@ async function hashOf(parts: readonly Part[]): Promise<string> {
     // Node.js's own flags are not for it: --input-type=module would make another kind of program of it.
     { eval: true, execArgv: [], workerData: parts },
   );
-  return ((await once(thread, 'message')) as [string])[0];
+  try {
+    return ((await once(thread, 'message', { signal })) as [string])[0];
+  } finally {
+    await thread.terminate();
+  }
 }
 
 /** Its text is the program of the thread: it uses what it is given and nothing else. */

@@ -27,14 +27,21 @@ export async function train(request: TrainRequest): Promise<TrainResult> {
   const { out, resume = false } = request;
   const before = await fromFirst(() => runBefore(out, resume));
   if (before) checkSame(before, request);
+  const ends = new AbortController();
   let fingerprint: Promise<string> | undefined;
-  const setup = await setUp(request, before, () => {
-    // Goes on while the model is read.
-    fingerprint = isFirst() ? fingerprintModel(request.model) : undefined;
-    fingerprint?.catch(() => {}); // Said where it is asked for.
-  });
-  await agreeOn(setup);
-  return withDevice(setup.loaded.model.embedding.device, () => trainSetUp(request, setup, before, fingerprint));
+  try {
+    const setup = await setUp(request, before, () => {
+      // Goes on while the model is read.
+      fingerprint = isFirst() ? fingerprintModel(request.model, undefined, ends.signal) : undefined;
+      fingerprint?.catch(() => {}); // Said where it is asked for.
+    });
+    await agreeOn(setup);
+    return await withDevice(setup.loaded.model.embedding.device, () => trainSetUp(request, setup, before, fingerprint));
+  } finally {
+    // After an error nobody waits for the hash of a large model.
+    ends.abort();
+    await fingerprint?.catch(() => {});
+  }
 }
 
 async function trainSetUp(

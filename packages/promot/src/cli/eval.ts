@@ -23,7 +23,7 @@ import {
 import { Progress } from './progress.js';
 import { inRanks } from './ranks.js';
 import { readKnownSettings, samplingSettings } from './settings.js';
-import { beginTorch, useTorch } from './torch.js';
+import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model: string;
@@ -98,7 +98,6 @@ async function evalTasks(
   const settings = readKnownSettings({ config, set }, keys);
   if (options.labels?.length === 0) throw new UserError('--labels names no word, such as --labels True,False');
   const progress = new Progress(io);
-  await beginTorch();
   for (const name of names) {
     const path = await taskBeside(options.model, name);
     const adapter = options.prompt === undefined ? await adapterOfTask(options.model, path) : undefined;

@@ -6,7 +6,7 @@ import { locateModel } from '@promot/core/open';
 import type { Tensor } from '@promot/torch';
 import { observer } from './observe.js';
 import type { Progress } from './progress.js';
-import { beginTorch, useTorch } from './torch.js';
+import { useTorch } from './torch.js';
 
 /** Errors: a UserError for a model or prompt that is not there. Downloads a model from the hub. */
 export async function checkPlaces(model: string, prompt: string | undefined, progress: Progress): Promise<void> {
@@ -21,7 +21,6 @@ export async function openForUse(
   { precision, device }: { precision?: 'fp32' | 'bf16'; device?: DeviceSetting },
   progress: Progress,
 ): Promise<LoadedModel & { prompt: Tensor | undefined }> {
-  await beginTorch();
   await checkPlaces(model, prompt, progress);
   const { openModel, openPrompt } = await import('@promot/core/open');
   await useTorch();

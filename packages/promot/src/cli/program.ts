@@ -43,6 +43,9 @@ const commands: readonly (readonly [name: string, summary: string, load: () => P
 /** Commands that open no task and no model by name: the lab's are not loaded for them, which takes half a second. */
 const withoutLab = ['launch', 'compare', 'report', 'metric', 'doctor'];
 
+/** Commands whose work is done by libtorch: it is loaded beside the imports. */
+const withTorch = ['train', 'eval', 'generate', 'score'];
+
 const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
 
 /** What a person sees who types the program's name alone. */
@@ -102,6 +105,8 @@ function plainAnswer(first: string | undefined, called: string): string | undefi
 }
 
 async function runCommand(first: string, rest: readonly string[], plugins: readonly string[], io: Io): Promise<number> {
+  const asksHelp = rest.includes('--help') || rest.includes('-h');
+  if (withTorch.includes(first) && !asksHelp) await (await import('./torch.js')).beginTorch();
   const { Command, CommanderError } = await import('commander');
   const program = new Command('promot')
     .helpCommand(false)

@@ -1,6 +1,6 @@
 // Libtorch for a command: set up on this machine where it is not yet, and this process tuned for it.
 
-/** Begins to load libtorch, beside what a command does before it needs tensors. */
+/** Begins to load libtorch, beside what a command does before it makes tensors. */
 export async function beginTorch(): Promise<void> {
   const { preload } = await import('@promot/torch/setup');
   preload();

@@ -22,7 +22,7 @@ import { duration, gigabytes, Progress } from './progress.js';
 import { inRanks } from './ranks.js';
 import { readSettings, type Settings } from './settings.js';
 import { settingsHelp } from './settings-help.js';
-import { beginTorch, useTorch } from './torch.js';
+import { useTorch } from './torch.js';
 
 interface Options extends CommonOptions {
   readonly model?: string;
@@ -82,7 +82,6 @@ export function trainCommand(io: Io): Command {
     );
   return withCommonOptions(command).action(
     inRanks(io, async (options: Options) => {
-      await beginTorch();
       const { json } = options;
       const progress = new Progress(io);
       const written = await writeTask(options, progress);

@@ -132,6 +132,8 @@ async function flagsFor(libtorch: Libtorch, native: string): Promise<Flags> {
     '-ffp-contract=off',
     '-DNAPI_VERSION=8',
     '-DNODE_ADDON_API_CPP_EXCEPTIONS',
+    // A thread that is ended while the addon loads, or while it works, can be told nothing: without this it aborts.
+    '-DNODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS',
     `-DNODE_GYP_MODULE_NAME=${basename(ADDON, '.node')}`,
   ];
   const addonApi = await dependency('node-addon-api');

@@ -13,9 +13,12 @@ test('tensors live on when the thread that loaded libtorch has ended', async () 
   one.dispose();
 });
 
-test('a process that would end while libtorch loads ends well', () => {
+test.each([
+  ['has nothing more to do', 'setTimeout(() => {}, 150)'],
+  ['is told to end', 'setTimeout(() => process.exit(), 150)'],
+])('a process that %s while libtorch loads ends well', (_, then) => {
   const compiled = new URL('../../dist/setup/index.js', import.meta.url).href;
-  const program = `import { preload } from ${JSON.stringify(compiled)}; preload(); setTimeout(() => {}, 150);`;
+  const program = `import { preload } from ${JSON.stringify(compiled)}; preload(); ${then};`;
   const { status, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
   expect([status, stderr]).toEqual([0, '']);
 });

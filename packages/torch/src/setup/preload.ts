@@ -1,5 +1,4 @@
 // Loading libtorch on a thread of its own: it takes a quarter of a second, and a program has other things to do first.
-import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { readStamp } from './stamp.js';
 
@@ -32,15 +31,14 @@ export function preload(): void {
   thread = new Worker(
     `const { parentPort, workerData } = require('node:worker_threads');
     require(workerData);
-    parentPort.postMessage('loaded');
-    parentPort.on('message', () => parentPort.close());`,
+    parentPort.on('message', () => {});`,
     // Node.js's own flags are not for it: --input-type=module would make another kind of program of it.
     { eval: true, execArgv: [], workerData: stamp.addon },
   );
   // An addon that cannot be loaded says so where it is needed.
   thread.on('error', () => {});
-  // Until then the process does not end: an addon that is stopped while it loads would abort it.
-  thread.once('message', () => thread?.unref());
+  // A process may end while it loads.
+  thread.unref();
 }
 
 /** Ends the thread of `preload`, and says when it has ended. From now on `preload` does nothing. */
@@ -48,8 +46,5 @@ export async function endPreload(): Promise<void> {
   isOver = true;
   const ending = thread;
   thread = undefined;
-  if (ending === undefined) return;
-  const ended = once(ending, 'exit');
-  ending.postMessage('end');
-  await ended;
+  await ending?.terminate();
 }
