@@ -1,4 +1,5 @@
-// Writes bench/lengths.json: how many tokens inputs and targets of real tasks have, for the benchmarks on real lengths.
+// Writes bench/lengths.json: how many tokens inputs and targets of real tasks have, and with how many of them all inputs
+// begin, for the benchmarks on real lengths.
 //
 //   node bench/lengths.mjs --model SMOLLM2.gguf --data DATA
 //
@@ -15,9 +16,9 @@ const lengths = {};
 for (const name of ['rte', 'multi30k-en-fr', 'xsum']) {
   const task = await loadTask(name, { data: values.data });
   const examples = (await task.load('train')).slice(0, 512);
-  lengths[name] = examples.map((example) => {
-    const { input, target } = tokenizeExample(example, loaded.tokenizer, loaded.model.kind, 1024);
-    return [input.length, target.length];
-  });
+  const tokens = examples.map((example) => tokenizeExample(example, loaded.tokenizer, loaded.model.kind, 1024));
+  const [{ input: first }] = tokens;
+  const common = first.findIndex((id, place) => tokens.some(({ input }) => input[place] !== id));
+  lengths[name] = { common, examples: tokens.map(({ input, target }) => [input.length, target.length]) };
 }
 writeFileSync(new URL('lengths.json', import.meta.url), `${JSON.stringify(lengths)}\n`);

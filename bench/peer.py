@@ -176,7 +176,7 @@ def real_batches(arguments):
     """Batches of a real task's lengths: the first, of 8 examples, warms up, those after it hold the same examples as promot's, grouped by length
     as Transformers' `group_by_length` does within 50 batches."""
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "lengths.json")) as file:
-        examples = json.load(file)[arguments.lengths]
+        examples = json.load(file)[arguments.lengths]["examples"]
     size, steps = arguments.batch, arguments.steps
     assert len(examples) >= WARM_UP + size * steps, "not enough examples in lengths.json"
     measured = sorted(examples[WARM_UP:WARM_UP + size * steps], key=sum, reverse=True)

@@ -2,6 +2,7 @@
 //
 //   node bench/promot.mjs train-step --model t5-v1.1-small --stage 1 --steps 5
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --lengths rte --batch 64   # real lengths (bench/lengths.json)
+//   node bench/promot.mjs train-step --model smollm2-135m --stage bare --common 20   # all inputs begin with 20 equal tokens
 //   node bench/promot.mjs train-step --model llama-8b --stage lora --device cuda    # LoRA of rank 16, AdamW
 //   node bench/promot.mjs optimizer --model smollm2-135m --optimizer adamw    # a step of the optimizer alone
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
@@ -143,6 +144,8 @@ const { values, positionals } = parseArgs({
     source: { type: 'string' },
     target: { type: 'string', default: '8' },
     lengths: { type: 'string' },
+    common: { type: 'string' },
+    'pass-size': { type: 'string' },
     prompt: { type: 'string' },
     precision: { type: 'string' },
     steps: { type: 'string', default: '5' },
@@ -163,6 +166,8 @@ const steps = Number(values.steps);
 const dtype = precision === 'bf16' ? 'bfloat16' : 'float32';
 const model = withDevice(device, () => buildModel(shape.config, new RandomWeights(0, dtype), 'benchmark'));
 const ids = (length, row) => Array.from({ length }, (_, i) => 3 + ((i * 7919 + row * 104729) % 30000));
+/** Tokens that all inputs of a real task begin with. */
+let common = 0;
 /** Examples of the step that warms up, where lengths are real. */
 const warmUp = 8;
 const seconds = [];
@@ -199,14 +204,19 @@ async function measure() {
     const lora = values.stage === 'lora' ? attachLora(model, 16, 0) : undefined;
     const trained = promptStage ? new Map([['prompt', prompt]]) : (lora ?? model).parameters;
     const lengths = values.lengths && readLengths(values.lengths);
+    common = Number(values.common ?? lengths?.common ?? 0);
     // The first step warms up; where lengths are real, with eight examples. Those after them are what the peer sorts.
     const sizes = (step) => {
       if (!lengths) return Array.from({ length: batch }, () => [source, target]);
       const from = warmUp + (step - 2) * batch;
-      return step === 1 ? lengths.slice(0, warmUp) : lengths.slice(from, from + batch);
+      const { examples } = lengths;
+      return step === 1 ? examples.slice(0, warmUp) : examples.slice(from, from + batch);
     };
     const examplesOf = (step) =>
-      sizes(step).map(([inputs, targets], row) => ({ input: ids(inputs, row), target: ids(targets, row + batch) }));
+      sizes(step).map(([inputs, targets], row) => ({
+        input: [...ids(common, 0), ...ids(inputs - common, row)],
+        target: ids(targets, row + batch),
+      }));
     let tokens = 0;
     work = () => ({
       tokensPerSecond: round(tokens / sum(seconds)),
@@ -224,7 +234,11 @@ async function measure() {
         ? new AdamW(trained)
         : new Adafactor(trained, promptStage ? { factored: false, scaleByParameter: false } : {}),
       batch: (step) =>
-        toMicroBatches(examplesOf(step), Number(defaultConfig(model.kind, false).microBatchSize), prompt),
+        toMicroBatches(
+          examplesOf(step),
+          Number(values['pass-size'] ?? defaultConfig(model.kind, false).microBatchSize),
+          prompt,
+        ),
       learningRate: () => (promptStage ? 0.3 : 0.001),
       steps: steps + 1,
       loss: (pass) => crossEntropy.loss(pass, { labelSmoothing: 0.1, zLoss: 0 }),
@@ -290,11 +304,13 @@ function productsOf(examples, promptRows, weightsStay) {
     const { stack, layer, attention, parts } = place;
     const { role } = parts[0];
     const isKeyOrValue = role === 'key' || role === 'value';
-    // A decoder-only model reads the prompt once a step, an encoder once an example. Behind its attention, a decoder's
-    // last layer computes only what is predicted from.
+    // A decoder-only model reads the prompt and the common tokens once a step, an encoder once an example. Behind its
+    // attention, a decoder's last layer computes only what is predicted from.
     if (model.kind === 'decoder-only') {
       const isLast = layer === model.shape.layers.decoder - 1;
-      return isLast && !isKeyOrValue && role !== 'query' ? targets : inputs + targets - examples.length + promptRows;
+      return isLast && !isKeyOrValue && role !== 'query'
+        ? targets
+        : inputs + targets - examples.length * (1 + common) + common + promptRows;
     }
     // Keys and values of cross-attention are products of the encoder's states.
     const ofEncoder = stack === 'encoder' || (attention === 'cross' && isKeyOrValue);
@@ -318,10 +334,10 @@ function productRate() {
   });
 }
 
-/** Tokens of inputs and targets of a real task. */
+/** Tokens of inputs and targets of a real task, and with how many all inputs begin. */
 function readLengths(task) {
   const all = JSON.parse(readFileSync(new URL('lengths.json', import.meta.url), 'utf8'));
-  if (!all[task] || all[task].length < warmUp + steps * batch)
+  if (!all[task] || all[task].examples.length < warmUp + steps * batch)
     throw new Error(`lengths.json has not enough examples of ${task}`);
   return all[task];
 }

@@ -141,6 +141,11 @@ export class BlockwisePass implements BlockExecutor {
     return body();
   }
 
+  /** Whether the backward pass, which is yet to come, adds to the gradients of this block. */
+  goesBackThrough(block: Block): boolean {
+    return this.#runs.some((run) => run.block === block);
+  }
+
   /** Goes on where the gradients have come to the outputs of blocks: from the last block back to the first. */
   backward(): void {
     const { hooks } = this.options;

@@ -27,7 +27,7 @@ import type { Pass } from './objectives/objective.js';
 import { type OwnPass, ownPasses, roundsOf, Sums } from './parallel.js';
 import { backwardInPieces, tokensOfPiece } from './pieces.js';
 import type { Shards } from './shards.js';
-import { SharedPrompts } from './shared-prompts.js';
+import { SharedBeginnings, withoutBeginning } from './shared-beginnings.js';
 import { TableGradient } from './table-gradient.js';
 
 export interface LoopOptions {
@@ -253,11 +253,12 @@ function ownPart(
   const divided = shards?.part === 'all' ? shards : undefined;
   // The ranks go through the blocks of a divided model together: each has as many passes, some of which count nothing.
   const own = divided ? roundsOf(passes) : ownPasses(passes).map((pass) => ({ pass, counts: true }));
-  const prompts = new SharedPrompts(model, passes, divided ? passes : own.map(({ pass }) => passes[pass]!), {
+  const beginnings = new SharedBeginnings(model, passes, divided ? passes : own.map(({ pass }) => passes[pass]!), {
     rate: options.dropout,
     seed: deriveSeed(options.seed, step),
     recompute,
     hooks: divided,
+    table,
   });
   const partOf = ({ pass, counts }: OwnPass, isLast: boolean) => {
     const { prompt } = passes[pass]!;
@@ -268,7 +269,7 @@ function ownPart(
     // Gradients are summed over the ranks while those of the blocks before are computed.
     const hooksOf = (isLastReading: boolean) => {
       const done = (block: Block, last: boolean) => {
-        if (isLast && isLastReading && last && !prompts.uses(block)) sums.ready(block, table?.weight);
+        if (isLast && isLastReading && last && !beginnings.uses(block)) sums.ready(block, table?.weight);
       };
       return divided ?? { done };
     };
@@ -277,7 +278,9 @@ function ownPart(
       blockwise(model, dropout, { recompute, hooks: hooksOf(!second) }, () => {
         const lossOf = (logits: Tensor, targets: Tensor) =>
           inModule('loss', () => inBatch(options.loss({ model, examples, prompt, logits, targets })));
-        const states = model.states(examples, { ...prompts.inFrontOf(passes[pass]!), dropout });
+        const { skip, attach } = beginnings.inFrontOf(passes[pass]!);
+        const rest = skip > 0 ? examples.map((example) => withoutBeginning(example, skip)) : examples;
+        const states = model.states(rest, { ...attach, dropout });
         const tokens = tokensOfPiece(model.shape.vocabularySize);
         // The ranks of a divided model gather the output layer together: all of them once a pass.
         if (options.lossOfLogitsAlone && !divided && states.size(0) > tokens)
@@ -299,12 +302,12 @@ function ownPart(
   try {
     ownLosses = scope(() => {
       const parts = own.map((one, i) => partOf(one, i === own.length - 1));
-      prompts.backward((block) => sums.ready(block, table?.weight));
+      beginnings.backward((block) => sums.ready(block, table?.weight));
       // Read when all passes are under way: a GPU has to finish all its work before a reading.
       return parts.length > 0 ? stack(parts).toNumbers() : [];
     });
   } finally {
-    prompts.dispose();
+    beginnings.dispose();
   }
   table?.finish();
   return new Map(own.flatMap(({ pass, counts }, i) => (counts ? [[pass, ownLosses[i]!] as const] : [])));

@@ -33,7 +33,6 @@ export class TableGradient {
   readonly #embed: Embedding;
   /** The output layer, where it is the same table. */
   readonly #head: Linear | undefined;
-  #reads: Read[] = [];
   #products: Product[] = [];
   /** What passes that are done have left: ids and gradients of rows; inputs and gradients of logits. */
   #rows: Pair[] = [];
@@ -67,11 +66,23 @@ export class TableGradient {
 
   /** Does a pass, forward and backward, without the table's gradient; what it will be made of is kept. */
   pass<T>(work: () => T): T {
+    const { result, collect } = this.watch(work);
+    collect();
+    return result;
+  }
+
+  /** The same for a pass whose backward part may come later: call `collect` after that, or instead of it. */
+  watch<T>(work: () => T): { result: T; collect: () => void } {
     const { weight } = this.#embed;
+    const reads: Read[] = [];
+    const collect = () => {
+      this.collectLogits();
+      this.#collectRows(reads.splice(0));
+    };
     this.#embed.instead = (ids) => {
       const rows = keep(noGrad(() => this.#embed.read(ids)));
       rows.requiresGrad = true;
-      this.#reads.push({ ids: keep(ids.reshape(-1).clone()), rows });
+      reads.push({ ids: keep(ids.reshape(-1).clone()), rows });
       return rows;
     };
     if (this.#head)
@@ -82,11 +93,13 @@ export class TableGradient {
         return y;
       };
     try {
-      return work();
+      return { result: work(), collect };
+    } catch (error) {
+      collect();
+      throw error;
     } finally {
       this.#embed.instead = undefined;
       if (this.#head) this.#head.instead = undefined;
-      this.#collect();
     }
   }
 
@@ -101,9 +114,8 @@ export class TableGradient {
     if (this.#logits.reduce((sum, [, gradient]) => sum + gradient.numel, 0) > this.most) this.#multiply();
   }
 
-  #collect(): void {
-    this.collectLogits();
-    for (const { ids, rows } of this.#reads.splice(0)) {
+  #collectRows(reads: readonly Read[]): void {
+    for (const { ids, rows } of reads) {
       const gradient = gradientOf(rows);
       if (gradient) this.#rows.push([ids, gradient]);
       else ids.dispose();
