@@ -1,5 +1,6 @@
 // One unit for the compiler: most of its time goes into libtorch's headers, which it so reads once for all kernels.
 #include "adafactor.cc"
+#include "attend-from-one.cc"
 #include "attention.cc"
 #include "cross-entropy.cc"
 #include "dropout.cc"

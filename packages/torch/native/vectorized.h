@@ -27,6 +27,27 @@ __attribute__((always_inline)) inline float sumOf(const Lanes& x) {
   return ((x[0] + x[4]) + (x[1] + x[5])) + ((x[2] + x[6]) + (x[3] + x[7]));
 }
 
+typedef int32_t IntLanes __attribute__((vector_size(32)));
+
+/** exp(-x) to about one unit in the last place: 2^n * exp(r) with |r| <= ln(2) / 2 (the polynomial is Cephes' expf). */
+__attribute__((always_inline)) inline void expOfMinus(Lanes& x) {
+  constexpr float toNearest = 12582912.0f;  // 1.5 * 2^23
+  x = -x;
+  x = x < -87.0f ? Lanes{} - 87.0f : x;
+  x = x > 88.0f ? Lanes{} + 88.0f : x;
+  Lanes n = (x * 1.44269504088896341f + toNearest) - toNearest;
+  Lanes r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  Lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  IntLanes bits = (__builtin_convertvector(n, IntLanes) + 127) << 23;
+  Lanes power;
+  __builtin_memcpy(&power, &bits, sizeof power);
+  x = (p * r * r + r + 1.0f) * power;
+}
+
 namespace {
 
 /** bf16 to fp32. */

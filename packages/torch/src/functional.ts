@@ -1,7 +1,7 @@
 // Functions of several tensors, as in torch and torch.nn.functional.
 import { ones, zeros } from './creation.js';
 import { scope } from './scope.js';
-import { call, type DType, op, type Tensor } from './tensor.js';
+import { call, type DType, isOnKernels, op, type Tensor } from './tensor.js';
 
 /** x [..., I] times the transpose of weight [O, I], plus bias [O]. */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
@@ -139,9 +139,6 @@ export function gated(gate: Tensor, up: Tensor, activation: Activation): Tensor 
 export function plainGated(gate: Tensor, up: Tensor, activation: Activation): Tensor {
   return scope(() => (activation === 'silu' ? gate.silu() : gate.gelu('tanh')).mul(up));
 }
-
-const isOnKernels = (tensors: readonly Tensor[], dtype: DType) =>
-  tensors.every((t) => t.dtype === dtype && t.device === 'cpu');
 
 /** Which numbers of a head are turned together: j with j + W / 2, or neighbours. */
 export type Planes = 'halves' | 'pairs';

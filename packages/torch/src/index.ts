@@ -1,4 +1,5 @@
 // libtorch for Node.js: everything that the package offers.
+export { type AttendFromOneOptions, attendFromOne, type KeyPart, plainAttendFromOne } from './attend-from-one.js';
 export { backward, grad, noGrad } from './autograd.js';
 export {
   arange,

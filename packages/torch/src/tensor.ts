@@ -504,3 +504,8 @@ function wrap(result: unknown): unknown {
 function dims(dim: number | readonly number[]): readonly number[] {
   return typeof dim === 'number' ? [dim] : dim;
 }
+
+/** Whether the addon's kernels for this type can take them. */
+export function isOnKernels(tensors: readonly Tensor[], dtype: DType): boolean {
+  return tensors.every((t) => t.dtype === dtype && t.device === 'cpu');
+}

@@ -1,6 +1,7 @@
 // Attention with rotary positions and G <= H key/value heads, each shared by H / G query heads.
 // Shapes: B batch, L sequence length, E width, H heads, G key/value heads, D head width.
 import {
+  attendFromOne,
   cat,
   type Linear,
   op,
@@ -110,7 +111,13 @@ export class Attention {
       const prefix = context?.prefix?.layers[index];
       if (x.size(1) === 1 && mask.bias && !mask.ragged)
         return this.#output.forward(
-          placesOf(this.#attendFromOnePlace(query, prefix ? [prefix, ...parts] : parts, mask.bias), wanted),
+          placesOf(
+            attendFromOne(query, prefix ? [prefix, ...parts] : parts, mask.bias, {
+              scale: this.#scale,
+              cap: this.#cap,
+            }),
+            wanted,
+          ),
         );
       // Of more places than one only the first tokens are read.
       let [[keys, values]] = parts as [KeysAndValues];
@@ -157,58 +164,10 @@ export class Attention {
       });
     // The fused kernel has no cap.
     if (mask.causal) throw new Error('capped scores need a bias for a mask');
-    return this.#weigh(query.matmul(keys.transpose(2, 3)), mask.bias).matmul(values);
-  }
-
-  /** Products of queries and keys -> what each value weighs; softmax in float32. */
-  #weigh(products: Tensor, bias: Tensor): Tensor {
-    const scores = products.mul(this.#scale);
-    const capped = this.#cap === undefined ? scores : op('aten::tanh', scores.div(this.#cap)).mul(this.#cap);
-    return capped.add(bias).float().softmax(3).to(products.dtype);
-  }
-
-  /**
-   * One new place per row: query [B, H, 1, D]; parts of keys and values [R, G, L, D], each of which R rows stands for B
-   * / R rows in turn; bias [B, 1, 1, all L] -> [B, 1, H * D]. Copies no keys: the H / G heads of a group stand side by
-   * side as if they were places, and so do the rows that look at the same keys.
-   */
-  #attendFromOnePlace(query: Tensor, parts: readonly KeysAndValues[], bias: Tensor): Tensor {
-    return scope(() => {
-      const [rows, , , width] = query.shape as [number, number, number, number];
-      const grouped = query.reshape(rows, this.#groups, -1, width);
-      if (parts.length === 1) {
-        const [[keys, values]] = parts as [KeysAndValues];
-        return this.#attend(grouped, keys, values, { bias }).reshape(rows, 1, -1);
-      }
-      // [B, G, q, x] -> [R, G, B / R * q, x], and back.
-      const together = (t: Tensor, own: number) =>
-        own === rows
-          ? t
-          : t
-              .reshape(own, rows / own, this.#groups, -1, t.size(3))
-              .transpose(1, 2)
-              .reshape(own, this.#groups, -1, t.size(3));
-      const apart = (t: Tensor, own: number) =>
-        own === rows
-          ? t
-          : t
-              .view(own, this.#groups, rows / own, -1, t.size(3))
-              .transpose(1, 2)
-              .reshape(rows, this.#groups, -1, t.size(3));
-      const products = parts.map(([keys]) => {
-        const own = keys.size(0);
-        return apart(together(grouped, own).matmul(keys.transpose(2, 3)), own);
-      });
-      const weights = this.#weigh(cat(products, 3), bias);
-      let start = 0;
-      const mixed = parts.map(([, values]) => {
-        const [own, , length] = values.shape as [number, number, number];
-        const part = weights.narrow(3, start, length);
-        start += length;
-        return apart(together(part, own).matmul(values), own);
-      });
-      return mixed.reduce((sum, x) => sum.add(x)).reshape(rows, 1, -1);
-    });
+    const scores = query.matmul(keys.transpose(2, 3)).mul(this.#scale);
+    const capped = op('aten::tanh', scores.div(this.#cap)).mul(this.#cap);
+    // The softmax is computed in float32.
+    return capped.add(mask.bias).float().softmax(3).to(query.dtype).matmul(values);
   }
 
   /** [B, L, heads * D] -> [B, heads, L, D] */
