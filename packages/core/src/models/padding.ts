@@ -2,17 +2,13 @@
 import { type Tensor, tensor } from '@promot/torch';
 import type { Ids } from './model.js';
 
-/** Ids [B, S] padded at the end (or the start), and a mask [B, S] that is true at real tokens. */
-export function pad(
-  sequences: readonly Ids[],
-  padding: number,
-  side: 'left' | 'right' = 'right',
-): { ids: Tensor; mask: Tensor; longest: number } {
+/** Ids [B, S] padded at the end, and a mask [B, S] that is true at real tokens. */
+export function pad(sequences: readonly Ids[], padding: number): { ids: Tensor; mask: Tensor; longest: number } {
   const longest = Math.max(0, ...sequences.map((s) => s.length));
   const ids = new BigInt64Array(sequences.length * longest).fill(BigInt(padding));
   const mask = new Uint8Array(sequences.length * longest);
   sequences.forEach((sequence, row) => {
-    const start = row * longest + (side === 'left' ? longest - sequence.length : 0);
+    const start = row * longest;
     sequence.forEach((id, i) => {
       ids[start + i] = BigInt(id);
       mask[start + i] = 1;

@@ -24,7 +24,7 @@ import { type Dropout, maybe } from '../dropout.js';
 import type { LinearPlace } from '../linear-place.js';
 import { attentionBias } from '../mask.js';
 import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, Prefix, TokenizedExample } from '../model.js';
-import { idTensor, pad } from '../padding.js';
+import { idTensor } from '../padding.js';
 import type { Weights } from '../weights.js';
 import { type Mask, placesOf } from './attention.js';
 import { Cache, type Context, contextOf, type KeysAndValues, ReadPrefix } from './cache.js';
@@ -211,25 +211,22 @@ export class Decoder implements LanguageModel {
       const cache = new Cache(starts, shared);
       const first = () =>
         scope(() => {
-          // Padding at the start, before the prompt: all rows end at the same place, and places are as far apart as
-          // columns, which a window relies on. A prefix stands before it all.
-          const { ids, longest } = pad(inputs, this.shape.padding, 'left');
-          const gaps = inputs.map((input) => longest - input.length);
-          let x = this.#embedded(ids);
-          if (prompt) x = insertPrompt(prompt.to(x.dtype), x, gaps);
-          const length = rows + longest;
-          const real = arange(length).unsqueeze(0).ge(idTensor(gaps).unsqueeze(1)).unsqueeze(1).unsqueeze(1);
-          const places = gaps.flatMap((gap) => Array.from({ length }, (_, i) => read + Math.max(0, i - gap)));
+          // Linear layers read the inputs side by side, without padding. In attention and in the cache each has a row, and
+          // a column for each of its places.
+          const lengths = inputs.map((input) => rows + input.length);
+          const longest = Math.max(...lengths);
+          const ragged = lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
+          const own = this.#embedded(idTensor(inputs.flat()));
+          const all = prompt ? behindPrompt(prompt.to(own.dtype), own, inputs) : own;
+          const x = all.view(ragged ? 1 : inputs.length, -1, all.size(1));
+          const real = arange(longest).unsqueeze(0).lt(idTensor(lengths).unsqueeze(1)).unsqueeze(1).unsqueeze(1);
           cache.begin({
             bias: attentionBias(behindPrefix(real, read), x),
-            places: this.#hasWindow ? placesOfColumns(places, inputs.length, read) : undefined,
+            places: this.#hasWindow ? arange(whole).float().expand(inputs.length, 1, 1, whole) : undefined,
           });
-          const masks = perWindow((window): Mask => {
-            const own = real.logicalAnd(visible(length, window));
-            return { bias: attentionBias(cat([seenOfPrefix(read, gaps, length, window), own], 3), x) };
-          });
-          const at = { places, rows: inputs.length, length, whole };
-          const last = inputs.map((_, b) => (b + 1) * length - 1);
+          const masks = this.#backward(longest, read, x, ragged);
+          const at = ragged ? positionsOfAll(lengths, whole, read) : positions(longest, whole, read);
+          const last = lengths.map((length, b) => (ragged?.starts[b] ?? b * longest) + length - 1);
           return this.toLogits(this.#run(x, at, masks, undefined, cache, last).squeeze(0));
         });
       const next = (tokens: readonly number[]) =>
@@ -377,46 +374,22 @@ export function visible(length: number, window: number): Tensor {
   return length <= window ? causal : causal.logicalAnd(tril(square, -window).logicalNot());
 }
 
-/**
- * [B, 1, length, read]: true where a place of an input looks at one of the prefix; rows begin with `gaps[b]` paddings.
- */
-function seenOfPrefix(read: number, gaps: readonly number[], length: number, window: number): Tensor {
-  const shape = [gaps.length, 1, length, read];
-  if (read + length <= window) return ones(shape, 'bool');
-  // Column j of row b stands at place read + j - gaps[b]; column k of the prefix at place k.
-  const places = arange(length).unsqueeze(0).sub(idTensor(gaps).unsqueeze(1)).add(read);
-  return places.unsqueeze(1).unsqueeze(3).sub(arange(read)).lt(window);
-}
-
 /** [..., L] -> [..., read + L]: a prefix of `read` places can always be seen. */
 function behindPrefix(allowed: Tensor, read: number): Tensor {
   return read === 0 ? allowed : cat([ones([...allowed.shape.slice(0, -1), read], 'bool'), allowed], -1);
 }
 
-/**
- * Places of the columns [B, 1, 1, read + L], float32: those of a prefix of `read`, then each row's own (`places`, L a
- * row).
- */
-function placesOfColumns(places: readonly number[], rows: number, read: number): Tensor {
-  const own = tensor(Float32Array.from(places), { shape: [rows, 1, 1, places.length / rows] });
-  return read === 0 ? own : cat([arange(read).float().expand(rows, 1, 1, read), own], 3);
-}
-
-/** Puts the prompt [P, E] into each row of x [B, L, E] after its padding, which is `gaps[row]` wide: [B, P + L, E]. */
-function insertPrompt(prompt: Tensor, x: Tensor, gaps: readonly number[]): Tensor {
+/** Puts the prompt [P, E] in front of each input's rows of x [all tokens, E]: [B * P + all tokens, E]. */
+function behindPrompt(prompt: Tensor, x: Tensor, inputs: readonly Ids[]): Tensor {
   return scope(() => {
-    const [batch, length, width] = x.shape as [number, number, number];
-    const rows = prompt.size(0);
-    // Every place's number in the prompt's rows followed by all rows of x.
-    const places = gaps.flatMap((gap, b) =>
-      Array.from({ length: rows + length }, (_, i) => {
-        if (i < gap) return rows + b * length + i;
-        return i < gap + rows ? i - gap : b * length + i;
-      }),
-    );
-    return cat([prompt, x.reshape(-1, width)])
-      .indexSelect(0, idTensor(places))
-      .view(batch, rows + length, width);
+    let read = prompt.size(0);
+    // Every place's number in the prompt's rows followed by those of x.
+    const places = inputs.flatMap(({ length }) => {
+      const start = read;
+      read += length;
+      return [...Array.from({ length: prompt.size(0) }, (_, i) => i), ...Array.from({ length }, (_, i) => start + i)];
+    });
+    return cat([prompt, x]).indexSelect(0, idTensor(places));
   });
 }
 
