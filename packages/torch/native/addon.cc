@@ -9,9 +9,14 @@
 #include <torch/version.h>
 #ifdef __GLIBC__
 #include <malloc.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #endif
 
+#include <algorithm>
 #include <cstring>
+#include <system_error>
+#include <thread>
 
 #include "dispatch.h"
 #include "distributed.h"
@@ -186,12 +191,42 @@ Napi::Value keepFreedMemory(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+/**
+ * takeMemory(bytes): the system gives so much memory to the heap now, at most 1 GB, and clears it, on a thread of its
+ * own. Else it would do so page by page, when tensors are first written. Nothing happens before Linux 5.14.
+ */
+Napi::Value takeMemory(const Napi::CallbackInfo& info) {
+#if defined(__GLIBC__) && defined(__linux__)
+  // More is no part of the heap (M_MMAP_THRESHOLD), and would be given back at once.
+  const size_t bytes = static_cast<size_t>(std::clamp(info[0].As<Napi::Number>().DoubleValue(), 0.0, 1e9));
+  void* place = malloc(bytes);
+  if (!place) return info.Env().Undefined();
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  char* begin = reinterpret_cast<char*>((reinterpret_cast<uintptr_t>(place) + page - 1) / page * page);
+  char* end = static_cast<char*>(place) + bytes;
+  free(place);
+  // Leaves the pages' content as it is, also where they are in use again or belong to somebody else.
+  auto populate = [=] {
+    constexpr int populateWrite = 23;  // MADV_POPULATE_WRITE
+    constexpr ptrdiff_t atOnce = 1 << 20;  // changes of the process's memory wait meanwhile
+    for (char* at = begin; end - at >= static_cast<ptrdiff_t>(page); at += atOnce)
+      if (madvise(at, static_cast<size_t>(std::min(atOnce, end - at)), populateWrite) != 0) return;
+  };
+  try {
+    std::thread(populate).detach();
+  } catch (const std::system_error&) {  // Then it comes page by page.
+  }
+#endif
+  return info.Env().Undefined();
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(new State());
   auto add = [&](const char* name, Napi::Value (*function)(const Napi::CallbackInfo&)) {
     exports.Set(name, Napi::Function::New(env, function, name));
   };
   add("keepFreedMemory", guarded<keepFreedMemory>);
+  add("takeMemory", guarded<takeMemory>);
   add("findOperator", guarded<findOperator>);
   add("schemaOf", guarded<schemaOf>);
   add("callOperator", guarded<callOperator>);

@@ -37,6 +37,7 @@ interface Native {
   enterModule(name: string): void;
   leaveModule(): void;
   keepFreedMemory(): void;
+  takeMemory(bytes: number): void;
   build(): { version: string; cpuCapability: string; cuda: boolean };
   distributedBackends: { gloo: boolean; nccl: boolean };
   openStore(host: string, port: number, server: boolean, prefix: string, ms: number, key: string): Promise<void>;

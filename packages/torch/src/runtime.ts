@@ -1,12 +1,15 @@
 // Threads, memory and facts of the loaded libtorch.
+import { currentDevice } from './device.js';
 import { native } from './native.js';
 import { waitPassively } from './setup/preload.js';
+import type { DType } from './tensor.js';
 
 /** The number of threads of an operator; sets it where a count is given. */
 export function threads(count?: number): number {
   return native.threads(count);
 }
 
+let isTuned = false;
 let lastTrim = Number.NEGATIVE_INFINITY;
 
 /**
@@ -36,6 +39,22 @@ export function trimMemory(seconds = 5): void {
 export function tuneProcess(): void {
   waitPassively();
   native.keepFreedMemory();
+  isTuned = true;
+}
+
+/**
+ * Begins to take memory from the system for tensors that come soon, on a thread of its own: the system clears what it
+ * gives. Nothing happens without `tuneProcess`, for a GPU, and where the system cannot do so (Linux before 5.14,
+ * macOS).
+ * @param tensors their sizes and types, float32 or of 16 bits; at most a gigabyte is taken
+ */
+export function takeMemory(tensors: Iterable<{ readonly shape: readonly number[]; readonly dtype: DType }>): void {
+  if (!isTuned || currentDevice() !== 'cpu') return;
+  let bytes = 0;
+  for (const { shape, dtype } of tensors) bytes += shape.reduce((a, b) => a * b, dtype === 'float32' ? 4 : 2);
+  // It is not given back before it is used.
+  lastTrim = performance.now();
+  native.takeMemory(bytes);
 }
 
 /** What libtorch says of itself: version, the CPU instructions it uses, whether CUDA can be used. */

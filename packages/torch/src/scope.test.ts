@@ -1,3 +1,5 @@
+import { spawnSync } from 'node:child_process';
+import { release } from 'node:os';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
@@ -106,3 +108,25 @@ test.runIf(process.platform === 'linux')('memory that freed tensors leave betwee
   expect(small.map((t) => t.toNumbers()[15])).toEqual(small.map(() => 1));
   for (const t of small) t.dispose();
 });
+
+/** Whether the system can do it: Linux from 5.14 on. */
+const [major = 0, minor = 0] = process.platform === 'linux' ? release().split('.').map(Number) : [];
+test.runIf(major > 5 || (major === 5 && minor >= 14))(
+  'memory that was taken is there for the tensors that come',
+  () => {
+    const compiled = new URL('../dist/index.js', import.meta.url).href;
+    const program = `
+    import { setTimeout } from 'node:timers/promises';
+    import { takeMemory, tuneProcess, zeros } from ${JSON.stringify(compiled)};
+    const megabytes = () => process.memoryUsage.rss() / 2 ** 20;
+    tuneProcess();
+    const before = megabytes();
+    takeMemory([{ shape: [2 ** 24, 4], dtype: 'float32' }]);
+    while (megabytes() < before + 250) await setTimeout(5);
+    const taken = megabytes();
+    const sum = zeros([2 ** 26]).add(1).sum().item();
+    console.log(sum, megabytes() < taken + 300);`; // of two tensors of 256 MB
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8' });
+    expect(stdout).toBe(`${2 ** 26} true\n`);
+  },
+);

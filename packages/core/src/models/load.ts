@@ -1,6 +1,6 @@
 // From a path to a model with its tokenizer: a Hugging Face folder or a GGUF file.
 import { join } from 'node:path';
-import type { DType } from '@promot/torch';
+import { type DType, takeMemory } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import { readJsonObject } from '../base/json.js';
 import { tokenizerFromGguf } from '../tokenizer/gguf.js';
@@ -97,10 +97,11 @@ interface LoadOptions {
 export function loadFolder(folder: string, dtype: DType, { unread = false, onNote }: LoadOptions = {}): LoadedModel {
   const config = readJsonObject(folder, 'config.json');
   if (!config) throw new UserError(`${folder}: no model there (config.json is missing)`);
-  const tokenizer = loadTokenizer(folder);
   const { tensors, close } = openCheckpoint(folder);
   let loaded: LoadedModel | undefined;
   try {
+    if (!unread) takeMemoryFor(tensors, dtype);
+    const tokenizer = loadTokenizer(folder);
     const weights = weightsOf(folder, tensors, dtype, unread ? close : undefined);
     const model = buildModel(withGenerationEnds(config, folder), weights, join(folder, 'config.json'));
     loaded = together(model, tokenizer, folder, readKeptFiles(folder));
@@ -122,11 +123,17 @@ function weightsOf(
   return close ? new UnreadWeights(place, tensors, dtype, close) : new CheckpointWeights(place, tensors, dtype);
 }
 
+/** Memory for all tensors of a checkpoint comes while the tokenizer is made. */
+function takeMemoryFor(tensors: ReadonlyMap<string, CheckpointTensor>, dtype: DType): void {
+  takeMemory([...tensors.values()].map(({ shape }) => ({ shape, dtype })));
+}
+
 /** Loads a GGUF file, dequantized, with the tokenizer that it carries. */
 export function loadGguf(path: string, dtype: DType, { unread = false }: LoadOptions = {}): LoadedModel {
   const { config, tensors, metadata, close } = openGguf(path);
   let loaded: LoadedModel | undefined;
   try {
+    if (!unread) takeMemoryFor(tensors, dtype);
     const tokenizer = tokenizerFromGguf(metadata, path);
     const model = buildModel(config, weightsOf(path, tensors, dtype, unread ? close : undefined), path);
     loaded = together(model, tokenizer, path, keptOf(metadata));

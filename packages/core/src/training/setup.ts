@@ -1,5 +1,5 @@
 // Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
-import { allFinite, deriveSeed, distributed, noGrad, scope, type Tensor } from '@promot/torch';
+import { allFinite, deriveSeed, distributed, noGrad, scope, type Tensor, takeMemory } from '@promot/torch';
 import { attachLora, type Lora } from '../adapters/lora.js';
 import { initPrompt } from '../adapters/soft-prompt.js';
 import { UserError } from '../base/errors.js';
@@ -66,6 +66,12 @@ export async function setUp(
     paper: [request.task].flat().every(hasPaperSettings),
   };
   const { loaded: opened, config } = await openForTraining(request, method, data, before, onLocated);
+  const { unread } = opened.model.blocks;
+  const isTrained = method.stages.some(({ trains, settings }) => {
+    return trains.includes('model') && config.stages[settings]!.loraRank === 0;
+  });
+  // Of the gradients; that of a table is made twice, by the ids and by the output layer.
+  if (isTrained && !unread) takeMemory([...opened.model.parameters.values(), opened.model.embedding]);
   // The template that the conversations were read with goes with the model that learned them.
   const template = (await tasks[0]!.load('train'))[0]?.conversation?.template;
   const own = template === undefined ? opened : { ...opened, kept: withChatTemplate(opened.kept, template) };

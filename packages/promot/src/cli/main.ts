@@ -2,10 +2,12 @@
 import { runCli } from './program.js';
 
 // A reader that has seen enough (`promot ... | head -1`) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
-});
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    // A command that has just ended says its exit code first.
+    setImmediate(() => process.exit());
+  });
 
 process.exitCode = await runCli(process.argv.slice(2), {
   stdout: process.stdout,
