@@ -19,6 +19,18 @@ struct Parts {
   int64_t width, bits;
 };
 
+/** A number for each group of a block, fp32 or fp16. */
+struct Groups {
+  const float* floats;
+  const c10::Half* halves;
+  int64_t stride;  // numbers from one block to the next
+  bool isThere() const { return floats || halves; }
+  float at(int64_t block, int64_t group) const {
+    const int64_t place = block * stride + group;
+    return halves ? static_cast<float>(halves[place]) : floats[place];
+  }
+};
+
 /** Numbers of a block that lie side by side, in one part of their bytes and under one scale. */
 struct Stretch {
   int64_t low, high;  // bytes from the beginning of the block
@@ -30,8 +42,8 @@ struct Unpacking {
   Parts low, high;
   bool isSigned;
   int offset;
-  const float *scale, *plus;
-  int64_t elements, groups, length;  // of a block; length: of a stretch
+  Groups scale, plus;
+  int64_t elements, length;  // of a block; length: of a stretch
   std::vector<Stretch> stretches;
   float* out;
 };
@@ -44,7 +56,7 @@ VECTORIZED void unpack(const Unpacking& work, int64_t begin, int64_t end) {
     float* __restrict out = work.out + block * work.elements;
     for (const Stretch& stretch : work.stretches) {
       const uint8_t* __restrict low = work.low.bytes + block * work.low.stride + stretch.low;
-      const float scale = work.scale[block * work.groups + stretch.group];
+      const float scale = work.scale.at(block, stretch.group);
       const int lowShift = stretch.lowShift;
       if (work.isSigned) {
         for (int64_t j = 0; j < n; ++j) out[j] = static_cast<float>(static_cast<int8_t>(low[j])) * scale;
@@ -56,8 +68,8 @@ VECTORIZED void unpack(const Unpacking& work, int64_t begin, int64_t end) {
       } else {
         for (int64_t j = 0; j < n; ++j) out[j] = static_cast<float>((low[j] >> lowShift & lowMask) - offset) * scale;
       }
-      if (work.plus) {
-        const float plus = work.plus[block * work.groups + stretch.group];
+      if (work.plus.isThere()) {
+        const float plus = work.plus.at(block, stretch.group);
         for (int64_t j = 0; j < n; ++j) out[j] += plus;
       }
       out += n;
@@ -73,6 +85,16 @@ Parts partsOf(const at::Tensor& bytes, int64_t width, int64_t bits, int64_t bloc
   return {static_cast<const uint8_t*>(bytes.const_data_ptr()), bytes.stride(0), width, bits};
 }
 
+/** Checks that there is a number for each of `groups` groups of a block. */
+Groups groupsOf(const at::Tensor& numbers, int64_t blocks, int64_t groups, int64_t elements) {
+  const bool isHalf = numbers.scalar_type() == at::kHalf;
+  TORCH_CHECK(numbers.device().is_cpu() && (isHalf || numbers.scalar_type() == at::kFloat) && numbers.dim() == 2 && numbers.size(0) == blocks &&
+                  numbers.size(1) > 0 && numbers.size(1) == groups && elements % groups == 0 && (groups == 1 || numbers.stride(1) == 1),
+              "scales are float32 or float16 [N, groups], those of a block side by side, and so is what is added");
+  if (isHalf) return {nullptr, numbers.const_data_ptr<c10::Half>(), numbers.stride(0)};
+  return {numbers.const_data_ptr<float>(), nullptr, numbers.stride(0)};
+}
+
 void unpackBits(at::Tensor out, const at::Tensor& low, int64_t width, int64_t bits, const std::optional<at::Tensor>& high, int64_t highWidth,
                 int64_t highBits, int64_t offset, const at::Tensor& scale, const std::optional<at::Tensor>& plus) {
   TORCH_CHECK(out.device().is_cpu() && out.scalar_type() == at::kFloat && out.dim() == 2 && out.is_contiguous(), "gives float32 [N, numbers], contiguous");
@@ -86,19 +108,14 @@ void unpackBits(at::Tensor out, const at::Tensor& low, int64_t width, int64_t bi
     TORCH_CHECK(high->scalar_type() == at::kByte, "takes uint8");
     work.high = partsOf(*high, highWidth, highBits, blocks, elements);
   }
-  for (const auto* one : {&scale, plus ? &*plus : &scale})
-    TORCH_CHECK(one->device().is_cpu() && one->scalar_type() == at::kFloat && one->is_contiguous() && one->dim() == 2 && one->size(0) == blocks &&
-                    one->size(1) > 0 && one->size(1) == scale.size(1) && elements % one->size(1) == 0,
-                "scales are float32 [N, groups], contiguous, and so is what is added");
+  const int64_t groups = scale.dim() == 2 ? scale.size(1) : 0;
+  work.scale = groupsOf(scale, blocks, groups, elements);
+  if (plus) work.plus = groupsOf(*plus, blocks, groups, elements);
   if (out.numel() == 0) return;
   work.offset = static_cast<int>(offset);
-  auto group = scale.contiguous(), added = plus ? plus->contiguous() : at::Tensor();
-  work.scale = group.const_data_ptr<float>();
-  work.plus = plus ? added.const_data_ptr<float>() : nullptr;
   work.out = out.mutable_data_ptr<float>();
   work.elements = elements;
-  work.groups = scale.size(1);
-  const int64_t inGroup = elements / work.groups;
+  const int64_t inGroup = elements / groups;
   work.length = std::min({inGroup, width, high ? highWidth : width});
   TORCH_CHECK(inGroup % work.length == 0 && width % work.length == 0 && (!high || highWidth % work.length == 0),
               "groups and rows begin at multiples of the smallest of them");

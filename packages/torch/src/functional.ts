@@ -195,7 +195,7 @@ export interface BitBlocks {
   readonly high?: BitParts;
   /** Taken off each number. Default 0. */
   readonly offset?: number;
-  /** float32 [N, groups], contiguous: of each group of a block's numbers, which are as many in all groups. */
+  /** float32 or float16 [N, groups], side by side: of each group of a block's numbers, as many in all groups. */
   readonly scale: Tensor;
   /** As `scale`. Default: nothing is added. */
   readonly plus?: Tensor;

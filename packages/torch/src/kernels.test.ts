@@ -178,16 +178,23 @@ describe('numbers of some bits are the plain formula, bit for bit', () => {
     });
   });
 
-  test('signed bytes; what does not fit together is refused', () => {
+  test('signed bytes, scales of 16 bits; what does not fit together is refused', () => {
     scope(() => {
       const bytes = bytesOf(3, 32, 1).viewDtype('int8');
       const scale = randn([3, 1], 2);
       const low = { bytes, width: 32, bits: 8 } as const;
       expect(unpacked({ low, scale }, 32).equal(bytes.float().mul(scale))).toBe(true);
+      const halves = randn([3, 4], 5).to('float16').narrow(1, 1, 2);
+      const floats = halves.float();
+      expect(
+        unpacked({ low, scale: halves, plus: halves }, 32).equal(unpacked({ low, scale: floats, plus: floats }, 32)),
+      ).toBe(true);
       expect(() => unpacked({ low, scale }, 33)).toThrow('one part of 1, 2, 4 or 8 bits for each number');
       expect(() => unpacked({ low: { ...low, width: 5 }, scale }, 32)).toThrow('rows of `width`');
-      expect(() => unpacked({ low, scale: randn([3, 5], 2) }, 32)).toThrow('scales are float32 [N, groups]');
-      expect(() => unpacked({ low, scale, plus: randn([3, 2], 2) }, 32)).toThrow('scales are float32 [N, groups]');
+      expect(() => unpacked({ low, scale: randn([3, 5], 2) }, 32)).toThrow('scales are float32 or float16 [N, groups]');
+      expect(() => unpacked({ low, scale, plus: randn([3, 2], 2) }, 32)).toThrow(
+        'scales are float32 or float16 [N, groups]',
+      );
       expect(() => unpacked({ low, scale: randn([2, 1], 2) }, 32)).toThrow();
       expect(() => unpacked({ low, high: low, scale }, 32)).toThrow('signed bytes alone');
     });

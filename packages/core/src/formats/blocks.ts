@@ -35,10 +35,12 @@ export function int8At(blocks: Tensor, at: number, count: number): Tensor {
  * blocks that hold some.
  */
 export function halvesAt(blocks: Tensor, at: number, count = 1): Tensor {
-  return blocks
-    .viewDtype('float16')
-    .narrow(1, at / 2, count)
-    .to('float32');
+  return storedHalvesAt(blocks, at, count).to('float32');
+}
+
+/** As `halvesAt`, as they are stored: float16, over the bytes themselves. */
+export function storedHalvesAt(blocks: Tensor, at: number, count = 1): Tensor {
+  return blocks.viewDtype('float16').narrow(1, at / 2, count);
 }
 
 /** Words of 16 bits, little-endian, as int32: [N, count]. */

@@ -11,6 +11,7 @@ import {
   type Reader,
   rowsOf,
   shiftRight,
+  storedHalvesAt,
   table,
   type Unpacked,
   withBits,
@@ -70,15 +71,19 @@ const readers: Readonly<Record<GgufType, Reader>> = {
   F16: plain('float16'),
   BF16: plain('bfloat16'),
   /** 32 numbers: scale d (half), 32 int8; x = d q. */
-  Q8_0: (blocks) => ({ low: { bytes: int8At(blocks, 2, 32), width: 32, bits: 8 }, scale: halvesAt(blocks, 0) }),
+  Q8_0: (blocks) => ({ low: { bytes: int8At(blocks, 2, 32), width: 32, bits: 8 }, scale: storedHalvesAt(blocks, 0) }),
   /** 32 numbers: d (half), 16 bytes with two 4-bit q each; x = d (q - 8). */
-  Q4_0: (blocks) => ({ low: bitsAt(blocks, 2, 16, 16, 4), offset: 8, scale: halvesAt(blocks, 0) }),
+  Q4_0: (blocks) => ({ low: bitsAt(blocks, 2, 16, 16, 4), offset: 8, scale: storedHalvesAt(blocks, 0) }),
   /** As Q4_0 with a minimum m (half) after d; x = d q + m. */
-  Q4_1: (blocks) => ({ low: bitsAt(blocks, 4, 16, 16, 4), scale: halvesAt(blocks, 0), plus: halvesAt(blocks, 2) }),
+  Q4_1: (blocks) => ({
+    low: bitsAt(blocks, 4, 16, 16, 4),
+    scale: storedHalvesAt(blocks, 0),
+    plus: storedHalvesAt(blocks, 2),
+  }),
   /** As Q4_0 with the fifth bits of all 32 q in 4 bytes after d; x = d (q - 16). */
-  Q5_0: (blocks) => ({ ...fiveBits(blocks, 2), offset: 16, scale: halvesAt(blocks, 0) }),
+  Q5_0: (blocks) => ({ ...fiveBits(blocks, 2), offset: 16, scale: storedHalvesAt(blocks, 0) }),
   /** As Q5_0 with a minimum m (half) after d; x = d q + m. */
-  Q5_1: (blocks) => ({ ...fiveBits(blocks, 4), scale: halvesAt(blocks, 0), plus: halvesAt(blocks, 2) }),
+  Q5_1: (blocks) => ({ ...fiveBits(blocks, 4), scale: storedHalvesAt(blocks, 0), plus: storedHalvesAt(blocks, 2) }),
   /**
    * 256 numbers: sixteen 4-bit scales and minima, 64 bytes of 2-bit q, d and dmin (half); x = d scale q - dmin minimum.
    */
@@ -139,7 +144,7 @@ const readers: Readonly<Record<GgufType, Reader>> = {
     return { q: shiftRight(cat(digits, 1), 8).sub(1), scale: halvesAt(blocks, 52) };
   },
   /** 256 numbers of -1, 0, 1 (2): 64 bytes of 2-bit q, d (half); x = d (q - 1). */
-  TQ2_0: (blocks) => ({ low: bitsAt(blocks, 0, 64, 32, 2), offset: 1, scale: halvesAt(blocks, 64) }),
+  TQ2_0: (blocks) => ({ low: bitsAt(blocks, 0, 64, 32, 2), offset: 1, scale: storedHalvesAt(blocks, 64) }),
   /** 32 numbers: a power of two (e8m0), 16 bytes with two FP4 each. */
   MXFP4: (blocks) => ({
     q: rowsOf(table(FP4), partsOf(bytesAt(blocks, 1, 16), 4)).view(-1, 32),

@@ -202,9 +202,11 @@ function byteLevelDescription(metadata: GgufMetadata, place: string, tokens: str
       vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
       // A merge is two tokens with one space between; a token itself never holds a space here.
       merges: merges.map((merge): Json => {
-        const parts = merge.split(' ');
-        if (parts.length !== 2) throw new UserError(`${place} is damaged: ${JSON.stringify(merge)} is no merge.`);
-        return parts;
+        // As `split` does, in half of its time.
+        const space = merge.indexOf(' ');
+        if (space < 0 || space !== merge.lastIndexOf(' '))
+          throw new UserError(`${place} is damaged: ${JSON.stringify(merge)} is no merge.`);
+        return [merge.slice(0, space), merge.slice(space + 1)];
       }),
     },
   };
