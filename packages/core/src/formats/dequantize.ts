@@ -33,14 +33,16 @@ export function dequantize(type: GgufType, bytes: Tensor, shape: readonly number
     scope(() => {
       const block = blockOf(type);
       const count = bytes.numel / block.bytes;
-      const out = op('aten::empty.memory_format', [count, block.elements], 'float32', undefined, 'cpu');
+      // No view of another tensor: so its memory can be given back while a packed copy of a weight stands in for it.
+      const whole = op('aten::empty.memory_format', shape, 'float32', undefined, 'cpu');
+      const out = whole.view(count, block.elements);
       const blocks = bytes.view(count, block.bytes);
       const most = atOnce / block.elements;
       for (let at = 0; at < count; at += most) {
         const n = Math.min(most, count - at);
         scope(() => write(readers[type](blocks.narrow(0, at, n)), out.narrow(0, at, n)));
       }
-      return out.view(...shape);
+      return whole;
     }),
   );
 }
