@@ -3,9 +3,9 @@ import { ones, zeros } from './creation.js';
 import { scope } from './scope.js';
 import { call, type DType, isOnKernels, op, type Tensor } from './tensor.js';
 
-/** x [..., I] times the transpose of weight [O, I], plus bias [O]. */
+/** x [..., I] times the transpose of weight [O, I], plus bias [O]. Where it pays, by a kernel (native/linear.cc). */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  return op('aten::linear', x, weight, bias);
+  return op('promot::linear', x, weight, bias ?? null);
 }
 
 /** Rows of weight [V, E] at ids [...] -> [..., E]. */

@@ -7,10 +7,12 @@ import {
   allFinite,
   type BitBlocks,
   type BitParts,
+  call,
   cat,
   type DType,
   gated,
   grad,
+  linear,
   noGrad,
   ones,
   op,
@@ -101,6 +103,60 @@ test.runIf(process.platform === 'linux')('the kernels share their work among lib
     } finally {
       threads(before);
     }
+  });
+});
+
+describe('the product of a linear layer is aten::linear', () => {
+  // Rows, inputs and outputs that are and are not multiples of what is computed together; more rows than stay in the cache.
+  const shapes = [
+    [1, 8, 1],
+    [3, 24, 4],
+    [5, 576, 7],
+    [97, 40, 13],
+    [24, 1536, 12],
+    [4, 30, 10],
+    [0, 8, 3],
+  ];
+  test.each(shapes)('%d rows, %d inputs, %d outputs', (rows, inputs, outputs) => {
+    scope(() => {
+      const [x, weight, bias] = [randn([rows, inputs], 1), randn([outputs, inputs], 2), randn([outputs], 3)];
+      for (const own of [bias, undefined]) {
+        const found = linear(x.view(1, rows, inputs), weight, own);
+        expect(found.shape).toEqual([1, rows, outputs]);
+        if (rows === 0) continue;
+        expect(farthest(found, op('aten::linear', x, weight, own))).toBeLessThan(1e-6 * inputs);
+      }
+      // Not as it lies in memory: every second row of x, a transposed weight.
+      const other = linear(x.repeatInterleave(2, 0).asStrided([rows, inputs], [2 * inputs, 1]), weight);
+      if (rows > 0) expect(farthest(other, linear(x, weight))).toBeLessThan(1e-6 * inputs);
+      const turned = weight.transpose(0, 1).contiguous().transpose(0, 1);
+      if (rows > 0) expect(farthest(linear(x, turned), linear(x, weight))).toBeLessThan(1e-6 * inputs);
+    });
+  });
+
+  test('with gradients, in bf16, and of shapes that do not fit', () => {
+    scope(() => {
+      const [x, weight] = [leaf(randn([5, 16], 1)), leaf(randn([6, 16], 2))];
+      const g = randn([5, 6], 3);
+      const found = grad([linear(x, weight)], [x, weight], { gradients: [g] }) as Tensor[];
+      expect(farthest(found[0]!, g.matmul(weight))).toBeLessThan(1e-5);
+      expect(farthest(found[1]!, g.transpose(0, 1).matmul(x))).toBeLessThan(1e-5);
+      const narrow = linear(x.to('bfloat16'), weight.to('bfloat16'));
+      expect([narrow.dtype, narrow.shape]).toEqual(['bfloat16', [5, 6]]);
+      expect(() => noGrad(() => linear(x, randn([6, 8], 1)))).toThrow();
+    });
+  });
+
+  test('gives a row the same bits in any company, where the kernel does it', () => {
+    scope(() => {
+      const [x, weight] = [randn([52, 72], 1), randn([9, 72], 2)];
+      if (!call('promot::linear_takes', weight)) return;
+      expect(linear(x.narrow(0, 47, 2), weight).equal(linear(x, weight).narrow(0, 47, 2))).toBe(true);
+    });
+  });
+
+  test('gives the same bits with any number of threads', () => {
+    expectSameBits(() => [noGrad(() => linear(randn([50, 64], 1), randn([333, 64], 2)))]);
   });
 });
 
