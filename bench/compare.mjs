@@ -1,6 +1,7 @@
 // Runs promot and PyTorch + Transformers + PEFT in turn on the same work and prints times, memory and their ratios.
 //
 //   node bench/compare.mjs --python venv/bin/python [--steps 3] [--rounds 2] [--only 't5.* 2$']
+//   node bench/compare.mjs --python venv/bin/python --precision bf16 --batch 2 --only 'stage [12]$'   # in place of the defaults
 //   node bench/compare.mjs --python venv/bin/python --device cuda      # larger shapes; says so where there is no GPU
 //
 // On a GPU, `TFLOP/s` are those of the linear layers' products alone, and times end when the GPU has done its work.
@@ -23,6 +24,8 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '2' },
     only: { type: 'string', default: '' },
     device: { type: 'string', default: 'cpu' },
+    precision: { type: 'string' },
+    batch: { type: 'string' },
   },
 });
 const isGpu = values.device === 'cuda';
@@ -61,12 +64,14 @@ const onGpu = [
   train('llama-1b', 'bare', '--source', '1024', '--target', '1024'),
   train('llama-8b', 'lora', '--source', '1024', '--target', '1024'),
 ];
+/** What is set for all work in place of its defaults. */
+const own = ['precision', 'batch'].flatMap((name) => (values[name] ? [`--${name}`, values[name]] : []));
 const work = (isGpu ? onGpu : onCpu).filter((args) => new RegExp(values.only, 'u').test(args.join(' ')));
 
 function measure(command, script, args) {
   const { stdout, stderr, status } = spawnSync(
     command,
-    [here(script), ...args, '--steps', values.steps, '--device', values.device],
+    [here(script), ...args, ...own, '--steps', values.steps, '--device', values.device],
     {
       encoding: 'utf8',
     },

@@ -6,6 +6,7 @@
 #include "dropout.cc"
 #include "frozen-linear.cc"
 #include "gate.cc"
+#include "linear-in-float.cc"
 #include "linear.cc"
 #include "rms-norm.cc"
 #include "rotate.cc"

@@ -1,11 +1,17 @@
 // Functions of several tensors, as in torch and torch.nn.functional.
 import { ones, zeros } from './creation.js';
 import { scope } from './scope.js';
-import { call, type DType, isOnKernels, op, type Tensor } from './tensor.js';
+import { call, type DType, inFloat, isOnKernels, isSlowBf16, op, type Tensor } from './tensor.js';
 
 /** x [..., I] times the transpose of weight [O, I], plus bias [O]. Where it pays, by a kernel (native/linear.cc). */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  return op('promot::linear', x, weight, bias ?? null);
+  return op(isSlowBf16(x) ? 'promot::linear_in_float' : 'promot::linear', x, weight, bias ?? null);
+}
+
+/** Adds the product of a [I, K] and b [K, J] to sum [I, J]. */
+export function addProduct(sum: Tensor, a: Tensor, b: Tensor): void {
+  if (isSlowBf16(sum)) scope(() => sum.add_(a.matmul(b)));
+  else call('aten::addmm_', sum, a, b);
 }
 
 /** Rows of weight [V, E] at ids [...] -> [..., E]. */
@@ -54,6 +60,10 @@ export function scaledDotProductAttention(
   const { mask, causal = false, scale, dropout: { rate, seed } = { rate: 0, seed: 0 } } = options;
   const [b, h, t, d] = query.shape as [number, number, number, number];
   const s = key.size(2);
+  if (isSlowBf16(query)) {
+    const added = mask && mask.dtype !== 'bool' ? { mask: mask.float() } : {};
+    return inFloat(query, (q) => scaledDotProductAttention(q, key.float(), value.float(), { ...options, ...added }));
+  }
   if (rate > 0 && query.device !== 'cpu')
     return op('promot::attention', query, key, value, mask ?? null, rate, causal, scale ?? null, seed);
   // On a CPU the fused kernel multiplies head by head. In bf16 each of these products has a cost of its own: with the

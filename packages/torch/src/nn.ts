@@ -5,7 +5,7 @@ import { embedding, linear, rmsNorm } from './functional.js';
 import { native } from './native.js';
 import { trimMemory } from './runtime.js';
 import { keep, scope } from './scope.js';
-import { call, type DType, op, Tensor } from './tensor.js';
+import { call, type DType, isSlowBf16, op, Tensor } from './tensor.js';
 
 /**
  * The parameters of a model by their checkpoint names, in a fixed order. Layers hold the very same tensors, so a
@@ -77,7 +77,8 @@ export class Linear {
   ) {}
   /** See `withPackedWeights`. Returns how many numbers it laid out, and undefined where the layer stays as it is. */
   pack(gradient: boolean): number | undefined {
-    if (this.#packed || this.weight.device !== 'cpu' || !packs(this.weight.dtype)) return undefined;
+    if (this.#packed || this.weight.device !== 'cpu' || isSlowBf16(this.weight) || !packs(this.weight.dtype))
+      return undefined;
     // A kernel that reads the weight as it is, and is as fast: native/linear.cc.
     if (!gradient && call('promot::linear_takes', this.weight)) return undefined;
     const rows = gradient ? packedRows.training : packedRows.generation;

@@ -2,7 +2,7 @@
 // operators that have no method yet are reached with `call`.
 import { sayingMemory } from './errors.js';
 import { type Handle, native } from './native.js';
-import { adopt } from './scope.js';
+import { adopt, scope } from './scope.js';
 
 export type DType =
   | 'float32'
@@ -325,11 +325,11 @@ export class Tensor {
     return op('aten::maximum', this, other);
   }
   matmul(other: Tensor): Tensor {
-    return op('aten::matmul', this, other);
+    return isSlowBf16(this) ? inFloat(this, (x) => x.matmul(other.float())) : op('aten::matmul', this, other);
   }
   /** Batched product: [N, I, K] x [N, K, J] -> [N, I, J]. */
   bmm(other: Tensor): Tensor {
-    return op('aten::bmm', this, other);
+    return isSlowBf16(this) ? inFloat(this, (x) => x.bmm(other.float())) : op('aten::bmm', this, other);
   }
 
   // --- comparisons and logic ---
@@ -503,6 +503,23 @@ function wrap(result: unknown): unknown {
 
 function dims(dim: number | readonly number[]): readonly number[] {
   return typeof dim === 'number' ? [dim] : dim;
+}
+
+let multiplies: boolean | undefined;
+
+/**
+ * Whether x holds bfloat16 numbers that the processor does not multiply by itself. Their products are made of float32
+ * numbers and rounded once: libtorch's own take about ten times as long (docs/benchmarks.md).
+ */
+export function isSlowBf16(x: Tensor): boolean {
+  if (x.dtype !== 'bfloat16' || x.device !== 'cpu') return false;
+  multiplies ??= call('mkldnn::_is_mkldnn_bf16_supported') as boolean;
+  return !multiplies;
+}
+
+/** What `make` makes of x as float32, rounded to x's type. */
+export function inFloat(x: Tensor, make: (x: Tensor) => Tensor): Tensor {
+  return scope(() => make(x.float()).to(x.dtype));
 }
 
 /** Whether the addon's kernels for this type can take them. */

@@ -5,7 +5,19 @@
 // 671 MB in fp32) that costs far more than the passes themselves. Here each pass leaves only its ids, the gradients of
 // the rows that it read, and the inputs and the gradients of its logits; at the end of the step one product and one
 // addition of rows make the table's gradient.
-import { call, cat, type Embedding, keep, type Linear, linear, noGrad, scope, type Tensor, zeros } from '@promot/torch';
+import {
+  addProduct,
+  call,
+  cat,
+  type Embedding,
+  keep,
+  type Linear,
+  linear,
+  noGrad,
+  scope,
+  type Tensor,
+  zeros,
+} from '@promot/torch';
 import type { LanguageModel } from '../models/model.js';
 
 /**
@@ -130,7 +142,7 @@ export class TableGradient {
     scope(() =>
       noGrad(() => {
         const [x, y] = [0, 1].map((which) => cat(pairs.map((pair) => pair[which as 0 | 1]))) as [Tensor, Tensor];
-        if (this.#sum) call('aten::addmm_', this.#sum, y.transpose(0, 1), x);
+        if (this.#sum) addProduct(this.#sum, y.transpose(0, 1), x);
         else this.#sum = keep(y.transpose(0, 1).matmul(x));
       }),
     );

@@ -140,7 +140,11 @@ export function cpuFinding(cpu: CpuFeatures): Finding {
   const has = names.filter(([there]) => there).map(([, name]) => name);
   const value = [cpu.model, ...has].join(', ');
   if (cpu.avx512Bf16 || cpu.amxBf16 || cpu.armBf16) return { name: 'cpu', value };
-  return { name: 'cpu', value, advice: 'No bf16 units: fp32 is the quicker precision on this processor' };
+  return {
+    name: 'cpu',
+    value,
+    advice: 'No bf16 units: fp32 is the quicker precision on this processor, bf16 takes less memory',
+  };
 }
 
 /** Compares the threads that OpenMP will start with the processors there are. */
