@@ -7,7 +7,7 @@ import { native } from './native.js';
 interface Owned {
   dispose(): void;
   /** Lets the garbage collector free it where no scope does. */
-  guard(): void;
+  guard(hastens?: boolean): void;
 }
 
 interface Scope {
@@ -69,7 +69,8 @@ export function scope<T>(body: () => T): T {
 /** Takes a tensor out of all open scopes: it lives until `dispose`. For parameters and optimizer state. */
 export function keep<T extends Owned>(tensor: T): T {
   for (let scope = current.getStore(); scope; scope = scope.parent) scope.tensors.delete(tensor);
-  tensor.guard();
+  // To load a model would collect all garbage for each 64 MB of its weights.
+  tensor.guard(false);
   return tensor;
 }
 

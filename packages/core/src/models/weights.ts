@@ -59,7 +59,7 @@ export abstract class Weights {
     const known = this.#taken.get(name);
     if (known) return known;
     const stored = [name, ...others].find((one) => this.stores(one)) ?? name;
-    const tensor = keep(noGrad(() => scope(() => this.make(stored, shape, initial))));
+    const tensor = noGrad(() => scope(() => keep(this.make(stored, shape, initial))));
     this.#taken.set(name, tensor);
     return tensor;
   }
