@@ -1,6 +1,6 @@
 // Evaluations side by side: promot, and Transformers' generate as a careful user would call it (eval_peer.py), with the
-// same model, prompts and beams on the same machine. Prints examples per second, the ratio, how many outputs are the
-// same, and the operations of the linear layers' products of both, counted where they are called.
+// same model, prompts and beams on the same machine. Prints examples per second, the ratio, the ratio of processor time
+// (which says more where the machine does other work, too), how many outputs are the same, and the operations of the linear layers' products of both, counted where they are called.
 //
 //   node bench/eval.mjs --model smollm2-135m.gguf --data DATA --python venv/bin/python \
 //       [--tasks rte,cb,wic,snli,openbookqa,web_questions,multi30k_en_fr] [--shots 1] [--limit 32] [--beams 4] [--threads 2]
@@ -73,10 +73,16 @@ try {
   const products = countProducts(model);
   const ours = [];
   for (const { ids, newTokens } of work) {
-    const started = performance.now();
+    const [started, before] = [performance.now(), process.cpuUsage()];
     const results = await generate(model, ids, { beams, maxNewTokens: newTokens });
     const seconds = (performance.now() - started) / 1000;
-    ours.push({ seconds, products: products(), outputs: results.map((result) => result.ids) });
+    const { user, system } = process.cpuUsage(before);
+    ours.push({
+      seconds,
+      cpu: (user + system) / 1e6,
+      products: products(),
+      outputs: results.map((result) => result.ids),
+    });
   }
   writeFileSync(join(folder, 'work.json'), JSON.stringify({ kind: model.kind, beams, work }));
   const peer = fileURLToPath(new URL('eval_peer.py', import.meta.url));
@@ -87,10 +93,11 @@ try {
 
   console.log(`${values.model}, ${shots}-shot, ${beams} beams, fp32, ${values.threads} threads`);
   console.log(
-    '| task | examples | promot examples/s | peer examples/s | ratio | same outputs | promot GFLOP | peer GFLOP |\n|---|---|---|---|---|---|---|---|',
+    '| task | examples | promot examples/s | peer examples/s | ratio | cpu ratio | same outputs | promot GFLOP | peer GFLOP |\n|---|---|---|---|---|---|---|---|---|',
   );
-  const row = (name, n, a, b, same, ...operations) => {
-    const figures = [n, (n / a).toFixed(2), (n / b).toFixed(2), (b / a).toFixed(2), same];
+  const row = (name, n, seconds, cpu, same, ...operations) => {
+    const [a, b] = seconds;
+    const figures = [n, (n / a).toFixed(2), (n / b).toFixed(2), (b / a).toFixed(2), (cpu[1] / cpu[0]).toFixed(2), same];
     console.log(`| ${[name, ...figures, ...operations.map((count) => Math.round(count / 1e9))].join(' | ')} |`);
   };
   const sum = (numbers) => numbers.reduce((total, x) => total + x, 0);
@@ -98,10 +105,11 @@ try {
     sum(ours[i].outputs.map((output, j) => Number(String(output) === String(theirs[i].outputs[j])))),
   );
   work.forEach(({ task, ids }, i) => {
-    row(task, ids.length, ours[i].seconds, theirs[i].seconds, same[i], ours[i].products, theirs[i].products);
+    const both = (key) => [ours[i][key], theirs[i][key]];
+    row(task, ids.length, both('seconds'), both('cpu'), same[i], ...both('products'));
   });
   const all = (key) => [ours, theirs].map((runs) => sum(runs.map((run) => run[key])));
-  row('all', sum(work.map(({ ids }) => ids.length)), ...all('seconds'), sum(same), ...all('products'));
+  row('all', sum(work.map(({ ids }) => ids.length)), all('seconds'), all('cpu'), sum(same), ...all('products'));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }

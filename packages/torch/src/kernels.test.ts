@@ -107,7 +107,7 @@ test.runIf(process.platform === 'linux')('the kernels share their work among lib
 });
 
 describe('the product of a linear layer is aten::linear', () => {
-  // Rows, inputs and outputs that are and are not multiples of what is computed together; more rows than stay in the cache.
+  // Rows, inputs and outputs that are and are not multiples of what is computed together, and more rows than that.
   const shapes = [
     [1, 8, 1],
     [3, 24, 4],

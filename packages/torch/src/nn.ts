@@ -116,8 +116,8 @@ export class Linear {
  * Runs `body` with the layers' weights laid out once as the processor's products read them. The products then take less
  * time for some tens of rows (0.5 to 0.8 of it was seen on an EPYC), where each would lay the weights out anew. The
  * weights must not change meanwhile, and get no gradient. Nor does x, unless `gradient` asks for it: that takes a
- * second copy, laid out for it. Where libtorch cannot do it, nothing is laid out. A layer that is packed already stays
- * as it is.
+ * second copy, laid out for it. Where libtorch cannot do it, and where a kernel for weights as they are is as fast
+ * (native/linear.cc), nothing is laid out. A layer that is packed already stays as it is.
  *
  * The weights' own memory is given back, and made anew, with the same bits, when somebody reads them
  * (native/give-back.cc).

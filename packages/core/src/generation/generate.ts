@@ -105,7 +105,7 @@ export async function generate(
         numbers.map((number) => own[number]!.length),
         options.batchSize,
         (batch) =>
-          batch.length * rows * (before + own[numbers[batch[0]!]!]!.length + maxNewTokens) <= largestBatchTokens,
+          batch.length * (before + own[numbers[batch[0]!]!]!.length + rows * maxNewTokens) <= largestBatchTokens,
       );
       for (const batch of batches) {
         if (!division.takesNext()) continue;

@@ -211,8 +211,8 @@ export class Decoder implements LanguageModel {
       const cache = new Cache(starts, shared);
       const first = () =>
         scope(() => {
-          // Linear layers read the inputs side by side, without padding. In attention and in the cache each has a row, and
-          // a column for each of its places.
+          // Linear layers read the inputs side by side, without padding. In attention and in the cache each has a
+          // row, and a column for each of its places.
           const lengths = inputs.map((input) => rows + input.length);
           const longest = Math.max(...lengths);
           const ragged = lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
