@@ -52,8 +52,6 @@ export function takeMemory(tensors: Iterable<{ readonly shape: readonly number[]
   if (!isTuned || currentDevice() !== 'cpu') return;
   let bytes = 0;
   for (const { shape, dtype } of tensors) bytes += shape.reduce((a, b) => a * b, dtype === 'float32' ? 4 : 2);
-  // It is not given back before it is used.
-  lastTrim = performance.now();
   native.takeMemory(bytes);
 }
 

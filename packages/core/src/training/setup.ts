@@ -67,9 +67,8 @@ export async function setUp(
   };
   const { loaded: opened, config } = await openForTraining(request, method, data, before, onLocated);
   const { unread } = opened.model.blocks;
-  const isTrained = method.stages.some(({ trains, settings }) => {
-    return trains.includes('model') && config.stages[settings]!.loraRank === 0;
-  });
+  const { trains, settings } = method.stages[0]!;
+  const isTrained = trains.includes('model') && config.stages[settings]!.loraRank === 0;
   // Of the gradients; that of a table is made twice, by the ids and by the output layer.
   if (isTrained && !unread) takeMemory([...opened.model.parameters.values(), opened.model.embedding]);
   // The template that the conversations were read with goes with the model that learned them.

@@ -1,4 +1,6 @@
 // What becomes of a command that fails with a bar on the screen.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { GenerateOptions } from '@promot/core/generation';
@@ -29,4 +31,12 @@ test('an error ends the bar: the cursor is back', async () => {
   expect(stderr.text).toContain('generate [');
   expect(stderr.text).toContain('\u001b[?25h');
   expect(stderr.text).toContain('promot failed: it broke');
+});
+
+test('a reader who goes early leaves the exit code as it is, also while libtorch loads', async () => {
+  const program = fileURLToPath(new URL('../../bin/promot.js', import.meta.url));
+  const args = [program, 'train', '--no-such-flag'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  child.stderr.destroy();
+  expect(await once(child, 'exit')).toEqual([2, null]);
 });
