@@ -3,26 +3,9 @@ import { ones, zeros } from './creation.js';
 import { scope } from './scope.js';
 import { call, type DType, inFloat, isOnKernels, isSlowBf16, op, type Tensor } from './tensor.js';
 
-let asWithGradient = false;
-
-/** Computes linear layers as where there are gradients, with the same bits: for a pass that is repeated with its graph. */
-export function sameBitsAsWithGradient<T>(body: () => T): T {
-  const before = asWithGradient;
-  asWithGradient = true;
-  try {
-    return body();
-  } finally {
-    asWithGradient = before;
-  }
-}
-
-/**
- * x [..., I] times the transpose of weight [O, I], plus bias [O]. Without gradients by a kernel, where it pays
- * (native/linear.cc): it sums in another order.
- */
+/** x [..., I] times the transpose of weight [O, I], plus bias [O]. Where it pays, by a kernel (native/linear.cc). */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  if (isSlowBf16(x)) return op('promot::linear_in_float', x, weight, bias ?? null);
-  return op(asWithGradient ? 'aten::linear' : 'promot::linear', x, weight, bias ?? null);
+  return op(isSlowBf16(x) ? 'promot::linear_in_float' : 'promot::linear', x, weight, bias ?? null);
 }
 
 /** Adds the product of a [I, K] and b [K, J] to sum [I, J]. */

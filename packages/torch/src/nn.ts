@@ -79,8 +79,8 @@ export class Linear {
   pack(gradient: boolean): number | undefined {
     if (this.#packed || this.weight.device !== 'cpu' || isSlowBf16(this.weight) || !packs(this.weight.dtype))
       return undefined;
-    // A kernel that reads the weight as it is, and is as fast: native/linear.cc.
-    if (!gradient && call('promot::linear_takes', this.weight)) return undefined;
+    // A kernel that reads the weight as it is, and is as fast or faster: native/linear.cc.
+    if (call('promot::linear_takes', this.weight)) return undefined;
     const rows = gradient ? packedRows.training : packedRows.generation;
     // Where nobody has read the weight since the last time, its packed copy is still there.
     const there = this.#layout === rows ? native.standIn(this.weight.handle) : null;

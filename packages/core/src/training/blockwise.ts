@@ -4,7 +4,7 @@
 //
 // What lies between blocks (norms, sums, a prompt put in front) has an ordinary graph. It ends at the outputs of the
 // blocks before, which are leaves, and its gradient is taken when the first block that reads it is done.
-import { backward, keep, noGrad, sameBitsAsWithGradient, scope, type Tensor } from '@promot/torch';
+import { backward, keep, noGrad, scope, type Tensor } from '@promot/torch';
 import { type Block, type BlockExecutor, mapTensors, parametersOf, tensorsIn } from '../models/blocks.js';
 import type { Dropout } from '../models/dropout.js';
 import type { LanguageModel } from '../models/model.js';
@@ -93,8 +93,7 @@ export class BlockwisePass implements BlockExecutor {
     const before = blocks.executor;
     blocks.executor = this;
     try {
-      // A block runs without its graph here, and later once more with it.
-      return sameBitsAsWithGradient(work);
+      return work();
     } finally {
       blocks.executor = before;
     }
