@@ -1,5 +1,5 @@
-// Products without gradients of one thread, GFLOP/s: a weight laid out for oneDNN, and the kernel that reads it as it lies
-// in memory (native/linear.cc), in shapes of SmolLM2-135M. Processor time, medians of three interleaved rounds.
+// Products of linear layers of one thread, GFLOP/s: libtorch's own (MKL), oneDNN with a weight laid out for it, and the kernel
+// that reads the weight as it lies in memory (native/linear.cc), in shapes of SmolLM2-135M. Processor time, medians of three interleaved rounds.
 // Then milliseconds of attention of a new place: the kernel, and libtorch's operators.
 //
 //   OMP_NUM_THREADS=1 node bench/decode-kernels.mjs [ROWS,...]
@@ -43,10 +43,11 @@ function rate(x, weights, product, operations) {
 }
 
 const kinds = [
+  (x, { weight }) => call('aten::linear', x, weight, null),
   (x, { packed }) => op('mkldnn::_linear_pointwise', x, packed, undefined, 'none', [], ''),
   (x, { weight }) => call('promot::linear', x, weight, null),
 ];
-console.log(`| inputs x outputs | ${rows.map((n) => `${n} rows: packed, own`).join(' | ')} |`);
+console.log(`| inputs x outputs | ${rows.map((n) => `${n} rows: MKL, packed, own`).join(' | ')} |`);
 console.log(`|---|${rows.map(() => '---|').join('')}`);
 for (const [inputs, outputs] of shapes) {
   // More than a cache holds.
