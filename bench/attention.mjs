@@ -34,7 +34,7 @@ function milliseconds(attend, [b, h, t, s, d], withGradient) {
   });
 }
 
-console.log('| batch x heads, places, width | fused, forward | plain | fused, forward and backward | plain |');
+console.log('| batch x heads, places, width | fused, forward | promot | fused, forward and backward | promot |');
 console.log('|---|---|---|---|---|');
 for (const [b, h, t, s, d] of shapes) {
   const cells = [false, true].flatMap((gradient) =>
