@@ -68,8 +68,8 @@ export function scaledDotProductAttention(
     return op('promot::attention', query, key, value, mask ?? null, rate, causal, scale ?? null, seed);
   // On a CPU the fused kernel multiplies head by head. In bf16 each of these products has a cost of its own: with the
   // gradient it takes 2 to 9 times as long (bench/attention.mjs).
-  const slow = query.dtype === 'bfloat16' && query.device === 'cpu' && t * s <= mostPlainScores;
-  if (rate === 0 && !slow)
+  const fusedIsSlow = query.dtype === 'bfloat16' && query.device === 'cpu' && t * s <= mostPlainScores;
+  if (rate === 0 && !fusedIsSlow)
     return op('aten::scaled_dot_product_attention', query, key, value, mask ?? null, 0, causal, scale ?? null, false);
   return scope(() => {
     const allowed = causal ? tril(ones([t, s], 'bool')) : mask?.dtype === 'bool' ? mask : undefined;

@@ -17,7 +17,7 @@ export { currentDevice, withDevice } from './device.js';
 export * as distributed from './distributed/index.js';
 export { isOutOfMemory } from './errors.js';
 export * from './functional.js';
-export { Embedding, Linear, type LowRank, type Parameters, RMSNorm, withPackedWeights } from './nn.js';
+export { Embedding, Linear, type LowRank, type Parameters, packsWeights, RMSNorm, withPackedWeights } from './nn.js';
 export { Adafactor, type AdafactorOptions, type Pieces } from './optim/adafactor.js';
 export { AdamW, type AdamWOptions } from './optim/adamw.js';
 export { clipScale, gradientNorm, Optimizer } from './optim/optimizer.js';

@@ -56,6 +56,17 @@ function packs(dtype: DType): boolean {
   return can;
 }
 
+/** Whether the kernel of native/linear.cc takes a weight: it needs no packing, and is as fast or faster. */
+const isReadAsItIs = (weight: Tensor) => call('promot::linear_takes', weight) as boolean;
+
+/** Whether `withPackedWeights` lays out weights of a type on this processor. */
+export function packsWeights(dtype: DType): boolean {
+  return scope(() => {
+    const weight = ones([8, 8], dtype);
+    return !isSlowBf16(weight) && !isReadAsItIs(weight) && packs(dtype);
+  });
+}
+
 /** x [..., I] -> [..., O]. */
 export class Linear {
   /** What is added to the layer's own product, in this order. */
@@ -77,10 +88,9 @@ export class Linear {
   ) {}
   /** See `withPackedWeights`. Returns how many numbers it laid out, and undefined where the layer stays as it is. */
   pack(gradient: boolean): number | undefined {
-    if (this.#packed || this.weight.device !== 'cpu' || isSlowBf16(this.weight) || !packs(this.weight.dtype))
-      return undefined;
-    // A kernel that reads the weight as it is, and is as fast or faster: native/linear.cc.
-    if (call('promot::linear_takes', this.weight)) return undefined;
+    const { weight } = this;
+    if (this.#packed || weight.device !== 'cpu') return undefined;
+    if (isSlowBf16(weight) || isReadAsItIs(weight) || !packs(weight.dtype)) return undefined;
     const rows = gradient ? packedRows.training : packedRows.generation;
     // Where nobody has read the weight since the last time, its packed copy is still there.
     const there = this.#layout === rows ? native.standIn(this.weight.handle) : null;

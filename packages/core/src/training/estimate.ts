@@ -1,7 +1,7 @@
 // What a stage of training takes, roughly: memory from sizes and lengths, time from operations and the speed of
 // products. Shapes: B examples of a pass, S source length with the prompt, T target length, E width, F inner width, H
 // heads, V rows.
-import { noGrad, scope, type Tensor, uniform } from '@promot/torch';
+import { noGrad, packsWeights, scope, type Tensor, uniform } from '@promot/torch';
 import type { Stage, TrainingConfig } from '../methods/index.js';
 import type { LanguageModel } from '../models/model.js';
 import { mostPacked } from './loop.js';
@@ -154,9 +154,10 @@ export function estimateStage({ name, settings: stage, trains }: Stage, input: E
   const seconds = (settings.steps * config.batchSize * passes * perExample) / (operationsPerSecond * efficiency);
 
   const bytes = config.precision === 'bf16' ? 2 : 4;
-  // Frozen layers are laid out twice for the processor's products, and not held as they are.
+  // Frozen layers may be laid out twice for the processor's products, and are then not held as they are.
   const linear = (sizes.source + sizes.target) * bytes;
-  const packed = trainsModel || linear > mostPacked ? 0 : linear;
+  const isPacked = !trainsModel && linear <= mostPacked && packsWeights(bytes === 2 ? 'bfloat16' : 'float32');
+  const packed = isPacked ? linear : 0;
   const weights = sizes.all * bytes + packed + promptRows * sizes.width * 4;
   const gradients = trainedParameters * (trainsModel ? bytes : 4);
   const moments = { adamw: 2, sgd: 0, adafactor: trainsModel ? 0.01 : 1 }[settings.optimizer];

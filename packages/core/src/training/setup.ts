@@ -1,5 +1,5 @@
 // Everything that a run needs, loaded and checked before anything is written; the dry run looks at the same.
-import { allFinite, deriveSeed, distributed, noGrad, scope, type Tensor, takeMemory } from '@promot/torch';
+import { allFinite, deriveSeed, distributed, noGrad, scope, type Tensor, takeMemory, withDevice } from '@promot/torch';
 import { attachLora, type Lora } from '../adapters/lora.js';
 import { initPrompt } from '../adapters/soft-prompt.js';
 import { UserError } from '../base/errors.js';
@@ -70,7 +70,8 @@ export async function setUp(
   const { trains, settings } = method.stages[0]!;
   const isTrained = trains.includes('model') && config.stages[settings]!.loraRank === 0;
   // Of the gradients; that of a table is made twice, by the ids and by the output layer.
-  if (isTrained && !unread) takeMemory([...opened.model.parameters.values(), opened.model.embedding]);
+  const gradients = [...opened.model.parameters.values(), opened.model.embedding];
+  if (isTrained && !unread) withDevice(opened.model.embedding.device, () => takeMemory(gradients));
   // The template that the conversations were read with goes with the model that learned them.
   const template = (await tasks[0]!.load('train'))[0]?.conversation?.template;
   const own = template === undefined ? opened : { ...opened, kept: withChatTemplate(opened.kept, template) };

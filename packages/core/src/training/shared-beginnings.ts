@@ -14,7 +14,7 @@ const beginningsSeed = 2 ** 31;
 
 /**
  * Tokens alone are shared where so many places less are read in a step. A reading of its own goes once more through
- * all weights and their gradients, which takes about as long as reading so many places (docs/benchmarks.md).
+ * all weights and their gradients, which takes about as long as reading 40 or 50 places (docs/benchmarks.md).
  */
 const leastSaved = 64;
 
@@ -53,6 +53,8 @@ export class SharedBeginnings {
       table,
     }: { rate: number; seed: number; recompute?: boolean; hooks?: BlockHooks; table?: TableGradient | undefined },
   ) {
+    // An encoder's places see what comes after them.
+    if (!model.readPrefix) return;
     const prompts = [...new Set(passes.map(({ prompt }) => prompt))];
     try {
       prompts.forEach((prompt, i) => {
@@ -65,7 +67,7 @@ export class SharedBeginnings {
           if (this.#last?.pass === pass && last) this.#ready?.(block);
         };
         const pass = new BlockwisePass(model, masks, { recompute, hooks: hooks ?? { done } });
-        const work = () => pass.forward(() => model.readPrefix?.(ids, prompt, masks));
+        const work = () => pass.forward(() => model.readPrefix!(ids, prompt, masks));
         const { result: read, collect } = table ? table.watch(work) : { result: work(), collect: () => {} };
         if (read) this.#shared.set(prompt, { skip, read, pass, collect, ...read.detach() });
       });
