@@ -80,7 +80,7 @@ VECTORIZED void gateBackward(const float* g, const float* x, const float* up, fl
 /** Calls `of` with parts of [0, n) that are the same for any number of threads. */
 template <class F>
 void inChunks(int64_t n, F of) {
-  parallelFor((n + kChunk - 1) / kChunk, 16, [&](int64_t begin, int64_t end) {
+  parallelFor((n + kChunk - 1) / kChunk, 4, [&](int64_t begin, int64_t end) {
     for (int64_t chunk = begin; chunk < end; ++chunk) of(chunk * kChunk, std::min(kChunk, n - chunk * kChunk));
   });
 }

@@ -12,6 +12,8 @@
 
 namespace {
 
+constexpr int64_t kNumbersOfThread = 1 << 15;  // fewer take less time than to wake a thread
+
 VECTORIZED void rotateHalves(const float* __restrict x, const float* __restrict cos, const float* __restrict sin, float* __restrict y, int64_t half,
                              float sign) {
   for (int64_t j = 0; j < half; ++j) {
@@ -39,7 +41,7 @@ at::Tensor rotateAll(const at::Tensor& given, const at::Tensor& cos, const at::T
   auto from = x.const_data_ptr<float>(), c = cos.const_data_ptr<float>(), s = sin.const_data_ptr<float>();
   auto to = y.mutable_data_ptr<float>();
   auto rotate = pairs ? rotatePairs : rotateHalves;
-  parallelFor(x.size(0) * places, 16, [&](int64_t begin, int64_t end) {
+  parallelFor(x.size(0) * places, std::max<int64_t>(1, kNumbersOfThread / std::max<int64_t>(1, heads * x.size(3))), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t row = i / places, place = i % places, turn = row * turns + place * width;
       for (int64_t head = 0; head < heads; ++head) {

@@ -1,6 +1,17 @@
 import { expect, test } from 'vitest';
 import { expectSameBits } from '../test/threads.js';
-import { attendFromOne, grad, noGrad, op, plainAttendFromOne, randn, scope, type Tensor } from './index.js';
+import {
+  attendFromOne,
+  cat,
+  grad,
+  noGrad,
+  op,
+  plainAttendFromOne,
+  randn,
+  scope,
+  type Tensor,
+  tensor,
+} from './index.js';
 
 /** A query, parts of so many rows and places, and a bias. */
 function made(rows: number, heads: number, groups: number, width: number, parts: readonly (readonly number[])[]) {
@@ -106,7 +117,50 @@ test('attention from one place with a gradient, a cap or other numbers goes by t
       const narrow = attendFromOne(query.to('bfloat16'), small, bias.to('bfloat16'), { scale: 0.5 });
       expect(farthest(narrow.float(), attendFromOne(query, parts, bias, { scale: 0.5 }))).toBeLessThan(0.05);
       const [[keys, values]] = parts as [(typeof parts)[0]];
-      expect(() => op('promot::attend_from_one', query, [keys], [values], bias, 1)).toThrow('all places');
+      expect(() => op('promot::attend_from_one', query, [keys], [values], undefined, bias, 1)).toThrow('all places');
     });
+  });
+});
+
+test('attention from one place: keys in slots, which rows share and reach in their own order', () => {
+  scope(() => {
+    const input = [randn([2, 2, 7, 16], 1), randn([2, 2, 7, 16], 2)] as const;
+    const [keys, values] = [randn([9, 2, 1, 16], 3), randn([9, 2, 1, 16], 4)];
+    const table = [
+      [0, 4, 8],
+      [0, 4, 7],
+      [2, 2, 5],
+      [3, 6, 1],
+    ];
+    const slots = tensor(BigInt64Array.from(table.flat(), BigInt), { shape: [4, 3] });
+    // The same keys, laid out for each row.
+    const own = [keys, values].map((t) =>
+      cat(
+        table.map((row) =>
+          cat(
+            row.map((slot) => t.narrow(0, slot, 1)),
+            2,
+          ),
+        ),
+        0,
+      ),
+    ) as [Tensor, Tensor];
+    const query = randn([4, 6, 1, 16], 5);
+    // A bias of each head, of each input, and of both.
+    for (const bias of [randn([1, 6, 1, 10], 6), randn([2, 1, 1, 10], 7), randn([2, 6, 1, 10], 8)]) {
+      const options = { scale: 0.4 };
+      const found = attendFromOne(query, [input, [keys, values, slots]], bias, options);
+      const wanted = attendFromOne(query, [input, own], bias, options);
+      expect(found.equal(wanted)).toBe(true);
+      expect(farthest(found, plainAttendFromOne(query, [input, [keys, values, slots]], bias, options))).toBeLessThan(
+        3e-6,
+      );
+      expect(farthest(found, plainAttendFromOne(query, [input, own], bias, options))).toBeLessThan(3e-6);
+    }
+    expect(() =>
+      attendFromOne(query, [[keys.narrow(0, 0, 8), values.narrow(0, 0, 8), slots]], randn([1, 1, 1, 3], 9), {
+        scale: 1,
+      }),
+    ).toThrow('there is no slot 8');
   });
 });

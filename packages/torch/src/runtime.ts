@@ -28,8 +28,9 @@ export function trimMemory(seconds = 5): void {
 /**
  * Settings of the whole process that training and generation gain by. A program calls it at its start, before the first
  * tensor; the library leaves a process as it is.
- * - OpenMP's threads sleep while they wait (`OMP_WAIT_POLICY=passive`, unless the variable is set). They spin
- *   otherwise, which makes a step up to ten times slower on a machine that has anything else to do.
+ * - OpenMP's threads sleep after some microseconds of waiting (`OMP_WAIT_POLICY=passive`, `GOMP_SPINCOUNT=500`, unless
+ *   the policy is set). They spin on otherwise, which makes a step up to ten times slower on a machine that has
+ *   anything else to do.
  * - Freed memory stays with the process, to be used again (glibc). `trimMemory` gives back what is too much.
  *
  * @example

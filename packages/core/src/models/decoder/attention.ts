@@ -172,7 +172,8 @@ export class Attention {
 
   /** [B, L, heads * D] -> [B, heads, L, D] */
   #split(x: Tensor, heads: number): Tensor {
-    return x.reshape(x.size(0), x.size(1), heads, -1).transpose(1, 2);
+    const [rows, places] = x.shape as [number, number];
+    return places === 1 ? x.reshape(rows, heads, 1, -1) : x.reshape(rows, places, heads, -1).transpose(1, 2);
   }
 
   /** Query [B, H, L, D], keys and values [B, G, S, D] -> [B, H, L, D]. */

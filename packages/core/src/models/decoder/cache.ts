@@ -1,7 +1,8 @@
 // Keys and values that a decoder's attention looks at beside the tokens that are being read: a prefix that many inputs
 // share, and what decoding has read and fed so far.
 // Shapes: B inputs, K rows (beams) of each, G key/value heads, D head width.
-import { cat, keep, scope, stack, type Tensor, tensor, zeros } from '@promot/torch';
+import { cat, type KeyPart, keep, scope, stack, type Tensor, tensor, zeros } from '@promot/torch';
+import { FedTokens } from '../fed-tokens.js';
 import { never } from '../mask.js';
 import type { Prefix } from '../model.js';
 import { idTensor } from '../padding.js';
@@ -14,7 +15,7 @@ export interface Context {
    * Hears of keys and values of the tokens being read [B, G, L, D]; gives all there are so far, in order, the prefix
    * left out.
    */
-  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[];
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeyPart[];
   readonly prefix?: InFront | undefined;
 }
 
@@ -80,12 +81,10 @@ interface Columns {
  */
 export class Cache implements Context {
   readonly #inputs: KeysAndValues[] = [];
-  readonly #fed: KeysAndValues[] = [];
+  readonly #fed = new FedTokens();
   /** The places at first: one for every input. */
   #start: readonly number[];
   #columns: Columns | undefined;
-  /** Tokens fed since then. */
-  #grown = 0;
 
   constructor(
     /** The place of each row's next token. */
@@ -108,7 +107,7 @@ export class Cache implements Context {
     const { places } = this;
     const rows = places.length;
     this.places = places.map((place) => place + 1);
-    this.#grown++;
+    this.#fed.grow(rows);
     const own = tensor(Float32Array.from(places), { shape: [rows, 1, 1, 1] });
     const { bias, places: columns } = this.#replace((t, of) =>
       cat([t, of === 'bias' ? zeros(own.shape, t.dtype) : own], 3),
@@ -123,65 +122,52 @@ export class Cache implements Context {
     };
   }
 
-  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeyPart[] {
     const input = this.#inputs[layer];
-    if (!input) {
-      this.#inputs[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
-      return [[keys, values]];
-    }
-    const before = this.#fed[layer];
-    const joined: KeysAndValues = before
-      ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
-      : [keys.contiguous(), values.contiguous()];
-    for (const t of before ?? []) t.dispose();
-    this.#fed[layer] = [keep(joined[0]), keep(joined[1])];
-    return [input, joined];
+    if (input) return [input, this.#fed.append(layer, keys, values)];
+    this.#inputs[layer] = [keep(keys.contiguous()), keep(values.contiguous())];
+    return [[keys, values]];
   }
 
   reorder(rows: readonly number[], inputs: readonly number[]): void {
-    const pick = (t: Tensor, index: Tensor) => {
-      const picked = keep(t.indexSelect(0, index));
-      t.dispose();
-      return picked;
-    };
-    const pickAll = (layers: KeysAndValues[], index: Tensor) => {
-      layers.forEach(([keys, values], i) => {
-        layers[i] = [pick(keys, index), pick(values, index)];
-      });
-    };
+    this.#fed.reorder(rows);
     const rowIndex = idTensor(rows);
-    pickAll(this.#fed, rowIndex);
     this.#replace((t) => t.indexSelect(0, rowIndex));
     this.places = rows.map((row) => this.places[row]!);
-    if (inputs.length < (this.#inputs[0]?.[0].size(0) ?? 0)) pickAll(this.#inputs, idTensor(inputs));
+    if (inputs.length >= (this.#inputs[0]?.[0].size(0) ?? 0)) return;
+    const index = idTensor(inputs);
+    this.#inputs.forEach((pair, i) => {
+      this.#inputs[i] = pair.map((t) => keep(t.indexSelect(0, index))) as KeysAndValues;
+      for (const t of pair) t.dispose();
+    });
   }
 
   /** From now on, what was read so far is the inputs': `rewind` goes back to here. One row for each input. */
   settle(): void {
     this.#start = this.places;
-    this.#grown = 0;
+    this.#fed.clear();
   }
 
   /** Forgets the tokens fed since the inputs were read. */
   rewind(): void {
     const inputs = this.#start.length;
     const fork = this.places.length / inputs;
-    for (const t of this.#fed.splice(0).flat()) t.dispose();
     const firsts = idTensor(Array.from({ length: inputs }, (_, i) => i * fork));
     this.#replace((t) =>
       t
         .indexSelect(0, firsts)
-        .narrow(3, 0, t.size(3) - this.#grown)
+        .narrow(3, 0, t.size(3) - this.#fed.length)
         .clone(),
     );
     this.places = this.#start;
-    this.#grown = 0;
+    this.#fed.clear();
   }
 
   dispose(): void {
     this.#columns?.bias.dispose();
     this.#columns?.places?.dispose();
-    for (const t of [...this.#inputs.flat(), ...this.#fed.flat()]) t.dispose();
+    for (const t of this.#inputs.flat()) t.dispose();
+    this.#fed.clear();
   }
 
   #replace(change: (t: Tensor, of: keyof Columns) => Tensor): Columns {

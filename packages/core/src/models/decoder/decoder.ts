@@ -7,6 +7,7 @@ import {
   type Embedding,
   hasPackedAttention,
   inModule,
+  type KeyPart,
   keep,
   type Linear,
   ones,
@@ -334,7 +335,7 @@ class LayerContext implements Context {
     this.prefix = prefix && { layers, length: whole.prefix!.length };
   }
 
-  append(layer: number, keys: Tensor, values: Tensor): readonly KeysAndValues[] {
+  append(layer: number, keys: Tensor, values: Tensor): readonly KeyPart[] {
     if (!(this.whole instanceof ReadPrefix)) return this.whole.append(layer, keys, values);
     this.#read = [keep(keys.contiguous()), keep(values.contiguous())];
     return [[keys, values]];

@@ -4,11 +4,13 @@
 import {
   type Activation,
   arange,
+  attendFromOne,
   cat,
   type Embedding,
   embedding,
   gated,
   inModule,
+  type KeyPart,
   keep,
   type Linear,
   ones,
@@ -22,6 +24,7 @@ import {
 import { z } from 'zod';
 import { Blocks } from '../blocks.js';
 import { type Dropout, maybe } from '../dropout.js';
+import { FedTokens } from '../fed-tokens.js';
 import type { LinearPlace } from '../linear-place.js';
 import { attentionBias, never } from '../mask.js';
 import type { Decoding, ForwardOptions, Ids, LanguageModel, ModelShape, TokenizedExample } from '../model.js';
@@ -270,12 +273,13 @@ class Stack {
   /** One token further: hidden [B * K, 1, E] -> [B * K, 1, E]. */
   step(hidden: Tensor, cache: Cache): Tensor {
     return scope(() => {
-      const bias = this.#positions.bias(1, cache.length + 1, cache.length);
+      const before = cache.fed.length;
+      cache.fed.grow(hidden.size(0));
+      const bias = this.#positions.bias(1, before + 1, before);
       let x = hidden;
       this.#layers.forEach((layer, i) => {
         x = this.blocks.run(layer, { x, bias }, (own) => layer.step(own.x, own.bias, cache, i));
       });
-      cache.length++;
       return this.#norm.forward(x);
     });
   }
@@ -290,10 +294,7 @@ type KeysAndValues = [keys: Tensor, values: Tensor];
 
 /** Keys and values of a decoder: of the encoder's states once per input, of the tokens so far once per row. */
 class Cache {
-  /** Tokens read so far. */
-  length = 0;
-  /** Per block, [B * K, H, length, D]. */
-  readonly self: KeysAndValues[] = [];
+  readonly fed = new FedTokens();
   constructor(
     /** [B, 1, 1, S] */
     public crossBias: Tensor,
@@ -301,57 +302,34 @@ class Cache {
     readonly cross: KeysAndValues[],
   ) {}
 
-  /** Appends one token's keys and values [B * K, H, 1, D] and gives all so far. */
-  append(block: number, keys: Tensor, values: Tensor): KeysAndValues {
-    const before = this.self[block];
-    const joined: KeysAndValues = before
-      ? [cat([before[0], keys], 2), cat([before[1], values], 2)]
-      : [keys.contiguous(), values.contiguous()];
-    for (const tensor of before ?? []) tensor.dispose();
-    this.self[block] = [keep(joined[0]), keep(joined[1])];
-    return joined;
-  }
-
   reorder(rows: readonly number[], inputs: readonly number[]): void {
-    const pick = (pair: KeysAndValues, index: Tensor): KeysAndValues => {
-      const picked = pair.map((tensor) => keep(tensor.indexSelect(0, index))) as KeysAndValues;
-      for (const tensor of pair) tensor.dispose();
+    this.fed.reorder(rows);
+    if (inputs.length === this.crossBias.size(0)) return;
+    const index = idTensor(inputs);
+    const pick = (tensor: Tensor) => {
+      const picked = keep(tensor.indexSelect(0, index));
+      tensor.dispose();
       return picked;
     };
-    const rowIndex = idTensor(rows);
-    this.self.forEach((pair, i) => {
-      this.self[i] = pick(pair, rowIndex);
-    });
-    if (inputs.length === this.crossBias.size(0)) return;
-    const inputIndex = idTensor(inputs);
     this.cross.forEach((pair, i) => {
-      this.cross[i] = pick(pair, inputIndex);
+      this.cross[i] = pair.map(pick) as KeysAndValues;
     });
-    const bias = keep(this.crossBias.indexSelect(0, inputIndex));
-    this.crossBias.dispose();
-    this.crossBias = bias;
+    this.crossBias = pick(this.crossBias);
   }
 
   /** Back to the start token alone. */
   rewind(): void {
     const inputs = this.crossBias.size(0);
-    this.self.forEach((pair, i) => {
-      const first = pair.map((tensor) => {
-        const [rows, heads, , width] = tensor.shape as [number, number, number, number];
-        const start = tensor
-          .view(inputs, rows / inputs, heads, -1, width)
-          .select(1, 0)
-          .narrow(2, 0, 1);
-        return keep(start.clone());
-      });
-      for (const tensor of pair) tensor.dispose();
-      this.self[i] = first as KeysAndValues;
-    });
-    this.length = 1;
+    const fork = this.fed.rows / inputs;
+    this.fed.rewind(
+      Array.from({ length: inputs }, (_, i) => i * fork),
+      1,
+    );
   }
 
   dispose(): void {
-    for (const tensor of [this.crossBias, ...this.cross.flat(), ...this.self.flat()]) tensor.dispose();
+    for (const tensor of [this.crossBias, ...this.cross.flat()]) tensor.dispose();
+    this.fed.clear();
   }
 }
 
@@ -421,13 +399,10 @@ class Block {
   step(x: Tensor, selfBias: Tensor, cache: Cache, index: number): Tensor {
     return scope(() => {
       const normed = this.#selfNorm.forward(x);
-      const [keys, values] = cache.append(index, ...this.#self.keysAndValues(normed));
-      let y = x.add(this.#self.attend(normed, keys, values, selfBias));
-      // The encoder's keys are held once per input: its K rows stand side by side as if they were K target places.
-      const [crossKeys, crossValues] = cache.cross[index]!;
-      const inputs = crossKeys.size(0);
-      const query = this.#cross!.norm.forward(y).reshape(inputs, -1, y.size(2));
-      y = y.add(this.#cross!.attention.attend(query, crossKeys, crossValues, cache.crossBias).reshape(...y.shape));
+      const keys = cache.fed.append(index, ...this.#self.keysAndValues(normed));
+      let y = x.add(this.#self.attendFromOne(normed, keys, selfBias));
+      const cross = this.#cross!;
+      y = y.add(cross.attention.attendFromOne(cross.norm.forward(y), cache.cross[index]!, cache.crossBias));
       return y.add(this.#feedForward.forward(this.#feedForwardNorm.forward(y), undefined));
     });
   }
@@ -477,9 +452,15 @@ class Attention {
     });
   }
 
+  /** x [B, 1, E] looks at keys, `bias` [R, H or 1, 1, S] is added to the scores: see `attendFromOne` of @promot/torch. */
+  attendFromOne(x: Tensor, keys: KeyPart, bias: Tensor): Tensor {
+    return scope(() => this.#o.forward(attendFromOne(this.#split(this.#q.forward(x)), [keys], bias, { scale: 1 })));
+  }
+
   /** [B, S, H * D] -> [B, H, S, D] */
   #split(x: Tensor): Tensor {
-    return x.view(x.size(0), x.size(1), this.#heads, -1).transpose(1, 2);
+    const [rows, places] = x.shape as [number, number];
+    return places === 1 ? x.view(rows, this.#heads, 1, -1) : x.view(rows, places, this.#heads, -1).transpose(1, 2);
   }
 }
 
