@@ -12,25 +12,14 @@
 #include "parallel.h"
 #include "vectorized.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <immintrin.h>
-#endif
-
 namespace {
 
 constexpr int64_t kRowsOfThread = 16;  // with fewer, MKL shares a gradient's product in its own way
 
-#if defined(__x86_64__) && defined(__GNUC__)
-
-#define WITH_FMA __attribute__((target("avx2,fma"), optimize("O3")))
+#ifdef HAS_FMA_KERNELS
 
 constexpr int64_t kOutputs = 4;  // that are computed together
 constexpr int64_t kRowsAtOnce = 48;  // that stay in the cache
-
-bool hasLinear() {
-  static const bool has = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !__builtin_cpu_supports("avx512f");
-  return has;
-}
 
 WITH_FMA __attribute__((always_inline)) inline float sumOfEight(__m256 x) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -96,8 +85,6 @@ at::Tensor ownProduct(const at::Tensor& given, const at::Tensor& weight, const s
 
 #else
 
-bool hasLinear() { return false; }
-
 at::Tensor ownProduct(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) { return at::linear(x, weight, bias); }
 
 #endif
@@ -137,7 +124,7 @@ bool isFloat(const at::Tensor& t) { return t.device().is_cpu() && t.layout() == 
 
 /** Whether the kernel takes such a weight. */
 bool takes(const at::Tensor& weight) {
-  return hasLinear() && isFloat(weight) && weight.dim() == 2 && weight.is_contiguous() && weight.numel() > 0 && weight.size(1) % kLanes == 0;
+  return isForFmaKernels() && isFloat(weight) && weight.dim() == 2 && weight.is_contiguous() && weight.numel() > 0 && weight.size(1) % kLanes == 0;
 }
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {

@@ -8,6 +8,7 @@
 #include "gate.cc"
 #include "linear-in-float.cc"
 #include "linear.cc"
+#include "packed-attention.cc"
 #include "rms-norm.cc"
 #include "rotate.cc"
 #include "unpack-bits.cc"

@@ -5,6 +5,20 @@
 
 #include <cstdint>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define HAS_FMA_KERNELS
+#define WITH_FMA __attribute__((target("avx2,fma"), optimize("O3")))
+
+/** Whether kernels written for AVX2 and FMA are to be used. With AVX-512 the libraries' own have wider registers. */
+inline bool isForFmaKernels() {
+  static const bool is = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && !__builtin_cpu_supports("avx512f");
+  return is;
+}
+#else
+inline bool isForFmaKernels() { return false; }
+#endif
+
 // Chosen by what a processor can do. The name of one ("arch=haswell") would be asked for its maker and model, too: no
 // other processor would run that clone.
 #if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 12

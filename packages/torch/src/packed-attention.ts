@@ -1,11 +1,12 @@
-// Attention of sequences that lie one after the other, without padding and without a mask: libtorch's flash kernel over
-// the places where they begin (cu_seqlens). Some GPUs have it, for 16-bit numbers.
+// Attention of sequences that lie one after the other, without padding and without a mask. On a CPU in float32 it is a
+// kernel of our own (native/packed-attention.cc), elsewhere libtorch's flash kernel over the places where the sequences
+// begin (cu_seqlens), which some GPUs have for 16-bit numbers.
 import { noGrad } from './autograd.js';
 import { randn, tensor } from './creation.js';
 import { withDevice } from './device.js';
 import { cat, scaledDotProductAttention } from './functional.js';
 import { scope } from './scope.js';
-import { call, type DType, type Tensor } from './tensor.js';
+import { call, type DType, isOnKernels, op, type Tensor } from './tensor.js';
 
 /** Where sequences lie: the queries of B of them one after the other, and their keys. */
 export interface Packed {
@@ -30,7 +31,7 @@ export function packedPlaces(lengths: readonly number[], before = 0): Packed {
 /**
  * softmax(query key^T * scale) value of each sequence by itself, where a query sees its own key and those before it, or
  * the last `window` of them: query [N, H, D], key and value [M, G, D] -> [N, H, D]; a key's head serves H / G of the
- * query's. Throws libtorch's Error where it has no kernel for the device, the type or D: see `hasPackedAttention`.
+ * query's. Throws libtorch's Error where there is no kernel for the device, the type or D: see `hasPackedAttention`.
  */
 export function packedAttention(
   query: Tensor,
@@ -40,8 +41,13 @@ export function packedAttention(
   { scale, window = Number.POSITIVE_INFINITY }: { scale?: number; window?: number } = {},
 ): Tensor {
   return scope(() => {
+    const hasWindow = window !== Number.POSITIVE_INFINITY;
+    if (isOnKernels([query], 'float32') && call('promot::packed_attention_takes', query)) {
+      const [name, by] = ['promot::packed_attention', scale ?? query.size(2) ** -0.5];
+      return op(name, query, key, value, queries, keys, by, hasWindow ? window : null);
+    }
     const lengths = [queries, keys, mostQueries, mostKeys];
-    const back = window === Number.POSITIVE_INFINITY ? null : window - 1;
+    const back = hasWindow ? window - 1 : null;
     const name = 'aten::_flash_attention_forward';
     // No dropout; causal; no table of the weights.
     const found = call(name, query, key, value, ...lengths, 0, true, false, scale ?? null, back, null);

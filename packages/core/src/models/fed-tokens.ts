@@ -1,5 +1,5 @@
-// Keys and values of the tokens that generation feeds one by one, of all layers. Rows (beams) come from one another, and
-// no key moves for it: keys lie in slots, and a table says which slots hold what a row has fed.
+// Keys and values of the tokens that generation feeds one by one, of all layers. Rows (beams) come from one another,
+// and no key moves for it: keys lie in slots, and a table says which slots hold what a row has fed.
 // Shapes: N rows, L tokens fed to each, G key/value heads, D head width, S slots.
 import { arange, cat, type KeyPart, keep, scope, type Tensor, zeros } from '@promot/torch';
 import { idTensor } from './padding.js';

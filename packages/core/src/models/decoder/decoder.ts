@@ -17,6 +17,7 @@ import {
   scope,
   type Tensor,
   tensor,
+  threads,
   tril,
 } from '@promot/torch';
 import { UserError } from '../../base/errors.js';
@@ -147,7 +148,7 @@ export class Decoder implements LanguageModel {
         const lengths = sequences.map(({ length }) => length);
         const longest = Math.max(...lengths);
         // A kernel that reads them side by side needs no rows and no mask.
-        const side = this.#readsSideBySide() ? sideBySide(lengths, read) : undefined;
+        const side = this.#readsSideBySide(lengths.length) ? sideBySide(lengths, read) : undefined;
         const ragged = !side && lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
         const starts = (side ?? ragged)?.starts;
         const whole = read + longest;
@@ -302,10 +303,14 @@ export class Decoder implements LanguageModel {
     return logitCap === undefined ? scaled : op('aten::tanh', scaled.div(logitCap)).mul(logitCap);
   }
 
-  /** Whether there is a kernel for it (some GPUs, 16-bit numbers), and attention asks for nothing that it lacks. */
-  #readsSideBySide(): boolean {
-    const { scoreCap, headWidth } = this.#spec;
-    return scoreCap === undefined && hasPackedAttention(this.embedding, headWidth);
+  /**
+   * Whether there is a kernel for so many sequences: on some GPUs for 16-bit numbers, on some CPUs for float32. A CPU's
+   * threads share its work by sequences and key heads: with fewer of them than threads, another is the faster one.
+   */
+  #readsSideBySide(sequences: number): boolean {
+    const { scoreCap, headWidth, keyHeads } = this.#spec;
+    if (scoreCap !== undefined || !hasPackedAttention(this.embedding, headWidth)) return false;
+    return this.embedding.device !== 'cpu' || sequences * keyHeads >= threads();
   }
 
   /**

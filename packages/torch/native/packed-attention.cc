@@ -1,0 +1,321 @@
+// promot::packed_attention: attention of sequences that lie one after the other, without padding and without a mask, in
+// fp32 on x86 processors with AVX2 but not AVX-512, forward and backward. A query sees its own key and those before it,
+// or the last so many of them. Work that no query asks for is left out, block by block. Backward computes the weights
+// anew from the logarithms of their sums. The formulas are FlashAttention's (Dao et al. 2022, algorithms 1 and 4), with
+// all keys of a query at once.
+// Shapes: N queries and M keys of all sequences, B sequences, H heads, G key/value heads, D head width, L queries and S
+// keys of a sequence.
+#include <ATen/Functions.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "parallel.h"
+#include "vectorized.h"
+
+namespace {
+namespace packed_attention {
+
+constexpr int64_t kBlock = 48;    // rows of queries that see the same keys: all heads of some places
+
+#ifdef HAS_FMA_KERNELS
+
+/** R rows and C times eight columns of a product: with six and two, sums and factors are as many as there are registers. */
+template <int R, int C>
+WITH_FMA __attribute__((always_inline)) inline void tile(const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep, float* c, int64_t cRow,
+                                                         int64_t steps, bool adds) {
+  __m256 sums[R][C];
+  for (int r = 0; r < R; ++r)
+    for (int i = 0; i < C; ++i) sums[r][i] = adds ? _mm256_loadu_ps(c + r * cRow + i * kLanes) : _mm256_setzero_ps();
+  for (int64_t k = 0; k < steps; ++k) {
+    __m256 y[C];
+    for (int i = 0; i < C; ++i) y[i] = _mm256_loadu_ps(b + k * bStep + i * kLanes);
+    for (int r = 0; r < R; ++r) {
+      const __m256 x = _mm256_broadcast_ss(a + r * aRow + k * aStep);
+      for (int i = 0; i < C; ++i) sums[r][i] = _mm256_fmadd_ps(x, y[i], sums[r][i]);
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int i = 0; i < C; ++i) _mm256_storeu_ps(c + r * cRow + i * kLanes, sums[r][i]);
+}
+
+/** All rows, C times eight columns. */
+template <int C>
+WITH_FMA __attribute__((always_inline)) inline void strip(const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep, float* c, int64_t cRow,
+                                                          int64_t rows, int64_t steps, bool adds) {
+  int64_t row = 0;
+  for (; row + 6 <= rows; row += 6) tile<6, C>(a + row * aRow, aRow, aStep, b, bStep, c + row * cRow, cRow, steps, adds);
+  for (; row + 2 <= rows; row += 2) tile<2, C>(a + row * aRow, aRow, aStep, b, bStep, c + row * cRow, cRow, steps, adds);
+  for (; row < rows; ++row) tile<1, C>(a + row * aRow, aRow, aStep, b, bStep, c + row * cRow, cRow, steps, adds);
+}
+
+/**
+ * c [rows, columns] = a b, or what it was and a b: number (i, k) of a lies at i * aRow + k * aStep, rows of b bStep apart.
+ * Columns are a multiple of eight.
+ */
+WITH_FMA void product(const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep, float* c, int64_t cRow, int64_t rows, int64_t columns,
+                      int64_t steps, bool adds) {
+  int64_t column = 0;
+  for (; column + 2 * kLanes <= columns; column += 2 * kLanes) strip<2>(a, aRow, aStep, b + column, bStep, c + column, cRow, rows, steps, adds);
+  for (; column < columns; column += kLanes) strip<1>(a, aRow, aStep, b + column, bStep, c + column, cRow, rows, steps, adds);
+}
+
+#else
+
+void product(const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t, int64_t, int64_t, int64_t, bool) {}
+
+#endif
+
+/** exp(largest - score) of scores from `first` to `end`, others 0. Gives what divides them, as its logarithm and largest. */
+VECTORIZED float weigh(float* scores, int64_t first, int64_t end, int64_t columns, float& sum) {
+  float largest = -INFINITY;
+  for (int64_t i = first; i < end; ++i) largest = scores[i] > largest ? scores[i] : largest;
+  for (int64_t i = 0; i < columns; i += kLanes) {
+    Lanes x = largest - lanes(scores + i);
+    expOfMinus(x);
+    lanes(scores + i) = x;
+  }
+  for (int64_t i = 0; i < first; ++i) scores[i] = 0;
+  for (int64_t i = end; i < columns; ++i) scores[i] = 0;
+  Lanes sums{};
+  for (int64_t i = 0; i < columns; i += kLanes) sums += lanes(scores + i);
+  sum = sumOf(sums);
+  return largest;
+}
+
+/** The weights exp(score - logSum) of scores from `first` to `end`, others 0; and of their gradients d those of the scores. */
+VECTORIZED void weighBack(float* scores, float* d, int64_t first, int64_t end, int64_t columns, float logSum, float delta) {
+  for (int64_t i = 0; i < columns; i += kLanes) {
+    Lanes x = logSum - lanes(scores + i);
+    expOfMinus(x);
+    lanes(scores + i) = x;
+  }
+  for (int64_t i = 0; i < first; ++i) scores[i] = 0;
+  for (int64_t i = end; i < columns; ++i) scores[i] = 0;
+  for (int64_t i = 0; i < columns; i += kLanes) lanes(d + i) = lanes(scores + i) * (lanes(d + i) - delta);
+}
+
+/** [S, D], rows so far apart -> [D, wide]. */
+VECTORIZED void transpose(const float* x, int64_t apart, float* y, int64_t wide, int64_t length, int64_t width) {
+  constexpr int64_t together = 16;
+  for (int64_t first = 0; first < length; first += together) {
+    const int64_t end = std::min(length, first + together);
+    for (int64_t d = 0; d < width; ++d)
+      for (int64_t j = first; j < end; ++j) y[d * wide + j] = x[j * apart + d];
+  }
+}
+
+VECTORIZED void scaled(const float* x, float* y, int64_t n, float by) {
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] * by;
+}
+
+VECTORIZED float dot(const float* x, const float* y, int64_t n) {
+  Lanes sums{};
+  for (int64_t i = 0; i < n; i += kLanes) sums += lanes(x + i) * lanes(y + i);
+  return sumOf(sums);
+}
+
+/** What queries, keys and values are, and where each sequence lies. */
+struct Shape {
+  int64_t heads, groups, width, each, sequences, window;
+  const int32_t *queries, *keys;
+  float scale;
+
+  Shape(const at::Tensor& query, const at::Tensor& key, const at::Tensor& queryStarts, const at::Tensor& keyStarts, double by, std::optional<int64_t> back)
+      : heads(query.size(1)),
+        groups(key.size(1)),
+        width(query.size(2)),
+        each(heads / groups),
+        sequences(queryStarts.numel() - 1),
+        window(back.value_or(INT64_MAX / 2)),
+        queries(queryStarts.const_data_ptr<int32_t>()),
+        keys(keyStarts.const_data_ptr<int32_t>()),
+        scale(static_cast<float>(by)) {}
+};
+
+/** A key/value head of a sequence, with the heads of the query that it serves. */
+struct Unit {
+  int64_t group, first, length, firstKey, keys, wide;
+
+  Unit(const Shape& shape, int64_t number)
+      : group(number % shape.groups),
+        first(shape.queries[number / shape.groups]),
+        length(shape.queries[number / shape.groups + 1] - first),
+        firstKey(shape.keys[number / shape.groups]),
+        keys(shape.keys[number / shape.groups + 1] - firstKey),
+        wide(keys + kLanes) {}
+
+  /** Where the heads of place `place` begin. */
+  int64_t at(const Shape& shape, int64_t place) const { return ((first + place) * shape.heads + group * shape.each) * shape.width; }
+};
+
+/** Some places of a unit and the keys that one of them sees. */
+struct Block {
+  int64_t place, places, rows, from, to, columns;
+
+  Block(const Shape& shape, const Unit& unit, int64_t start)
+      : place(start),
+        places(std::min(unit.length - start, std::max<int64_t>(1, kBlock / shape.each))),
+        rows(places * shape.each),
+        from(std::max<int64_t>(0, last(unit, start) - shape.window + 1)),
+        to(last(unit, start + places - 1) + 1),
+        columns((to - from + kLanes - 1) / kLanes * kLanes) {}
+
+  /** A place's own key. */
+  static int64_t last(const Unit& unit, int64_t place) { return unit.keys - unit.length + place; }
+  /** What row `row` sees of this block's keys. */
+  int64_t begin(const Shape& shape, const Unit& unit, int64_t row) const {
+    return std::max<int64_t>(0, last(unit, place + row / shape.each) - shape.window + 1) - from;
+  }
+  int64_t end(const Shape& shape, const Unit& unit, int64_t row) const { return last(unit, place + row / shape.each) + 1 - from; }
+};
+
+template <class F>
+void eachBlock(const Shape& shape, const Unit& unit, F of) {
+  for (int64_t start = 0; start < unit.length;) {
+    const Block block(shape, unit, start);
+    of(block);
+    start += block.places;
+  }
+}
+
+/** Room for so many numbers, of which nobody knows what they are. */
+float* room(std::vector<float>& memory, int64_t numbers) {
+  if (static_cast<int64_t>(memory.size()) < numbers) memory.resize(numbers);
+  return memory.data();
+}
+
+struct Scratch {
+  std::vector<float> keys, values, query, gradient, scores, ofScores, mixed;
+};
+
+/** The mixed values [N, H, D] and the logarithms of the sums [N, H]. */
+std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const Shape& shape) {
+  auto out = at::empty_like(query);
+  auto logSums = at::empty({query.size(0), shape.heads}, query.options());
+  const float *q = query.const_data_ptr<float>(), *k = key.const_data_ptr<float>(), *v = value.const_data_ptr<float>();
+  float *to = out.mutable_data_ptr<float>(), *logs = logSums.mutable_data_ptr<float>();
+  const int64_t width = shape.width, apart = shape.groups * width;
+  parallelFor(shape.sequences * shape.groups, 1, [&](int64_t begin, int64_t end) {
+    Scratch scratch;
+    for (int64_t number = begin; number < end; ++number) {
+      const Unit unit(shape, number);
+      const int64_t first = unit.firstKey * apart + unit.group * width;
+      float* keys = room(scratch.keys, width * unit.wide);
+      transpose(k + first, apart, keys, unit.wide, unit.keys, width);
+      eachBlock(shape, unit, [&](const Block& block) {
+        float *queries = room(scratch.query, block.rows * width), *mixed = room(scratch.mixed, block.rows * width);
+        float* scores = room(scratch.scores, block.rows * block.columns);
+        for (int64_t i = 0; i < block.places; ++i)
+          scaled(q + unit.at(shape, block.place + i), queries + i * shape.each * width, shape.each * width, shape.scale);
+        product(queries, width, 1, keys + block.from, unit.wide, scores, block.columns, block.rows, block.columns, width, false);
+        std::vector<float> sums(block.rows);
+        for (int64_t row = 0; row < block.rows; ++row) {
+          const float largest = weigh(scores + row * block.columns, block.begin(shape, unit, row), block.end(shape, unit, row), block.columns, sums[row]);
+          logs[unit.at(shape, block.place + row / shape.each) / width + row % shape.each] = largest + std::log(sums[row]);
+        }
+        product(scores, block.columns, 1, v + first + block.from * apart, apart, mixed, width, block.rows, width, block.to - block.from, false);
+        for (int64_t row = 0; row < block.rows; ++row)
+          scaled(mixed + row * width, to + unit.at(shape, block.place + row / shape.each) + row % shape.each * width, width, 1 / sums[row]);
+      });
+    }
+  });
+  return {out, logSums};
+}
+
+/** Gradients of query, key and value. */
+std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBack(const at::Tensor& gradient, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                                          const at::Tensor& out, const at::Tensor& logSums, const Shape& shape) {
+  auto ofQuery = at::empty_like(query), ofKey = at::zeros_like(key), ofValue = at::zeros_like(value);
+  const float *g = gradient.const_data_ptr<float>(), *q = query.const_data_ptr<float>(), *k = key.const_data_ptr<float>(), *v = value.const_data_ptr<float>();
+  const float *o = out.const_data_ptr<float>(), *logs = logSums.const_data_ptr<float>();
+  float *dq = ofQuery.mutable_data_ptr<float>(), *dk = ofKey.mutable_data_ptr<float>(), *dv = ofValue.mutable_data_ptr<float>();
+  const int64_t width = shape.width, apart = shape.groups * width;
+  parallelFor(shape.sequences * shape.groups, 1, [&](int64_t begin, int64_t end) {
+    Scratch scratch;
+    for (int64_t number = begin; number < end; ++number) {
+      const Unit unit(shape, number);
+      const int64_t first = unit.firstKey * apart + unit.group * width;
+      float *keys = room(scratch.keys, width * unit.wide), *values = room(scratch.values, width * unit.wide);
+      transpose(k + first, apart, keys, unit.wide, unit.keys, width);
+      transpose(v + first, apart, values, unit.wide, unit.keys, width);
+      eachBlock(shape, unit, [&](const Block& block) {
+        float *queries = room(scratch.query, block.rows * width), *gradients = room(scratch.gradient, block.rows * width);
+        float *scores = room(scratch.scores, block.rows * block.columns), *d = room(scratch.ofScores, block.rows * block.columns);
+        float* mixed = room(scratch.mixed, block.rows * width);
+        for (int64_t i = 0; i < block.places; ++i) {
+          const int64_t at = unit.at(shape, block.place + i), numbers = shape.each * width;
+          scaled(q + at, queries + i * numbers, numbers, shape.scale);
+          std::copy_n(g + at, numbers, gradients + i * numbers);
+        }
+        product(queries, width, 1, keys + block.from, unit.wide, scores, block.columns, block.rows, block.columns, width, false);
+        product(gradients, width, 1, values + block.from, unit.wide, d, block.columns, block.rows, block.columns, width, false);
+        for (int64_t row = 0; row < block.rows; ++row) {
+          const int64_t at = unit.at(shape, block.place + row / shape.each) + row % shape.each * width;
+          weighBack(scores + row * block.columns, d + row * block.columns, block.begin(shape, unit, row), block.end(shape, unit, row), block.columns,
+                    logs[at / width], dot(gradients + row * width, o + at, width));
+        }
+        const int64_t seen = block.to - block.from, at = first + block.from * apart;
+        product(scores, 1, block.columns, gradients, width, dv + at, apart, seen, width, block.rows, true);
+        product(d, 1, block.columns, queries, width, dk + at, apart, seen, width, block.rows, true);
+        product(d, block.columns, 1, k + at, apart, mixed, width, block.rows, width, seen, false);
+        for (int64_t i = 0; i < block.places; ++i)
+          scaled(mixed + i * shape.each * width, dq + unit.at(shape, block.place + i), shape.each * width, shape.scale);
+      });
+    }
+  });
+  return {ofQuery, ofKey, ofValue};
+}
+
+struct PackedAttention : torch::autograd::Function<PackedAttention> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const at::Tensor& queries, const at::Tensor& keys, double scale, std::optional<int64_t> window) {
+    const auto q = query.contiguous(), k = key.contiguous(), v = value.contiguous();
+    auto [out, logSums] = attend(q, k, v, Shape(q, k, queries, keys, scale, window));
+    context->save_for_backward({q, k, v, queries, keys, out, logSums});
+    context->saved_data["scale"] = scale;
+    context->saved_data["window"] = window;
+    return out;
+  }
+  static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context, torch::autograd::tensor_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const Shape shape(saved[0], saved[1], saved[3], saved[4], context->saved_data["scale"].toDouble(), context->saved_data["window"].toOptional<int64_t>());
+    auto [q, k, v] = attendBack(gradients[0].contiguous(), saved[0], saved[1], saved[2], saved[5], saved[6], shape);
+    return {q, k, v, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+bool isFloat(const at::Tensor& t) { return t.device().is_cpu() && t.layout() == at::kStrided && t.scalar_type() == at::kFloat; }
+
+/** Whether the kernel takes such queries. */
+bool takes(const at::Tensor& query) { return isForFmaKernels() && isFloat(query) && query.dim() == 3 && query.size(2) > 0 && query.size(2) % kLanes == 0; }
+
+at::Tensor packedAttention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& queries, const at::Tensor& keys, double scale,
+                           std::optional<int64_t> window) {
+  TORCH_CHECK(takes(query), "takes query [N, H, D] in float32 on the CPU, D a multiple of ", kLanes, ", on a processor with AVX2 and without AVX-512");
+  for (const auto& t : {key, value}) TORCH_CHECK(isFloat(t) && t.dim() == 3 && t.size(2) == query.size(2), "keys and values are [M, G, D], as the query is");
+  TORCH_CHECK(key.sizes() == value.sizes() && key.size(1) > 0 && query.size(1) % key.size(1) == 0, "a head of the keys serves as many heads of the query as another");
+  TORCH_CHECK(!window || *window > 0, "a window has at least one place");
+  for (const auto& t : {queries, keys})
+    TORCH_CHECK(t.device().is_cpu() && t.layout() == at::kStrided && t.scalar_type() == at::kInt && t.dim() == 1 && t.numel() == queries.numel() && t.numel() > 0 &&
+                    t.is_contiguous() && !t.requires_grad(),
+                "the first places of B sequences and their end are [B + 1] in int32 on the CPU");
+  const int32_t *q = queries.const_data_ptr<int32_t>(), *k = keys.const_data_ptr<int32_t>();
+  const int64_t sequences = queries.numel() - 1;
+  TORCH_CHECK(q[0] == 0 && k[0] == 0 && q[sequences] == query.size(0) && k[sequences] == key.size(0), "sequences go from the first place to the last");
+  for (int64_t b = 0; b < sequences; ++b)
+    TORCH_CHECK(q[b] <= q[b + 1] && k[b] <= k[b + 1] && k[b + 1] - k[b] >= q[b + 1] - q[b], "a sequence has at least as many keys as queries");
+  return PackedAttention::apply(query, key, value, queries, keys, scale, window);
+}
+
+}  // namespace packed_attention
+}  // namespace
+
+TORCH_LIBRARY_FRAGMENT(promot, library) {
+  library.def("packed_attention_takes(Tensor query) -> bool", torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, packed_attention::takes));
+  library.def("packed_attention(Tensor query, Tensor key, Tensor value, Tensor queries, Tensor keys, float scale, int? window) -> Tensor",
+              torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, packed_attention::packedAttention));
+}
