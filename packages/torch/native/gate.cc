@@ -77,6 +77,10 @@ VECTORIZED void gateBackward(const float* g, const float* x, const float* up, fl
   __builtin_memcpy(ofGate + i, &slope, (n - i) * sizeof(float));
 }
 
+VECTORIZED void multiply(float* x, const float* by, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) x[i] *= by[i];
+}
+
 /** Calls `of` with parts of [0, n) that are the same for any number of threads. */
 template <class F>
 void inChunks(int64_t n, F of) {
@@ -103,7 +107,7 @@ at::Tensor gateValue(const at::Tensor& gate, const at::Tensor& up, Curve curve) 
     narrow(act, out + at, n);  // the plain formula's activation is a bf16 number
     widen(out + at, act, n);
     widen(u + at, wide, n);
-    for (int64_t i = 0; i < n; ++i) act[i] *= wide[i];
+    multiply(act, wide, n);
     narrow(act, out + at, n);
   });
   return y;
@@ -132,20 +136,20 @@ struct Gate : torch::autograd::Function<Gate> {
     auto dx = ofGate.mutable_data_ptr<at::BFloat16>(), du = ofUp.mutable_data_ptr<at::BFloat16>();
     const std::vector<float> ones(kChunk, 1.0f);
     inChunks(gate.numel(), [&](int64_t at, int64_t n) {
-      float wide[kChunk], g[kChunk], act[kChunk], other[kChunk];
+      float wide[kChunk], g[kChunk], act[kChunk], slope[kChunk];
       widen(x + at, wide, n);
+      gateBackward(ones.data(), wide, ones.data(), slope, act, n, curve);
       widen(of + at, g, n);
-      gateForward(wide, ones.data(), act, n, curve);
       narrow(act, du + at, n);
       widen(du + at, act, n);
-      for (int64_t i = 0; i < n; ++i) act[i] *= g[i];
+      multiply(act, g, n);
       narrow(act, du + at, n);
-      widen(u + at, other, n);
-      for (int64_t i = 0; i < n; ++i) g[i] *= other[i];
+      widen(u + at, wide, n);
+      multiply(g, wide, n);
       narrow(g, dx + at, n);  // what the plain formula hands to the activation
       widen(dx + at, g, n);
-      gateBackward(g, wide, ones.data(), act, other, n, curve);
-      narrow(act, dx + at, n);
+      multiply(g, slope, n);
+      narrow(g, dx + at, n);
     });
     return {ofGate, ofUp, at::Tensor()};
   }

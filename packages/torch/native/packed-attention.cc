@@ -1,5 +1,5 @@
 // promot::packed_attention: attention of sequences that lie one after the other, without padding and without a mask, in
-// fp32 on x86 processors with AVX2 but not AVX-512, forward and backward. A query sees its own key and those before it,
+// fp32 on x86 processors with AVX2 but not AVX-512, forward and backward; numbers in bf16 are widened. A query sees its own key and those before it,
 // or the last so many of them. Work that no query asks for is left out, block by block. Backward computes the weights
 // anew from the logarithms of their sums. The formulas are FlashAttention's (Dao et al. 2022, algorithms 1 and 4), with
 // all keys of a query at once.
@@ -270,12 +270,14 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBack(const at::Tensor& grad
   return {ofQuery, ofKey, ofValue};
 }
 
+at::Tensor wide(const at::Tensor& x) { return x.to(at::kFloat).contiguous(); }
+
 struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                             const at::Tensor& queries, const at::Tensor& keys, double scale, std::optional<int64_t> window) {
-    const auto q = query.contiguous(), k = key.contiguous(), v = value.contiguous();
-    auto [out, logSums] = attend(q, k, v, Shape(q, k, queries, keys, scale, window));
-    context->save_for_backward({q, k, v, queries, keys, out, logSums});
+    auto [mixed, logSums] = attend(wide(query), wide(key), wide(value), Shape(query, key, queries, keys, scale, window));
+    const auto out = mixed.to(query.scalar_type());
+    context->save_for_backward({query, key, value, queries, keys, out, logSums});
     context->saved_data["scale"] = scale;
     context->saved_data["window"] = window;
     return out;
@@ -283,20 +285,24 @@ struct PackedAttention : torch::autograd::Function<PackedAttention> {
   static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context, torch::autograd::tensor_list gradients) {
     const auto saved = context->get_saved_variables();
     const Shape shape(saved[0], saved[1], saved[3], saved[4], context->saved_data["scale"].toDouble(), context->saved_data["window"].toOptional<int64_t>());
-    auto [q, k, v] = attendBack(gradients[0].contiguous(), saved[0], saved[1], saved[2], saved[5], saved[6], shape);
-    return {q, k, v, at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
+    auto [q, k, v] = attendBack(wide(gradients[0]), wide(saved[0]), wide(saved[1]), wide(saved[2]), wide(saved[5]), saved[6], shape);
+    const auto type = saved[0].scalar_type();
+    return {q.to(type), k.to(type), v.to(type), at::Tensor(), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
 
-bool isFloat(const at::Tensor& t) { return t.device().is_cpu() && t.layout() == at::kStrided && t.scalar_type() == at::kFloat; }
-
 /** Whether the kernel takes such queries. */
-bool takes(const at::Tensor& query) { return isForFmaKernels() && isFloat(query) && query.dim() == 3 && query.size(2) > 0 && query.size(2) % kLanes == 0; }
+bool takes(const at::Tensor& query) {
+  const auto type = query.scalar_type();
+  return isForFmaKernels() && query.device().is_cpu() && query.layout() == at::kStrided && (type == at::kFloat || type == at::kBFloat16) && query.dim() == 3 &&
+         query.size(2) > 0 && query.size(2) % kLanes == 0;
+}
 
 at::Tensor packedAttention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& queries, const at::Tensor& keys, double scale,
                            std::optional<int64_t> window) {
-  TORCH_CHECK(takes(query), "takes query [N, H, D] in float32 on the CPU, D a multiple of ", kLanes, ", on a processor with AVX2 and without AVX-512");
-  for (const auto& t : {key, value}) TORCH_CHECK(isFloat(t) && t.dim() == 3 && t.size(2) == query.size(2), "keys and values are [M, G, D], as the query is");
+  TORCH_CHECK(takes(query), "takes query [N, H, D] in float32 or bfloat16 on the CPU, D a multiple of ", kLanes, ", on a processor with AVX2 and without AVX-512");
+  for (const auto& t : {key, value})
+    TORCH_CHECK(takes(t) && t.scalar_type() == query.scalar_type() && t.size(2) == query.size(2), "keys and values are [M, G, D], of the query's type");
   TORCH_CHECK(key.sizes() == value.sizes() && key.size(1) > 0 && query.size(1) % key.size(1) == 0, "a head of the keys serves as many heads of the query as another");
   TORCH_CHECK(!window || *window > 0, "a window has at least one place");
   for (const auto& t : {queries, keys})

@@ -97,6 +97,24 @@ describe.runIf(isHere)("promot's own kernel", () => {
     });
   });
 
+  test('numbers in bf16 are widened, and what comes out is rounded', () => {
+    scope(() => {
+      const shape = { lengths: [9, 30], before: 3, heads: 4, groups: 2, width: 16 };
+      const inputs = made(shape).map((x) => x.to('bfloat16')) as [Tensor, Tensor, Tensor];
+      for (const input of inputs) input.requiresGrad = true;
+      const found = packedAttention(...inputs, places(shape));
+      const wanted = plain(inputs, shape, 0.25);
+      expect(found.dtype).toBe('bfloat16');
+      // Half a unit in the last place of numbers up to 4.
+      expect(farthest(found, wanted)).toBeLessThan(2 ** -7);
+      const [own, formula] = [found, wanted].map((x) => grad([x.sum()], inputs));
+      own!.forEach((gradient, i) => {
+        expect(gradient.dtype).toBe('bfloat16');
+        expect(farthest(gradient, formula![i]!.to('float64'))).toBeLessThan(0.05);
+      });
+    });
+  });
+
   test('what is not a number stays so', () => {
     scope(() => {
       const shape = { lengths: [6, 5], before: 1, heads: 2, groups: 1, width: 8 };

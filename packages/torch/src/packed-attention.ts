@@ -1,12 +1,12 @@
-// Attention of sequences that lie one after the other, without padding and without a mask. On a CPU in float32 it is a
-// kernel of our own (native/packed-attention.cc), elsewhere libtorch's flash kernel over the places where the sequences
-// begin (cu_seqlens), which some GPUs have for 16-bit numbers.
+// Attention of sequences that lie one after the other, without padding and without a mask. On CPUs with AVX2 alone it is
+// a kernel of our own (native/packed-attention.cc), elsewhere libtorch's flash kernel over the places where the
+// sequences begin (cu_seqlens), which some GPUs have for 16-bit numbers.
 import { noGrad } from './autograd.js';
 import { randn, tensor } from './creation.js';
 import { withDevice } from './device.js';
 import { cat, scaledDotProductAttention } from './functional.js';
 import { scope } from './scope.js';
-import { call, type DType, isOnKernels, op, type Tensor } from './tensor.js';
+import { call, type DType, op, type Tensor } from './tensor.js';
 
 /** Where sequences lie: the queries of B of them one after the other, and their keys. */
 export interface Packed {
@@ -42,7 +42,7 @@ export function packedAttention(
 ): Tensor {
   return scope(() => {
     const hasWindow = window !== Number.POSITIVE_INFINITY;
-    if (isOnKernels([query], 'float32') && call('promot::packed_attention_takes', query)) {
+    if (query.device === 'cpu' && call('promot::packed_attention_takes', query)) {
       const [name, by] = ['promot::packed_attention', scale ?? query.size(2) ** -0.5];
       return op(name, query, key, value, queries, keys, by, hasWindow ? window : null);
     }
