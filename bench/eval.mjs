@@ -26,8 +26,10 @@ const { values } = parseArgs({
   },
 });
 if (values.model === undefined) throw new Error('--model is missing: see the first lines of this file');
-// Before libtorch is loaded; the peer inherits it.
+// Before libtorch is loaded.
 process.env.OMP_NUM_THREADS = values.threads;
+// The peer's threads wait as they do by default, not as promot's.
+const peerEnv = { ...process.env };
 const { tuneProcess } = await import('../packages/torch/dist/index.js');
 tuneProcess();
 const { generate, loadTask, openModel, saveModel } = await import('../packages/promot/dist/index.js');
@@ -87,7 +89,7 @@ try {
   writeFileSync(join(folder, 'work.json'), JSON.stringify({ kind: model.kind, beams, work }));
   const peer = fileURLToPath(new URL('eval_peer.py', import.meta.url));
   const arguments_ = [peer, join(folder, 'model'), join(folder, 'work.json'), join(folder, 'peer.json')];
-  const { status, stderr } = spawnSync(values.python, arguments_, { encoding: 'utf8' });
+  const { status, stderr } = spawnSync(values.python, arguments_, { encoding: 'utf8', env: peerEnv });
   if (status !== 0) throw new Error(`eval_peer.py failed:\n${stderr}`);
   const theirs = JSON.parse(readFileSync(join(folder, 'peer.json'), 'utf8'));
 

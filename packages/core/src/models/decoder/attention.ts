@@ -22,7 +22,7 @@ import type { DecoderSpec } from './spec.js';
 /**
  * What attention may see: everything before (fused), or a bias added to the scores. With `ragged` or `side`, what is
  * read are sequences one after the other [1, N, E], each of which sees itself alone; with `side` the last `window`
- * places, and those of a prefix, in one kernel.
+ * places, and those of a prefix, in one kernel. With both, the context keeps keys and values in rows.
  */
 export type Mask = (
   | { readonly causal: true; readonly bias?: undefined }
@@ -97,6 +97,8 @@ export class Attention {
         const { by, window } = mask.side;
         const query = tokensFirst(this.#placed(q, this.#heads, this.#queryNorm, turn));
         const own: KeysAndValues = [this.#placed(k, this.#groups, this.#keyNorm, turn), this.#split(v, this.#groups)];
+        const { ragged } = mask;
+        if (ragged) context?.append(index, ...(own.map((t) => toRows(t, ragged)) as KeysAndValues));
         const [keys, values] = behindEach(own, context?.prefix?.layers[index], by);
         const mixed = packedAttention(query, keys, values, by.places, { scale: this.#scale, window });
         return this.#output.forward(placesOf(mixed.reshape(1, x.size(1), -1), wanted));

@@ -217,7 +217,8 @@ export class Decoder implements LanguageModel {
           // row, and a column for each of its places.
           const lengths = inputs.map((input) => rows + input.length);
           const longest = Math.max(...lengths);
-          const ragged = lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
+          const side = this.#readsSideBySide(lengths.length) ? sideBySide(lengths, read) : undefined;
+          const ragged = side || lengths.some((length) => length < longest) ? raggedOf(lengths) : undefined;
           const own = this.#embedded(idTensor(inputs.flat()));
           const all = prompt ? behindPrompt(prompt.to(own.dtype), own, inputs) : own;
           const x = all.view(ragged ? 1 : inputs.length, -1, all.size(1));
@@ -226,7 +227,9 @@ export class Decoder implements LanguageModel {
             bias: attentionBias(behindPrefix(real, read), x),
             places: this.#hasWindow ? arange(whole).float().expand(inputs.length, 1, 1, whole) : undefined,
           });
-          const masks = this.#backward(longest, read, x, ragged);
+          const masks = side
+            ? perWindow((window): Mask => ({ causal: true, side: { by: side, window }, ragged }))
+            : this.#backward(longest, read, x, ragged);
           const at = ragged ? positionsOfAll(lengths, whole, read) : positions(longest, whole, read);
           const last = lengths.map((length, b) => (ragged?.starts[b] ?? b * longest) + length - 1);
           return this.toLogits(this.#run(x, at, masks, undefined, cache, last).squeeze(0));
