@@ -69,17 +69,22 @@ void product(const float*, int64_t, int64_t, const float*, int64_t, float*, int6
 
 #endif
 
-/** exp(largest - score) of scores from `first` to `end`, others 0. Gives what divides them, as its logarithm and largest. */
-VECTORIZED float weigh(float* scores, int64_t first, int64_t end, int64_t columns, float& sum) {
-  float largest = -INFINITY;
-  for (int64_t i = first; i < end; ++i) largest = scores[i] > largest ? scores[i] : largest;
+/** exp(score - most) of scores from `first` to `end`, others 0. */
+__attribute__((always_inline)) inline void toWeights(float* scores, int64_t first, int64_t end, int64_t columns, float most) {
   for (int64_t i = 0; i < columns; i += kLanes) {
-    Lanes x = largest - lanes(scores + i);
+    Lanes x = most - lanes(scores + i);
     expOfMinus(x);
     lanes(scores + i) = x;
   }
   for (int64_t i = 0; i < first; ++i) scores[i] = 0;
   for (int64_t i = end; i < columns; ++i) scores[i] = 0;
+}
+
+/** The weights exp(score - largest) of scores from `first` to `end`, others 0, and their sum. Gives the largest score. */
+VECTORIZED float weigh(float* scores, int64_t first, int64_t end, int64_t columns, float& sum) {
+  float largest = -INFINITY;
+  for (int64_t i = first; i < end; ++i) largest = scores[i] > largest ? scores[i] : largest;
+  toWeights(scores, first, end, columns, largest);
   Lanes sums{};
   for (int64_t i = 0; i < columns; i += kLanes) sums += lanes(scores + i);
   sum = sumOf(sums);
@@ -88,13 +93,7 @@ VECTORIZED float weigh(float* scores, int64_t first, int64_t end, int64_t column
 
 /** The weights exp(score - logSum) of scores from `first` to `end`, others 0; and of their gradients d those of the scores. */
 VECTORIZED void weighBack(float* scores, float* d, int64_t first, int64_t end, int64_t columns, float logSum, float delta) {
-  for (int64_t i = 0; i < columns; i += kLanes) {
-    Lanes x = logSum - lanes(scores + i);
-    expOfMinus(x);
-    lanes(scores + i) = x;
-  }
-  for (int64_t i = 0; i < first; ++i) scores[i] = 0;
-  for (int64_t i = end; i < columns; ++i) scores[i] = 0;
+  toWeights(scores, first, end, columns, logSum);
   for (int64_t i = 0; i < columns; i += kLanes) lanes(d + i) = lanes(scores + i) * (lanes(d + i) - delta);
 }
 
