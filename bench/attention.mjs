@@ -1,9 +1,21 @@
-// Attention in bf16 as promot computes it on a CPU beside libtorch's fused kernel, one thread, forward and backward:
+// Attention as promot computes it on a CPU beside libtorch's fused kernel, one thread, forward and backward: in bf16, and
+// in fp32 of a decoder's sequences behind a prefix, where the processor has promot's kernel (packed-attention.cc):
 //
 //     OMP_NUM_THREADS=1 node bench/attention.mjs
 //
 // Processor time, so that other work on the machine disturbs little. Needs `npm run setup`.
-import { grad, op, randn, scaledDotProductAttention, scope } from '../packages/torch/dist/index.js';
+import {
+  grad,
+  hasPackedAttention,
+  ones,
+  op,
+  packedAttention,
+  packedPlaces,
+  randn,
+  scaledDotProductAttention,
+  scope,
+  tril,
+} from '../packages/torch/dist/index.js';
 
 const shapes = [
   // Batch, heads, query places, key places, head width.
@@ -16,31 +28,62 @@ const shapes = [
 
 const fused = (q, k, v) => op('aten::scaled_dot_product_attention', q, k, v, null, 0, false, null, false);
 
-function milliseconds(attend, [b, h, t, s, d], withGradient) {
-  return scope(() => {
-    const inputs = [t, s, s].map((places, i) => randn([b, h, places, d], i).to('bfloat16'));
-    for (const input of inputs) input.requiresGrad = withGradient;
-    const once = () =>
-      scope(() => {
-        const out = attend(...inputs);
-        if (withGradient) grad([out.sum()], inputs);
-      });
-    once();
-    const spent = () => process.cpuUsage().user + process.cpuUsage().system;
-    const started = spent();
-    let times = 0;
-    for (; times < 5 || spent() - started < 1e6; times++) once();
-    return (spent() - started) / times / 1000;
-  });
+function milliseconds(attend, inputs, withGradient) {
+  for (const input of inputs) input.requiresGrad = withGradient;
+  const once = () =>
+    scope(() => {
+      const out = attend(...inputs);
+      if (withGradient) grad([out.sum()], inputs);
+    });
+  once();
+  const spent = () => process.cpuUsage().user + process.cpuUsage().system;
+  const started = spent();
+  let times = 0;
+  for (; times < 5 || spent() - started < 1e6; times++) once();
+  return (spent() - started) / times / 1000;
 }
 
 console.log('| batch x heads, places, width | fused, forward | promot | fused, forward and backward | promot |');
 console.log('|---|---|---|---|---|');
-for (const [b, h, t, s, d] of shapes) {
-  const cells = [false, true].flatMap((gradient) =>
-    [fused, scaledDotProductAttention].map(
-      (attend) => `${milliseconds(attend, [b, h, t, s, d], gradient).toFixed(1)} ms`,
-    ),
-  );
-  console.log(`| ${b} x ${h}, ${t} x ${s}, ${d} | ${cells.join(' | ')} |`);
+for (const [b, h, t, s, d] of shapes)
+  scope(() => {
+    const inputs = [t, s, s].map((places, i) => randn([b, h, places, d], i).to('bfloat16'));
+    const cells = [false, true].flatMap((gradient) =>
+      [fused, scaledDotProductAttention].map((attend) => `${milliseconds(attend, inputs, gradient).toFixed(1)} ms`),
+    );
+    console.log(`| ${b} x ${h}, ${t} x ${s}, ${d} | ${cells.join(' | ')} |`);
+  });
+
+const sequences = [
+  // Sequences, heads, heads of keys, places, places of a prefix, head width.
+  [4, 9, 3, 45, 50, 64],
+  [4, 9, 3, 127, 50, 64],
+  [4, 9, 3, 300, 50, 64],
+  [4, 4, 1, 127, 50, 256],
+  [1, 9, 3, 1000, 0, 64],
+];
+const hasKernel = scope(() => hasPackedAttention(ones([1]), 64));
+if (hasKernel) {
+  console.log('\n| sequences x heads (of keys), places behind a prefix, width | fused, both ways | promot | |');
+  console.log('|---|---|---|---|');
 }
+for (const [b, h, g, places, before, d] of hasKernel ? sequences : [])
+  scope(() => {
+    const all = before + places;
+    // The fused kernel with a mask, over groups of heads, as promot uses it where it has no kernel of its own.
+    const hidden = tril(ones([all, all], 'bool'))
+      .logicalNot()
+      .narrow(0, before, places);
+    const mask = hidden.float().mul(-1e9).view(1, 1, places, all);
+    const grouped = (q, k, v) => {
+      const [keys, values] = [k, v].map((x) => x.expand(b * g, h / g, all, d));
+      return scaledDotProductAttention(q, keys, values, { mask });
+    };
+    const rows = [randn([b * g, h / g, places, d], 1), randn([b * g, 1, all, d], 2), randn([b * g, 1, all, d], 3)];
+    const at = packedPlaces(Array(b).fill(places), before);
+    const packed = (q, k, v) => packedAttention(q, k, v, at);
+    const tokens = [randn([b * places, h, d], 1), randn([b * all, g, d], 2), randn([b * all, g, d], 3)];
+    const [theirs, ours] = [milliseconds(grouped, rows, true), milliseconds(packed, tokens, true)];
+    const cells = [`${theirs.toFixed(1)} ms`, `${ours.toFixed(1)} ms`, (ours / theirs).toFixed(2)];
+    console.log(`| ${b} x ${h} (${g}), ${places} behind ${before}, ${d} | ${cells.join(' | ')} |`);
+  });

@@ -302,7 +302,7 @@ at::Tensor packedAttention(const at::Tensor& query, const at::Tensor& key, const
   TORCH_CHECK(takes(query), "takes query [N, H, D] in float32 or bfloat16 on the CPU, D a multiple of ", kLanes, ", on a processor with AVX2 and without AVX-512");
   for (const auto& t : {key, value})
     TORCH_CHECK(takes(t) && t.scalar_type() == query.scalar_type() && t.size(2) == query.size(2), "keys and values are [M, G, D], of the query's type");
-  TORCH_CHECK(key.sizes() == value.sizes() && key.size(1) > 0 && query.size(1) % key.size(1) == 0, "a head of the keys serves as many heads of the query as another");
+  TORCH_CHECK(key.sizes() == value.sizes() && key.size(1) > 0 && query.size(1) > 0 && query.size(1) % key.size(1) == 0, "a head of the keys serves as many heads of the query as another");
   TORCH_CHECK(!window || *window > 0, "a window has at least one place");
   for (const auto& t : {queries, keys})
     TORCH_CHECK(t.device().is_cpu() && t.layout() == at::kStrided && t.scalar_type() == at::kInt && t.dim() == 1 && t.numel() == queries.numel() && t.numel() > 0 &&

@@ -154,6 +154,7 @@ describe.runIf(isHere)("promot's own kernel", () => {
       expect(() => call(q, k, at(0, 5, 4), at(0, 5, 6))).toThrow('as many keys as queries');
       expect(() => call(q, k, at(0, 4), at(0, 6), 0)).toThrow('at least one place');
       expect(() => call(zeros([4, 3, 8]), k, at(0, 4), at(0, 6))).toThrow('as many heads');
+      expect(() => call(zeros([4, 0, 8]), k, at(0, 4), at(0, 6))).toThrow('as many heads');
       expect(() => call(zeros([4, 2, 12]), zeros([6, 2, 12]), at(0, 4), at(0, 6))).toThrow('multiple of 8');
       expect(() => call(q, k, tensor([0, 4]), at(0, 6))).toThrow('int32');
     });

@@ -1,6 +1,6 @@
-// Attention of sequences that lie one after the other, without padding and without a mask. On CPUs with AVX2 and without
-// AVX-512 it is a kernel of our own (native/packed-attention.cc), elsewhere libtorch's flash kernel over the places
-// where the sequences begin (cu_seqlens), which some GPUs have for 16-bit numbers.
+// Attention of sequences that lie one after the other, without padding and without a mask. On CPUs with AVX2 and
+// without AVX-512 it is a kernel of our own (native/packed-attention.cc), elsewhere libtorch's flash kernel over the
+// places where the sequences begin (cu_seqlens), which some GPUs have for 16-bit numbers.
 import { noGrad } from './autograd.js';
 import { randn, tensor } from './creation.js';
 import { withDevice } from './device.js';
