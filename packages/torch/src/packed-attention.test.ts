@@ -14,6 +14,9 @@ import {
   zeros,
 } from './index.js';
 
+/** Of query, key and value, twice. */
+type Gradients = [Tensor[], Tensor[]];
+
 interface Shape {
   /** Places of each sequence. */
   lengths: number[];
@@ -80,9 +83,9 @@ describe.runIf(isHere)("promot's own kernel", () => {
       expect(found.shape).toEqual(inputs[0].shape);
       expect(farthest(found, wanted)).toBeLessThan(3e-6);
       const weights = randn(found.shape, 4);
-      const [own, formula] = [found, wanted].map((x) => grad([x.mul(weights.to(x.dtype)).sum()], inputs));
-      own!.forEach((gradient, i) => {
-        expect(farthest(gradient, formula![i]!.to('float64'))).toBeLessThan(2e-5);
+      const [own, formula] = [found, wanted].map((x) => grad([x.mul(weights.to(x.dtype)).sum()], inputs)) as Gradients;
+      own.forEach((gradient, i) => {
+        expect(farthest(gradient, formula[i]!.to('float64'))).toBeLessThan(2e-5);
       });
     });
   });
@@ -107,10 +110,10 @@ describe.runIf(isHere)("promot's own kernel", () => {
       expect(found.dtype).toBe('bfloat16');
       // Half a unit in the last place of numbers up to 4.
       expect(farthest(found, wanted)).toBeLessThan(2 ** -7);
-      const [own, formula] = [found, wanted].map((x) => grad([x.sum()], inputs));
-      own!.forEach((gradient, i) => {
+      const [own, formula] = [found, wanted].map((x) => grad([x.sum()], inputs)) as Gradients;
+      own.forEach((gradient, i) => {
         expect(gradient.dtype).toBe('bfloat16');
-        expect(farthest(gradient, formula![i]!.to('float64'))).toBeLessThan(0.05);
+        expect(farthest(gradient, formula[i]!.to('float64'))).toBeLessThan(0.05);
       });
     });
   });
@@ -138,7 +141,7 @@ describe.runIf(isHere)("promot's own kernel", () => {
       const inputs = made(shape);
       for (const input of inputs) input.requiresGrad = true;
       const found = packedAttention(...inputs, places(shape));
-      return [found, ...grad([found.square().sum()], inputs)];
+      return [found, ...(grad([found.square().sum()], inputs) as Tensor[])];
     });
   });
 

@@ -4,9 +4,8 @@ import { FedTokens } from './fed-tokens.js';
 
 /** What a row of a part looks at, token by token: sums of its keys and values. */
 function seen([keys, values, slots]: readonly [Tensor, Tensor, Tensor?], row: number): number[][] {
-  return Array.from(slots!.select(0, row).toArray(), (slot) =>
-    [keys, values].map((t) => t.select(0, Number(slot)).sum().item()),
-  );
+  const own = slots!.select(0, row).toNumbers();
+  return own.map((slot) => [keys, values].map((t) => t.select(0, slot).sum().item()));
 }
 
 test('fed tokens follow their rows through more, fewer and other rows, and through all enlargements', () => {
