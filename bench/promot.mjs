@@ -7,6 +7,7 @@
 //   node bench/promot.mjs optimizer --model smollm2-135m --optimizer adamw    # a step of the optimizer alone
 //   node bench/promot.mjs generate --model t5-v1.1-small --beams 4 --new-tokens 32
 //   node bench/promot.mjs train-step --model smollm2-135m --stage 2 --profile    # processor time by operator, on standard error
+//   node bench/promot.mjs generate --model t5-v1.1-small --profile --clock    # time of the clock in place of it
 //
 // Models have their real sizes and random weights. Needs `npm run setup` once. Times are seconds: the median of
 // `--steps` after one warm-up step; with `--lengths` their mean, because steps differ.
@@ -153,6 +154,7 @@ const { values, positionals } = parseArgs({
     'new-tokens': { type: 'string', default: '32' },
     optimizer: { type: 'string', default: 'adafactor' },
     profile: { type: 'boolean', default: false },
+    clock: { type: 'boolean', default: false },
     device: { type: 'string', default: 'cpu' },
   },
 });
@@ -187,7 +189,7 @@ let stopProfile;
 /** What else a measurement says. */
 let work = () => ({});
 const warm = () => {
-  if (values.profile) stopProfile ??= startProfile({ shapes: true, processor: true });
+  if (values.profile) stopProfile ??= startProfile({ shapes: true, processor: !values.clock });
 };
 
 /** Waits until a GPU has done all its work. */

@@ -191,6 +191,18 @@ struct Scratch {
   std::vector<float> keys, values, query, gradient, scores, ofScores, mixed;
 };
 
+/** Calls `of` with each unit, the place of its first key, and room that the units of a thread share. */
+template <class F>
+void eachUnit(const Shape& shape, F of) {
+  parallelFor(shape.sequences * shape.groups, 1, [&](int64_t begin, int64_t end) {
+    Scratch scratch;
+    for (int64_t number = begin; number < end; ++number) {
+      const Unit unit(shape, number);
+      of(unit, (unit.firstKey * shape.groups + unit.group) * shape.width, scratch);
+    }
+  });
+}
+
 /** The mixed values [N, H, D] and the logarithms of the sums [N, H]. */
 std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const Shape& shape) {
   auto out = at::empty_like(query);
@@ -198,29 +210,24 @@ std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& query, const at::Ten
   const float *q = query.const_data_ptr<float>(), *k = key.const_data_ptr<float>(), *v = value.const_data_ptr<float>();
   float *to = out.mutable_data_ptr<float>(), *logs = logSums.mutable_data_ptr<float>();
   const int64_t width = shape.width, apart = shape.groups * width;
-  parallelFor(shape.sequences * shape.groups, 1, [&](int64_t begin, int64_t end) {
-    Scratch scratch;
-    for (int64_t number = begin; number < end; ++number) {
-      const Unit unit(shape, number);
-      const int64_t first = unit.firstKey * apart + unit.group * width;
-      float* keys = room(scratch.keys, width * unit.wide);
-      transpose(k + first, apart, keys, unit.wide, unit.keys, width);
-      eachBlock(shape, unit, [&](const Block& block) {
-        float *queries = room(scratch.query, block.rows * width), *mixed = room(scratch.mixed, block.rows * width);
-        float* scores = room(scratch.scores, block.rows * block.columns);
-        for (int64_t i = 0; i < block.places; ++i)
-          scaled(q + unit.at(shape, block.place + i), queries + i * shape.each * width, shape.each * width, shape.scale);
-        product(queries, width, 1, keys + block.from, unit.wide, scores, block.columns, block.rows, block.columns, width, false);
-        std::vector<float> sums(block.rows);
-        for (int64_t row = 0; row < block.rows; ++row) {
-          const float largest = weigh(scores + row * block.columns, block.begin(shape, unit, row), block.end(shape, unit, row), block.columns, sums[row]);
-          logs[unit.at(shape, block.place + row / shape.each) / width + row % shape.each] = largest + std::log(sums[row]);
-        }
-        product(scores, block.columns, 1, v + first + block.from * apart, apart, mixed, width, block.rows, width, block.to - block.from, false);
-        for (int64_t row = 0; row < block.rows; ++row)
-          scaled(mixed + row * width, to + unit.at(shape, block.place + row / shape.each) + row % shape.each * width, width, 1 / sums[row]);
-      });
-    }
+  eachUnit(shape, [&](const Unit& unit, int64_t first, Scratch& scratch) {
+    float* keys = room(scratch.keys, width * unit.wide);
+    transpose(k + first, apart, keys, unit.wide, unit.keys, width);
+    eachBlock(shape, unit, [&](const Block& block) {
+      float *queries = room(scratch.query, block.rows * width), *mixed = room(scratch.mixed, block.rows * width);
+      float* scores = room(scratch.scores, block.rows * block.columns);
+      for (int64_t i = 0; i < block.places; ++i)
+        scaled(q + unit.at(shape, block.place + i), queries + i * shape.each * width, shape.each * width, shape.scale);
+      product(queries, width, 1, keys + block.from, unit.wide, scores, block.columns, block.rows, block.columns, width, false);
+      std::vector<float> sums(block.rows);
+      for (int64_t row = 0; row < block.rows; ++row) {
+        const float largest = weigh(scores + row * block.columns, block.begin(shape, unit, row), block.end(shape, unit, row), block.columns, sums[row]);
+        logs[unit.at(shape, block.place + row / shape.each) / width + row % shape.each] = largest + std::log(sums[row]);
+      }
+      product(scores, block.columns, 1, v + first + block.from * apart, apart, mixed, width, block.rows, width, block.to - block.from, false);
+      for (int64_t row = 0; row < block.rows; ++row)
+        scaled(mixed + row * width, to + unit.at(shape, block.place + row / shape.each) + row % shape.each * width, width, 1 / sums[row]);
+    });
   });
   return {out, logSums};
 }
@@ -233,38 +240,33 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBack(const at::Tensor& grad
   const float *o = out.const_data_ptr<float>(), *logs = logSums.const_data_ptr<float>();
   float *dq = ofQuery.mutable_data_ptr<float>(), *dk = ofKey.mutable_data_ptr<float>(), *dv = ofValue.mutable_data_ptr<float>();
   const int64_t width = shape.width, apart = shape.groups * width;
-  parallelFor(shape.sequences * shape.groups, 1, [&](int64_t begin, int64_t end) {
-    Scratch scratch;
-    for (int64_t number = begin; number < end; ++number) {
-      const Unit unit(shape, number);
-      const int64_t first = unit.firstKey * apart + unit.group * width;
-      float *keys = room(scratch.keys, width * unit.wide), *values = room(scratch.values, width * unit.wide);
-      transpose(k + first, apart, keys, unit.wide, unit.keys, width);
-      transpose(v + first, apart, values, unit.wide, unit.keys, width);
-      eachBlock(shape, unit, [&](const Block& block) {
-        float *queries = room(scratch.query, block.rows * width), *gradients = room(scratch.gradient, block.rows * width);
-        float *scores = room(scratch.scores, block.rows * block.columns), *d = room(scratch.ofScores, block.rows * block.columns);
-        float* mixed = room(scratch.mixed, block.rows * width);
-        for (int64_t i = 0; i < block.places; ++i) {
-          const int64_t at = unit.at(shape, block.place + i), numbers = shape.each * width;
-          scaled(q + at, queries + i * numbers, numbers, shape.scale);
-          std::copy_n(g + at, numbers, gradients + i * numbers);
-        }
-        product(queries, width, 1, keys + block.from, unit.wide, scores, block.columns, block.rows, block.columns, width, false);
-        product(gradients, width, 1, values + block.from, unit.wide, d, block.columns, block.rows, block.columns, width, false);
-        for (int64_t row = 0; row < block.rows; ++row) {
-          const int64_t at = unit.at(shape, block.place + row / shape.each) + row % shape.each * width;
-          weighBack(scores + row * block.columns, d + row * block.columns, block.begin(shape, unit, row), block.end(shape, unit, row), block.columns,
-                    logs[at / width], dot(gradients + row * width, o + at, width));
-        }
-        const int64_t seen = block.to - block.from, at = first + block.from * apart;
-        product(scores, 1, block.columns, gradients, width, dv + at, apart, seen, width, block.rows, true);
-        product(d, 1, block.columns, queries, width, dk + at, apart, seen, width, block.rows, true);
-        product(d, block.columns, 1, k + at, apart, mixed, width, block.rows, width, seen, false);
-        for (int64_t i = 0; i < block.places; ++i)
-          scaled(mixed + i * shape.each * width, dq + unit.at(shape, block.place + i), shape.each * width, shape.scale);
-      });
-    }
+  eachUnit(shape, [&](const Unit& unit, int64_t first, Scratch& scratch) {
+    float *keys = room(scratch.keys, width * unit.wide), *values = room(scratch.values, width * unit.wide);
+    transpose(k + first, apart, keys, unit.wide, unit.keys, width);
+    transpose(v + first, apart, values, unit.wide, unit.keys, width);
+    eachBlock(shape, unit, [&](const Block& block) {
+      float *queries = room(scratch.query, block.rows * width), *gradients = room(scratch.gradient, block.rows * width);
+      float *scores = room(scratch.scores, block.rows * block.columns), *d = room(scratch.ofScores, block.rows * block.columns);
+      float* mixed = room(scratch.mixed, block.rows * width);
+      for (int64_t i = 0; i < block.places; ++i) {
+        const int64_t at = unit.at(shape, block.place + i), numbers = shape.each * width;
+        scaled(q + at, queries + i * numbers, numbers, shape.scale);
+        std::copy_n(g + at, numbers, gradients + i * numbers);
+      }
+      product(queries, width, 1, keys + block.from, unit.wide, scores, block.columns, block.rows, block.columns, width, false);
+      product(gradients, width, 1, values + block.from, unit.wide, d, block.columns, block.rows, block.columns, width, false);
+      for (int64_t row = 0; row < block.rows; ++row) {
+        const int64_t at = unit.at(shape, block.place + row / shape.each) + row % shape.each * width;
+        weighBack(scores + row * block.columns, d + row * block.columns, block.begin(shape, unit, row), block.end(shape, unit, row), block.columns,
+                  logs[at / width], dot(gradients + row * width, o + at, width));
+      }
+      const int64_t seen = block.to - block.from, at = first + block.from * apart;
+      product(scores, 1, block.columns, gradients, width, dv + at, apart, seen, width, block.rows, true);
+      product(d, 1, block.columns, queries, width, dk + at, apart, seen, width, block.rows, true);
+      product(d, block.columns, 1, k + at, apart, mixed, width, block.rows, width, seen, false);
+      for (int64_t i = 0; i < block.places; ++i)
+        scaled(mixed + i * shape.each * width, dq + unit.at(shape, block.place + i), shape.each * width, shape.scale);
+    });
   });
   return {ofQuery, ofKey, ofValue};
 }

@@ -307,7 +307,7 @@ export class Decoder implements LanguageModel {
   }
 
   /**
-   * Whether there is a kernel for so many sequences: on some GPUs for 16-bit numbers, on some CPUs for float32. A CPU's
+   * Whether there is a kernel for so many sequences: on some GPUs for 16-bit numbers, and on some CPUs. A CPU's
    * threads share its work by sequences and key heads: with fewer of them than threads, another is the faster one.
    */
   #readsSideBySide(sequences: number): boolean {
