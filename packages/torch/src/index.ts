@@ -39,7 +39,7 @@ export {
   startProfile,
 } from './profile.js';
 export { deriveSeed } from './random.js';
-export { libtorch, takeMemory, threads, trimMemory, tuneProcess } from './runtime.js';
+export { libtorch, takeMemory, threads, trimGrownMemory, trimMemory, tuneProcess } from './runtime.js';
 export {
   FileFormatError,
   type LazyTensor,

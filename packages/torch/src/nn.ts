@@ -150,12 +150,12 @@ export async function withPackedWeights<T>(
         // What was given back lies between what was laid out.
         untrimmed += numbers;
         if (untrimmed > trimmedTogether) {
-          trimMemory(0);
+          trimMemory();
           untrimmed = 0;
         }
       }
     });
-    if (untrimmed > 0) trimMemory(0);
+    if (untrimmed > 0) trimMemory();
     return await body();
   } finally {
     for (const layer of packed) layer.unpack();

@@ -11,18 +11,27 @@ export function threads(count?: number): number {
 
 let isTuned = false;
 let lastTrim = Number.NEGATIVE_INFINITY;
+let settledBytes: number | undefined;
 
 /**
- * Gives memory that is held and not used back to the system (glibc; elsewhere nothing happens). Tensors of ever other
- * sizes leave holes between them, and without this a process grows for hours. Takes about a tenth of a second a
- * gigabyte, and the kernel clears what is needed again: so with small models not at every step.
- * @param seconds does nothing where the last time is not so long ago
+ * Gives memory that is held and not used back to the system (glibc; elsewhere nothing happens). It takes about a tenth
+ * of a second a gigabyte. What is needed again costs more: the system clears each page anew.
  */
-export function trimMemory(seconds = 5): void {
-  const now = performance.now();
-  if (now - lastTrim < 1000 * seconds) return;
-  lastTrim = now;
+export function trimMemory(): void {
+  lastTrim = performance.now();
+  settledBytes = undefined;
   native.trimMemory();
+}
+
+/**
+ * `trimMemory` where the process has grown by a quarter since the first call after the last time. A loop calls it after
+ * each step or batch: tensors of ever other sizes leave holes between them, and a process would grow for hours.
+ * @param seconds that must lie between two times
+ */
+export function trimGrownMemory(seconds = 60): void {
+  const bytes = process.memoryUsage.rss();
+  settledBytes ??= bytes;
+  if (bytes > 1.25 * settledBytes && performance.now() - lastTrim > 1000 * seconds) trimMemory();
 }
 
 /**

@@ -1,6 +1,6 @@
 // Greedy and beam search over a language model, with its caches, in length-sorted batches.
 // Shapes: B inputs still searched, K beams, V rows of the vocabulary, C candidates per input, P prompt rows, E width.
-import { cat, noGrad, op, scope, type Tensor, tensor, trimMemory, withPackedWeights } from '@promot/torch';
+import { cat, noGrad, op, scope, type Tensor, tensor, trimGrownMemory, withPackedWeights } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
@@ -135,7 +135,7 @@ export async function generate(
           onToken: options.onToken,
           finish,
         });
-        trimMemory();
+        trimGrownMemory();
       }
     });
   // The layers of a divided model have their weights for the moment only.

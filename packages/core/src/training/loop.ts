@@ -12,6 +12,7 @@ import {
   scope,
   stack,
   type Tensor,
+  trimGrownMemory,
   trimMemory,
   withDevice,
   withPackedWeights,
@@ -108,7 +109,7 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       const step = optimizer.steps + 1;
       const metrics = await withDevice(model.embedding.device, () => trainStep(model, step, options, sums, table));
       if (!(await options.afterStep(metrics))) return optimizer.steps >= steps;
-      trimMemory();
+      trimGrownMemory();
     }
     return true;
   };
@@ -213,7 +214,7 @@ function goAlong(
 ): void {
   for (const parameter of options.trained.values()) parameter.clearGrad();
   options.shards!.repeatStep();
-  trimMemory(0);
+  trimMemory();
   try {
     ownPart(model, step, passes, options, sums, undefined, leastOf);
   } catch (found) {

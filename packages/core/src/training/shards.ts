@@ -420,7 +420,7 @@ export class Shards implements BlockExecutor, ApartPasses {
       for (const { parameter } of this.#piecesIn(block)) call('aten::set_', parameter);
     });
     // The holes of a block's tensors would soon be as large as what dividing the model has saved.
-    trimMemory(0);
+    trimMemory();
   }
 
   /** Frees the rows. The model cannot be used after it, where it was divided. */
