@@ -10,24 +10,11 @@
 #include <cstring>
 #include <limits>
 
+#include "dropout-mask.h"
 #include "parallel.h"
 #include "vectorized.h"
 
 namespace {
-
-/** 32 well-mixed bits of a position (the "lowbias32" mixing steps: two multiplications, three shifts). */
-inline uint32_t mix(uint32_t x) {
-  x ^= x >> 16;
-  x *= 0x7feb352dU;
-  x ^= x >> 15;
-  x *= 0x846ca68bU;
-  x ^= x >> 16;
-  return x;
-}
-
-VECTORIZED void dropFloat(const float* in, float* out, int64_t n, uint32_t key, uint32_t threshold, float scale, uint32_t first) {
-  for (int64_t i = 0; i < n; ++i) out[i] = mix((first + static_cast<uint32_t>(i)) ^ key) < threshold ? 0.0f : in[i] * scale;
-}
 
 /** bf16 to fp32, scaled, and back, rounded to nearest even (the values are finite or become NaN as they should). */
 VECTORIZED void dropBFloat16(const uint16_t* in, uint16_t* out, int64_t n, uint32_t key, uint32_t threshold, float scale, uint32_t first) {
@@ -39,15 +26,8 @@ VECTORIZED void dropBFloat16(const uint16_t* in, uint16_t* out, int64_t n, uint3
     std::memcpy(&bits, &value, 4);
     uint32_t rounded = (bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16;
     rounded = value != value ? 0x7fc0U : rounded;
-    out[i] = mix((first + static_cast<uint32_t>(i)) ^ key) < threshold ? 0 : static_cast<uint16_t>(rounded);
+    out[i] = dropped::mix((first + static_cast<uint32_t>(i)) ^ key) < threshold ? 0 : static_cast<uint16_t>(rounded);
   }
-}
-
-/** What the mask's bits are mixed with. Positions above 2^32 take another key. */
-uint32_t keyOf(int64_t seed, int64_t position) {
-  auto low = mix(static_cast<uint32_t>(seed)), high = static_cast<uint32_t>(static_cast<uint64_t>(seed) >> 32);
-  // The constant tells the halves of the seed apart: without it all seeds with equal halves, 0 among them, had one key.
-  return mix(low ^ mix(high + 0x9e3779b9U + static_cast<uint32_t>(position >> 32)));
 }
 
 /** mix, in place, of int32 numbers that stand for 32 bits. */
@@ -72,7 +52,7 @@ at::Tensor maskedByOperators(const at::Tensor& x, double p, int64_t seed) {
   for (int64_t at = 0; at < in.numel(); at += piece) {
     auto count = std::min(piece, in.numel() - at);
     auto bits = at::arange(count, x.options().dtype(at::kInt)).add_(static_cast<int32_t>(static_cast<uint32_t>(at)));
-    bits.bitwise_xor_(static_cast<int32_t>(keyOf(seed, at)));
+    bits.bitwise_xor_(static_cast<int32_t>(dropped::keyOf(seed, at)));
     mixAll(bits);
     bits.bitwise_xor_(std::numeric_limits<int32_t>::min());
     flat.narrow(0, at, count).masked_fill_(bits.lt(threshold), 0);
@@ -85,20 +65,14 @@ at::Tensor masked(const at::Tensor& x, double p, int64_t seed) {
   if (!x.device().is_cpu() || (x.scalar_type() != at::kFloat && x.scalar_type() != at::kBFloat16)) return maskedByOperators(x, p, seed);
   auto in = x.contiguous();
   auto out = at::empty_like(in);
-  auto threshold = static_cast<uint32_t>(p * 4294967296.0);
-  auto scale = static_cast<float>(1.0 / (1.0 - p));
+  const dropped::Mask mask(p, seed);
   parallelFor(in.numel(), 1 << 15, [&](int64_t begin, int64_t end) {
-    for (int64_t at = begin; at < end;) {
-      int64_t stop = std::min(end, ((at >> 32) + 1) << 32);
-      uint32_t key = keyOf(seed, at);
-      if (in.scalar_type() == at::kFloat) {
-        dropFloat(in.const_data_ptr<float>() + at, out.mutable_data_ptr<float>() + at, stop - at, key, threshold, scale, static_cast<uint32_t>(at));
-      } else {
-        dropBFloat16(reinterpret_cast<const uint16_t*>(in.const_data_ptr()) + at, reinterpret_cast<uint16_t*>(out.mutable_data_ptr()) + at, stop - at,
-                     key, threshold, scale, static_cast<uint32_t>(at));
-      }
-      at = stop;
-    }
+    if (in.scalar_type() == at::kFloat)
+      return mask.drop(in.const_data_ptr<float>() + begin, out.mutable_data_ptr<float>() + begin, begin, end - begin);
+    mask.each(begin, end, [&](int64_t at, int64_t count, uint32_t key) {
+      dropBFloat16(reinterpret_cast<const uint16_t*>(in.const_data_ptr()) + at, reinterpret_cast<uint16_t*>(out.mutable_data_ptr()) + at, count, key,
+                   mask.threshold, mask.scale, static_cast<uint32_t>(at));
+    });
   });
   return out;
 }

@@ -14,60 +14,14 @@
 #include <vector>
 
 #include "parallel.h"
-#include "vectorized.h"
+#include "small-products.h"
 
 namespace {
 namespace packed_attention {
 
+using namespace small;
+
 constexpr int64_t kBlock = 48;    // rows of queries that see the same keys: all heads of some places
-
-#ifdef HAS_FMA_KERNELS
-
-/** R rows and C times eight columns of a product: with six and two, sums and factors are as many as there are registers. */
-template <int R, int C>
-WITH_FMA __attribute__((always_inline)) inline void tile(const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep, float* c, int64_t cRow,
-                                                         int64_t steps, bool adds) {
-  __m256 sums[R][C];
-  for (int r = 0; r < R; ++r)
-    for (int i = 0; i < C; ++i) sums[r][i] = adds ? _mm256_loadu_ps(c + r * cRow + i * kLanes) : _mm256_setzero_ps();
-  for (int64_t k = 0; k < steps; ++k) {
-    __m256 y[C];
-    for (int i = 0; i < C; ++i) y[i] = _mm256_loadu_ps(b + k * bStep + i * kLanes);
-    for (int r = 0; r < R; ++r) {
-      const __m256 x = _mm256_broadcast_ss(a + r * aRow + k * aStep);
-      for (int i = 0; i < C; ++i) sums[r][i] = _mm256_fmadd_ps(x, y[i], sums[r][i]);
-    }
-  }
-  for (int r = 0; r < R; ++r)
-    for (int i = 0; i < C; ++i) _mm256_storeu_ps(c + r * cRow + i * kLanes, sums[r][i]);
-}
-
-/** All rows, C times eight columns. */
-template <int C>
-WITH_FMA __attribute__((always_inline)) inline void strip(const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep, float* c, int64_t cRow,
-                                                          int64_t rows, int64_t steps, bool adds) {
-  int64_t row = 0;
-  for (; row + 6 <= rows; row += 6) tile<6, C>(a + row * aRow, aRow, aStep, b, bStep, c + row * cRow, cRow, steps, adds);
-  for (; row + 2 <= rows; row += 2) tile<2, C>(a + row * aRow, aRow, aStep, b, bStep, c + row * cRow, cRow, steps, adds);
-  for (; row < rows; ++row) tile<1, C>(a + row * aRow, aRow, aStep, b, bStep, c + row * cRow, cRow, steps, adds);
-}
-
-/**
- * c [rows, columns] = a b, or what it was and a b: number (i, k) of a lies at i * aRow + k * aStep, rows of b bStep apart.
- * Columns are a multiple of eight.
- */
-WITH_FMA void product(const float* a, int64_t aRow, int64_t aStep, const float* b, int64_t bStep, float* c, int64_t cRow, int64_t rows, int64_t columns,
-                      int64_t steps, bool adds) {
-  int64_t column = 0;
-  for (; column + 2 * kLanes <= columns; column += 2 * kLanes) strip<2>(a, aRow, aStep, b + column, bStep, c + column, cRow, rows, steps, adds);
-  for (; column < columns; column += kLanes) strip<1>(a, aRow, aStep, b + column, bStep, c + column, cRow, rows, steps, adds);
-}
-
-#else
-
-void product(const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t, int64_t, int64_t, int64_t, bool) {}
-
-#endif
 
 /** exp(score - most) of scores from `first` to `end`, others 0. */
 __attribute__((always_inline)) inline void toWeights(float* scores, int64_t first, int64_t end, int64_t columns, float most) {
@@ -95,26 +49,6 @@ VECTORIZED float weigh(float* scores, int64_t first, int64_t end, int64_t column
 VECTORIZED void weighBack(float* scores, float* d, int64_t first, int64_t end, int64_t columns, float logSum, float delta) {
   toWeights(scores, first, end, columns, logSum);
   for (int64_t i = 0; i < columns; i += kLanes) lanes(d + i) = lanes(scores + i) * (lanes(d + i) - delta);
-}
-
-/** [S, D], rows so far apart -> [D, wide]. */
-VECTORIZED void transpose(const float* x, int64_t apart, float* y, int64_t wide, int64_t length, int64_t width) {
-  constexpr int64_t together = 16;
-  for (int64_t first = 0; first < length; first += together) {
-    const int64_t end = std::min(length, first + together);
-    for (int64_t d = 0; d < width; ++d)
-      for (int64_t j = first; j < end; ++j) y[d * wide + j] = x[j * apart + d];
-  }
-}
-
-VECTORIZED void scaled(const float* x, float* y, int64_t n, float by) {
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] * by;
-}
-
-VECTORIZED float dot(const float* x, const float* y, int64_t n) {
-  Lanes sums{};
-  for (int64_t i = 0; i < n; i += kLanes) sums += lanes(x + i) * lanes(y + i);
-  return sumOf(sums);
 }
 
 /** What queries, keys and values are, and where each sequence lies. */
@@ -179,12 +113,6 @@ void eachBlock(const Shape& shape, const Unit& unit, F of) {
     of(block);
     start += block.places;
   }
-}
-
-/** Room for so many numbers, of which nobody knows what they are. */
-float* room(std::vector<float>& memory, int64_t numbers) {
-  if (static_cast<int64_t>(memory.size()) < numbers) memory.resize(numbers);
-  return memory.data();
 }
 
 struct Scratch {

@@ -64,6 +64,9 @@ export function scaledDotProductAttention(
     const added = mask && mask.dtype !== 'bool' ? { mask: mask.float() } : {};
     return inFloat(query, (q) => scaledDotProductAttention(q, key.float(), value.float(), { ...options, ...added }));
   }
+  // One kernel forward and one backward (native/biased-attention.cc).
+  if (mask?.dtype === 'float32' && mask.shape.length === 4 && call('promot::biased_attention_takes', query))
+    return op('promot::biased_attention', query, key, value, mask, scale ?? d ** -0.5, rate, seed);
   if (rate > 0 && query.device !== 'cpu')
     return op('promot::attention', query, key, value, mask ?? null, rate, causal, scale ?? null, seed);
   // On a CPU the fused kernel multiplies head by head. In bf16 each of these products has a cost of its own: with the
