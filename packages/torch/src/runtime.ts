@@ -37,7 +37,7 @@ export function trimGrownMemory(seconds = 60): void {
 /**
  * Settings of the whole process that training and generation gain by. A program calls it at its start, before the first
  * tensor; the library leaves a process as it is.
- * - OpenMP's threads sleep after some microseconds of waiting (`OMP_WAIT_POLICY=passive`, `GOMP_SPINCOUNT=500`, unless
+ * - OpenMP's threads wait for about 0.1 ms before they sleep (`OMP_WAIT_POLICY=passive`, `GOMP_SPINCOUNT=5000`, unless
  *   the policy is set). They spin on otherwise, which makes a step up to ten times slower on a machine that has
  *   anything else to do.
  * - Freed memory stays with the process, to be used again (glibc). `trimMemory` gives back what is too much.

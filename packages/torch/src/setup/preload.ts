@@ -3,14 +3,14 @@ import { Worker } from 'node:worker_threads';
 import { readStamp } from './stamp.js';
 
 /**
- * OpenMP's threads wait for some microseconds, and then sleep, unless the environment says otherwise (see
+ * OpenMP's threads wait for a tenth of a millisecond or so, and then sleep, unless the environment says otherwise (see
  * `tuneProcess`). Does nothing once libtorch is loaded.
  */
 export function waitPassively(): void {
   if (process.env.OMP_WAIT_POLICY !== undefined) return;
   process.env.OMP_WAIT_POLICY = 'passive';
-  // Rounds of waiting (GNU's OpenMP, which libtorch has on Linux). To wake a thread takes some 30 µs.
-  process.env.GOMP_SPINCOUNT ??= '500';
+  // Rounds of waiting (GNU's OpenMP, which libtorch has on Linux). To wake a thread takes 30 to 100 µs.
+  process.env.GOMP_SPINCOUNT ??= '5000';
 }
 
 let thread: Worker | undefined;
