@@ -101,6 +101,14 @@ const float* together(const Rows& x, int64_t b, int64_t h, const Shape& shape, s
   return rows;
 }
 
+/** The rows of one head as columns [D, wide], 0 where there are none. */
+const float* columns(const Rows& x, int64_t b, int64_t h, const Shape& shape, std::vector<float>& memory) {
+  float* table = room(memory, shape.width * shape.wide);
+  transpose(x.of(b, h), x.row, table, shape.wide, shape.keys, shape.width);
+  for (int64_t d = 0; d < shape.width; ++d) std::fill_n(table + d * shape.wide + shape.keys, shape.wide - shape.keys, 0.0f);
+  return table;
+}
+
 /** Calls `of` with each head of each sequence, and with room that those of a thread share. */
 template <class F>
 void eachHead(const Shape& shape, F of) {
@@ -137,9 +145,7 @@ std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& query, const at::Ten
   const Rows q(query), k(key), v(value), added(bias), to(out);
   float* logs = logSums.mutable_data_ptr<float>();
   eachHead(shape, [&](int64_t b, int64_t h, Scratch& scratch) {
-    float* keys = room(scratch.keys, shape.width * shape.wide);
-    std::fill_n(keys, shape.width * shape.wide, 0.0f);
-    transpose(k.of(b, h), k.row, keys, shape.wide, shape.keys, shape.width);
+    const float* keys = columns(k, b, h, shape, scratch.keys);
     const float* values = together(v, b, h, shape, scratch.values);
     eachBlock(shape, [&](int64_t first, int64_t rows) {
       float* scores = scoresOf(shape, q.of(b, h) + first * q.row, q.row, rows, keys, scratch);
@@ -169,12 +175,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attendBack(const at::
   const float* logs = logSums.const_data_ptr<float>();
   float* db = asksForBias ? ofBias.mutable_data_ptr<float>() : nullptr;
   eachHead(shape, [&](int64_t b, int64_t h, Scratch& scratch) {
-    const int64_t table = shape.width * shape.wide;
-    float *keys = room(scratch.keys, table), *values = room(scratch.values, table);
-    std::fill_n(keys, table, 0.0f);
-    std::fill_n(values, table, 0.0f);
-    transpose(k.of(b, h), k.row, keys, shape.wide, shape.keys, shape.width);
-    transpose(v.of(b, h), v.row, values, shape.wide, shape.keys, shape.width);
+    const float *keys = columns(k, b, h, shape, scratch.keys), *values = columns(v, b, h, shape, scratch.values);
     const float* keyRows = together(k, b, h, shape, scratch.keyRows);
     eachBlock(shape, [&](int64_t first, int64_t rows) {
       float* scores = scoresOf(shape, q.of(b, h) + first * q.row, q.row, rows, keys, scratch);

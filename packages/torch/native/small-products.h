@@ -52,21 +52,40 @@ WITH_FMA void product(const float* a, int64_t aRow, int64_t aStep, const float* 
   for (; column < columns; column += kLanes) strip<1>(a, aRow, aStep, b + column, bStep, c + column, cRow, rows, steps, adds);
 }
 
+/** Eight rows of eight numbers -> eight columns. */
+WITH_FMA __attribute__((always_inline)) inline void transposeEight(const float* x, int64_t apart, float* y, int64_t wide) {
+  __m256 a[8], b[8];
+  for (int i = 0; i < 8; ++i) a[i] = _mm256_loadu_ps(x + i * apart);
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_ps(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_ps(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      a[i + 2 * j] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0x44);
+      a[i + 2 * j + 1] = _mm256_shuffle_ps(b[i + j], b[i + j + 2], 0xee);
+    }
+  for (int i = 0; i < 4; ++i) {
+    _mm256_storeu_ps(y + i * wide, _mm256_permute2f128_ps(a[i], a[i + 4], 0x20));
+    _mm256_storeu_ps(y + (i + 4) * wide, _mm256_permute2f128_ps(a[i], a[i + 4], 0x31));
+  }
+}
+
+/** [S, D], rows so far apart, D a multiple of eight -> [D, wide]. */
+WITH_FMA void transpose(const float* x, int64_t apart, float* y, int64_t wide, int64_t length, int64_t width) {
+  int64_t j = 0;
+  for (; j + 8 <= length; j += 8)
+    for (int64_t d = 0; d < width; d += 8) transposeEight(x + j * apart + d, apart, y + d * wide + j, wide);
+  for (; j < length; ++j)
+    for (int64_t d = 0; d < width; ++d) y[d * wide + j] = x[j * apart + d];
+}
+
 #else
 
 void product(const float*, int64_t, int64_t, const float*, int64_t, float*, int64_t, int64_t, int64_t, int64_t, bool) {}
+void transpose(const float*, int64_t, float*, int64_t, int64_t, int64_t) {}
 
 #endif
-
-/** [S, D], rows so far apart -> [D, wide]. */
-VECTORIZED void transpose(const float* x, int64_t apart, float* y, int64_t wide, int64_t length, int64_t width) {
-  constexpr int64_t together = 16;
-  for (int64_t first = 0; first < length; first += together) {
-    const int64_t end = std::min(length, first + together);
-    for (int64_t d = 0; d < width; ++d)
-      for (int64_t j = first; j < end; ++j) y[d * wide + j] = x[j * apart + d];
-  }
-}
 
 VECTORIZED void scaled(const float* x, float* y, int64_t n, float by) {
   for (int64_t i = 0; i < n; ++i) y[i] = x[i] * by;
