@@ -11,7 +11,7 @@ import { goldenModel, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-// 24 examples of some 350 tokens: a pass of all takes about 250 MB, one of an example 10 MB.
+// 24 examples of some 350 tokens: a pass of all takes 250 MB, with the attention kernel of AVX2 over 140, one of an example 10 MB.
 const lines = readFileSync(join(folder, 'train.jsonl'), 'utf8').trim().split('\n').slice(0, 12);
 writeFileSync(
   join(folder, 'train.jsonl'),
@@ -76,7 +76,7 @@ test.skipIf(!hasLimits)(
     expect(halved.said).toMatchObject({ result: { finished: true, notes: expect.arrayContaining(notes) } });
     expect(readPasses(join(folder, 'halved'))[0]!.examples).toBeLessThan(24);
     // Rank 1 of two has 12 of 24 examples, and not the memory for them.
-    const all = await together('together', 80e6, {});
+    const all = await together('together', 60e6, {});
     expect(readPasses(join(folder, 'together'))[0]!.examples).toBeLessThan(12);
     for (const one of all) expect(one.said?.result).toMatchObject({ finished: true });
     // The same where the model is divided, and the ranks wait for each other in the midst of a pass.

@@ -2,6 +2,7 @@
 #include "adafactor.cc"
 #include "attend-from-one.cc"
 #include "attention.cc"
+#include "biased-attention.cc"
 #include "cross-entropy.cc"
 #include "dropout.cc"
 #include "frozen-linear.cc"
