@@ -11,7 +11,8 @@ import { goldenModel, smallTask } from './small-task.js';
 
 const { folder, task } = smallTask();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-// 24 examples of some 350 tokens: a pass of all takes 250 MB, with the attention kernel of AVX2 over 140, one of an example 10 MB.
+// 24 examples of some 350 tokens: a pass of all takes about 250 MB, with the attention kernel of AVX2 over 140. A pass
+// of one takes 10 MB.
 const lines = readFileSync(join(folder, 'train.jsonl'), 'utf8').trim().split('\n').slice(0, 12);
 writeFileSync(
   join(folder, 'train.jsonl'),
