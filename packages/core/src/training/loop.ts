@@ -121,6 +121,8 @@ export async function trainLoop(options: LoopOptions): Promise<boolean> {
       parameter.clearGrad();
       parameter.requiresGrad = false;
     }
+    // The next stage looks at how much memory there is.
+    trimMemory();
   }
 }
 
