@@ -45,7 +45,7 @@ function rate(x, weights, product, operations) {
 const kinds = [
   (x, { weight }) => call('aten::linear', x, weight, null),
   (x, { packed }) => op('mkldnn::_linear_pointwise', x, packed, undefined, 'none', [], ''),
-  (x, { weight }) => call('promot::linear', x, weight, null),
+  (x, { weight }) => call('promot::linears', x, [weight], [null])[0],
 ];
 console.log(`| inputs x outputs | ${rows.map((n) => `${n} rows: MKL, packed, own`).join(' | ')} |`);
 console.log(`|---|${rows.map(() => '---|').join('')}`);

@@ -45,7 +45,7 @@ test('the watch sees what it should', () => {
     const matrix = withDevice('meta', () => ones([2, 2]));
     const strange = ones([2]);
     new Linear(matrix).forward(strange);
-    expect(watch.strays).toEqual(['promot::linear(cpu,meta)']);
+    expect(watch.strays).toEqual(['promot::linears(cpu,meta)']);
     expect(watch.reads).toBe(0);
     expect(withDevice('meta', () => arange(2)).toNumbers()).toEqual([0, 0]);
     expect(watch.reads).toBe(1);

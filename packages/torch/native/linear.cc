@@ -1,25 +1,32 @@
-// promot::linear: x [..., I] times the transpose of a weight [O, I], plus a bias: aten::linear, and in fp32 on x86
+// promot::linears: x [..., I] times the transpose of each weight [O, I], plus its bias: aten::linear, and in fp32 on x86
 // processors with AVX2 but not AVX-512 a kernel of its own, whose gradients are libtorch's products. It reads the weight
 // as it lies in memory, and is faster than MKL, and than oneDNN with a weight laid out beforehand (docs/benchmarks.md).
-// A row's bits do not depend on the rows beside it. Shapes: N rows of x.
+// A row's bits do not depend on the rows beside it. All products of a call are one piece of work for the threads.
+// Shapes: N rows of x.
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
 #include <algorithm>
+#include <functional>
+#include <vector>
 
+#include "adds-gradients.h"
 #include "parallel.h"
 #include "vectorized.h"
 
 namespace {
 
 constexpr int64_t kRowsOfThread = 16;  // with fewer, MKL shares a gradient's product in its own way
+constexpr int64_t kOutputsOfPiece = 128;  // of a weight whose gradient is computed
+constexpr int64_t kRowsOfPiece = 96;  // of a gradient's product; with fewer, MKL is slower
 
 #ifdef HAS_FMA_KERNELS
 
 constexpr int64_t kOutputs = 4;  // that are computed together
 constexpr int64_t kRowsAtOnce = 48;  // that stay in the cache
+constexpr int64_t kProductsOfPiece = 1 << 23;  // a piece of work of some 0.3 ms
 
 WITH_FMA __attribute__((always_inline)) inline float sumOfEight(__m256 x) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -67,56 +74,121 @@ WITH_FMA void outputsOf(const float* x, const float* weight, float* y, int64_t r
   for (; o < to; ++o) strip<1>(x, weight + o * inputs, y + o, rows, inputs, outputs);
 }
 
-at::Tensor ownProduct(const at::Tensor& given, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
-  const auto x = given.contiguous();
-  const int64_t inputs = weight.size(1), outputs = weight.size(0), rows = x.numel() / inputs;
-  auto shape = x.sizes().vec();
-  shape.back() = outputs;
-  auto y = at::empty(shape, x.options());
-  auto from = x.const_data_ptr<float>(), weights = weight.const_data_ptr<float>();
-  auto to = y.mutable_data_ptr<float>();
-  parallelFor((outputs + kOutputs - 1) / kOutputs, 1, [&](int64_t begin, int64_t end) {
+/** The outputs of all weights, in pieces for whichever thread is free. */
+void ownProducts(const float* x, at::TensorList weights, const std::vector<at::Tensor>& outputs, int64_t rows) {
+  struct Piece {
+    size_t weight;
+    int64_t from, to;
+  };
+  const int64_t inputs = weights[0].size(1);
+  const int64_t most = std::max<int64_t>(1, kProductsOfPiece / (rows * inputs * kOutputs)) * kOutputs;
+  std::vector<Piece> pieces;
+  for (size_t i = 0; i < weights.size(); ++i)
+    for (int64_t from = 0, all = weights[i].size(0); from < all; from += most) pieces.push_back({i, from, std::min(all, from + most)});
+  shareOut(static_cast<int64_t>(pieces.size()), [&](int64_t which) {
+    const auto [i, from, to] = pieces[which];
+    const int64_t width = weights[i].size(0);
+    auto weight = weights[i].const_data_ptr<float>();
+    auto y = outputs[i].mutable_data_ptr<float>();
     for (int64_t row = 0; row < rows; row += kRowsAtOnce)
-      outputsOf(from + row * inputs, weights, to + row * outputs, std::min(kRowsAtOnce, rows - row), inputs, outputs, begin * kOutputs,
-              std::min(outputs, end * kOutputs));
+      outputsOf(x + row * inputs, weight, y + row * width, std::min(kRowsAtOnce, rows - row), inputs, width, from, to);
   });
-  return bias ? y.add_(*bias) : y;
 }
 
 #else
 
-at::Tensor ownProduct(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) { return at::linear(x, weight, bias); }
+void ownProducts(const float*, at::TensorList, const std::vector<at::Tensor>&, int64_t) {}
 
 #endif
 
-/** a times b, the rows of a divided among the threads: MKL's own way to share them takes a little longer. */
-at::Tensor sharedProduct(const at::Tensor& a, const at::Tensor& b) {
-  const int64_t rows = a.size(0), threads = at::get_num_threads();
-  if (rows < kRowsOfThread * threads) return a.mm(b);
-  auto y = at::empty({rows, b.size(1)}, a.options());
-  parallelFor(rows, (rows + threads - 1) / threads, [&](int64_t begin, int64_t end) {
-    at::AutoDispatchBelowADInplaceOrView guard;
-    auto to = y.narrow(0, begin, end - begin);
-    at::mm_out(to, a.narrow(0, begin, end - begin), b);
-  });
-  return y;
+std::vector<at::Tensor> ownForward(const at::Tensor& given, at::TensorList weights) {
+  const auto x = given.contiguous();
+  const int64_t rows = x.numel() / weights[0].size(1);
+  std::vector<at::Tensor> outputs;
+  for (const auto& weight : weights) {
+    auto shape = x.sizes().vec();
+    shape.back() = weight.size(0);
+    outputs.push_back(at::empty(shape, x.options()));
+  }
+  if (rows > 0) ownProducts(x.const_data_ptr<float>(), weights, outputs, rows);
+  return outputs;
 }
 
-struct OwnLinear : torch::autograd::Function<OwnLinear> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias) {
-    context->save_for_backward({x, weight});
-    context->saved_data["hasBias"] = bias.has_value();
-    return ownProduct(x, weight, bias);
+/** What came of a weight before, where its gradient is added to that at once. */
+at::Tensor earlierGradient(const at::Tensor& weight) {
+  if (!addsGradients || !weight.is_leaf()) return {};
+  const auto& earlier = weight.grad();
+  const bool fits = earlier.defined() && !earlier.requires_grad() && earlier.layout() == at::kStrided && earlier.is_contiguous();
+  return fits ? earlier : at::Tensor();
+}
+
+struct OwnLinears : torch::autograd::Function<OwnLinears> {
+  static torch::autograd::tensor_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x, at::TensorList weights) {
+    std::vector<at::Tensor> saved{x};
+    saved.insert(saved.end(), weights.begin(), weights.end());
+    context->save_for_backward(std::move(saved));
+    return ownForward(x, weights);
   }
+
+  /** All products are one piece of work: those for x in parts of its rows, those for a weight in parts of its. */
   static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context, torch::autograd::tensor_list gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1];
-    const bool hasBias = context->saved_data["hasBias"].toBool();
-    const auto gradient = gradients[0].reshape({-1, weight.size(0)});
-    return {context->needs_input_grad(0) ? sharedProduct(gradient, weight).view(x.sizes()) : at::Tensor(),
-            context->needs_input_grad(1) ? sharedProduct(gradient.t(), x.reshape({-1, weight.size(1)})) : at::Tensor(),
-            hasBias && context->needs_input_grad(2) ? gradient.sum(0) : at::Tensor()};
+    auto saved = context->get_saved_variables();
+    const at::Tensor x = saved[0];
+    saved.erase(saved.begin());
+    const std::vector<at::Tensor>& weights = saved;
+    const int64_t inputs = weights[0].size(1), threads = at::get_num_threads();
+    const auto flat = x.reshape({-1, inputs});
+    const int64_t rows = flat.size(0);
+    for (size_t i = 0; i < weights.size(); ++i) gradients[i] = gradients[i].reshape({-1, weights[i].size(0)});
+
+    torch::autograd::tensor_list results(weights.size() + 1);
+    std::vector<std::function<void()>> work;
+    const bool forX = context->needs_input_grad(0);
+    bool forWeights = false;
+    for (size_t i = 0; i < weights.size(); ++i) forWeights |= context->needs_input_grad(i + 1);
+    at::Tensor ofX;
+    if (forX) {
+      ofX = at::empty({rows, inputs}, x.options());
+      results[0] = ofX.view(x.sizes());
+      const auto part = [&](int64_t from, int64_t count) {
+        auto to = ofX.narrow(0, from, count);
+        for (size_t i = 0; i < weights.size(); ++i) {
+          const auto gradient = gradients[i].narrow(0, from, count);
+          if (i == 0)
+            at::mm_out(to, gradient, weights[i]);
+          else
+            to.addmm_(gradient, weights[i]);
+        }
+      };
+      const int64_t least = rows < kRowsOfThread * threads || forWeights ? 1 : threads;
+      const int64_t parts = std::clamp<int64_t>(rows / kRowsOfPiece, least, threads == 1 ? 1 : std::max(least, 2 * threads));
+      for (int64_t i = 0; i < parts; ++i)
+        work.push_back([=] { part(rows * i / parts, rows * (i + 1) / parts - rows * i / parts); });
+    }
+    for (size_t i = 0; i < weights.size(); ++i) {
+      if (!context->needs_input_grad(i + 1)) continue;
+      // Two parts of the work never write to the same place.
+      const bool isRepeated = std::any_of(weights.begin(), weights.begin() + i, [&](const at::Tensor& one) { return one.is_same(weights[i]); });
+      auto earlier = isRepeated ? at::Tensor() : earlierGradient(weights[i]);
+      const bool adds = earlier.defined();
+      auto ofWeight = adds ? earlier : results[i + 1] = at::empty(weights[i].sizes(), weights[i].options());
+      const auto turned = gradients[i].t();
+      const int64_t outputs = weights[i].size(0), parts = threads == 1 ? 1 : std::max<int64_t>(1, outputs / kOutputsOfPiece);
+      for (int64_t p = 0; p < parts; ++p)
+        work.push_back([=, &flat] {
+          const int64_t from = outputs * p / parts, count = outputs * (p + 1) / parts - from;
+          auto to = ofWeight.narrow(0, from, count);
+          if (adds)
+            to.addmm_(turned.narrow(0, from, count), flat);
+          else
+            at::mm_out(to, turned.narrow(0, from, count), flat);
+        });
+    }
+    shareOut(static_cast<int64_t>(work.size()), [&](int64_t i) {
+      at::AutoDispatchBelowADInplaceOrView guard;
+      work[i]();
+    });
+    return results;
   }
 };
 
@@ -127,16 +199,28 @@ bool takes(const at::Tensor& weight) {
   return isForFmaKernels() && isFloat(weight) && weight.dim() == 2 && weight.is_contiguous() && weight.numel() > 0 && weight.size(1) % kLanes == 0;
 }
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
-  const bool fits = takes(weight) && isFloat(x) && x.dim() > 0 && x.size(-1) == weight.size(1) &&
-                    (!bias || (isFloat(*bias) && bias->dim() == 1 && bias->size(0) == weight.size(0)));
-  if (!fits) return at::linear(x, weight, bias);
-  return at::GradMode::is_enabled() ? OwnLinear::apply(x, weight, bias) : ownProduct(x, weight, bias);
+std::vector<at::Tensor> linears(const at::Tensor& x, at::TensorList weights, const c10::List<std::optional<at::Tensor>>& biases) {
+  TORCH_CHECK_VALUE(!weights.empty() && biases.size() == weights.size(), "expected one weight or more, and as many biases");
+  bool fits = isFloat(x) && x.dim() > 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    const std::optional<at::Tensor> bias = biases.get(i);
+    fits = fits && takes(weights[i]) && x.size(-1) == weights[i].size(1) &&
+           (!bias || (isFloat(*bias) && bias->dim() == 1 && bias->size(0) == weights[i].size(0)));
+  }
+  std::vector<at::Tensor> outputs;
+  if (!fits) {
+    for (size_t i = 0; i < weights.size(); ++i) outputs.push_back(at::linear(x, weights[i], biases.get(i)));
+    return outputs;
+  }
+  outputs = at::GradMode::is_enabled() ? OwnLinears::apply(x, weights) : ownForward(x, weights);
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (const std::optional<at::Tensor> bias = biases.get(i)) outputs[i] = outputs[i].add_(*bias);
+  return outputs;
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(promot, library) {
-  library.def("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor", torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, linear));
+  library.def("linears(Tensor x, Tensor[] weights, Tensor?[] biases) -> Tensor[]", torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, linears));
   library.def("linear_takes(Tensor weight) -> bool", torch::dispatch(c10::DispatchKey::CompositeImplicitAutograd, takes));
 }

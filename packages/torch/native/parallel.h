@@ -6,6 +6,7 @@
 #include <ATen/TensorIterator.h>
 
 #include <algorithm>
+#include <atomic>
 
 /**
  * Runs `body(begin, end)` on parts of 0 to n that begin at multiples of `grain`, on all threads. at::parallel_for is a
@@ -25,4 +26,13 @@ void parallelFor(int64_t n, int64_t grain, const Body& body) {
         body(piece * grain, std::min(n, (piece + count) * grain));
       },
       1);
+}
+
+/** Runs `body(0)` to `body(n - 1)` on all threads: each takes the next one when it is free, so none waits for a slow one. */
+template <typename Body>
+void shareOut(int64_t n, const Body& body) {
+  std::atomic<int64_t> next{0};
+  parallelFor(std::min<int64_t>(n, at::get_num_threads()), 1, [&](int64_t, int64_t) {
+    for (int64_t i = next++; i < n; i = next++) body(i);
+  });
 }

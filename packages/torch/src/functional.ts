@@ -5,7 +5,14 @@ import { call, type DType, inFloat, isOnKernels, isSlowBf16, op, type Tensor } f
 
 /** x [..., I] times the transpose of weight [O, I], plus bias [O]. Where it pays, by a kernel (native/linear.cc). */
 export function linear(x: Tensor, weight: Tensor, bias?: Tensor): Tensor {
-  return op(isSlowBf16(x) ? 'promot::linear_in_float' : 'promot::linear', x, weight, bias ?? null);
+  return linears(x, [{ weight, ...(bias && { bias }) }])[0]!;
+}
+
+/** `linear` with several weights: their products are one piece of work for the threads. */
+export function linears(x: Tensor, layers: readonly { readonly weight: Tensor; readonly bias?: Tensor }[]): Tensor[] {
+  if (isSlowBf16(x)) return layers.map(({ weight, bias }) => op('promot::linear_in_float', x, weight, bias ?? null));
+  const [weights, biases] = [layers.map(({ weight }) => weight), layers.map(({ bias }) => bias ?? null)];
+  return call('promot::linears', x, weights, biases) as Tensor[];
 }
 
 /** Adds the product of a [I, K] and b [K, J] to sum [I, J]. */

@@ -7,12 +7,14 @@ import {
   allFinite,
   type BitBlocks,
   type BitParts,
+  backward,
   call,
   cat,
   type DType,
   gated,
   grad,
   linear,
+  linears,
   noGrad,
   ones,
   op,
@@ -144,6 +146,64 @@ describe('the product of a linear layer is aten::linear', () => {
       const narrow = linear(x.to('bfloat16'), weight.to('bfloat16'));
       expect([narrow.dtype, narrow.shape]).toEqual(['bfloat16', [5, 6]]);
       expect(() => noGrad(() => linear(x, randn([6, 8], 1)))).toThrow();
+    });
+  });
+
+  test('of several weights at once, in value and gradient, which `backward` adds up', () => {
+    scope(() => {
+      // Rows and outputs that make one part of the work and several.
+      for (const [rows, outputs] of [
+        [5, [6, 3]],
+        [210, [300, 40, 129]],
+      ] as const) {
+        const x = leaf(randn([2, rows, 16], 1));
+        const layers = outputs.map((count, i) => ({
+          weight: leaf(randn([count, 16], 2 + i)),
+          ...(i === 0 && { bias: leaf(randn([count], 9)) }),
+        }));
+        const weights = layers.map(({ weight }) => weight);
+        const found = linears(x, layers);
+        found.forEach((y, i) => {
+          expect(farthest(y, linear(x, weights[i]!, layers[i]!.bias))).toBeLessThan(1e-5);
+        });
+        const g = outputs.map((count, i) => randn([2, rows, count], 20 + i));
+        const wanted = [
+          g.map((one, i) => one.matmul(weights[i]!)).reduce((sum, one) => sum.add(one)),
+          ...g.map((one, i) => one.reshape(-1, outputs[i]!).transpose(0, 1).matmul(x.reshape(-1, 16))),
+        ];
+        const given = grad(found, [x, ...weights], { gradients: g, retainGraph: true }) as Tensor[];
+        given.forEach((one, i) => {
+          expect(farthest(one, wanted[i]!)).toBeLessThan(2e-4);
+        });
+        expect(x.grad ?? weights[0]!.grad).toBeUndefined();
+        // What `grad` gave stays as it is.
+        const before = given.map((one) => one.clone());
+        for (let times = 1; times <= 3; times++) {
+          backward(linears(x, layers), g);
+          [x, ...weights].forEach((one, i) => {
+            expect(farthest(one.grad!, wanted[i]!.mul(times))).toBeLessThan(6e-4);
+          });
+        }
+        given.forEach((one, i) => {
+          expect(one.equal(before[i]!)).toBe(true);
+        });
+        expect(farthest(layers[0]!.bias!.grad!, g[0]!.sum(0).sum(0).mul(3))).toBeLessThan(6e-4);
+      }
+    });
+  });
+
+  test('of the same weight twice, and of weights without a gradient', () => {
+    scope(() => {
+      const [x, weight, frozen] = [leaf(randn([40, 16], 1)), leaf(randn([8, 16], 2)), randn([8, 16], 3)];
+      const g = [4, 5, 6].map((seed) => randn([40, 8], seed));
+      for (let times = 1; times <= 2; times++) {
+        backward(linears(x, [{ weight }, { weight: frozen }, { weight }]), g);
+        const wanted = g[0]!.add(g[2]!).transpose(0, 1).matmul(x).mul(times);
+        expect(farthest(weight.grad!, wanted)).toBeLessThan(1e-4);
+      }
+      expect(frozen.grad).toBeUndefined();
+      expect(() => call('promot::linears', x, [], [])).toThrow(/one weight or more/);
+      expect(() => call('promot::linears', x, [weight], [])).toThrow(/as many biases/);
     });
   });
 

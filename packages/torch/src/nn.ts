@@ -1,7 +1,7 @@
 // Modules: a parameter store with the checkpoint's own names, and the layers that read from it.
 import { noGrad } from './autograd.js';
 import { ones } from './creation.js';
-import { embedding, linear, rmsNorm } from './functional.js';
+import { embedding, linear, linears, rmsNorm } from './functional.js';
 import { native } from './native.js';
 import { trimMemory } from './runtime.js';
 import { keep, scope } from './scope.js';
@@ -111,8 +111,15 @@ export class Linear {
     if (!this.#packedTransposed) return packedLinear(x, this.#packed, this.bias);
     return op('promot::frozen_linear', x, this.#packed, this.#packedTransposed, this.bias);
   }
+  /** The outputs of several layers that read the same x. */
+  static together(layers: readonly Linear[], x: Tensor): Tensor[] {
+    if (layers.some((layer) => layer.instead || layer.#packed)) return layers.map((layer) => layer.forward(x));
+    return linears(x, layers).map((y, i) => layers[i]!.#withLowRanks(x, y));
+  }
   forward(x: Tensor): Tensor {
-    const y = this.instead ? this.instead(x) : this.#product(x);
+    return this.#withLowRanks(x, this.instead ? this.instead(x) : this.#product(x));
+  }
+  #withLowRanks(x: Tensor, y: Tensor): Tensor {
     if (this.lowRanks.length === 0) return y;
     return scope(() =>
       this.lowRanks.reduce((sum, { a, b, bias, scale }) => {

@@ -3,7 +3,7 @@
 import {
   attendFromOne,
   cat,
-  type Linear,
+  Linear,
   op,
   packedAttention,
   type RMSNorm,
@@ -143,7 +143,7 @@ export class Attention {
 
   /** x [B, L, E] -> query, key and value [B, L, heads * D]. */
   #project(x: Tensor): [Tensor, Tensor, Tensor] {
-    const projected = this.#inputs.map((linear) => linear.forward(x));
+    const projected = Linear.together(this.#inputs, x);
     if (projected.length === 3) return projected as [Tensor, Tensor, Tensor];
     const [all] = projected as [Tensor];
     const [queries, keys] = [this.#heads * this.#headWidth, this.#groups * this.#headWidth];

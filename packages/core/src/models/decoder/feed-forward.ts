@@ -1,6 +1,6 @@
 // The gated feed-forward of a decoder's layer: down(act(gate x) * up x).
 // Shapes: B batch, L sequence length, E width, F inner width.
-import { gated, type Linear, scope, type Tensor } from '@promot/torch';
+import { gated, Linear, scope, type Tensor } from '@promot/torch';
 import type { LinearPlace } from '../linear-place.js';
 import type { Weights } from '../weights.js';
 import type { DecoderSpec } from './spec.js';
@@ -31,7 +31,7 @@ export class FeedForward {
   /** [B, L, E] -> [B, L, E] */
   forward(x: Tensor): Tensor {
     return scope(() => {
-      const projected = this.#inputs.map((linear) => linear.forward(x));
+      const projected = Linear.together(this.#inputs, x);
       const [gate, up] = (projected.length === 2 ? projected : projected[0]!.split(projected[0]!.size(2) / 2, 2)) as [
         Tensor,
         Tensor,

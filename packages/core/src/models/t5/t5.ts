@@ -12,7 +12,7 @@ import {
   inModule,
   type KeyPart,
   keep,
-  type Linear,
+  Linear,
   ones,
   type Parameters,
   type RMSNorm,
@@ -264,7 +264,9 @@ class Stack {
         new Cache(
           keep(paddingBias(mask, states)),
           this.#layers.map((layer) => {
-            return this.blocks.run(layer, states, (own) => layer.crossKeysAndValues(own)).map(keep) as KeysAndValues;
+            return this.blocks.run(layer, states, (own) => layer.crossKeysAndValues(own)).map((part) =>
+              keep(part.contiguous()),
+            ) as KeysAndValues;
           }),
         ),
     );
@@ -399,10 +401,11 @@ class Block {
   step(x: Tensor, selfBias: Tensor, cache: Cache, index: number): Tensor {
     return scope(() => {
       const normed = this.#selfNorm.forward(x);
-      const keys = cache.fed.append(index, ...this.#self.keysAndValues(normed));
-      let y = x.add(this.#self.attendFromOne(normed, keys, selfBias));
+      const [query, ...own] = this.#self.project(normed);
+      let y = x.add(this.#self.attendFromOne(query, cache.fed.append(index, ...own), selfBias));
       const cross = this.#cross!;
-      y = y.add(cross.attention.attendFromOne(cross.norm.forward(y), cache.cross[index]!, cache.crossBias));
+      const crossQuery = cross.attention.query(cross.norm.forward(y));
+      y = y.add(cross.attention.attendFromOne(crossQuery, cache.cross[index]!, cache.crossBias));
       return y.add(this.#feedForward.forward(this.#feedForwardNorm.forward(y), undefined));
     });
   }
@@ -435,26 +438,38 @@ class Attention {
 
   /** x [B, T, E] looks at `source` [B, S, E]; `bias` [B or 1, H or 1, T or 1, S] is added to the scores. */
   forward(x: Tensor, source: Tensor, bias: Tensor, dropout: Dropout | undefined): Tensor {
-    return scope(() => this.attend(x, ...this.keysAndValues(source), bias, dropout));
-  }
-
-  /** [B, S, E] -> keys and values [B, H, S, D]. */
-  keysAndValues(source: Tensor): KeysAndValues {
-    return scope(() => [this.#split(this.#k.forward(source)), this.#split(this.#v.forward(source))]);
-  }
-
-  attend(x: Tensor, keys: Tensor, values: Tensor, bias: Tensor, dropout?: Dropout): Tensor {
     return scope(() => {
-      const query = this.#split(this.#q.forward(x));
+      const own = source === x ? this.project(x) : ([this.query(x), ...this.keysAndValues(source)] as const);
       const drops = dropout && dropout.rate > 0 ? dropout.next() : undefined;
-      const mixed = scaledDotProductAttention(query, keys, values, { mask: bias, scale: 1, dropout: drops });
+      const mixed = scaledDotProductAttention(...own, { mask: bias, scale: 1, dropout: drops });
       return this.#o.forward(mixed.transpose(1, 2).reshape(x.size(0), x.size(1), -1));
     });
   }
 
-  /** x [B, 1, E] looks at keys, `bias` [R, H or 1, 1, S] is added to the scores: see `attendFromOne` of @promot/torch. */
-  attendFromOne(x: Tensor, keys: KeyPart, bias: Tensor): Tensor {
-    return scope(() => this.#o.forward(attendFromOne(this.#split(this.#q.forward(x)), [keys], bias, { scale: 1 })));
+  /** [B, T, E] -> queries, keys and values [B, H, T, D]. */
+  project(x: Tensor): [Tensor, ...KeysAndValues] {
+    return scope(() => {
+      const [query, keys, values] = Linear.together([this.#q, this.#k, this.#v], x) as [Tensor, Tensor, Tensor];
+      return [this.#split(query), this.#split(keys), this.#split(values)];
+    });
+  }
+
+  /** [B, T, E] -> queries [B, H, T, D]. */
+  query(x: Tensor): Tensor {
+    return scope(() => this.#split(this.#q.forward(x)));
+  }
+
+  /** [B, S, E] -> keys and values [B, H, S, D]. */
+  keysAndValues(source: Tensor): KeysAndValues {
+    return scope(() => {
+      const [keys, values] = Linear.together([this.#k, this.#v], source) as [Tensor, Tensor];
+      return [this.#split(keys), this.#split(values)];
+    });
+  }
+
+  /** Queries [B, H, 1, D] look at keys, `bias` [R, H or 1, 1, S] is added: see `attendFromOne` of @promot/torch. */
+  attendFromOne(query: Tensor, keys: KeyPart, bias: Tensor): Tensor {
+    return scope(() => this.#o.forward(attendFromOne(query, [keys], bias, { scale: 1 })));
   }
 
   /** [B, S, H * D] -> [B, H, S, D] */
@@ -491,8 +506,8 @@ class FeedForward {
 
   forward(x: Tensor, dropout: Dropout | undefined): Tensor {
     return scope(() => {
-      const y = this.#wi.forward(x);
-      const active = this.#up ? gated(y, this.#up.forward(x), this.#activation) : y.relu();
+      const [y, up] = Linear.together(this.#up ? [this.#wi, this.#up] : [this.#wi], x) as [Tensor, Tensor?];
+      const active = up ? gated(y, up, this.#activation) : y.relu();
       return this.#wo.forward(maybe(dropout, active));
     });
   }

@@ -1,0 +1,5 @@
+// Whether a backward pass adds to the gradients of leaves (`backward`), or gives them back (`grad`).
+#pragma once
+
+/** Of this thread's backward pass: a kernel may add a leaf's gradient to the one that is there. */
+inline thread_local bool addsGradients = false;
