@@ -264,9 +264,9 @@ class Stack {
         new Cache(
           keep(paddingBias(mask, states)),
           this.#layers.map((layer) => {
-            return this.blocks.run(layer, states, (own) => layer.crossKeysAndValues(own)).map((part) =>
-              keep(part.contiguous()),
-            ) as KeysAndValues;
+            return this.blocks
+              .run(layer, states, (own) => layer.crossKeysAndValues(own))
+              .map((part) => keep(part.contiguous())) as KeysAndValues;
           }),
         ),
     );
