@@ -40,10 +40,25 @@ const { tokenizeInput } = await import('../packages/core/dist/models/index.js');
 /** Counts the operations of a model's products: a function that gives those since its last call. */
 function countProducts(model) {
   let operations = 0;
+  let isCounted = false;
+  const count = (layers, x) => {
+    if (!isCounted) for (const { weight } of layers) operations += (2 * weight.numel * x.numel) / x.size(-1);
+  };
+  const { constructor: Linear } = model.head;
+  const { together } = Linear;
+  Linear.together = (layers, x) => {
+    count(layers, x);
+    isCounted = true;
+    try {
+      return together(layers, x);
+    } finally {
+      isCounted = false;
+    }
+  };
   for (const layer of [...model.linears.values(), model.head]) {
     const forward = layer.forward.bind(layer);
     layer.forward = (x) => {
-      operations += (2 * layer.weight.numel * x.numel) / x.size(-1);
+      count([layer], x);
       return forward(x);
     };
   }
