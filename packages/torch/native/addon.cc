@@ -137,10 +137,7 @@ Napi::Value backward(const Napi::CallbackInfo& info) {
   State& state = State::of(info.Env());
   auto tensors = tensorsOf(state, info[0]);
   auto gradients = info[1].IsArray() ? tensorsOf(state, info[1]) : std::vector<at::Tensor>(tensors.size());
-  struct Adding {
-    Adding() { addsGradients = true; }
-    ~Adding() { addsGradients = false; }
-  } adding;
+  AddsGradientsGuard guard;
   torch::autograd::backward(tensors, gradients, info[2].As<Napi::Boolean>().Value());
   return info.Env().Undefined();
 }

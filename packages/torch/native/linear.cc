@@ -122,6 +122,38 @@ at::Tensor earlierGradient(const at::Tensor& weight) {
   return fits ? earlier : at::Tensor();
 }
 
+/** Parts of a call's products, for whichever thread is free; none writes where another does. */
+using Work = std::vector<std::function<void()>>;
+
+/** The gradient of x [N, I], the sum of the products of gradients [N, O] and weights, in parts of its rows. */
+void addProductsForX(Work& work, const at::Tensor& ofX, const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& weights, bool isAlone) {
+  const int64_t rows = ofX.size(0), threads = at::get_num_threads();
+  const int64_t least = isAlone && rows >= kRowsOfThread * threads ? threads : 1;
+  const int64_t parts = std::clamp<int64_t>(rows / kRowsOfPiece, least, threads == 1 ? 1 : 2 * threads);
+  for (int64_t p = 0; p < parts; ++p)
+    work.push_back([=, &gradients, &weights] {
+      const int64_t from = rows * p / parts, count = rows * (p + 1) / parts - from;
+      auto to = ofX.narrow(0, from, count);
+      at::mm_out(to, gradients[0].narrow(0, from, count), weights[0]);
+      for (size_t i = 1; i < weights.size(); ++i) to.addmm_(gradients[i].narrow(0, from, count), weights[i]);
+    });
+}
+
+/** The gradient of a weight [O, I], or what it was and that, in parts of its rows. */
+void addProductForWeight(Work& work, const at::Tensor& ofWeight, const at::Tensor& gradient, const at::Tensor& x, bool adds) {
+  const int64_t outputs = ofWeight.size(0), parts = at::get_num_threads() == 1 ? 1 : std::max<int64_t>(1, outputs / kOutputsOfPiece);
+  for (int64_t p = 0; p < parts; ++p)
+    work.push_back([=] {
+      const int64_t from = outputs * p / parts, count = outputs * (p + 1) / parts - from;
+      auto to = ofWeight.narrow(0, from, count);
+      const auto turned = gradient.t().narrow(0, from, count);
+      if (adds)
+        to.addmm_(turned, x);
+      else
+        at::mm_out(to, turned, x);
+    });
+}
+
 struct OwnLinears : torch::autograd::Function<OwnLinears> {
   static torch::autograd::tensor_list forward(torch::autograd::AutogradContext* context, const at::Tensor& x, at::TensorList weights) {
     std::vector<at::Tensor> saved{x};
@@ -130,60 +162,29 @@ struct OwnLinears : torch::autograd::Function<OwnLinears> {
     return ownForward(x, weights);
   }
 
-  /** All products are one piece of work: those for x in parts of its rows, those for a weight in parts of its. */
   static torch::autograd::tensor_list backward(torch::autograd::AutogradContext* context, torch::autograd::tensor_list gradients) {
-    auto saved = context->get_saved_variables();
-    const at::Tensor x = saved[0];
-    saved.erase(saved.begin());
-    const std::vector<at::Tensor>& weights = saved;
-    const int64_t inputs = weights[0].size(1), threads = at::get_num_threads();
-    const auto flat = x.reshape({-1, inputs});
-    const int64_t rows = flat.size(0);
-    for (size_t i = 0; i < weights.size(); ++i) gradients[i] = gradients[i].reshape({-1, weights[i].size(0)});
-
-    torch::autograd::tensor_list results(weights.size() + 1);
-    std::vector<std::function<void()>> work;
-    const bool forX = context->needs_input_grad(0);
-    bool forWeights = false;
-    for (size_t i = 0; i < weights.size(); ++i) forWeights |= context->needs_input_grad(i + 1);
-    at::Tensor ofX;
-    if (forX) {
-      ofX = at::empty({rows, inputs}, x.options());
-      results[0] = ofX.view(x.sizes());
-      const auto part = [&](int64_t from, int64_t count) {
-        auto to = ofX.narrow(0, from, count);
-        for (size_t i = 0; i < weights.size(); ++i) {
-          const auto gradient = gradients[i].narrow(0, from, count);
-          if (i == 0)
-            at::mm_out(to, gradient, weights[i]);
-          else
-            to.addmm_(gradient, weights[i]);
-        }
-      };
-      const int64_t least = rows < kRowsOfThread * threads || forWeights ? 1 : threads;
-      const int64_t parts = std::clamp<int64_t>(rows / kRowsOfPiece, least, threads == 1 ? 1 : std::max(least, 2 * threads));
-      for (int64_t i = 0; i < parts; ++i)
-        work.push_back([=] { part(rows * i / parts, rows * (i + 1) / parts - rows * i / parts); });
-    }
+    const auto saved = context->get_saved_variables();
+    const at::Tensor& x = saved[0];
+    const std::vector<at::Tensor> weights(saved.begin() + 1, saved.end());
+    const auto flat = x.reshape({-1, x.size(-1)});
+    torch::autograd::tensor_list results(saved.size());
+    Work forX, work;
     for (size_t i = 0; i < weights.size(); ++i) {
+      gradients[i] = gradients[i].reshape({-1, weights[i].size(0)});
       if (!context->needs_input_grad(i + 1)) continue;
-      // Two parts of the work never write to the same place.
+      // A weight that is there twice is not written to by both.
       const bool isRepeated = std::any_of(weights.begin(), weights.begin() + i, [&](const at::Tensor& one) { return one.is_same(weights[i]); });
-      auto earlier = isRepeated ? at::Tensor() : earlierGradient(weights[i]);
-      const bool adds = earlier.defined();
-      auto ofWeight = adds ? earlier : results[i + 1] = at::empty(weights[i].sizes(), weights[i].options());
-      const auto turned = gradients[i].t();
-      const int64_t outputs = weights[i].size(0), parts = threads == 1 ? 1 : std::max<int64_t>(1, outputs / kOutputsOfPiece);
-      for (int64_t p = 0; p < parts; ++p)
-        work.push_back([=, &flat] {
-          const int64_t from = outputs * p / parts, count = outputs * (p + 1) / parts - from;
-          auto to = ofWeight.narrow(0, from, count);
-          if (adds)
-            to.addmm_(turned.narrow(0, from, count), flat);
-          else
-            at::mm_out(to, turned.narrow(0, from, count), flat);
-        });
+      const auto earlier = isRepeated ? at::Tensor() : earlierGradient(weights[i]);
+      if (!earlier.defined()) results[i + 1] = at::empty(weights[i].sizes(), weights[i].options());
+      addProductForWeight(work, earlier.defined() ? earlier : results[i + 1], gradients[i], flat, earlier.defined());
     }
+    if (context->needs_input_grad(0)) {
+      const auto ofX = at::empty(flat.sizes(), x.options());
+      results[0] = ofX.view(x.sizes());
+      addProductsForX(forX, ofX, gradients, weights, work.empty());
+    }
+    // The longest parts first.
+    work.insert(work.begin(), forX.begin(), forX.end());
     shareOut(static_cast<int64_t>(work.size()), [&](int64_t i) {
       at::AutoDispatchBelowADInplaceOrView guard;
       work[i]();
