@@ -25,13 +25,26 @@ constexpr int64_t kRowsOfPiece = 96;  // of a gradient's product; with fewer, MK
 #ifdef HAS_FMA_KERNELS
 
 constexpr int64_t kOutputs = 4;  // that are computed together
-constexpr int64_t kRowsAtOnce = 48;  // that stay in the cache
-constexpr int64_t kProductsOfPiece = 1 << 23;  // a piece of work of some 0.3 ms
+constexpr int64_t kRowsOfBlock = 96;  // that stay in the cache
+constexpr int64_t kOutputsOfBlock = 256;  // at least, so that the rows are read from memory seldom
+constexpr int64_t kProductsOfBlock = 1 << 23;  // at least: work of some 0.3 ms
 
 WITH_FMA __attribute__((always_inline)) inline float sumOfEight(__m256 x) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
   four = _mm_add_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
+}
+
+/** The sums of four times eight numbers a, b, c and d, added in the same order. */
+WITH_FMA __attribute__((always_inline)) inline __m128 sumsOfEight(const __m256* x) {
+  // [a0+a4 a1+a5 a2+a6 a3+a7 | b0+b4 ...]
+  const __m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(x[0], x[1], 0x20), _mm256_permute2f128_ps(x[0], x[1], 0x31));
+  const __m256 cd = _mm256_add_ps(_mm256_permute2f128_ps(x[2], x[3], 0x20), _mm256_permute2f128_ps(x[2], x[3], 0x31));
+  // Two sums of a, then of c, and beside them two of b and of d.
+  const __m256 pairs = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+  const __m128 ac = _mm256_castps256_ps128(pairs), bd = _mm256_extractf128_ps(pairs, 1);
+  const __m128 first = _mm_unpacklo_ps(ac, bd), second = _mm_unpackhi_ps(ac, bd);  // [a b a b], [c d c d]
+  return _mm_add_ps(_mm_movelh_ps(first, second), _mm_movehl_ps(second, first));
 }
 
 /** R rows and C outputs: twelve sums, three rows and a weight are as many registers as there are. */
@@ -48,8 +61,12 @@ WITH_FMA __attribute__((always_inline)) inline void tile(const float* x, const f
       for (int r = 0; r < R; ++r) sums[r][c] = _mm256_fmadd_ps(a[r], b, sums[r][c]);
     }
   }
-  for (int r = 0; r < R; ++r)
-    for (int c = 0; c < C; ++c) y[r * outputs + c] = sumOfEight(sums[r][c]);
+  for (int r = 0; r < R; ++r) {
+    if constexpr (C == 4)
+      _mm_storeu_ps(y + r * outputs, sumsOfEight(sums[r]));
+    else
+      for (int c = 0; c < C; ++c) y[r * outputs + c] = sumOfEight(sums[r][c]);
+  }
 }
 
 /** All rows, C outputs. The weights that come next are fetched meanwhile. */
@@ -74,24 +91,25 @@ WITH_FMA void outputsOf(const float* x, const float* weight, float* y, int64_t r
   for (; o < to; ++o) strip<1>(x, weight + o * inputs, y + o, rows, inputs, outputs);
 }
 
-/** The outputs of all weights, in pieces for whichever thread is free. */
+/** The outputs of all weights, in blocks for whichever thread is free. */
 void ownProducts(const float* x, at::TensorList weights, const std::vector<at::Tensor>& outputs, int64_t rows) {
-  struct Piece {
+  struct Block {
     size_t weight;
-    int64_t from, to;
+    int64_t row, from, to;
   };
   const int64_t inputs = weights[0].size(1);
-  const int64_t most = std::max<int64_t>(1, kProductsOfPiece / (rows * inputs * kOutputs)) * kOutputs;
-  std::vector<Piece> pieces;
-  for (size_t i = 0; i < weights.size(); ++i)
-    for (int64_t from = 0, all = weights[i].size(0); from < all; from += most) pieces.push_back({i, from, std::min(all, from + most)});
-  shareOut(static_cast<int64_t>(pieces.size()), [&](int64_t which) {
-    const auto [i, from, to] = pieces[which];
-    const int64_t width = weights[i].size(0);
+  const int64_t least = kProductsOfBlock / (std::min(rows, kRowsOfBlock) * inputs);
+  const int64_t width = std::max(kOutputsOfBlock, least / kOutputs * kOutputs);
+  std::vector<Block> blocks;
+  for (int64_t row = 0; row < rows; row += kRowsOfBlock)
+    for (size_t i = 0; i < weights.size(); ++i)
+      for (int64_t from = 0, all = weights[i].size(0); from < all; from += width) blocks.push_back({i, row, from, std::min(all, from + width)});
+  shareOut(static_cast<int64_t>(blocks.size()), [&](int64_t which) {
+    const auto [i, row, from, to] = blocks[which];
+    const int64_t all = weights[i].size(0);
     auto weight = weights[i].const_data_ptr<float>();
     auto y = outputs[i].mutable_data_ptr<float>();
-    for (int64_t row = 0; row < rows; row += kRowsAtOnce)
-      outputsOf(x + row * inputs, weight, y + row * width, std::min(kRowsAtOnce, rows - row), inputs, width, from, to);
+    outputsOf(x + row * inputs, weight, y + row * all, std::min(kRowsOfBlock, rows - row), inputs, all, from, to);
   });
 }
 
