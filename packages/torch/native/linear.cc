@@ -35,7 +35,7 @@ WITH_FMA __attribute__((always_inline)) inline float sumOfEight(__m256 x) {
   return _mm_cvtss_f32(_mm_add_ss(four, _mm_shuffle_ps(four, four, 1)));
 }
 
-/** The sums of four times eight numbers a, b, c and d, added in the same order. */
+/** The sum of eight numbers each of a, b, c and d, in the order of `sumOfEight`. */
 WITH_FMA __attribute__((always_inline)) inline __m128 sumsOfEight(const __m256* x) {
   // [a0+a4 a1+a5 a2+a6 a3+a7 | b0+b4 ...]
   const __m256 ab = _mm256_add_ps(_mm256_permute2f128_ps(x[0], x[1], 0x20), _mm256_permute2f128_ps(x[0], x[1], 0x31));
