@@ -26,8 +26,8 @@ constexpr int64_t kRowsOfPiece = 96;  // of a gradient's product; with fewer, MK
 
 constexpr int64_t kOutputs = 4;  // that are computed together
 constexpr int64_t kRowsOfBlock = 96;  // that stay in the cache
-constexpr int64_t kOutputsOfBlock = 256;  // at least, so that the rows are read from memory seldom
-constexpr int64_t kProductsOfBlock = 1 << 23;  // at least: work of some 0.3 ms
+constexpr int64_t kOutputsOfBlock = 256;  // at least, of so many rows, so that these are read from memory seldom
+constexpr int64_t kProductsOfBlock = 1 << 21;  // at least: work of some 0.07 ms
 
 WITH_FMA __attribute__((always_inline)) inline float sumOfEight(__m256 x) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -99,7 +99,7 @@ void ownProducts(const float* x, at::TensorList weights, const std::vector<at::T
   };
   const int64_t inputs = weights[0].size(1);
   const int64_t least = kProductsOfBlock / (std::min(rows, kRowsOfBlock) * inputs);
-  const int64_t width = std::max(kOutputsOfBlock, least / kOutputs * kOutputs);
+  const int64_t width = std::max(rows < kRowsOfBlock ? kOutputs : kOutputsOfBlock, least / kOutputs * kOutputs);
   std::vector<Block> blocks;
   for (int64_t row = 0; row < rows; row += kRowsOfBlock)
     for (size_t i = 0; i < weights.size(); ++i)
