@@ -1,7 +1,7 @@
 // promot::linears: x [..., I] times the transpose of each weight [O, I], plus its bias: aten::linear, and in fp32 on x86
-// processors with AVX2 but not AVX-512 a kernel of its own, whose gradients are libtorch's products. It reads the weight
-// as it lies in memory, and is faster than MKL, and than oneDNN with a weight laid out beforehand (docs/benchmarks.md).
-// A row's bits do not depend on the rows beside it. All products of a call are one piece of work for the threads.
+// processors with AVX2 but not AVX-512 kernels of its own, forward and backward. They are faster than MKL, and than oneDNN
+// with a weight laid out beforehand (docs/benchmarks.md). A row's bits depend on whether it is one of few, but not on the
+// rows beside it. All products of a call are one piece of work for the threads.
 // Shapes: N rows of x.
 #include <ATen/Functions.h>
 #include <c10/core/GradMode.h>
@@ -13,21 +13,20 @@
 #include <vector>
 
 #include "adds-gradients.h"
+#include "large-products.h"
 #include "parallel.h"
 #include "vectorized.h"
 
 namespace {
 
-constexpr int64_t kRowsOfThread = 16;  // with fewer, MKL shares a gradient's product in its own way
-constexpr int64_t kOutputsOfPiece = 128;  // of a weight whose gradient is computed
-constexpr int64_t kRowsOfPiece = 96;  // of a gradient's product; with fewer, MKL is slower
+constexpr int64_t kFewRows = 96;  // fewer do not pay for laying the weight out
+constexpr int64_t kRowsOfPiece = 192;  // that a laid out weight serves, and so many more that all pieces have as many
+constexpr int64_t kOutputsOfPiece = 256;  // the same for a weight whose gradient is computed
+constexpr int64_t kProductsOfPiece = 1 << 21;  // at least, of few rows: work of some 0.07 ms
+
+constexpr int64_t kOutputs = 4;  // of few rows that are computed together
 
 #ifdef HAS_FMA_KERNELS
-
-constexpr int64_t kOutputs = 4;  // that are computed together
-constexpr int64_t kRowsOfBlock = 96;  // that stay in the cache
-constexpr int64_t kOutputsOfBlock = 256;  // at least, of so many rows, so that these are read from memory seldom
-constexpr int64_t kProductsOfBlock = 1 << 21;  // at least: work of some 0.07 ms
 
 WITH_FMA __attribute__((always_inline)) inline float sumOfEight(__m256 x) {
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -84,51 +83,69 @@ WITH_FMA __attribute__((always_inline)) inline void strip(const float* x, const 
   if (rows - r == 1) tile<1, C>(x + r * inputs, weight, y + r * outputs, inputs, outputs);
 }
 
-/** Outputs `from` to `to` of some rows. */
-WITH_FMA void outputsOf(const float* x, const float* weight, float* y, int64_t rows, int64_t inputs, int64_t outputs, int64_t from, int64_t to) {
+/** Some outputs of few rows; the weight is read as it lies in memory. */
+WITH_FMA void outputsOfFew(const float* x, const float* weight, float* y, int64_t rows, int64_t inputs, int64_t outputs, int64_t from, int64_t to) {
   int64_t o = from;
   for (; o + kOutputs <= to; o += kOutputs) strip<kOutputs>(x, weight + o * inputs, y + o, rows, inputs, outputs);
   for (; o < to; ++o) strip<1>(x, weight + o * inputs, y + o, rows, inputs, outputs);
 }
 
-/** The outputs of all weights, in blocks for whichever thread is free. */
-void ownProducts(const float* x, at::TensorList weights, const std::vector<at::Tensor>& outputs, int64_t rows) {
-  struct Block {
-    size_t weight;
-    int64_t row, from, to;
-  };
-  const int64_t inputs = weights[0].size(1);
-  const int64_t least = kProductsOfBlock / (std::min(rows, kRowsOfBlock) * inputs);
-  const int64_t width = std::max(rows < kRowsOfBlock ? kOutputs : kOutputsOfBlock, least / kOutputs * kOutputs);
-  std::vector<Block> blocks;
-  for (int64_t row = 0; row < rows; row += kRowsOfBlock)
-    for (size_t i = 0; i < weights.size(); ++i)
-      for (int64_t from = 0, all = weights[i].size(0); from < all; from += width) blocks.push_back({i, row, from, std::min(all, from + width)});
-  shareOut(static_cast<int64_t>(blocks.size()), [&](int64_t which) {
-    const auto [i, row, from, to] = blocks[which];
-    const int64_t all = weights[i].size(0);
-    auto weight = weights[i].const_data_ptr<float>();
-    auto y = outputs[i].mutable_data_ptr<float>();
-    outputsOf(x + row * inputs, weight, y + row * all, std::min(kRowsOfBlock, rows - row), inputs, all, from, to);
-  });
-}
-
 #else
 
-void ownProducts(const float*, at::TensorList, const std::vector<at::Tensor>&, int64_t) {}
+void outputsOfFew(const float*, const float*, float*, int64_t, int64_t, int64_t, int64_t, int64_t) {}
 
 #endif
 
+/** Parts of a call's products, for whichever thread is free; none writes where another does. */
+using Work = std::vector<std::function<void()>>;
+
+/** Calls `of(from, count)` for equal parts of n, of `least` each or more. */
+template <typename F>
+void forParts(int64_t n, int64_t least, F of) {
+  const int64_t parts = std::max<int64_t>(1, n / least);
+  for (int64_t p = 0; p < parts; ++p) of(n * p / parts, n * (p + 1) / parts - n * p / parts);
+}
+
+/** Calls `of(row, rows, column, columns)` for pieces of a table [rows, columns] that `large::product` computes. */
+template <typename F>
+void forPieces(int64_t rows, int64_t columns, F of) {
+  forParts(rows, kRowsOfPiece, [&](int64_t row, int64_t count) {
+    for (int64_t column = 0; column < columns; column += large::kColumns) of(row, count, column, std::min(large::kColumns, columns - column));
+  });
+}
+
+/** x [N, I] times the transpose of a weight [O, I]. */
+void addProducts(Work& work, const float* x, const float* weight, float* y, int64_t rows, int64_t inputs, int64_t outputs) {
+  if (rows < kFewRows) {
+    const int64_t width = std::max(kOutputs, kProductsOfPiece / (rows * inputs) / kOutputs * kOutputs);
+    for (int64_t from = 0; from < outputs; from += width)
+      work.push_back([=] { outputsOfFew(x, weight, y, rows, inputs, outputs, from, std::min(outputs, from + width)); });
+    return;
+  }
+  forPieces(rows, outputs, [&](int64_t row, int64_t count, int64_t from, int64_t columns) {
+    work.push_back([=] {
+      large::product(x + row * inputs, inputs, weight + from * inputs, inputs, true, y + row * outputs + from, outputs, count, columns, inputs, false);
+    });
+  });
+}
+
+void run(const Work& work) {
+  shareOut(static_cast<int64_t>(work.size()), [&](int64_t i) { work[i](); });
+}
+
 std::vector<at::Tensor> ownForward(const at::Tensor& given, at::TensorList weights) {
   const auto x = given.contiguous();
-  const int64_t rows = x.numel() / weights[0].size(1);
+  const int64_t inputs = weights[0].size(1), rows = x.numel() / inputs;
   std::vector<at::Tensor> outputs;
+  Work work;
   for (const auto& weight : weights) {
     auto shape = x.sizes().vec();
     shape.back() = weight.size(0);
     outputs.push_back(at::empty(shape, x.options()));
+    if (rows > 0)
+      addProducts(work, x.const_data_ptr<float>(), weight.const_data_ptr<float>(), outputs.back().mutable_data_ptr<float>(), rows, inputs, weight.size(0));
   }
-  if (rows > 0) ownProducts(x.const_data_ptr<float>(), weights, outputs, rows);
+  run(work);
   return outputs;
 }
 
@@ -140,36 +157,30 @@ at::Tensor earlierGradient(const at::Tensor& weight) {
   return fits ? earlier : at::Tensor();
 }
 
-/** Parts of a call's products, for whichever thread is free; none writes where another does. */
-using Work = std::vector<std::function<void()>>;
-
-/** The gradient of x [N, I], the sum of the products of gradients [N, O] and weights, in parts of its rows. */
-void addProductsForX(Work& work, const at::Tensor& ofX, const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& weights, bool isAlone) {
-  const int64_t rows = ofX.size(0), threads = at::get_num_threads();
-  const int64_t least = isAlone && rows >= kRowsOfThread * threads ? threads : 1;
-  const int64_t parts = std::clamp<int64_t>(rows / kRowsOfPiece, least, threads == 1 ? 1 : 2 * threads);
-  for (int64_t p = 0; p < parts; ++p)
+/** The gradient of x [N, I], the sum of the products of gradients [N, O] and weights. */
+void addProductsForX(Work& work, const at::Tensor& ofX, const std::vector<at::Tensor>& gradients, const std::vector<at::Tensor>& weights) {
+  const int64_t inputs = ofX.size(1);
+  forPieces(ofX.size(0), inputs, [&](int64_t row, int64_t rows, int64_t from, int64_t columns) {
     work.push_back([=, &gradients, &weights] {
-      const int64_t from = rows * p / parts, count = rows * (p + 1) / parts - from;
-      auto to = ofX.narrow(0, from, count);
-      at::mm_out(to, gradients[0].narrow(0, from, count), weights[0]);
-      for (size_t i = 1; i < weights.size(); ++i) to.addmm_(gradients[i].narrow(0, from, count), weights[i]);
+      float* to = ofX.mutable_data_ptr<float>() + row * inputs + from;
+      for (size_t i = 0; i < weights.size(); ++i) {
+        const int64_t outputs = weights[i].size(0);
+        large::product(gradients[i].const_data_ptr<float>() + row * outputs, outputs, weights[i].const_data_ptr<float>() + from, inputs, false, to, inputs, rows,
+                       columns, outputs, i > 0);
+      }
     });
+  });
 }
 
-/** The gradient of a weight [O, I], or what it was and that, in parts of its rows. */
+/** The gradient of a weight [O, I], or what it was and that. */
 void addProductForWeight(Work& work, const at::Tensor& ofWeight, const at::Tensor& gradient, const at::Tensor& x, bool adds) {
-  const int64_t outputs = ofWeight.size(0), parts = at::get_num_threads() == 1 ? 1 : std::max<int64_t>(1, outputs / kOutputsOfPiece);
-  for (int64_t p = 0; p < parts; ++p)
+  const int64_t outputs = ofWeight.size(0), inputs = ofWeight.size(1);
+  forParts(outputs, kOutputsOfPiece, [&](int64_t from, int64_t count) {
     work.push_back([=] {
-      const int64_t from = outputs * p / parts, count = outputs * (p + 1) / parts - from;
-      auto to = ofWeight.narrow(0, from, count);
-      const auto turned = gradient.t().narrow(0, from, count);
-      if (adds)
-        to.addmm_(turned, x);
-      else
-        at::mm_out(to, turned, x);
+      large::productOfTurned(gradient.const_data_ptr<float>() + from, outputs, x.const_data_ptr<float>(), inputs,
+                             ofWeight.mutable_data_ptr<float>() + from * inputs, inputs, count, inputs, x.size(0), adds);
     });
+  });
 }
 
 struct OwnLinears : torch::autograd::Function<OwnLinears> {
@@ -184,29 +195,26 @@ struct OwnLinears : torch::autograd::Function<OwnLinears> {
     const auto saved = context->get_saved_variables();
     const at::Tensor& x = saved[0];
     const std::vector<at::Tensor> weights(saved.begin() + 1, saved.end());
-    const auto flat = x.reshape({-1, x.size(-1)});
+    const auto flat = x.reshape({-1, x.size(-1)}).contiguous();
     torch::autograd::tensor_list results(saved.size());
     Work forX, work;
     for (size_t i = 0; i < weights.size(); ++i) {
-      gradients[i] = gradients[i].reshape({-1, weights[i].size(0)});
+      gradients[i] = gradients[i].reshape({-1, weights[i].size(0)}).contiguous();
       if (!context->needs_input_grad(i + 1)) continue;
       // A weight that is there twice is not written to by both.
       const bool isRepeated = std::any_of(weights.begin(), weights.begin() + i, [&](const at::Tensor& one) { return one.is_same(weights[i]); });
       const auto earlier = isRepeated ? at::Tensor() : earlierGradient(weights[i]);
-      if (!earlier.defined()) results[i + 1] = at::empty(weights[i].sizes(), weights[i].options());
+      if (!earlier.defined()) results[i + 1] = flat.size(0) > 0 ? at::empty_like(weights[i]) : at::zeros_like(weights[i]);
       addProductForWeight(work, earlier.defined() ? earlier : results[i + 1], gradients[i], flat, earlier.defined());
     }
     if (context->needs_input_grad(0)) {
       const auto ofX = at::empty(flat.sizes(), x.options());
       results[0] = ofX.view(x.sizes());
-      addProductsForX(forX, ofX, gradients, weights, work.empty());
+      addProductsForX(forX, ofX, gradients, weights);
     }
     // The longest parts first.
-    work.insert(work.begin(), forX.begin(), forX.end());
-    shareOut(static_cast<int64_t>(work.size()), [&](int64_t i) {
-      at::AutoDispatchBelowADInplaceOrView guard;
-      work[i]();
-    });
+    work.insert(work.end(), forX.begin(), forX.end());
+    run(work);
     return results;
   }
 };

@@ -71,13 +71,13 @@ WITH_FMA __attribute__((always_inline)) inline void transposeEight(const float* 
   }
 }
 
-/** [S, D], rows so far apart, D a multiple of eight -> [D, wide]. */
+/** [S, D], rows so far apart -> [D, wide]. */
 WITH_FMA void transpose(const float* x, int64_t apart, float* y, int64_t wide, int64_t length, int64_t width) {
-  int64_t j = 0;
-  for (; j + 8 <= length; j += 8)
-    for (int64_t d = 0; d < width; d += 8) transposeEight(x + j * apart + d, apart, y + d * wide + j, wide);
-  for (; j < length; ++j)
-    for (int64_t d = 0; d < width; ++d) y[d * wide + j] = x[j * apart + d];
+  const int64_t eights = length / 8 * 8, across = width / 8 * 8;
+  for (int64_t j = 0; j < eights; j += 8)
+    for (int64_t d = 0; d < across; d += 8) transposeEight(x + j * apart + d, apart, y + d * wide + j, wide);
+  for (int64_t j = 0; j < length; ++j)
+    for (int64_t d = j < eights ? across : 0; d < width; ++d) y[d * wide + j] = x[j * apart + d];
 }
 
 #else
@@ -97,10 +97,12 @@ VECTORIZED float dot(const float* x, const float* y, int64_t n) {
   return sumOf(sums);
 }
 
-/** Room for so many numbers, of which nobody knows what they are. */
+/** Room for so many numbers, of which nobody knows what they are. It begins with a line of the cache, so that no load touches two. */
 float* room(std::vector<float>& memory, int64_t numbers) {
-  if (static_cast<int64_t>(memory.size()) < numbers) memory.resize(numbers);
-  return memory.data();
+  constexpr uintptr_t line = 64;
+  const size_t enough = numbers + line / sizeof(float);
+  if (memory.size() < enough) memory.resize(enough);
+  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + line - 1) / line * line);
 }
 
 }  // namespace small
