@@ -91,19 +91,19 @@ struct Shape {
 };
 
 struct Scratch {
-  std::vector<float> keys, values, keyRows, query, scores, kept, ofWeights;
+  Room keys, values, keyRows, query, scores, kept, ofWeights;
 };
 
 /** The rows of one head side by side: far apart they would fall on the same places of the cache. */
-const float* together(const Rows& x, int64_t b, int64_t h, const Shape& shape, std::vector<float>& memory) {
-  float* rows = room(memory, shape.keys * shape.width);
+const float* together(const Rows& x, int64_t b, int64_t h, const Shape& shape, Room& memory) {
+  float* rows = memory.of(shape.keys * shape.width);
   for (int64_t i = 0; i < shape.keys; ++i) std::copy_n(x.of(b, h) + i * x.row, shape.width, rows + i * shape.width);
   return rows;
 }
 
 /** The rows of one head as columns [D, wide], 0 where there are none. */
-const float* columns(const Rows& x, int64_t b, int64_t h, const Shape& shape, std::vector<float>& memory) {
-  float* table = room(memory, shape.width * shape.wide);
+const float* columns(const Rows& x, int64_t b, int64_t h, const Shape& shape, Room& memory) {
+  float* table = memory.of(shape.width * shape.wide);
   transpose(x.of(b, h), x.row, table, shape.wide, shape.keys, shape.width);
   for (int64_t d = 0; d < shape.width; ++d) std::fill_n(table + d * shape.wide + shape.keys, shape.wide - shape.keys, 0.0f);
   return table;
@@ -124,12 +124,12 @@ void eachBlock(const Shape& shape, F of) {
   for (int64_t first = 0; first < shape.queries; first += kQueries) of(first, std::min(kQueries, shape.queries - first));
 }
 
-/** Scaled queries [rows, D] times the transposed keys [D, wide], in `scratch.scores`. */
-float* scoresOf(const Shape& shape, const float* query, int64_t apart, int64_t rows, const float* keys, Scratch& scratch) {
-  float *queries = room(scratch.query, rows * shape.width), *scores = room(scratch.scores, rows * shape.wide);
+/** Scaled queries [rows, D], and their products with the transposed keys [D, wide]. */
+std::pair<const float*, float*> scoresOf(const Shape& shape, const float* query, int64_t apart, int64_t rows, const float* keys, Scratch& scratch) {
+  float *queries = scratch.query.of(rows * shape.width), *scores = scratch.scores.of(rows * shape.wide);
   for (int64_t i = 0; i < rows; ++i) scaled(query + i * apart, queries + i * shape.width, shape.width, shape.scale);
   product(queries, shape.width, 1, keys, shape.wide, scores, shape.wide, rows, shape.wide, shape.width, false);
-  return scores;
+  return {queries, scores};
 }
 
 /** A tensor [B, H, T, D] that lies as [B, T, H, D]: what comes next reads all heads of a place. */
@@ -148,7 +148,7 @@ std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& query, const at::Ten
     const float* keys = columns(k, b, h, shape, scratch.keys);
     const float* values = together(v, b, h, shape, scratch.values);
     eachBlock(shape, [&](int64_t first, int64_t rows) {
-      float* scores = scoresOf(shape, q.of(b, h) + first * q.row, q.row, rows, keys, scratch);
+      float* scores = scoresOf(shape, q.of(b, h) + first * q.row, q.row, rows, keys, scratch).second;
       float* mixed = to.of(b, h) + first * to.row;
       std::vector<float> sums(rows);
       for (int64_t i = 0; i < rows; ++i) {
@@ -178,9 +178,9 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attendBack(const at::
     const float *keys = columns(k, b, h, shape, scratch.keys), *values = columns(v, b, h, shape, scratch.values);
     const float* keyRows = together(k, b, h, shape, scratch.keyRows);
     eachBlock(shape, [&](int64_t first, int64_t rows) {
-      float* scores = scoresOf(shape, q.of(b, h) + first * q.row, q.row, rows, keys, scratch);
+      const auto [queries, scores] = scoresOf(shape, q.of(b, h) + first * q.row, q.row, rows, keys, scratch);
       const float *gradients = g.of(b, h) + first * g.row, *mixed = o.of(b, h) + first * o.row;
-      float *kept = room(scratch.kept, rows * shape.wide), *d = room(scratch.ofWeights, rows * shape.wide);
+      float *kept = scratch.kept.of(rows * shape.wide), *d = scratch.ofWeights.of(rows * shape.wide);
       product(gradients, g.row, 1, values, shape.wide, d, shape.wide, rows, shape.wide, shape.width, false);
       for (int64_t i = 0; i < rows; ++i) {
         float *row = scores + i * shape.wide, *ofRow = d + i * shape.wide;
@@ -195,7 +195,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> attendBack(const at::
         if (db) std::copy_n(ofRow, shape.keys, db + shape.place(b, h, first + i));
       }
       product(shape.drops ? kept : scores, 1, shape.wide, gradients, g.row, dv.of(b, h), dv.row, shape.keys, shape.width, rows, true);
-      product(d, 1, shape.wide, scratch.query.data(), shape.width, dk.of(b, h), dk.row, shape.keys, shape.width, rows, true);
+      product(d, 1, shape.wide, queries, shape.width, dk.of(b, h), dk.row, shape.keys, shape.width, rows, true);
       float* ofRows = dq.of(b, h) + first * dq.row;
       product(d, shape.wide, 1, keyRows, shape.width, ofRows, dq.row, rows, shape.width, shape.keys, false);
       for (int64_t i = 0; i < rows; ++i) scaled(ofRows + i * dq.row, ofRows + i * dq.row, shape.width, shape.scale);

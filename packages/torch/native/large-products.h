@@ -13,6 +13,7 @@ namespace {
 namespace large {
 
 constexpr int64_t kPanel = 16;  // columns: twelve sums, two numbers of a panel and one of a row are as many registers as there are
+constexpr int64_t kTile = 6;  // rows
 constexpr int64_t kColumns = 48;  // of panels that are laid out together; a third of the second cache with so many steps
 constexpr int64_t kSteps = 384;  // of a block: a panel and six rows of it fill the first cache
 constexpr int64_t kRows = 96;  // of a block: a quarter of the second cache
@@ -67,8 +68,8 @@ WITH_FMA void tileOf(const float* a, int64_t aRow, const float* panel, float* c,
 /** All rows of a panel. */
 void strip(const float* a, int64_t aRow, const float* panel, float* c, int64_t cRow, int64_t rows, int64_t columns, int64_t steps, bool adds) {
   constexpr decltype(&tileOf<1>) tiles[] = {tileOf<1>, tileOf<2>, tileOf<3>, tileOf<4>, tileOf<5>, tileOf<6>};
-  for (int64_t row = 0; row < rows; row += 6)
-    tiles[std::min<int64_t>(6, rows - row) - 1](a + row * aRow, aRow, panel, c + row * cRow, cRow, columns, steps, adds);
+  for (int64_t row = 0; row < rows; row += kTile)
+    tiles[std::min(kTile, rows - row) - 1](a + row * aRow, aRow, panel, c + row * cRow, cRow, columns, steps, adds);
 }
 
 /** Lays a panel out. `isTurned`: what lies side by side in b is the steps of a column. */
@@ -98,9 +99,9 @@ void layOut(const float*, int64_t, bool, float*, int64_t, int64_t) {}
  */
 void product(const float* a, int64_t aRow, const float* b, int64_t bRow, bool isTurned, float* c, int64_t cRow, int64_t rows, int64_t columns, int64_t steps,
              bool adds) {
-  static thread_local std::vector<float> memory;
+  static thread_local small::Room memory;
   const int64_t most = stepsOfBlock(steps);
-  float* panels = small::room(memory, kColumns * most);
+  float* panels = memory.of(kColumns * most);
   for (int64_t step = 0; step < steps; step += most) {
     const int64_t count = std::min(most, steps - step);
     for (int64_t column = 0; column < columns; column += kColumns) {
@@ -117,9 +118,9 @@ void product(const float* a, int64_t aRow, const float* b, int64_t bRow, bool is
 
 /** c [rows, columns] = the transpose of a [steps, rows] times b [steps, columns], or what it was and that. */
 void productOfTurned(const float* a, int64_t aRow, const float* b, int64_t bRow, float* c, int64_t cRow, int64_t rows, int64_t columns, int64_t steps, bool adds) {
-  static thread_local std::vector<float> memory;
+  static thread_local small::Room memory;
   const int64_t most = stepsOfBlock(steps);
-  float* turned = small::room(memory, rows * most);
+  float* turned = memory.of(rows * most);
   for (int64_t step = 0; step < steps; step += most) {
     const int64_t count = std::min(most, steps - step);
     small::transpose(a + step * aRow, aRow, turned, count, count, rows);

@@ -99,11 +99,12 @@ void outputsOfFew(const float*, const float*, float*, int64_t, int64_t, int64_t,
 /** Parts of a call's products, for whichever thread is free; none writes where another does. */
 using Work = std::vector<std::function<void()>>;
 
-/** Calls `of(from, count)` for equal parts of n, of `least` each or more. */
+/** Calls `of(from, count)` for parts of n of about the same size, of `least` each or more. All but the last end after whole tiles. */
 template <typename F>
 void forParts(int64_t n, int64_t least, F of) {
   const int64_t parts = std::max<int64_t>(1, n / least);
-  for (int64_t p = 0; p < parts; ++p) of(n * p / parts, n * (p + 1) / parts - n * p / parts);
+  const auto end = [&](int64_t p) { return p == parts ? n : n * p / parts / large::kTile * large::kTile; };
+  for (int64_t p = 0; p < parts; ++p) of(end(p), end(p + 1) - end(p));
 }
 
 /** Calls `of(row, rows, column, columns)` for pieces of a table [rows, columns] that `large::product` computes. */

@@ -116,7 +116,7 @@ void eachBlock(const Shape& shape, const Unit& unit, F of) {
 }
 
 struct Scratch {
-  std::vector<float> keys, values, query, gradient, scores, ofScores, mixed;
+  Room keys, values, query, gradient, scores, ofScores, mixed;
 };
 
 /** Calls `of` with each unit, the place of its first key, and room that the units of a thread share. */
@@ -139,11 +139,11 @@ std::tuple<at::Tensor, at::Tensor> attend(const at::Tensor& query, const at::Ten
   float *to = out.mutable_data_ptr<float>(), *logs = logSums.mutable_data_ptr<float>();
   const int64_t width = shape.width, apart = shape.groups * width;
   eachUnit(shape, [&](const Unit& unit, int64_t first, Scratch& scratch) {
-    float* keys = room(scratch.keys, width * unit.wide);
+    float* keys = scratch.keys.of(width * unit.wide);
     transpose(k + first, apart, keys, unit.wide, unit.keys, width);
     eachBlock(shape, unit, [&](const Block& block) {
-      float *queries = room(scratch.query, block.rows * width), *mixed = room(scratch.mixed, block.rows * width);
-      float* scores = room(scratch.scores, block.rows * block.columns);
+      float *queries = scratch.query.of(block.rows * width), *mixed = scratch.mixed.of(block.rows * width);
+      float* scores = scratch.scores.of(block.rows * block.columns);
       for (int64_t i = 0; i < block.places; ++i)
         scaled(q + unit.at(shape, block.place + i), queries + i * shape.each * width, shape.each * width, shape.scale);
       product(queries, width, 1, keys + block.from, unit.wide, scores, block.columns, block.rows, block.columns, width, false);
@@ -169,13 +169,13 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> attendBack(const at::Tensor& grad
   float *dq = ofQuery.mutable_data_ptr<float>(), *dk = ofKey.mutable_data_ptr<float>(), *dv = ofValue.mutable_data_ptr<float>();
   const int64_t width = shape.width, apart = shape.groups * width;
   eachUnit(shape, [&](const Unit& unit, int64_t first, Scratch& scratch) {
-    float *keys = room(scratch.keys, width * unit.wide), *values = room(scratch.values, width * unit.wide);
+    float *keys = scratch.keys.of(width * unit.wide), *values = scratch.values.of(width * unit.wide);
     transpose(k + first, apart, keys, unit.wide, unit.keys, width);
     transpose(v + first, apart, values, unit.wide, unit.keys, width);
     eachBlock(shape, unit, [&](const Block& block) {
-      float *queries = room(scratch.query, block.rows * width), *gradients = room(scratch.gradient, block.rows * width);
-      float *scores = room(scratch.scores, block.rows * block.columns), *d = room(scratch.ofScores, block.rows * block.columns);
-      float* mixed = room(scratch.mixed, block.rows * width);
+      float *queries = scratch.query.of(block.rows * width), *gradients = scratch.gradient.of(block.rows * width);
+      float *scores = scratch.scores.of(block.rows * block.columns), *d = scratch.ofScores.of(block.rows * block.columns);
+      float* mixed = scratch.mixed.of(block.rows * width);
       for (int64_t i = 0; i < block.places; ++i) {
         const int64_t at = unit.at(shape, block.place + i), numbers = shape.each * width;
         scaled(q + at, queries + i * numbers, numbers, shape.scale);

@@ -97,13 +97,20 @@ VECTORIZED float dot(const float* x, const float* y, int64_t n) {
   return sumOf(sums);
 }
 
-/** Room for so many numbers, of which nobody knows what they are. It begins with a line of the cache, so that no load touches two. */
-float* room(std::vector<float>& memory, int64_t numbers) {
-  constexpr uintptr_t line = 64;
-  const size_t enough = numbers + line / sizeof(float);
-  if (memory.size() < enough) memory.resize(enough);
-  return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + line - 1) / line * line);
-}
+/** Room for numbers. It begins with a line of the cache, so that no load of eight touches two. */
+class Room {
+ public:
+  /** So many numbers, of which nobody knows what they are. Numbers of before may have moved. */
+  float* of(int64_t numbers) {
+    constexpr uintptr_t line = 64;
+    const size_t enough = numbers + line / sizeof(float);
+    if (memory_.size() < enough) memory_.resize(enough);
+    return reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory_.data()) + line - 1) / line * line);
+  }
+
+ private:
+  std::vector<float> memory_;
+};
 
 }  // namespace small
 }  // namespace

@@ -314,7 +314,8 @@ function bestCandidates(
     indices = ban(choice).argmax(1).unsqueeze(1);
     values = choice.gather(1, indices).sub(choice.logsumexp(1, true)).add(before);
   } else {
-    const sums = ban(process(logits.logSoftmax(1))).add_(before);
+    const sums = process(logits.logSoftmax(1)).add_(before);
+    if (banned.length > 0) op('aten::index_fill_.int_Scalar', sums, 1, idTensor(banned), -Infinity);
     ({ values, indices } = sums.view(inputs, -1).topk(count));
   }
   // One tensor, so that only one copy leaves the device; float64 holds both exactly.
