@@ -151,14 +151,16 @@ describe('the product of a linear layer is aten::linear', () => {
 
   test('of several weights at once, in value and gradient, which `backward` adds up', () => {
     scope(() => {
-      // Rows and outputs that make one part of the work and several.
-      for (const [rows, outputs] of [
-        [5, [6, 3]],
-        [210, [300, 40, 129]],
+      // Rows, outputs and inputs that make one part of the work and several, and blocks that are not full.
+      for (const [rows, outputs, inputs] of [
+        [5, [6, 3], 16],
+        [210, [300, 40, 129], 16],
+        [61, [70, 9], 408],
+        [500, [520], 24],
       ] as const) {
-        const x = leaf(randn([2, rows, 16], 1));
+        const x = leaf(randn([2, rows, inputs], 1));
         const layers = outputs.map((count, i) => ({
-          weight: leaf(randn([count, 16], 2 + i)),
+          weight: leaf(randn([count, inputs], 2 + i)),
           ...(i === 0 && { bias: leaf(randn([count], 9)) }),
         }));
         const weights = layers.map(({ weight }) => weight);
@@ -169,7 +171,7 @@ describe('the product of a linear layer is aten::linear', () => {
         const g = outputs.map((count, i) => randn([2, rows, count], 20 + i));
         const wanted = [
           g.map((one, i) => one.matmul(weights[i]!)).reduce((sum, one) => sum.add(one)),
-          ...g.map((one, i) => one.reshape(-1, outputs[i]!).transpose(0, 1).matmul(x.reshape(-1, 16))),
+          ...g.map((one, i) => one.reshape(-1, outputs[i]!).transpose(0, 1).matmul(x.reshape(-1, inputs))),
         ];
         const given = grad(found, [x, ...weights], { gradients: g, retainGraph: true }) as Tensor[];
         given.forEach((one, i) => {
@@ -209,9 +211,15 @@ describe('the product of a linear layer is aten::linear', () => {
 
   test('gives a row the same bits in any company, where the kernel does it', () => {
     scope(() => {
-      const [x, weight] = [randn([52, 72], 1), randn([9, 72], 2)];
-      if (!call('promot::linear_takes', weight)) return;
-      expect(linear(x.narrow(0, 47, 2), weight).equal(linear(x, weight).narrow(0, 47, 2))).toBe(true);
+      // Few rows, then many: from 96 on the weight is laid out.
+      for (const [all, from, some] of [
+        [52, 47, 2],
+        [500, 301, 130],
+      ] as const) {
+        const [x, weight] = [randn([all, 72], 1), randn([9, 72], 2)];
+        if (!call('promot::linear_takes', weight)) return;
+        expect(linear(x.narrow(0, from, some), weight).equal(linear(x, weight).narrow(0, from, some))).toBe(true);
+      }
     });
   });
 
