@@ -14,9 +14,9 @@ namespace large {
 
 constexpr int64_t kPanel = 16;  // columns: twelve sums, two numbers of a panel and one of a row are as many registers as there are
 constexpr int64_t kTile = 6;  // rows
-constexpr int64_t kColumns = 48;  // of panels that are laid out together; a third of the second cache with so many steps
-constexpr int64_t kSteps = 384;  // of a block: a panel and six rows of it fill the first cache
-constexpr int64_t kRows = 96;  // of a block: a quarter of the second cache
+constexpr int64_t kSteps = 384;  // of a block: a panel (24 KB) and the rows of a tile (9 KB) fill the first cache
+constexpr int64_t kColumns = 48;  // of panels that are laid out together (72 KB), which lie in the second cache
+constexpr int64_t kRows = 96;  // of a block (144 KB), which lies there, too, while it goes through these panels
 
 /** A block of so many steps at most, all but the last one of one size. */
 int64_t stepsOfBlock(int64_t steps) {

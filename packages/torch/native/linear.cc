@@ -198,7 +198,7 @@ struct OwnLinears : torch::autograd::Function<OwnLinears> {
     const std::vector<at::Tensor> weights(saved.begin() + 1, saved.end());
     const auto flat = x.reshape({-1, x.size(-1)}).contiguous();
     torch::autograd::tensor_list results(saved.size());
-    Work forX, work;
+    Work work;  // the longest parts first
     for (size_t i = 0; i < weights.size(); ++i) {
       gradients[i] = gradients[i].reshape({-1, weights[i].size(0)}).contiguous();
       if (!context->needs_input_grad(i + 1)) continue;
@@ -211,10 +211,8 @@ struct OwnLinears : torch::autograd::Function<OwnLinears> {
     if (context->needs_input_grad(0)) {
       const auto ofX = at::empty(flat.sizes(), x.options());
       results[0] = ofX.view(x.sizes());
-      addProductsForX(forX, ofX, gradients, weights);
+      addProductsForX(work, ofX, gradients, weights);
     }
-    // The longest parts first.
-    work.insert(work.end(), forX.begin(), forX.end());
     run(work);
     return results;
   }
