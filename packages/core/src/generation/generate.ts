@@ -1,6 +1,6 @@
 // Greedy and beam search over a language model, with its caches, in length-sorted batches.
 // Shapes: B inputs still searched, K beams, V rows of the vocabulary, C candidates per input, P prompt rows, E width.
-import { cat, noGrad, op, scope, type Tensor, tensor, trimGrownMemory, withPackedWeights } from '@promot/torch';
+import { call, cat, noGrad, scope, type Tensor, tensor, trimGrownMemory, withPackedWeights } from '@promot/torch';
 import { UserError } from '../base/errors.js';
 import type { Ids, LanguageModel } from '../models/model.js';
 import { idTensor } from '../models/padding.js';
@@ -300,8 +300,11 @@ function bestCandidates(
   const rows = logits.size(1);
   const before = tensor(scores, { shape: [scores.length, 1] });
   const process = (x: Tensor) => (histories.length > 0 ? processed(x, histories, sampling) : x);
-  const ban = (x: Tensor) =>
-    banned.length > 0 ? op('aten::index_fill.int_Scalar', x, 1, idTensor(banned), -Infinity) : x;
+  /** In place. */
+  const ban = (x: Tensor) => {
+    if (banned.length > 0) call('aten::index_fill_.int_Scalar', x, 1, idTensor(banned), -Infinity);
+    return x;
+  };
   let values: Tensor;
   let indices: Tensor;
   if (draws(sampling)) {
@@ -311,11 +314,11 @@ function bestCandidates(
   } else if (count === 1) {
     // Greedy search compares logits, not their rounded log-probabilities, and takes the first of equal ones.
     const choice = process(logits);
+    const logSum = choice.logsumexp(1, true);
     indices = ban(choice).argmax(1).unsqueeze(1);
-    values = choice.gather(1, indices).sub(choice.logsumexp(1, true)).add(before);
+    values = choice.gather(1, indices).sub(logSum).add(before);
   } else {
-    const sums = process(logits.logSoftmax(1)).add_(before);
-    if (banned.length > 0) op('aten::index_fill_.int_Scalar', sums, 1, idTensor(banned), -Infinity);
+    const sums = ban(process(logits.logSoftmax(1))).add_(before);
     ({ values, indices } = sums.view(inputs, -1).topk(count));
   }
   // One tensor, so that only one copy leaves the device; float64 holds both exactly.
