@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "small-products.h"
 #include "vectorized.h"
@@ -95,7 +94,7 @@ void layOut(const float*, int64_t, bool, float*, int64_t, int64_t) {}
 
 /**
  * c [rows, columns] = a b, or what it was and a b, of a [rows, steps] and b [steps, columns]. `isTurned`: b lies as [columns, steps].
- * Rows lie aRow, bRow and cRow apart. A number's bits depend on nothing but its row and column.
+ * Rows lie aRow, bRow and cRow apart. A number's bits depend on nothing but its row, its column and what it was.
  */
 void product(const float* a, int64_t aRow, const float* b, int64_t bRow, bool isTurned, float* c, int64_t cRow, int64_t rows, int64_t columns, int64_t steps,
              bool adds) {
